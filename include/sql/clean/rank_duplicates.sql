@@ -1,0 +1,19 @@
+-- Of good rows that share a business key on one day, which one stands: the latest known, then the highest source key,
+-- then the highest contents. Ranked apart, since few rows are duplicates and ranking all of them is dear.
+CREATE OR REPLACE TEMPORARY TABLE duplicates AS
+WITH repeated AS (
+    SELECT {key} AS key, _day
+    FROM typed
+    WHERE _fault IS NULL AND (_known IS NULL OR _known <= {known_at})
+    GROUP BY ALL
+    HAVING count(*) > 1
+)
+SELECT
+    typed.rowid AS id,
+    row_number() OVER (
+        PARTITION BY typed.{key}, typed._day
+        ORDER BY typed._known DESC NULLS LAST, typed._source_key DESC, hash({columns}) DESC, typed._row
+    ) AS place
+FROM typed
+JOIN repeated ON repeated.key = typed.{key} AND repeated._day = typed._day
+WHERE typed._fault IS NULL AND (typed._known IS NULL OR typed._known <= {known_at})

@@ -1,0 +1,6 @@
+-- Good rows, one per business key and day.
+SELECT {columns}, _day
+FROM typed
+WHERE _fault IS NULL
+    AND (_known IS NULL OR _known <= {known_at})
+    AND rowid NOT IN (SELECT id FROM duplicates WHERE place > 1)

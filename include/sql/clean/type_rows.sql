@@ -1,0 +1,23 @@
+-- Captured rows as values, each with its first fault.
+WITH raw AS (
+    SELECT _row, _reject, _source_key, {day} AS _placed, {raw}, {values}
+    FROM {files}
+),
+judged AS (
+    SELECT
+        *,
+        CASE
+            WHEN _reject IS NOT NULL THEN 'record: ' || _reject
+            {faults}
+        END AS _fault
+    FROM raw
+)
+SELECT
+    {columns},
+    _fault,
+    _row,
+    _source_key,
+    coalesce(_placed, DATE '0001-01-01') AS _day,
+    {known} AS _known,
+    CASE WHEN _fault IS NOT NULL THEN to_json(struct_pack({record})) END AS _raw
+FROM judged

@@ -1,0 +1,29 @@
+-- Everyone who has a row: in players, transactions (of any status) or bets before as_of. Sessions and messages alone make
+-- none. Shift: whole hours from the operator's wall clock to the player's at as_of.
+WITH seen AS (
+    SELECT user_id, max(age) AS first_event_age
+    FROM state
+    WHERE bets > 0 OR transactions > 0
+    GROUP BY user_id
+),
+registered AS (
+    SELECT
+        user_id,
+        date_diff(
+            'day', local_time(registered_at, getvariable('operator_zone'))::DATE, getvariable('last_day')
+        ) AS registered_age,
+        floor(
+            (
+                epoch(local_time(getvariable('as_of'), coalesce(timezone, getvariable('operator_zone'))))
+                - epoch(local_time(getvariable('as_of'), getvariable('operator_zone')))
+            ) / 3600
+        )::INTEGER AS hour_shift
+    FROM players
+    WHERE registered_at IS NULL OR registered_at < getvariable('as_of')
+)
+SELECT
+    user_id,
+    coalesce(registered_age, first_event_age) AS tenure_days,
+    coalesce(hour_shift, 0) AS hour_shift
+FROM seen
+FULL JOIN registered USING (user_id)

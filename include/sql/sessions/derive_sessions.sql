@@ -1,0 +1,39 @@
+-- Sessions where the operator records none: a gap of more than 30 minutes between bets, or 06:00 on the operator's clock,
+-- starts a new one. So a session touches two days at most; it belongs to the day it starts on.
+WITH placed AS (
+    SELECT
+        user_id,
+        placed_at,
+        (local_time(placed_at, getvariable('operator_zone')) - INTERVAL 6 HOURS)::DATE AS block
+    FROM bets
+),
+marked AS (
+    SELECT
+        *,
+        placed_at - lag(placed_at) OVER in_block > INTERVAL 30 MINUTES AS is_break
+    FROM placed
+    WINDOW in_block AS (PARTITION BY user_id, block ORDER BY placed_at)
+),
+numbered AS (
+    SELECT
+        user_id,
+        placed_at,
+        block,
+        count(*) FILTER (is_break) OVER (
+            PARTITION BY user_id, block ORDER BY placed_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS number
+    FROM marked
+),
+sessions AS (
+    SELECT user_id, min(placed_at) AS started_at, max(placed_at) AS ended_at
+    FROM numbered
+    GROUP BY user_id, block, number
+)
+SELECT
+    user_id,
+    started_at,
+    ended_at,
+    local_time(started_at, getvariable('operator_zone'))::DATE AS _day
+FROM sessions
+WHERE _day IN ({days})
+ORDER BY _day, user_id, started_at

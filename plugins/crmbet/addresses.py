@@ -1,0 +1,76 @@
+"""Where everything lies in the bucket. The one module that knows the layout of our prefix (docs/store.md shows it).
+
+    crmbet/brand=<brand>/
+        captures/source=<source>/chunk=<digest>/     what a source said, as it said it
+        cleaned/source=<source>/day=<day>/set=<digest>/
+        quarantine/source=<source>/day=<day>/set=<digest>/
+        state/day=<day>/set=<digest>/                one row per player and day
+        sessions/day=<day>/set=<digest>/             one row per session
+        runs/run_id=<run>/<task>.json                what a run used and made
+        runs/run_id=<run>/features/                  the feature table of the run
+        reports/as_of=<date>/run_id=<run>/           quality reports
+
+Nothing is ever updated. A folder of data counts only once its `_done.json` is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote
+
+DONE = "_done.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A folder of immutable files that exists from the moment its marker does."""
+
+    prefix: str
+    """Ends with '/'."""
+
+    @property
+    def marker(self) -> str:
+        """Key of the marker that is written last."""
+        return self.prefix + DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The keys of one brand."""
+
+    brand: str
+
+    @property
+    def root(self) -> str:
+        """The prefix that everything of the brand lies under."""
+        return f"crmbet/brand={self.brand}/"
+
+    def captures(self, source: str) -> str:
+        """Folder of all captures of a source."""
+        return f"{self.root}captures/source={source}/"
+
+    def capture(self, source: str, digest: str) -> Partition:
+        """One captured chunk."""
+        return Partition(prefix=f"{self.captures(source)}chunk={digest}/")
+
+    def dataset(self, name: str) -> str:
+        """Folder of a dataset kept by day, such as 'state' or 'cleaned/source=bets'."""
+        return f"{self.root}{name}/"
+
+    def day(self, dataset: str, day: date, digest: str) -> Partition:
+        """One day of such a dataset, made from inputs with this digest."""
+        return Partition(prefix=f"{self.dataset(dataset)}day={day.isoformat()}/set={digest}/")
+
+    def run(self, run_id: str) -> str:
+        """Folder of a run."""
+        return f"{self.root}runs/run_id={_segment(run_id)}/"
+
+    def report(self, as_of: date, run_id: str) -> str:
+        """Folder of a run's quality reports."""
+        return f"{self.root}reports/as_of={as_of.isoformat()}/run_id={_segment(run_id)}/"
+
+
+def _segment(run_id: str) -> str:
+    """A run id as one folder name: what Airflow makes stays as it is, a slash or a space does not."""
+    return quote(run_id, safe=":+")

@@ -1,0 +1,84 @@
+"""What can go wrong, in words for the person on call.
+
+Two families decide what Airflow does next: `PermanentFailure` fails the task at once, since trying again would only
+fail again; `TemporaryFailure` is retried with back-off. `crmbet.operators.retrying` turns the two into a retry policy.
+"""
+
+from __future__ import annotations
+
+
+class CrmbetError(Exception):
+    """An error that says what broke, where, why, and what to do next.
+
+    The four parts become one line, so that the Airflow grid, a log search and an alert all show the whole of it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", next_step: str = "") -> None:
+        parts = [what.rstrip(".") + "."]
+        if where:
+            parts.append(f"Where: {where.rstrip('.')}.")
+        if why:
+            parts.append(f"Why: {why.rstrip('.')}.")
+        if next_step:
+            parts.append(f"Next: {next_step.rstrip('.')}.")
+        super().__init__(" ".join(parts))
+        self.what = what
+        self.where = where
+        self.why = why
+        self.next_step = next_step
+
+
+class PermanentFailure(CrmbetError):
+    """Trying again cannot help: a person has to change something first."""
+
+
+class TemporaryFailure(CrmbetError):
+    """The same task may well succeed in a minute."""
+
+
+class BadSetting(PermanentFailure):
+    """A setting from the environment is missing or has a value that makes no sense."""
+
+
+class BadParam(PermanentFailure):
+    """A DAG run was started with a param that does not exist or makes no sense."""
+
+
+class BadContract(PermanentFailure):
+    """A contract in include/contracts/ contradicts itself."""
+
+
+class SourceMissing(PermanentFailure):
+    """A bucket, a feed, a table or a column that the contract requires is not there."""
+
+
+class SourceUnreadable(PermanentFailure):
+    """A source object exists and cannot be read as what it says it is."""
+
+
+class SourceShrunk(PermanentFailure):
+    """A source lost chunks or rows that an earlier run had seen."""
+
+
+class AccessRefused(PermanentFailure):
+    """Credentials are wrong or lack a right."""
+
+
+class RowsUnaccounted(PermanentFailure):
+    """Rows went in and did not come out anywhere: the accounting identity of cleaning does not hold."""
+
+
+class QualityBreach(PermanentFailure):
+    """A quality check failed with a severity that this run does not tolerate."""
+
+
+class LoadRefused(PermanentFailure):
+    """The load would break a promise (schema drift, an older as_of, duplicate keys), so nothing was touched."""
+
+
+class LostConnection(TemporaryFailure):
+    """A server was unreachable or went away in the middle."""
+
+
+class LockHeld(TemporaryFailure):
+    """Another run is loading the same table."""

@@ -1,0 +1,222 @@
+"""From cleaned rows to the feature table: daily state, sessions, then one statement per theme.
+
+State and sessions are small tables kept by day; every feature is a function of them alone, so a day's run costs a day
+(docs/store.md). The formulas are in include/sql/features/, the meanings in include/contracts/user_features.yaml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from crmbet import FEATURE_SET_VERSION
+from crmbet.contracts import SourceContract, TableContract
+from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
+from crmbet.object_store import ObjectStore
+from crmbet.partitions import attempt_name, ensure_days, scan, write_by_day
+from crmbet.run import Run
+from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
+from crmbet.typing_rules import typed_columns
+
+if TYPE_CHECKING:
+    import duckdb
+
+log = logging.getLogger(__name__)
+
+THEMES = ("games", "stakes", "hours", "rhythm", "visits", "money", "rfm", "value", "churn", "channels")
+"""Statements in include/sql/features/, each at the grain of one player; `assemble_features` joins them."""
+
+STATE_SOURCES = ("bets", "transactions", "communications")
+
+
+def engineer_features(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    table: TableContract,
+    cleaned: CleanManifest,
+) -> FeatureManifest:
+    """Bring state and sessions up to date for all days before as_of, and write the feature table of the run."""
+    _set_variables(connection, run)
+    state, built = _ensure_state(connection, store, run, contracts, cleaned)
+    sessions = _ensure_sessions(connection, store, run, contracts, cleaned)
+    log.info("state: %d days, of which %d were made now", len(state), built)
+
+    _create_inputs(connection, store, contracts, cleaned, state, sessions)
+    connection.execute(statement("features/create_measures"))
+    connection.execute(f"CREATE TEMPORARY TABLE users AS {statement('features/select_users')}")
+    for theme in THEMES:
+        connection.execute(f"CREATE TEMPORARY TABLE {identifier(theme)} AS {statement(f'features/{theme}')}")
+    key = f"{run.prefix}features/{attempt_name()}.parquet"
+    (users,) = connection.execute(
+        f"COPY ({assembly(table)}) TO {literal(store.url(key))} (FORMAT parquet)"
+    ).fetchone() or (0,)
+    return FeatureManifest(
+        files=[key],
+        users=users,
+        state_rows=sum(day.rows for day in state),
+        session_rows=sum(day.rows for day in sessions),
+        days=len(state),
+        days_built=built,
+    )
+
+
+def assembly(table: TableContract) -> str:
+    """SELECT of the run's feature table: the contract's columns in order, but `updated_at`, which the load sets."""
+    hashed = [Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features]
+    return render(
+        "features/assemble_features",
+        columns=joined([identifier(name) for name in (table.key, *table.features)]),
+        hashed=joined(hashed),
+    )
+
+
+def _set_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """What the statements ask for by name. Instants are naive UTC."""
+    variables: dict[str, object] = {
+        "as_of": _naive(run.window.as_of),
+        "last_day": run.window.last_day,
+        "known_at": _naive(run.known_at),
+        "operator_zone": run.settings.operator_timezone,
+        "ticket_low": run.settings.ticket_low,
+        "ticket_high": run.settings.ticket_high,
+        "feature_set_version": FEATURE_SET_VERSION,
+        "execution_id": run.run_id,
+    }
+    for name, value in variables.items():
+        connection.execute(f"SET VARIABLE {identifier(name)} = ?", [value])
+
+
+def _ensure_state(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    cleaned: CleanManifest,
+) -> tuple[list[DayFiles], int]:
+    by_source = {name: _by_day(cleaned.sources.get(name)) for name in STATE_SOURCES}
+    days = sorted(set().union(*by_source.values()))
+    sql = statements_digest("state")
+    wanted = {
+        day: _digest(sql, run, *(by_source[name][day].digest if day in by_source[name] else "" for name in STATE_SOURCES))
+        for day in days
+    }
+
+    def make(batch: Sequence[date]) -> Iterable[DayFiles]:
+        for name in STATE_SOURCES:
+            files = [key for day in batch if day in by_source[name] for key in by_source[name][day].files]
+            _create_view(connection, store, name, files, contracts[name])
+        return _write(connection, store, run, "state", statement("state/summarise_days"), batch, wanted)
+
+    return ensure_days(store, run.layout, "state", wanted, make, rebuild=run.params.full_refresh)
+
+
+def _ensure_sessions(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    cleaned: CleanManifest,
+) -> list[DayFiles]:
+    """The recorded sessions where there is such a feed, else sessions derived from bets.
+
+    A derived day depends on its neighbours, since a session may run past midnight until 06:00.
+    """
+    recorded = cleaned.sources.get("sessions")
+    if recorded is not None:
+        return recorded.days
+    bets = _by_day(cleaned.sources.get("bets"))
+    sql = statements_digest("sessions")
+
+    def around(day: date) -> list[date]:
+        return [near for near in (day - timedelta(days=1), day, day + timedelta(days=1)) if near in bets]
+
+    wanted = {day: _digest(sql, run, *(bets[near].digest for near in around(day))) for day in bets}
+
+    def make(batch: Sequence[date]) -> Iterable[DayFiles]:
+        near = sorted({neighbour for day in batch for neighbour in around(day)})
+        _create_view(connection, store, "bets", [key for day in near for key in bets[day].files], contracts["bets"])
+        query = render(
+            "sessions/derive_sessions",
+            days=joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch]),
+        )
+        return _write(connection, store, run, "sessions", query, batch, wanted)
+
+    days, _ = ensure_days(store, run.layout, "sessions", wanted, make, rebuild=run.params.full_refresh)
+    return days
+
+
+def _create_inputs(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    contracts: Mapping[str, SourceContract],
+    cleaned: CleanManifest,
+    state: Sequence[DayFiles],
+    sessions: Sequence[DayFiles],
+) -> None:
+    """The tables that the themes read. `age` is in operator days: 0 on the last day before as_of."""
+    players = cleaned.sources.get("players")
+    _create_view(
+        connection, store, "players", [key for day in players.days for key in day.files] if players else [], contracts["players"]
+    )
+    state_files = [key for day in state for key in day.files]
+    session_files = [key for day in sessions for key in day.files]
+    age = "date_diff('day', _day, getvariable('last_day'))::INTEGER AS age"
+    connection.execute(
+        f"CREATE OR REPLACE TEMPORARY TABLE state AS SELECT *, {age} FROM {scan(store, state_files)}"
+    )
+    source = (
+        f"{scan(store, session_files)}"
+        if session_files
+        else "(SELECT NULL::VARCHAR AS user_id, NULL::TIMESTAMP AS started_at, NULL::TIMESTAMP AS ended_at, NULL::DATE AS _day WHERE false)"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE sessions AS SELECT *, {age} FROM {source}")
+
+
+def _create_view(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    name: str,
+    files: Sequence[str],
+    contract: SourceContract,
+) -> None:
+    """A view of a source's cleaned rows; without files it has the columns and no rows."""
+    columns = typed_columns(contract)
+    if files:
+        source = f"SELECT * FROM {scan(store, files)}"
+    else:
+        source = f"SELECT {columns}, NULL::DATE AS _day WHERE false"
+    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {identifier(name)} AS {source}")
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    dataset: str,
+    query: str,
+    batch: Sequence[date],
+    wanted: Mapping[date, str],
+) -> list[DayFiles]:
+    digests = {day: wanted[day] for day in batch}
+    made = {day: DayFiles(day=day, digest=digests[day], files=[], rows=0) for day in batch}
+    for file in write_by_day(connection, store, run.layout, dataset, query, digests):
+        day = made[file.day]
+        made[file.day] = day.model_copy(update={"files": [*day.files, file.key], "rows": day.rows + file.rows})
+    return list(made.values())
+
+
+def _by_day(source: CleanedSource | None) -> dict[date, DayFiles]:
+    return {day.day: day for day in source.days} if source else {}
+
+
+def _digest(sql: str, run: Run, *parts: str) -> str:
+    return hashlib.sha256("\0".join((sql, run.settings.operator_timezone, *parts)).encode()).hexdigest()[:24]
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,1 @@
+"""Captures: what the sources said, as they said it, kept immutably (docs/store.md)."""

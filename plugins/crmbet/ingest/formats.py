@@ -1,0 +1,197 @@
+"""Reading one lake object, whatever its format, as rows of text in the contract's columns.
+
+Every format becomes the same shape: `_row` (number of the record in the file), `_reject` (why the record is not
+readable, else NULL) and each contract column as VARCHAR, spelled as in the source. Typing comes later, in cleaning, so
+that quarantine can show what was really there. The number of records is counted apart from the parser: a parser that
+drops rows in silence is found out.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from crmbet.contracts import SourceContract
+from crmbet.failures import SourceMissing, SourceUnreadable
+from crmbet.statements import Fragment, identifier, literal, render
+
+if TYPE_CHECKING:
+    import duckdb
+
+Format = Literal["parquet", "csv", "json_lines", "json_array"]
+
+DELIMITERS = (",", ";", "\t", "|")
+NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read one object."""
+
+    query: str
+    """SELECT of `_row`, `_reject` and the contract's columns."""
+    records: int
+    """Records in the file, counted without the parser that `query` uses."""
+    unknown_columns: tuple[str, ...]
+    """Columns of the file that the contract does not name: they are not read."""
+    rejects: str | None = None
+    """SELECT of the records that the parser sets aside, once `query` has been run."""
+
+
+def format_of(key: str) -> Format | None:
+    """The format that a key's extension says; None for objects that are no data (`_SUCCESS`, hidden files)."""
+    name = key.rsplit("/", 1)[-1].lower()
+    if name.startswith((".", "_")):
+        return None
+    stem = name.removesuffix(".gz")
+    if stem.endswith(".parquet"):
+        return "parquet"
+    if stem.endswith((".csv", ".tsv")):
+        return "csv"
+    if stem.endswith((".jsonl", ".ndjson", ".json")):
+        return "json_lines"
+    return None
+
+
+def read_object(
+    connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract, attempt: str
+) -> Reading:
+    """Prepare the reading of one object; `attempt` names what the parser sets aside.
+
+    Raises `SourceUnreadable` if the object is not what its extension says, and `SourceMissing` if a column that the
+    contract requires is not in it.
+    """
+    import duckdb
+
+    try:
+        match format_of(url):
+            case "parquet":
+                return _read_parquet(connection, url, contract)
+            case "csv":
+                return _read_csv(connection, url, contract, attempt)
+            case _:
+                return _read_json(connection, url, contract)
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.InternalException) as error:
+        raise unreadable(url, str(error)) from None
+    except duckdb.IOException as error:
+        # The engine reports a truncated Parquet or gzip file with the same class as a lost connection.
+        if isinstance(error, duckdb.HTTPException):
+            raise
+        raise unreadable(url, str(error)) from None
+
+
+def unreadable(url: str, why: str) -> SourceUnreadable:
+    """The error for an object that cannot be read; the engine's words may quote data, so only their start is kept."""
+    return SourceUnreadable(
+        "a lake object cannot be read",
+        where=url,
+        why=why.splitlines()[0][:200],
+        next_step="deliver the object again, or move it out of the feed's folder, and clear the task",
+    )
+
+
+def _read_parquet(connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract) -> Reading:
+    columns = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(url)}, hive_partitioning = false)").fetchall()
+    types = {str(row[0]): str(row[1]) for row in columns}
+    present = _check_columns(list(types), url, contract)
+    (records,) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({literal(url)})").fetchone() or (0,)
+
+    def spelled(source_name: str) -> str:
+        column = _quoted(source_name)
+        return f"to_json({column})::VARCHAR" if NESTED.search(types[source_name]) else f"{column}::VARCHAR"
+
+    values = _values(contract, present, spelled)
+    query = (
+        f"SELECT file_row_number + 1 AS _row, NULL::VARCHAR AS _reject, {values} "
+        f"FROM read_parquet({literal(url)}, file_row_number = true, hive_partitioning = false)"
+    )
+    return Reading(query, int(records), _unknown(types, contract))
+
+
+def _read_csv(
+    connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract, attempt: str
+) -> Reading:
+    header_line = connection.execute(render("ingest/read_first_line", url=literal(url))).fetchone()
+    if header_line is None or header_line[0] is None:
+        raise unreadable(url, "the file is empty: a CSV file has at least a header")
+    delimiter, header = _parse_header(str(header_line[0]).lstrip("\ufeff"))
+    present = _check_columns(header, url, contract)
+    (records,) = connection.execute(render("ingest/count_csv_records", url=literal(url))).fetchone() or (0,)
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+    rejects = f"rejects_{attempt}"
+    query = render(
+        "ingest/read_csv",
+        url=literal(url),
+        rejects=literal(rejects),
+        rejects_scan=literal(f"{rejects}_scan"),
+        columns=Fragment("{" + columns + "}"),
+        delimiter=literal(delimiter),
+        values=_values(contract, present, _quoted),
+    )
+    empty = _values(contract, set(), _quoted)
+    set_aside = render("ingest/read_rejects", rejects=identifier(rejects), values=empty)
+    return Reading(query, int(records) - 1, _unknown(header, contract), set_aside)
+
+
+def _read_json(connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract) -> Reading:
+    first_line = connection.execute(render("ingest/read_first_line", url=literal(url))).fetchone()
+    is_array = first_line is not None and str(first_line[0] or "").lstrip("\ufeff \t").startswith("[")
+    source = "ingest/read_json_array" if is_array else "ingest/read_json_lines"
+    query = render(
+        source,
+        url=literal(url),
+        values=_values(
+            contract,
+            {column.source_name or name for name, column in contract.columns.items()},
+            lambda name: f"json_extract_string(record, {literal('$.' + _quoted(name))})",
+        ),
+    )
+    counter = "ingest/count_json_array" if is_array else "ingest/count_lines"
+    (records,) = connection.execute(render(counter, url=literal(url))).fetchone() or (0,)
+    return Reading(query, int(records), ())
+
+
+def _parse_header(line: str) -> tuple[str, list[str]]:
+    delimiter = max(DELIMITERS, key=line.count)
+    (names,) = csv.reader([line], delimiter=delimiter) if line.strip() else ([],)
+    return delimiter, [name.strip() for name in names]
+
+
+def _check_columns(found: list[str], url: str, contract: SourceContract) -> set[str]:
+    repeated = sorted({name for name in found if found.count(name) > 1})
+    if repeated:
+        raise unreadable(url, f"column {', '.join(repeated)} appears more than once")
+    missing = [
+        column.source_name or name
+        for name, column in contract.columns.items()
+        if column.required and (column.source_name or name) not in found
+    ]
+    if missing:
+        raise SourceMissing(
+            f"column {', '.join(missing)} is missing from the feed {contract.name}",
+            where=url,
+            why=f"the file has the columns {', '.join(found)[:300]}",
+            next_step=f"deliver the column, or map its name in include/contracts/sources/{contract.name}.yaml",
+        )
+    return set(found)
+
+
+def _values(contract: SourceContract, present: set[str], spell: Callable[[str], str]) -> Fragment:
+    parts = []
+    for name, column in contract.columns.items():
+        source_name = column.source_name or name
+        parts.append(f"{spell(source_name) if source_name in present else 'NULL::VARCHAR'} AS {_quoted(name)}")
+    return Fragment(", ".join(parts))
+
+
+def _unknown(found: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
+    known = {column.source_name or name for name, column in contract.columns.items()}
+    return tuple(sorted(set(found) - known))
+
+
+def _quoted(name: str) -> str:
+    """A column name as the source spells it, which no allow-list can foresee, quoted for the engine."""
+    return '"' + name.replace('"', '""') + '"'

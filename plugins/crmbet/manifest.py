@@ -1,0 +1,185 @@
+"""What each task of a run used and made, written once as `<task>.json` in the run's folder.
+
+Later tasks read manifests and nothing else: no listing, no clock, no guess. XCom carries a manifest's key and counts.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmbet.failures import PermanentFailure
+from crmbet.object_store import ObjectStore
+
+UNDATED = "undated"
+"""The day of rows whose event time cannot be read."""
+
+
+class Record(BaseModel):
+    """A frozen piece of a manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunRecord(Record):
+    """`run.json`: fixed by the run's first try, so that a retry days later is still the same run."""
+
+    run_id: str
+    as_of_date: date
+    known_at: datetime
+
+
+class DayCount(Record):
+    """The rows of one day within a chunk."""
+
+    rows: int
+    fingerprint: str
+    """Sum of the rows' hashes, whatever their order: a changed day changes it."""
+
+    def plus(self, other: DayCount) -> DayCount:
+        """Both together."""
+        return DayCount(rows=self.rows + other.rows, fingerprint=str(int(self.fingerprint) + int(other.fingerprint)))
+
+
+class Capture(Record):
+    """One captured chunk: the content of its marker, and its line in the manifest."""
+
+    source: str
+    chunk: str
+    """What was captured: an object's key, or a day of PostgreSQL."""
+    digest: str
+    files: list[str]
+    extracted: int
+    """Records in the source, counted independently of the parser."""
+    days: dict[str, DayCount]
+    """By operator day (ISO), or UNDATED. Sums to `extracted`."""
+    latest_known_time: datetime | None = None
+    """Newest ingested_at among the rows."""
+    source_modified_at: datetime | None = None
+    captured_at: datetime
+
+
+class SourceCaptures(Record):
+    """All captures of one source that the run uses."""
+
+    captures: list[Capture]
+    new: int = 0
+    """How many of them this run captured itself."""
+
+    @property
+    def extracted(self) -> int:
+        """Records in all captures."""
+        return sum(capture.extracted for capture in self.captures)
+
+
+class ExtractManifest(Record):
+    """`extract_s3.json` and `extract_pg.json`. An optional source that is absent has no entry."""
+
+    sources: dict[str, SourceCaptures]
+
+
+class DayFiles(Record):
+    """One day of a dataset: the content of its marker."""
+
+    day: date
+    digest: str
+    files: list[str]
+    rows: int
+    duplicates: int = 0
+    unknown_yet: int = 0
+    """Rows that were ingested after known_at."""
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    """Rows by reason."""
+    quarantine_files: list[str] = Field(default_factory=list)
+
+
+class CleanedSource(Record):
+    """A cleaned source: its days before as_of, and where every extracted row went."""
+
+    days: list[DayFiles]
+    quarantine_files: list[str]
+    extracted: int
+    accepted: int
+    duplicates: int
+    quarantined: dict[str, int]
+    """Rows by reason."""
+    outside: dict[str, int]
+    """Rows that this run does not look at, by reason: at or after as_of, not known at known_at, older snapshots."""
+
+
+class CleanManifest(Record):
+    """`clean.json`."""
+
+    sources: dict[str, CleanedSource]
+    players_snapshot: date | None = None
+
+
+class FeatureManifest(Record):
+    """`engineer_features.json`."""
+
+    files: list[str]
+    users: int
+    state_rows: int
+    session_rows: int
+    days: int
+    days_built: int
+
+
+class QualityManifest(Record):
+    """`validate_raw.json` and `validate.json`."""
+
+    stage: str
+    score: float
+    grade: str
+    passed: bool
+    report_json: str
+    report_html: str
+
+
+class BackupManifest(Record):
+    """`backup_table.json`."""
+
+    backup: str | None
+    rows: int
+
+
+class LoadManifest(Record):
+    """`load_merge.json`."""
+
+    strategy: str
+    staged: int
+    inserted: int
+    updated: int
+    unchanged: int
+    removed: int
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def manifest_key(run_prefix: str, task: str) -> str:
+    """Key of a task's manifest."""
+    return f"{run_prefix}{task}.json"
+
+
+def write_manifest(store: ObjectStore, run_prefix: str, task: str, manifest: BaseModel) -> str:
+    """Write a task's manifest in one PUT; returns its key."""
+    key = manifest_key(run_prefix, task)
+    store.write(key, manifest.model_dump_json(indent=1).encode())
+    return key
+
+
+def read_manifest(store: ObjectStore, run_prefix: str, task: str, model: type[Model]) -> Model:
+    """Read the manifest of an earlier task of the same run. Raises `PermanentFailure` if that task never finished."""
+    key = manifest_key(run_prefix, task)
+    content = store.read(key)
+    if content is None:
+        raise PermanentFailure(
+            f"the manifest of {task} is missing",
+            where=store.url(key),
+            why=f"{task} has not finished in this run, or its output was removed",
+            next_step=f"clear {task} and what follows it",
+        )
+    return model.model_validate_json(content)

@@ -1,0 +1,141 @@
+"""Settings of a deployment, read from environment variables `CRMBET_<NAME>`.
+
+Only what differs between deployments lives here; what differs between runs is a DAG param, and what describes data is
+a contract. The names of the seed document (`MIN_DATA_COMPLETENESS`, ...) are also read bare, after the prefixed ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from crmbet.failures import BadSetting
+
+PREFIX = "CRMBET_"
+SEED_NAMES = {"lake_bucket": "DATA_LAKE_BUCKET"}
+"""Settings whose bare fallback has another name in the seed document than ours."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Every setting, typed, with its default. Frozen: a run reads its settings once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lake_bucket: str = Field(min_length=3, description="Bucket that holds the lake's feeds and everything we write.")
+    raw_prefix: str = Field("raw/", description="Where the feeds lie in the bucket. Never written.")
+    brand: str = Field("default", description="Operator's brand: part of our prefix, one feature table a brand.")
+    operator_timezone: str = Field("America/Sao_Paulo", description="IANA zone whose midnights bound the days.")
+
+    min_data_completeness: Share = Field(0.95, description="Least share of filled values in a required column.")
+    max_outlier_percentage: Share = Field(0.05, description="Largest share of outliers (0.05 is 5%).")
+    max_duplicate_percentage: Share = Field(0.02, description="Largest share of duplicate business keys.")
+    max_quarantine_percentage: Share = Field(0.05, description="Largest share of rows that break the contract.")
+    max_orphan_percentage: Share = Field(0.05, description="Largest share of players known to one source alone.")
+    min_data_freshness_hours: float = Field(
+        24, gt=0, description="Age in hours, before as_of, that a source's newest fact may have."
+    )
+    min_rows_per_day: int = Field(1, ge=0, description="Fewest rows that a required source must bring for the day.")
+
+    max_source_shrink: Share = Field(0.10, description="Share of its rows that a chunk may lose before we stop.")
+    verify_days: int = Field(45, ge=1, description="Recent PostgreSQL days that every run fingerprints anew.")
+
+    ticket_low: float = Field(50, gt=0, description="ticket_medio below this is 'baixo'.")
+    ticket_high: float = Field(500, gt=0, description="ticket_medio below this, and not 'baixo', is 'medio'.")
+
+    backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
+    backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
+    lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
+
+    memory_limit: str = Field("2GB", description="Memory of the data engine in one task, such as 512MB or 4GB.")
+    threads: int = Field(2, ge=1, le=256, description="Threads of the data engine in one task.")
+    spill_directory: str = Field("", description="Where the engine spills; empty: a temporary folder a task.")
+
+    @field_validator("brand")
+    @classmethod
+    def _brand_is_a_path_segment(cls, brand: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", brand):
+            raise ValueError("use lower-case letters, digits, '-' and '_', at most 40")
+        return brand
+
+    @field_validator("raw_prefix")
+    @classmethod
+    def _raw_prefix_is_a_folder(cls, prefix: str) -> str:
+        if not re.fullmatch(r"([A-Za-z0-9._=-]+/)*", prefix):
+            raise ValueError("use folder names that end with '/', such as raw/ or lake/raw/")
+        if prefix.startswith("crmbet/"):
+            raise ValueError("crmbet/ is where we write: the source must lie elsewhere")
+        return prefix
+
+    @field_validator("operator_timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("not an IANA time zone such as America/Sao_Paulo") from error
+        return zone
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _memory_has_a_unit(cls, limit: str) -> str:
+        if not re.fullmatch(r"[1-9]\d*(\.\d+)?\s*(MB|GB|MiB|GiB)", limit):
+            raise ValueError("use a number and a unit, such as 512MB or 4GB")
+        return limit
+
+    @model_validator(mode="after")
+    def _cut_offs_are_ordered(self) -> Settings:
+        if self.ticket_low >= self.ticket_high:
+            raise ValueError("ticket_low must be below ticket_high")
+        return self
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The operator's zone."""
+        return ZoneInfo(self.operator_timezone)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings from environment variables.
+
+        Raises `BadSetting` that names every variable at fault; no value is repeated, since it may be a secret that
+        was put into the wrong variable.
+        """
+        found: dict[str, Any] = {}
+        origin: dict[str, str] = {}
+        for name in cls.model_fields:
+            for variable in (PREFIX + name.upper(), SEED_NAMES.get(name, name.upper())):
+                value = environ.get(variable, "").strip()
+                if value:
+                    found[name] = value
+                    origin[name] = variable
+                    break
+        try:
+            return cls(**found)
+        except ValidationError as error:
+            raise BadSetting(
+                "; ".join(_explain(fault, origin) for fault in error.errors()),
+                where="the environment of the Airflow worker",
+                next_step="correct the variable (docs/deployment.md lists all of them) and clear the task",
+            ) from None
+
+
+def variable_names() -> frozenset[str]:
+    """The environment variables that are read as settings, with our prefix."""
+    return frozenset(PREFIX + name.upper() for name in Settings.model_fields)
+
+
+def _explain(fault: Any, origin: Mapping[str, str]) -> str:
+    if not fault["loc"]:
+        return f"{PREFIX}* settings contradict each other: {fault['msg'].removeprefix('Value error, ')}"
+    name = str(fault["loc"][0])
+    variable = origin.get(name, PREFIX + name.upper())
+    if fault["type"] == "missing":
+        return f"{variable} is not set"
+    return f"{variable} has a bad value: {fault['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,156 @@
+"""From a source contract to SQL: how each column's text becomes a value, and what is wrong with a row.
+
+Pure text generation; the parsers themselves are macros in include/sql/create_parsers.sql. A row has at most one fault,
+the first in the contract's column order, worded `<column>: <what>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crmbet.contracts import SourceColumn, SourceContract
+from crmbet.statements import Fragment, identifier, joined, literal, render
+
+
+def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, str], day: Fragment) -> str:
+    """SELECT of captured rows as typed columns, with `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`,
+    `_known` (naive UTC), `_raw` (JSON of what the source said, of faulty rows only).
+
+    `types` are the captured columns' engine types; `day` is the expression of the row's operator day.
+    """
+    return render(
+        "clean/type_rows",
+        files=files,
+        day=day,
+        raw=joined([Fragment(f"{identifier(name)} AS {_raw(name)}") for name in contract.columns]),
+        values=joined(
+            [
+                Fragment(f"{_value(column, identifier(name), types[name])} AS {identifier(name)}")
+                for name, column in contract.columns.items()
+            ]
+        ),
+        columns=joined([identifier(name) for name in contract.columns]),
+        known=identifier(contract.known_time) if contract.known_time else Fragment("NULL::TIMESTAMP"),
+        faults=Fragment("\n".join(_faults(contract))),
+        record=joined([Fragment(f"{identifier(name)} := {_raw(name)}::VARCHAR") for name in contract.columns]),
+    )
+
+
+def no_rows(contract: SourceContract) -> str:
+    """The same SELECT where a source has no file at all: no rows, the same columns."""
+    empty = joined([Fragment(f"NULL::VARCHAR AS {identifier(name)}") for name in contract.columns])
+    types = {name: "VARCHAR" for name in contract.columns}
+    nothing = Fragment(
+        f"(SELECT NULL::BIGINT AS _row, NULL::VARCHAR AS _reject, {empty}, NULL::VARCHAR AS _source_key, "
+        "NULL::DATE AS _day WHERE false)"
+    )
+    return typed_rows(contract, nothing, types, Fragment("_day"))
+
+
+def _raw(name: str) -> Fragment:
+    return identifier(f"raw_{name}")
+
+
+def _value(column: SourceColumn, name: Fragment, engine_type: str) -> str:
+    """The typed value of a column; where a bad value is tolerated, NULL instead of a value out of bounds."""
+    value = _read(column, name, engine_type)
+    if column.on_invalid == "null":
+        bounds = [condition for condition, _ in _bounds(column, f"({value})")]
+        if bounds:
+            return f"CASE WHEN {' OR '.join(bounds)} THEN NULL ELSE {value} END"
+    return value
+
+
+def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
+    if engine_type != "VARCHAR":
+        if column.type == "timestamp":
+            return f"CASE WHEN isfinite({name}) THEN {name} END"
+        return f"try_cast({name} AS DECIMAL({column.precision}, {column.scale}))"
+    text = f"parse_text({name})"
+    match column.type:
+        case "text":
+            return text
+        case "integer":
+            return f"try_cast({text} AS BIGINT)"
+        case "decimal":
+            return f"try_cast({text} AS DECIMAL({column.precision}, {column.scale}))"
+        case "enum":
+            return _canonical(column, f"lower({text})")
+        case "channels":
+            canonical = _canonical(column, "lower(trim(item))")
+            known = f"list_transform(parse_list({text}), lambda item: {canonical})"
+            return f"list_sort(list_distinct(list_filter({known}, lambda item: item IS NOT NULL)))"
+        case "timezone":
+            return f"parse_zone({text})"
+        case parser:
+            return f"parse_{parser}({text})"
+
+
+def _canonical(column: SourceColumn, spelled: str) -> str:
+    """A CASE that maps every spelling of the contract onto its canonical value, anything else onto NULL."""
+    branches = (
+        f"WHEN {literal(spelling.strip().lower())} THEN {literal(canonical)}"
+        for canonical, synonyms in column.values.items()
+        for spelling in (canonical, *synonyms)
+    )
+    return f"CASE {spelled} {' '.join(branches)} END"
+
+
+def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
+    """Conditions under which a value is out of bounds, with the fault's words."""
+    bounds = []
+    if column.max_length is not None:
+        bounds.append((f"length({value}) > {column.max_length}", "too long"))
+    if column.above is not None:
+        bounds.append((f"{value} <= {column.above}", "not above the minimum"))
+    if column.minimum is not None:
+        bounds.append((f"{value} < {column.minimum}", "below the minimum"))
+    if column.maximum is not None:
+        bounds.append((f"{value} > {column.maximum}", "above the maximum"))
+    return bounds
+
+
+def _faults(contract: SourceContract) -> list[str]:
+    faults = []
+    for name, column in contract.columns.items():
+        value, raw = identifier(name), f"parse_text({_raw(name)}::VARCHAR)"
+        if column.required:
+            faults.append((f"{raw} IS NULL", name, "missing"))
+        if column.on_invalid == "quarantine":
+            kind = "unknown value" if column.type == "enum" else "unreadable"
+            if column.type != "text":
+                faults.append((f"{value} IS NULL AND {raw} IS NOT NULL", name, kind))
+            faults += [(condition, name, fault) for condition, fault in _bounds(column, value)]
+        if name == contract.event_time:
+            faults.append((f"{value} IS NOT NULL AND _placed IS NULL", name, "out of range"))
+        if name in contract.not_before:
+            other = contract.not_before[name]
+            faults.append((f"{value} < {identifier(other)}", name, f"before {other}"))
+    return [f"WHEN {condition} THEN {literal(f'{name}: {fault}')}" for condition, name, fault in faults]
+
+
+def typed_columns(contract: SourceContract) -> Fragment:
+    """NULLs with the names and types of the contract's cleaned columns."""
+    return joined(
+        [Fragment(f"NULL::{_engine_type(column)} AS {identifier(name)}") for name, column in contract.columns.items()]
+    )
+
+
+def _engine_type(column: SourceColumn) -> str:
+    match column.type:
+        case "decimal":
+            return f"DECIMAL({column.precision}, {column.scale})"
+        case "integer":
+            return "BIGINT"
+        case "real":
+            return "DOUBLE"
+        case "boolean":
+            return "BOOLEAN"
+        case "timestamp":
+            return "TIMESTAMP"
+        case "date":
+            return "DATE"
+        case "channels":
+            return "VARCHAR[]"
+        case _:
+            return "VARCHAR"
