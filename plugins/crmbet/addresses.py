@@ -3,7 +3,7 @@
     crmbet/brand=<brand>/
         captures/source=<source>/chunk=<digest>/     what a source said, as it said it
         cleaned/source=<source>/day=<day>/set=<digest>/
-        quarantine/source=<source>/day=<day>/set=<digest>/
+        quarantine/source=<source>/                  rows that break their contract, a file a batch of days
         state/day=<day>/set=<digest>/                one row per player and day
         sessions/day=<day>/set=<digest>/             one row per session
         runs/run_id=<run>/<task>.json                what a run used and made
@@ -53,6 +53,10 @@ class Layout:
     def capture(self, source: str, digest: str) -> Partition:
         """One captured chunk."""
         return Partition(prefix=f"{self.captures(source)}chunk={digest}/")
+
+    def quarantine(self, source: str) -> str:
+        """Folder of a source's rows that break its contract; the markers of the cleaned days name their files."""
+        return f"{self.root}quarantine/source={source}/"
 
     def dataset(self, name: str) -> str:
         """Folder of a dataset kept by day, such as 'state' or 'cleaned/source=bets'."""

@@ -17,7 +17,7 @@ from crmbet.contracts import SourceContract
 from crmbet.failures import RowsUnaccounted
 from crmbet.manifest import UNDATED, Capture, CleanedSource, DayFiles, SourceCaptures
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import ensure_days, scan, write_by_day
+from crmbet.partitions import attempt_name, column_types, ensure_days, scan, write_by_day, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statements_digest
 from crmbet.typing_rules import no_rows, typed_rows
@@ -48,7 +48,9 @@ def clean_source(
     dataset = f"cleaned/source={contract.name}"
 
     def make(days: Sequence[date]) -> Iterable[DayFiles]:
-        return _clean_days(connection, store, run, contract, dataset, {day: by_day[day] for day in days}, wanted)
+        return _clean_days(
+            connection, store, run, contract, dataset, {day: by_day[day] for day in days}, wanted
+        )
 
     wanted = {day: _digest(run, contract, day, parts) for day, parts in by_day.items()}
     days, made = ensure_days(store, run.layout, dataset, wanted, make, rebuild=run.params.full_refresh)
@@ -62,7 +64,7 @@ def clean_source(
         outside["ingested after known_at"] = unknown_yet
     cleaned = CleanedSource(
         days=[day for day in days if day.day != UNDATED_DAY],
-        quarantine_files=[key for day in days for key in day.quarantine_files],
+        quarantine_files=sorted({key for day in days for key in day.quarantine_files}),
         extracted=captures.extracted,
         accepted=sum(day.rows for day in days),
         duplicates=sum(day.duplicates for day in days),
@@ -114,7 +116,6 @@ def rows_in_scope(
 def typed_day(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
-    run: Run,
     contract: SourceContract,
     captures: Sequence[Capture],
     days: Iterable[date],
@@ -129,8 +130,7 @@ def typed_day(
     else:
         day = Fragment("_day")
     source = scan(store, files)
-    described = connection.execute(f"DESCRIBE SELECT * FROM {scan(store, files[:1])}").fetchall()
-    types = {str(row[0]): str(row[1]) for row in described}
+    types = column_types(connection, scan(store, files[:1]))
     return typed_rows(contract, source, types, day)
 
 
@@ -144,9 +144,11 @@ def _clean_days(
     digests: dict[date, str],
 ) -> list[DayFiles]:
     captures = list({capture.digest: capture for parts in batch.values() for capture in parts}.values())
-    rows = Fragment(typed_day(connection, store, run, contract, captures, batch))
+    rows = Fragment(typed_day(connection, store, contract, captures, batch))
     days = joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch])
-    known_at = Fragment(f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}")
+    known_at = Fragment(
+        f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
+    )
     key = identifier(contract.business_key)
     columns = joined([identifier(name) for name in contract.columns])
 
@@ -159,11 +161,12 @@ def _clean_days(
     wanted = {day: digests[day] for day in batch}
     for file in write_by_day(connection, store, run.layout, dataset, accepted, wanted):
         made[file.day] = made[file.day].model_copy(update={"files": [*made[file.day].files, file.key]})
-    kept = f"quarantine/source={contract.name}"
-    if any(fate == "quarantined" for _, fate, _, _ in fates):
-        for file in write_by_day(connection, store, run.layout, kept, quarantined, wanted):
-            files = [*made[file.day].quarantine_files, file.key]
-            made[file.day] = made[file.day].model_copy(update={"quarantine_files": files})
+    faulty = {day for day, fate, _, _ in fates if fate == "quarantined"}
+    if faulty:
+        kept = f"{run.layout.quarantine(contract.name)}{attempt_name()}.parquet"
+        write_file(connection, store, kept, quarantined)
+        for day in faulty:
+            made[day] = made[day].model_copy(update={"quarantine_files": [kept]})
     for day, fate, fault, count in fates:
         made[day] = made[day].model_copy(update=_fate(made[day], fate, fault, count))
     connection.execute("DROP TABLE typed")
@@ -201,7 +204,7 @@ def _snapshot_day(capture: Capture, run: Run) -> date:
 
 
 def _digest(run: Run, contract: SourceContract, day: date, captures: Iterable[Capture]) -> str:
-    """Identity of a cleaned day. Of each chunk only this day's rows count, so a new chunk touches its own days alone."""
+    """Identity of a cleaned day. Of a chunk only this day's rows count, so a new one touches its own days alone."""
     digest = hashlib.sha256()
     iso = UNDATED if day == UNDATED_DAY else day.isoformat()
     parts = []
@@ -227,7 +230,10 @@ def _account_day(day: DayFiles, extracted: int, contract: SourceContract) -> Non
 
 def _account_source(cleaned: CleanedSource, contract: SourceContract) -> None:
     found = (
-        cleaned.accepted + cleaned.duplicates + sum(cleaned.quarantined.values()) + sum(cleaned.outside.values())
+        cleaned.accepted
+        + cleaned.duplicates
+        + sum(cleaned.quarantined.values())
+        + sum(cleaned.outside.values())
     )
     if found != cleaned.extracted:
         raise RowsUnaccounted(
@@ -235,4 +241,3 @@ def _account_source(cleaned: CleanedSource, contract: SourceContract) -> None:
             where=f"clean, source {contract.name}",
             next_step="clear clean; if it happens again, report it as a defect: nothing has been loaded",
         )
-

@@ -37,7 +37,9 @@ Model = TypeVar("Model", bound=Strict)
 class SourceColumn(Strict):
     """One canonical column of a source, how it is spelled there, and which values break the contract."""
 
-    type: Literal["text", "integer", "decimal", "real", "boolean", "timestamp", "date", "enum", "timezone", "channels"]
+    type: Literal[
+        "text", "integer", "decimal", "real", "boolean", "timestamp", "date", "enum", "timezone", "channels"
+    ]
     meaning: str
     source_name: str = ""
     """The column's name in the source, where it is not the canonical one."""
@@ -93,7 +95,13 @@ class SourceContract(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> SourceContract:
-        named = [self.business_key, self.event_time, self.known_time, *self.not_before, *self.not_before.values()]
+        named = [
+            self.business_key,
+            self.event_time,
+            self.known_time,
+            *self.not_before,
+            *self.not_before.values(),
+        ]
         for name in named:
             if name is not None and name not in self.columns:
                 raise ValueError(f"{name} is not among the columns")
@@ -114,7 +122,17 @@ class FeatureColumn(Strict):
     """One column of the target table, with all that an analyst asks of it."""
 
     type: Literal[
-        "text", "text[]", "varchar(50)", "char(3)", "integer", "smallint", "real", "r01", "money", "boolean", "timestamptz"
+        "text",
+        "text[]",
+        "varchar(50)",
+        "char(3)",
+        "integer",
+        "smallint",
+        "real",
+        "r01",
+        "money",
+        "boolean",
+        "timestamptz",
     ]
     """`r01` is a real in 0..1, `money` numeric(14,2), `real` a double rounded to six decimals."""
     meaning: str

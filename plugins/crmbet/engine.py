@@ -110,11 +110,15 @@ def _explain_attach(message: str, alias: str) -> AccessRefused | LostConnection 
     lowered = message.lower()
     if "password authentication failed" in lowered or "no password supplied" in lowered:
         return AccessRefused(
-            "PostgreSQL refuses the login", where=where, next_step="correct login and password of the connection"
+            "PostgreSQL refuses the login",
+            where=where,
+            next_step="correct login and password of the connection",
         )
     if "does not exist" in lowered:
         return SourceMissing(
-            "PostgreSQL does not know the database or role", where=where, next_step="correct schema and login there"
+            "PostgreSQL does not know the database or role",
+            where=where,
+            next_step="correct schema and login there",
         )
     return LostConnection(
         "PostgreSQL cannot be reached",

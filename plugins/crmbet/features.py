@@ -16,7 +16,7 @@ from crmbet import FEATURE_SET_VERSION
 from crmbet.contracts import SourceContract, TableContract
 from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import attempt_name, ensure_days, scan, write_by_day
+from crmbet.partitions import attempt_name, ensure_days, scan, write_by_day, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
 from crmbet.typing_rules import typed_columns
@@ -48,13 +48,11 @@ def engineer_features(
 
     _create_inputs(connection, store, contracts, cleaned, state, sessions)
     connection.execute(statement("features/create_measures"))
-    connection.execute(f"CREATE TEMPORARY TABLE users AS {statement('features/select_users')}")
-    for theme in THEMES:
-        connection.execute(f"CREATE TEMPORARY TABLE {identifier(theme)} AS {statement(f'features/{theme}')}")
+    for name in ("users", *THEMES):
+        rows = Fragment(statement(f"features/{name}"))
+        connection.execute(render("store/create_table", name=identifier(name), rows=rows))
     key = f"{run.prefix}features/{attempt_name()}.parquet"
-    (users,) = connection.execute(
-        f"COPY ({assembly(table)}) TO {literal(store.url(key))} (FORMAT parquet)"
-    ).fetchone() or (0,)
+    users = write_file(connection, store, key, assembly(table))
     return FeatureManifest(
         files=[key],
         users=users,
@@ -102,7 +100,11 @@ def _ensure_state(
     days = sorted(set().union(*by_source.values()))
     sql = statements_digest("state")
     wanted = {
-        day: _digest(sql, run, *(by_source[name][day].digest if day in by_source[name] else "" for name in STATE_SOURCES))
+        day: _digest(
+            sql,
+            run,
+            *(by_source[name][day].digest if day in by_source[name] else "" for name in STATE_SOURCES),
+        )
         for day in days
     }
 
@@ -139,7 +141,9 @@ def _ensure_sessions(
 
     def make(batch: Sequence[date]) -> Iterable[DayFiles]:
         near = sorted({neighbour for day in batch for neighbour in around(day)})
-        _create_view(connection, store, "bets", [key for day in near for key in bets[day].files], contracts["bets"])
+        _create_view(
+            connection, store, "bets", [key for day in near for key in bets[day].files], contracts["bets"]
+        )
         query = render(
             "sessions/derive_sessions",
             days=joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch]),
@@ -161,20 +165,26 @@ def _create_inputs(
     """The tables that the themes read. `age` is in operator days: 0 on the last day before as_of."""
     players = cleaned.sources.get("players")
     _create_view(
-        connection, store, "players", [key for day in players.days for key in day.files] if players else [], contracts["players"]
+        connection,
+        store,
+        "players",
+        [key for day in players.days for key in day.files] if players else [],
+        contracts["players"],
     )
     state_files = [key for day in state for key in day.files]
     session_files = [key for day in sessions for key in day.files]
-    age = "date_diff('day', _day, getvariable('last_day'))::INTEGER AS age"
-    connection.execute(
-        f"CREATE OR REPLACE TEMPORARY TABLE state AS SELECT *, {age} FROM {scan(store, state_files)}"
+    _create_dated(connection, "state", scan(store, state_files))
+    _create_dated(
+        connection,
+        "sessions",
+        scan(store, session_files) if session_files else Fragment(f"({statement('sessions/no_sessions')})"),
     )
-    source = (
-        f"{scan(store, session_files)}"
-        if session_files
-        else "(SELECT NULL::VARCHAR AS user_id, NULL::TIMESTAMP AS started_at, NULL::TIMESTAMP AS ended_at, NULL::DATE AS _day WHERE false)"
-    )
-    connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE sessions AS SELECT *, {age} FROM {source}")
+
+
+def _create_dated(connection: duckdb.DuckDBPyConnection, name: str, source: Fragment) -> None:
+    """A table with ages, read from S3 once, since every theme goes over it."""
+    rows = Fragment(render("features/read_dated_rows", source=source))
+    connection.execute(render("store/create_table", name=identifier(name), rows=rows))
 
 
 def _create_view(
@@ -185,12 +195,11 @@ def _create_view(
     contract: SourceContract,
 ) -> None:
     """A view of a source's cleaned rows; without files it has the columns and no rows."""
-    columns = typed_columns(contract)
     if files:
-        source = f"SELECT * FROM {scan(store, files)}"
+        rows = render("store/read_rows", source=scan(store, files))
     else:
-        source = f"SELECT {columns}, NULL::DATE AS _day WHERE false"
-    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {identifier(name)} AS {source}")
+        rows = render("clean/no_rows", columns=typed_columns(contract))
+    connection.execute(render("store/create_view", name=identifier(name), rows=Fragment(rows)))
 
 
 def _write(
@@ -206,7 +215,9 @@ def _write(
     made = {day: DayFiles(day=day, digest=digests[day], files=[], rows=0) for day in batch}
     for file in write_by_day(connection, store, run.layout, dataset, query, digests):
         day = made[file.day]
-        made[file.day] = day.model_copy(update={"files": [*day.files, file.key], "rows": day.rows + file.rows})
+        made[file.day] = day.model_copy(
+            update={"files": [*day.files, file.key], "rows": day.rows + file.rows}
+        )
     return list(made.values())
 
 

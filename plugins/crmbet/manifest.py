@@ -40,7 +40,9 @@ class DayCount(Record):
 
     def plus(self, other: DayCount) -> DayCount:
         """Both together."""
-        return DayCount(rows=self.rows + other.rows, fingerprint=str(int(self.fingerprint) + int(other.fingerprint)))
+        return DayCount(
+            rows=self.rows + other.rows, fingerprint=str(int(self.fingerprint) + int(other.fingerprint))
+        )
 
 
 class Capture(Record):

@@ -1,4 +1,4 @@
-"""S3 as the core sees it: list, read, write once, delete. Bulk data goes through the engine; this carries small objects.
+"""S3 as the core sees it: list, read, write once. Bulk data goes through the engine; this carries small objects.
 
 Every failure of the client is turned into one of ours, so that the retry policy can tell a wrong key (permanent) from
 a server that went away (temporary).
@@ -119,7 +119,9 @@ class ObjectStore:
             ) from error
         except NoCredentialsError:
             raise AccessRefused(
-                "there is no key for S3", where=where, next_step="give the connection crmbet_lake a login and password"
+                "there is no key for S3",
+                where=where,
+                next_step="give the connection crmbet_lake a login and password",
             ) from None
         except BotoCoreError as error:
             raise LostConnection(

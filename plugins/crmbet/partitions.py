@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from crmbet.addresses import DONE, Layout
 from crmbet.manifest import DayFiles
 from crmbet.object_store import ObjectStore
-from crmbet.statements import Fragment, literal
+from crmbet.statements import Fragment, joined, literal, render
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,12 +39,16 @@ def attempt_name() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def find_days(store: ObjectStore, layout: Layout, dataset: str, wanted: Mapping[date, str]) -> dict[date, DayFiles]:
+def find_days(
+    store: ObjectStore, layout: Layout, dataset: str, wanted: Mapping[date, str]
+) -> dict[date, DayFiles]:
     """The wanted days (day to digest) that are finished already."""
     markers = {layout.day(dataset, day, digest).marker: day for day, digest in wanted.items()}
     listed = {entry.key for entry in store.list(layout.dataset(dataset)) if entry.key.endswith(DONE)}
     contents = store.read_all(sorted(listed & markers.keys()))
-    return {markers[key]: DayFiles.model_validate_json(text) for key, text in contents.items() if text is not None}
+    return {
+        markers[key]: DayFiles.model_validate_json(text) for key, text in contents.items() if text is not None
+    }
 
 
 def finish_days(store: ObjectStore, layout: Layout, dataset: str, days: Iterable[DayFiles]) -> None:
@@ -85,19 +89,17 @@ def write_by_day(
     digests: Mapping[date, str],
 ) -> list[WrittenFile]:
     """Write a query's rows into the folders of their `_day`, one file a day (more where a day is large)."""
-    pairs = ", ".join(f"(DATE '{day.isoformat()}', {literal(digest)})" for day, digest in digests.items())
-    root = layout.dataset(dataset)
+    pairs = [
+        Fragment(f"(DATE {literal(day.isoformat())}, {literal(digest)})") for day, digest in digests.items()
+    ]
     written = connection.execute(
-        f"""
-        COPY (
-            SELECT rows.*, strftime(rows._day, '%Y-%m-%d') AS day, digests.digest AS set
-            FROM ({query}) AS rows
-            JOIN (VALUES {pairs}) AS digests(day, digest) ON digests.day = rows._day
-        ) TO {literal(store.url(root.rstrip("/")))} (
-            FORMAT parquet, PARTITION_BY (day, set), OVERWRITE_OR_IGNORE,
-            FILENAME_PATTERN {literal(attempt_name() + "_{i}")}, RETURN_STATS
+        render(
+            "store/copy_by_day",
+            rows=Fragment(query),
+            digests=joined(pairs),
+            folder=literal(store.url(layout.dataset(dataset).rstrip("/"))),
+            names=literal(attempt_name() + "_{i}"),
         )
-        """
     ).fetchall()
     bucket = store.url("")
     return [
@@ -108,7 +110,24 @@ def write_by_day(
     ]
 
 
+def write_file(connection: duckdb.DuckDBPyConnection, store: ObjectStore, key: str, query: str) -> int:
+    """Write a query's rows into one Parquet file; returns how many."""
+    copy = render("store/copy_to_file", rows=Fragment(query), url=literal(store.url(key)))
+    (rows,) = connection.execute(copy).fetchone() or (0,)
+    return int(rows)
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, source: Fragment) -> dict[str, str]:
+    """The engine's types of a table expression's columns, by name."""
+    described = connection.execute(render("store/describe_columns", source=source)).fetchall()
+    return {str(row[0]): str(row[1]) for row in described}
+
+
 def scan(store: ObjectStore, keys: Iterable[str]) -> Fragment:
     """A table expression that reads Parquet files; the `name=value` folders of their paths do not become columns."""
-    files = ", ".join(literal(store.url(key)) for key in keys)
-    return Fragment(f"read_parquet([{files}], hive_partitioning = false, filename = true)")
+    return Fragment(f"read_parquet({file_list(store, keys)}, hive_partitioning = false)")
+
+
+def file_list(store: ObjectStore, keys: Iterable[str]) -> Fragment:
+    """Keys as the list literal that the engine's readers take."""
+    return Fragment("[" + ", ".join(literal(store.url(key)) for key in keys) + "]")

@@ -37,8 +37,11 @@ class RunParams(BaseModel):
         try:
             return cls.model_validate(dict(params))
         except ValidationError as error:
-            unknown = [str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "extra_forbidden"]
-            bad = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors() if fault["type"] != "extra_forbidden"]
+            faults = error.errors()
+            unknown = [str(fault["loc"][0]) for fault in faults if fault["type"] == "extra_forbidden"]
+            bad = [
+                f"{fault['loc'][0]}: {fault['msg']}" for fault in faults if fault["type"] != "extra_forbidden"
+            ]
             raise BadParam(
                 "; ".join(bad + [f"unknown param {name!r}" for name in unknown]),
                 where="the configuration that the run was triggered with",

@@ -28,22 +28,38 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lake_bucket: str = Field(min_length=3, description="Bucket that holds the lake's feeds and everything we write.")
+    lake_bucket: str = Field(
+        min_length=3, description="Bucket that holds the lake's feeds and everything we write."
+    )
     raw_prefix: str = Field("raw/", description="Where the feeds lie in the bucket. Never written.")
-    brand: str = Field("default", description="Operator's brand: part of our prefix, one feature table a brand.")
-    operator_timezone: str = Field("America/Sao_Paulo", description="IANA zone whose midnights bound the days.")
+    brand: str = Field(
+        "default", description="Operator's brand: part of our prefix, one feature table a brand."
+    )
+    operator_timezone: str = Field(
+        "America/Sao_Paulo", description="IANA zone whose midnights bound the days."
+    )
 
-    min_data_completeness: Share = Field(0.95, description="Least share of filled values in a required column.")
+    min_data_completeness: Share = Field(
+        0.95, description="Least share of filled values in a required column."
+    )
     max_outlier_percentage: Share = Field(0.05, description="Largest share of outliers (0.05 is 5%).")
     max_duplicate_percentage: Share = Field(0.02, description="Largest share of duplicate business keys.")
-    max_quarantine_percentage: Share = Field(0.05, description="Largest share of rows that break the contract.")
-    max_orphan_percentage: Share = Field(0.05, description="Largest share of players known to one source alone.")
+    max_quarantine_percentage: Share = Field(
+        0.05, description="Largest share of rows that break the contract."
+    )
+    max_orphan_percentage: Share = Field(
+        0.05, description="Largest share of players known to one source alone."
+    )
     min_data_freshness_hours: float = Field(
         24, gt=0, description="Age in hours, before as_of, that a source's newest fact may have."
     )
-    min_rows_per_day: int = Field(1, ge=0, description="Fewest rows that a required source must bring for the day.")
+    min_rows_per_day: int = Field(
+        1, ge=0, description="Fewest rows that a required source must bring for the day."
+    )
 
-    max_source_shrink: Share = Field(0.10, description="Share of its rows that a chunk may lose before we stop.")
+    max_source_shrink: Share = Field(
+        0.10, description="Share of its rows that a chunk may lose before we stop."
+    )
     verify_days: int = Field(45, ge=1, description="Recent PostgreSQL days that every run fingerprints anew.")
 
     ticket_low: float = Field(50, gt=0, description="ticket_medio below this is 'baixo'.")
@@ -53,7 +69,9 @@ class Settings(BaseModel):
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
 
-    memory_limit: str = Field("2GB", description="Memory of the data engine in one task, such as 512MB or 4GB.")
+    memory_limit: str = Field(
+        "2GB", description="Memory of the data engine in one task, such as 512MB or 4GB."
+    )
     threads: int = Field(2, ge=1, le=256, description="Threads of the data engine in one task.")
     spill_directory: str = Field("", description="Where the engine spills; empty: a temporary folder a task.")
 

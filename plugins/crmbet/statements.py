@@ -28,7 +28,7 @@ def statement(name: str) -> str:
     return (STATEMENTS / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def render(name: str, **fragments: Fragment) -> str:
+def render(name: str, /, **fragments: Fragment) -> str:
     """The statement with every `{placeholder}` replaced. A plain string is refused: quote it first."""
     for placeholder, fragment in fragments.items():
         if not isinstance(fragment, Fragment):

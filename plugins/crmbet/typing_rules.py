@@ -13,10 +13,11 @@ from crmbet.statements import Fragment, identifier, joined, literal, render
 
 
 def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, str], day: Fragment) -> str:
-    """SELECT of captured rows as typed columns, with `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`,
-    `_known` (naive UTC), `_raw` (JSON of what the source said, of faulty rows only).
+    """SELECT of captured rows as typed columns, judged.
 
-    `types` are the captured columns' engine types; `day` is the expression of the row's operator day.
+    Beside the contract's columns it has `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`, `_known` (naive
+    UTC) and `_raw` (JSON of what the source said, of faulty rows only). `types` are the captured columns' engine types;
+    `day` is the expression of the row's operator day.
     """
     return render(
         "clean/type_rows",
@@ -32,14 +33,16 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
         columns=joined([identifier(name) for name in contract.columns]),
         known=identifier(contract.known_time) if contract.known_time else Fragment("NULL::TIMESTAMP"),
         faults=Fragment("\n".join(_faults(contract))),
-        record=joined([Fragment(f"{identifier(name)} := {_raw(name)}::VARCHAR") for name in contract.columns]),
+        record=joined(
+            [Fragment(f"{identifier(name)} := {_raw(name)}::VARCHAR") for name in contract.columns]
+        ),
     )
 
 
 def no_rows(contract: SourceContract) -> str:
     """The same SELECT where a source has no file at all: no rows, the same columns."""
     empty = joined([Fragment(f"NULL::VARCHAR AS {identifier(name)}") for name in contract.columns])
-    types = {name: "VARCHAR" for name in contract.columns}
+    types = dict.fromkeys(contract.columns, "VARCHAR")
     nothing = Fragment(
         f"(SELECT NULL::BIGINT AS _row, NULL::VARCHAR AS _reject, {empty}, NULL::VARCHAR AS _source_key, "
         "NULL::DATE AS _day WHERE false)"
@@ -132,7 +135,10 @@ def _faults(contract: SourceContract) -> list[str]:
 def typed_columns(contract: SourceContract) -> Fragment:
     """NULLs with the names and types of the contract's cleaned columns."""
     return joined(
-        [Fragment(f"NULL::{_engine_type(column)} AS {identifier(name)}") for name, column in contract.columns.items()]
+        [
+            Fragment(f"NULL::{_engine_type(column)} AS {identifier(name)}")
+            for name, column in contract.columns.items()
+        ]
     )
 
 

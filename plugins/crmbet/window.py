@@ -87,7 +87,8 @@ def resolve_known_at(known_at: str | None, started_at: datetime) -> datetime:
         ) from None
     if instant.tzinfo is None:
         raise BadParam(
-            f"known_at {known_at!r} has no time zone", next_step="add Z or an offset, such as 2026-11-22T03:00:00Z"
+            f"known_at {known_at!r} has no time zone",
+            next_step="add Z or an offset, such as 2026-11-22T03:00:00Z",
         )
     if instant > started_at:
         raise BadParam(
@@ -129,4 +130,6 @@ def _parse_date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise BadParam(f"as_of {text!r} is not a date", next_step="use year-month-day, such as 2026-11-22") from None
+        raise BadParam(
+            f"as_of {text!r} is not a date", next_step="use year-month-day, such as 2026-11-22"
+        ) from None

@@ -6,5 +6,5 @@ SELECT
     count(*) AS rows,
     sum(hash({contents})::HUGEINT)::VARCHAR AS fingerprint,
     max({known_time}) AS latest_known_time
-FROM {files}
+FROM read_parquet({files}, filename = true, hive_partitioning = false)
 GROUP BY filename, _day

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from crmbet.contracts import SourceContract
 from crmbet.manifest import UNDATED, DayCount
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import scan
+from crmbet.partitions import file_list
 from crmbet.statements import Fragment, identifier, joined, render
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def count_files(
     """The census of each captured file, by key."""
     if not files:
         return {}
-    known_time = f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
+    known_time = (
+        f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
+    )
     rows = connection.execute(
         render(
             "ingest/count_days",
-            files=scan(store, files),
+            files=file_list(store, files),
             contents=joined([identifier(name) for name in contract.columns]),
             known_time=Fragment(known_time),
         )

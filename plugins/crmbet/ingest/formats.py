@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from crmbet.contracts import SourceContract
 from crmbet.failures import SourceMissing, SourceUnreadable
+from crmbet.partitions import column_types
 from crmbet.statements import Fragment, identifier, literal, render
 
 if TYPE_CHECKING:
@@ -94,20 +95,18 @@ def unreadable(url: str, why: str) -> SourceUnreadable:
 
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract) -> Reading:
-    columns = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(url)}, hive_partitioning = false)").fetchall()
-    types = {str(row[0]): str(row[1]) for row in columns}
+    types = column_types(connection, Fragment(f"read_parquet({literal(url)}, hive_partitioning = false)"))
     present = _check_columns(list(types), url, contract)
-    (records,) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({literal(url)})").fetchone() or (0,)
+    (records,) = connection.execute(render("ingest/count_parquet_records", url=literal(url))).fetchone() or (
+        0,
+    )
 
     def spelled(source_name: str) -> str:
         column = _quoted(source_name)
         return f"to_json({column})::VARCHAR" if NESTED.search(types[source_name]) else f"{column}::VARCHAR"
 
     values = _values(contract, present, spelled)
-    query = (
-        f"SELECT file_row_number + 1 AS _row, NULL::VARCHAR AS _reject, {values} "
-        f"FROM read_parquet({literal(url)}, file_row_number = true, hive_partitioning = false)"
-    )
+    query = render("ingest/read_parquet", url=literal(url), values=values)
     return Reading(query, int(records), _unknown(types, contract))
 
 
@@ -183,7 +182,9 @@ def _values(contract: SourceContract, present: set[str], spell: Callable[[str], 
     parts = []
     for name, column in contract.columns.items():
         source_name = column.source_name or name
-        parts.append(f"{spell(source_name) if source_name in present else 'NULL::VARCHAR'} AS {_quoted(name)}")
+        parts.append(
+            f"{spell(source_name) if source_name in present else 'NULL::VARCHAR'} AS {_quoted(name)}"
+        )
     return Fragment(", ".join(parts))
 
 

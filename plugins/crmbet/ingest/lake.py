@@ -7,7 +7,7 @@ contract's column names; it exists once its marker does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from crmbet.ingest.formats import Reading, format_of, read_object, unreadable
 from crmbet.ingest.ledger import Ledger, chunk_digest, finish_captures
 from crmbet.manifest import Capture, SourceCaptures
 from crmbet.object_store import ObjectStore, StoredObject
-from crmbet.partitions import attempt_name
+from crmbet.partitions import attempt_name, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, literal, render
 
@@ -96,7 +96,6 @@ def _capture_all(
     objects: Mapping[str, StoredObject],
 ) -> dict[str, Capture]:
     """Capture objects (by digest) side by side. One that fails stops the run, after those under way have finished."""
-
     # A record's number is its place in the file, so reading must not shuffle.
     connection.execute("SET GLOBAL preserve_insertion_order = true")
 
@@ -126,16 +125,14 @@ def _capture_object(
     attempt = attempt_name()
     reading = read_object(connection, url, contract, attempt)
     if reading.unknown_columns:
-        log.warning("%s has columns that no contract names: %s", url, ", ".join(reading.unknown_columns)[:300])
-    queries = [reading.query, *([reading.rejects] if reading.rejects else [])]
-    files = []
+        log.warning(
+            "%s has columns that no contract names: %s", url, ", ".join(reading.unknown_columns)[:300]
+        )
+    files: list[str] = []
     try:
-        for number, query in enumerate(queries):
+        for number, query in enumerate(_queries(connection, reading)):
             key = f"{run.layout.capture(contract.name, digest).prefix}{attempt}_{number}.parquet"
-            (rows,) = connection.execute(
-                f"COPY ({_place(query, entry.key, contract, run)}) TO {literal(store.url(key))} (FORMAT parquet)"
-            ).fetchone() or (0,)
-            if rows:
+            if write_file(connection, store, key, _place(query, entry.key, contract, run)):
                 files.append(key)
     except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
         raise unreadable(url, str(error)) from None
@@ -144,8 +141,19 @@ def _capture_object(
     return capture
 
 
+def _queries(connection: duckdb.DuckDBPyConnection, reading: Reading) -> Iterator[str]:
+    """What to write: the records, then those that the parser has set aside while it read them, if any."""
+    yield reading.query
+    if reading.rejects and connection.execute(
+        render("store/count_rows", rows=Fragment(reading.rejects))
+    ).fetchone() != (0,):
+        yield reading.rejects
+
+
 def _place(query: str, key: str, contract: SourceContract, run: Run) -> str:
-    instant = Fragment(f"parse_timestamp({identifier(contract.event_time)})" if contract.event_time else "NULL")
+    instant = Fragment(
+        f"parse_timestamp({identifier(contract.event_time)})" if contract.event_time else "NULL"
+    )
     return render(
         "ingest/place_rows",
         rows=Fragment(query),
@@ -191,4 +199,11 @@ def _account(capture: Capture, reading: Reading, url: str) -> None:
 
 
 def _digest(run: Run, contract: SourceContract, entry: StoredObject) -> str:
-    return chunk_digest(contract.name, entry.key, entry.etag, str(entry.size), contract.column_digest, run.settings.operator_timezone)
+    return chunk_digest(
+        contract.name,
+        entry.key,
+        entry.etag,
+        str(entry.size),
+        contract.column_digest,
+        run.settings.operator_timezone,
+    )

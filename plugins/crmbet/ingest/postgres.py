@@ -104,9 +104,13 @@ def _columns(contract: SourceContract) -> dict[str, Fragment]:
 
 
 def _fingerprint(
-    connection: duckdb.DuckDBPyConnection, run: Run, contract: SourceContract) -> list[DayFingerprint]:
+    connection: duckdb.DuckDBPyConnection, run: Run, contract: SourceContract
+) -> list[DayFingerprint]:
     relation = _relation(contract)
-    found = {str(row[0]) for row in _ask_postgres(connection, render("ingest/describe_relation", relation=literal(relation)))}
+    found = {
+        str(row[0])
+        for row in _ask_postgres(connection, render("ingest/describe_relation", relation=literal(relation)))
+    }
     missing = [
         name
         for name in (column.source_name or canonical for canonical, column in contract.columns.items())
@@ -131,7 +135,18 @@ def _fingerprint(
         ),
     )
     return [
-        DayFingerprint(day, count, chunk_digest(contract.name, str(day), str(count), str(content), contract.column_digest, run.settings.operator_timezone))
+        DayFingerprint(
+            day,
+            count,
+            chunk_digest(
+                contract.name,
+                str(day),
+                str(count),
+                str(content),
+                contract.column_digest,
+                run.settings.operator_timezone,
+            ),
+        )
         for day, count, content in rows
         if isinstance(day, date) and isinstance(count, int)
     ]
@@ -165,18 +180,20 @@ def _capture_days(
         source_key=literal(contract.relation),
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
-        chunks=joined([Fragment(f"(DATE {literal(day.day.isoformat())}, {literal(day.digest)})") for day in batch]),
+        chunks=joined(
+            [Fragment(f"(DATE {literal(day.day.isoformat())}, {literal(day.digest)})") for day in batch]
+        ),
         first=literal(batch[0].day.isoformat()),
         last=literal((batch[-1].day + timedelta(days=1)).isoformat()),
     )
     folder = store.url(run.layout.captures(contract.name).rstrip("/"))
     written = connection.execute(
-        f"""
-        COPY ({query}) TO {literal(folder)} (
-            FORMAT parquet, PARTITION_BY (chunk), OVERWRITE_OR_IGNORE,
-            FILENAME_PATTERN {literal(attempt_name() + "_{i}")}, RETURN_STATS
+        render(
+            "store/copy_by_chunk",
+            rows=Fragment(query),
+            folder=literal(folder),
+            names=literal(attempt_name() + "_{i}"),
         )
-        """
     ).fetchall()
     files: dict[str, list[str]] = {day.digest: [] for day in batch}
     for row in written:

@@ -1,0 +1,22 @@
+# The image of every Airflow service in docker-compose.yaml: Airflow, our requirements, our code, nothing else.
+#
+# The slim base holds Airflow and no provider but the preinstalled ones, so that requirements.txt decides every
+# version. The full base brings dozens of providers more, whose pins contradict ours.
+FROM apache/airflow:slim-3.3.2-python3.12
+
+COPY requirements.txt /opt/crmbet/requirements.txt
+RUN pip install --no-cache-dir --requirement /opt/crmbet/requirements.txt \
+    && pip check
+
+# Code belongs to root: what runs in a task cannot change it.
+COPY dags /opt/airflow/dags
+COPY plugins /opt/airflow/plugins
+COPY include /opt/airflow/include
+COPY config /opt/airflow/config
+
+# Compiled here, because the user below may not: otherwise every task process would compile the package anew.
+# The spill folder belongs to that user, and so does a fresh volume mounted on it.
+USER 0
+RUN python -m compileall -q /opt/airflow/dags /opt/airflow/plugins /opt/airflow/config \
+    && install --directory --owner=airflow --group=root --mode=0770 /opt/airflow/spill
+USER 50000:0

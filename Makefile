@@ -1,0 +1,64 @@
+# Every habit of the project is a target here; CI and pre-commit call the same ones. `make help` lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Another project's packages, or bytecode that is compiled anew in every process.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
+
+python := .venv/bin/python
+code := plugins dags local bench tests
+# Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
+ARGS ?=
+
+.PHONY: help setup services stop ui demo demo-broken test test-full lint format typecheck bench requirements clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+setup:  ## Make .venv with the pinned requirements (PYTHON=... chooses another Python 3.11 or 3.12)
+	@sh local/setup.sh
+
+services: setup  ## Start PostgreSQL and S3 and wait until they are ready; state is kept in .local/
+	@$(python) -m local.services up
+
+stop: setup  ## Stop everything that this checkout started
+	@$(python) -m local.services stop
+
+ui: setup  ## Start Airflow's UI and scheduler on the embedded services
+	@$(python) -m local.services ui
+
+demo: setup  ## Run the main job on sample data, from nothing, and show what came out
+	@$(python) -m local.demo $(ARGS)
+
+demo-broken: setup  ## The same on data that must not pass: the run fails and says why
+	@$(python) -m local.demo --broken $(ARGS)
+
+test: setup  ## Run the tests (ARGS="-k name" for some of them)
+	@$(python) -m pytest -m "not full" $(ARGS)
+
+test-full: setup  ## Run the tests, those of full size too
+	@$(python) -m pytest $(ARGS)
+
+lint: setup typecheck  ## Check style, format and types
+	@$(python) -m ruff check $(code)
+	@$(python) -m ruff format --check $(code)
+
+typecheck: setup  ## Check types
+	@$(python) -m mypy
+
+format: setup  ## Format the code and mend what the linter can mend
+	@$(python) -m ruff check --fix $(code)
+	@$(python) -m ruff format $(code)
+
+bench: setup  ## Measure against limits and peers; results in bench/results/ (ARGS="--help" for sizes)
+	@$(python) -m bench $(ARGS)
+
+requirements: setup  ## Compile requirements*.in into pinned requirements*.txt
+	@.venv/bin/uv pip compile --quiet --universal --no-header --python-version 3.11 requirements.in -o requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean:  ## Stop everything and remove all that was made: .venv, .local and caches
+	@[ ! -f .venv/installed.json ] || $(python) -m local.services stop
+	@rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Measurements beside their limits and peers: `make bench`."""

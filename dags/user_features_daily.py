@@ -1,0 +1,121 @@
+"""One trustworthy feature row per player, every day.
+
+Reads the lake's feeds and `tbl_transactions`, cleans them by contract, computes the features of every player **as of**
+midnight in the operator's zone, judges them with Great Expectations, and loads `ml_features.user_features`.
+
+| Start | as_of |
+|---|---|
+| schedule, backfill of day D | the end of D: midnight of D+1 |
+| UI or REST run of day D, `airflow dags test user_features_daily D` | midnight of D |
+| UI or REST run without a date | the last midnight |
+| param `as_of` | midnight of that date |
+
+A failed run has changed nothing in the target; clear the failed task to go on. Quality reports lie on S3 under
+`crmbet/brand=<brand>/reports/`, the rows that were set aside under `crmbet/brand=<brand>/quarantine/`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, chain
+
+from crmbet.operators.alerts import log_failure
+from crmbet.operators.backup_table import BackupTableOperator
+from crmbet.operators.clean import CleanOperator
+from crmbet.operators.engineer_features import EngineerFeaturesOperator
+from crmbet.operators.extract_pg import ExtractPgOperator
+from crmbet.operators.extract_s3 import ExtractS3Operator
+from crmbet.operators.load_merge import LoadMergeOperator
+from crmbet.operators.retrying import RETRY_POLICY
+from crmbet.operators.validate import ValidateOperator
+from crmbet.schedule import operator_timezone
+
+ZONE = operator_timezone(os.environ)
+
+PARAMS = {
+    "as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="as_of",
+        description="Date whose midnight is the cut-off: facts before it count. Empty: from the run's date.",
+    ),
+    "known_at": Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        title="known_at",
+        description="Use only what had been captured by this instant. Empty: everything known when the run starts.",
+    ),
+    "load_strategy": Param(
+        "merge",
+        type="string",
+        enum=["merge", "replace", "append"],
+        title="Load strategy",
+        description="merge: insert and update. replace: the table becomes this run's rows. append: new players only.",
+    ),
+    "validate_only": Param(
+        False, type="boolean", title="Validate only", description="Stop after validation: no backup, no load."
+    ),
+    "dry_run": Param(
+        False, type="boolean", title="Dry run", description="Only say what would be captured; change nothing."
+    ),
+    "full_refresh": Param(
+        False,
+        type="boolean",
+        title="Full refresh",
+        description="Ignore all captures and build everything anew.",
+    ),
+    "source_deletions": Param(
+        "stop",
+        type="string",
+        enum=["stop", "keep", "remove"],
+        title="Source deletions",
+        description="If source data vanished: stop the run, keep what was captured, or remove it everywhere.",
+    ),
+    "fail_on": Param(
+        ["CRITICAL", "HIGH", "MEDIUM", "LOW"],
+        type="array",
+        items={"type": "string", "enum": ["CRITICAL", "HIGH", "MEDIUM", "LOW"]},
+        examples=["CRITICAL", "HIGH", "MEDIUM", "LOW"],
+        title="Fail on",
+        description="Severities of a quality breach that fail the run. Others show in the report only.",
+    ),
+}
+
+with DAG(
+    "user_features_daily",
+    schedule=CronDataIntervalTimetable("@daily", timezone=ZONE),
+    start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(ZONE)),
+    catchup=False,
+    max_active_runs=4,
+    params=PARAMS,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRY_POLICY,
+        "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": log_failure,
+    },
+    on_failure_callback=log_failure,
+    doc_md=__doc__,
+    tags=["crm", "features"],
+) as dag:
+    extract_s3 = ExtractS3Operator(task_id="extract_s3")
+    extract_pg = ExtractPgOperator(task_id="extract_pg")
+    validate_raw = ValidateOperator(task_id="validate_raw", stage="raw")
+    clean = CleanOperator(task_id="clean")
+    engineer_features = EngineerFeaturesOperator(task_id="engineer_features")
+    validate = ValidateOperator(task_id="validate", stage="features")
+    # A backfill's runs come side by side: these two touch the target, so one run at a time.
+    backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)
+    load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1)
+
+    chain(
+        [extract_s3, extract_pg], validate_raw, clean, engineer_features, validate, backup_table, load_merge
+    )

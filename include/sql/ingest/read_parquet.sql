@@ -1,0 +1,3 @@
+-- A Parquet file, every value as text.
+SELECT file_row_number + 1 AS _row, NULL::VARCHAR AS _reject, {values}
+FROM read_parquet({url}, file_row_number = true, hive_partitioning = false)

@@ -1,0 +1,2 @@
+-- Without statistics the planner takes a fresh table for a few hundred distinct keys.
+ANALYZE {staging} ({columns})

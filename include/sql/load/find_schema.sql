@@ -1,0 +1,1 @@
+SELECT oid FROM pg_namespace WHERE nspname = %(schema)s

@@ -1,0 +1,7 @@
+-- A row never goes back in time, and known_at, execution_id and feature_set_version alone never cause a write.
+UPDATE {table} AS target
+SET {assignments}, updated_at = %(written_at)s
+FROM {staging} AS staged
+WHERE target.{key} = staged.{key}
+  AND staged.as_of >= target.as_of
+  AND (staged.as_of, staged.row_hash) IS DISTINCT FROM (target.as_of, target.row_hash)

@@ -1,0 +1,2 @@
+-- One file of immutable data.
+COPY ({rows}) TO {url} (FORMAT parquet)

@@ -1,0 +1,2 @@
+-- How many rows a query has.
+SELECT count(*) FROM ({rows})

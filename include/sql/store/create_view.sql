@@ -1,0 +1,2 @@
+-- A view by a name that later statements use.
+CREATE OR REPLACE TEMPORARY VIEW {name} AS {rows}

@@ -1,0 +1,2 @@
+-- Names and types of the columns of a table expression.
+DESCRIBE SELECT * FROM {source}

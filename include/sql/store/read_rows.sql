@@ -1,0 +1,2 @@
+-- All columns of a table expression.
+SELECT * FROM {source}

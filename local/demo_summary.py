@@ -1,0 +1,189 @@
+"""What a run of the demo did, from what it left behind: its manifests on S3, Airflow's database, the target table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.airflow import DATABASE
+from local.object_store import EmbeddedObjectStore
+from local.postgres import EmbeddedPostgres
+from local.workspace import Workspace
+
+ORDER = (
+    "extract_s3", "extract_pg", "validate_raw", "clean", "engineer_features", "validate", "backup_table", "load_merge",
+)  # fmt: skip
+SHOWN_COLUMNS = {
+    "user_id": "user_id",
+    "favorite_game_type": "game",
+    "ticket_medio_categoria": "ticket",
+    "frequencia_jogo": "tx/day",
+    "dias_semana_preferidos": "weekdays",
+    "horarios_atividade": "slot",
+    "rfm_segment": "segment",
+    "customer_lifetime_value_score": "value",
+    "churn_risk_score": "churn",
+}
+SHOWN_ROWS = 6
+SHOWN_REASONS = 4
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task as Airflow saw it."""
+
+    name: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run: its tasks in order, their manifests by task, and rows of the target."""
+
+    dag: str
+    run_id: str
+    tasks: list[Task]
+    manifests: dict[str, dict[str, Any]]
+    rows: list[tuple[Any, ...]]
+    table_rows: int
+    bucket: str
+
+
+def read_outcome(
+    workspace: Workspace, bucket: str, environ: Mapping[str, str], dag: str, run_id: str
+) -> Outcome:
+    """Gather what a run left behind."""
+    folder = _lake(workspace, bucket) / "crmbet/brand=default/runs" / f"run_id={run_id}"
+    manifests = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    tasks = _query(
+        EmbeddedPostgres(workspace).url(DATABASE),
+        "SELECT task_id, coalesce(state, 'not run'), coalesce(duration, 0) FROM task_instance "
+        "WHERE dag_id = %s AND run_id = %s",
+        (dag, run_id),
+    )
+    by_name = {name: Task(name, state, seconds) for name, state, seconds in tasks}
+    columns = ", ".join(SHOWN_COLUMNS)
+    rows: list[tuple[Any, ...]] = []
+    table_rows = 0
+    if _query(environ["CRMBET_TARGET_URL"], "SELECT to_regclass('ml_features.user_features')", ())[0][0]:
+        rows = _query(
+            environ["CRMBET_TARGET_URL"],
+            # One player of each segment says more than six of one.
+            f"SELECT {columns} FROM (SELECT DISTINCT ON (rfm_segment) * FROM ml_features.user_features "
+            "WHERE favorite_game_type IS NOT NULL ORDER BY rfm_segment, user_id) AS each ORDER BY user_id LIMIT %s",
+            (SHOWN_ROWS,),
+        )
+        ((table_rows,),) = _query(
+            environ["CRMBET_TARGET_URL"], "SELECT count(*) FROM ml_features.user_features", ()
+        )
+    return Outcome(
+        dag=dag,
+        run_id=run_id,
+        tasks=[by_name[name] for name in ORDER if name in by_name],
+        manifests=manifests,
+        rows=rows,
+        table_rows=table_rows,
+        bucket=bucket,
+    )
+
+
+def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> None:
+    """One screen."""
+    run = outcome.manifests.get("run", {})
+    failed = [task.name for task in outcome.tasks if task.state not in ("success", "skipped")]
+    print(
+        f"\n{outcome.dag}   as_of {run.get('as_of_date')}   {'FAILED' if failed else 'success'} in {seconds:.0f} s"
+    )
+    print(f"run {outcome.run_id}\n")
+    print(f"  {'task':<18}{'state':<17}{'seconds':>8}   result")
+    for task in outcome.tasks:
+        manifest = outcome.manifests.get(task.name)
+        result = _describe(task.name, manifest) if manifest else ""
+        print(f"  {task.name:<18}{task.state:<17}{task.seconds:>8.1f}   {result}")
+    _print_quarantine(outcome.manifests.get("clean"))
+    for stage in ("validate_raw", "validate"):
+        if manifest := outcome.manifests.get(stage):
+            page = (
+                _lake(workspace, outcome.bucket) / manifest["report_html"].split(outcome.bucket + "/", 1)[1]
+            )
+            print(
+                f"\nQuality of {manifest['stage']}: grade {manifest['grade']}, score {manifest['score']:.3f}\n  {page}",
+                end="",
+            )
+    print()
+    if outcome.rows:
+        print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
+        _print_table(list(SHOWN_COLUMNS.values()), outcome.rows)
+
+
+def _describe(task: str, manifest: dict[str, Any]) -> str:
+    match task:
+        case "extract_s3" | "extract_pg":
+            sources = manifest["sources"].items()
+            return _joined(
+                f"{name} {sum(capture['extracted'] for capture in source['captures']):,}"
+                for name, source in sources
+            )
+        case "validate_raw" | "validate":
+            return f"grade {manifest['grade']}, score {manifest['score']:.3f}"
+        case "clean":
+            sources = manifest["sources"].values()
+            return _joined(
+                [
+                    f"{sum(source['accepted'] for source in sources):,} accepted",
+                    f"{sum(sum(source['quarantined'].values()) for source in sources):,} quarantined",
+                    f"{sum(source['duplicates'] for source in sources):,} duplicates",
+                ]
+            )
+        case "engineer_features":
+            return f"{manifest['users']:,} players from {manifest['state_rows']:,} player-days"
+        case "backup_table":
+            return f"{manifest['backup']}, {manifest['rows']:,} rows" if manifest["backup"] else "none needed"
+        case _:
+            counts = ("inserted", "updated", "unchanged", "removed")
+            return f"{manifest['strategy']}: " + _joined(f"{manifest[name]:,} {name}" for name in counts)
+
+
+def _print_quarantine(clean: dict[str, Any] | None) -> None:
+    if not clean:
+        return
+    print("\nQuarantined")
+    for name, source in clean["sources"].items():
+        reasons = sorted(source["quarantined"].items(), key=lambda item: -item[1])
+        shown = _joined(f"{reason} {rows}" for reason, rows in reasons[:SHOWN_REASONS])
+        more = f" · {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+        print(f"  {name:<16}{sum(rows for _, rows in reasons):>6,}   {shown or 'nothing'}{more}")
+
+
+def _print_table(header: list[str], rows: list[tuple[Any, ...]]) -> None:
+    cells = [header, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " · ".join(parts)
+
+
+def _lake(workspace: Workspace, bucket: str) -> Path:
+    """The folder that the embedded S3 server shows as this bucket."""
+    return EmbeddedObjectStore(workspace).folder / bucket
+
+
+def _query(url: str, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    import psycopg2
+
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchall()

@@ -1,0 +1,186 @@
+"""Server processes that outlive the command which starts them, and that are never mistaken for someone else's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, NoReturn
+
+import psutil
+
+from local.workspace import PROJECT, Workspace, read_record, write_record
+
+START_TOLERANCE_SECONDS = 2.0
+"""How far a process's start may seem to move: it is counted from the boot, and that instant moves with the clock."""
+LAST_LINES = 15
+
+
+class Account(NamedTuple):
+    """Whom a process runs as: user and group id, further groups (None: those we have)."""
+
+    user: int
+    group: int
+    extra_groups: tuple[int, ...] | None = None
+
+
+class ServiceFailed(Exception):
+    """A service did not come up or did not go down. The message says which, and which log to read."""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One server process of a workspace, found again by its record: process id, instant of start, workspace.
+
+    A process id alone is reused, after a reboot within minutes; the record of a checkout that was copied names
+    the processes of the original.
+    """
+
+    workspace: Workspace
+    name: str
+
+    def process(self) -> psutil.Process | None:
+        """The running process, None if it is gone or was never ours."""
+        record = read_record(self.workspace.record(self.name))
+        if record.get("state") != str(self.workspace.state):
+            return None
+        try:
+            process = psutil.Process(record["pid"])
+            apart = abs(process.create_time() - record["started_at"])
+            alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return process if alive and apart <= START_TOLERANCE_SECONDS else None
+
+    def start(
+        self, command: Sequence[str], *, environ: Mapping[str, str], account: Account | None = None
+    ) -> psutil.Process:
+        """Start the process in a session of its own, so that no shell takes it along when it closes.
+
+        `environ` is its whole environment. Output is appended to the log.
+        """
+        with _appended(self.workspace.log(self.name)) as output:
+            child = subprocess.Popen(
+                list(command),
+                env=dict(environ),
+                cwd=_folder_for(account),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                user=account.user if account else None,
+                group=account.group if account else None,
+                extra_groups=account.extra_groups if account else None,
+            )
+        process = psutil.Process(child.pid)
+        self.adopt(process)
+        return process
+
+    def adopt(self, process: psutil.Process) -> None:
+        """Record a process as this daemon."""
+        write_record(
+            self.workspace.record(self.name),
+            {"pid": process.pid, "started_at": process.create_time(), "state": str(self.workspace.state)},
+        )
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, *, patience_seconds: float = 20) -> bool:
+        """Ask the process to end, wait, then end what is left of it and its children. False if none ran."""
+        return self.see_off(self.ask_to_end(how), patience_seconds=patience_seconds)
+
+    def ask_to_end(self, how: signal.Signals = signal.SIGTERM) -> list[psutil.Process]:
+        """Signal the process; the process and its children, none if it does not run."""
+        process = self.process()
+        if process is None:
+            return []
+        try:
+            family = [process, *process.children(recursive=True)]
+            process.send_signal(how)
+        except psutil.NoSuchProcess:
+            return [process]
+        return family
+
+    def see_off(self, family: Sequence[psutil.Process], *, patience_seconds: float = 20) -> bool:
+        """Wait for a process that was asked to end, end what is left of its family. False if there is none."""
+        if family:
+            wait_gone(family[:1], patience_seconds)
+            left = wait_gone(family, 2)
+            for member in left:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+            if wait_gone(left, 5):
+                self.fail("does not end")
+        self.workspace.record(self.name).unlink(missing_ok=True)
+        return bool(family)
+
+    def wait_ready(self, ready: Callable[[], bool], *, timeout_seconds: float) -> None:
+        """Return once `ready()`. Raises `ServiceFailed` if the process ends first, or time does."""
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            if self.process() is None:
+                self.fail("ended while it started")
+            if time.monotonic() > deadline:
+                self.fail(f"was not ready within {timeout_seconds:.0f} s")
+            time.sleep(0.05)
+
+    def fail(self, what: str) -> NoReturn:
+        """Raise `ServiceFailed` with the end of the log."""
+        raise ServiceFailed(f"{self.name} {what}. {_end_of(self.workspace.log(self.name))}")
+
+
+def run_logged(
+    command: Sequence[str],
+    *,
+    log: Path,
+    environ: Mapping[str, str],
+    timeout_seconds: float,
+    account: Account | None = None,
+) -> None:
+    """Run a command to its end, its output appended to the log.
+
+    Raises `ServiceFailed` with the end of the log if it fails or takes too long.
+    """
+    name = Path(command[0]).name
+    with _appended(log) as output:
+        try:
+            ended = subprocess.run(
+                list(command),
+                env=dict(environ),
+                cwd=_folder_for(account),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=timeout_seconds,
+                check=False,
+                user=account.user if account else None,
+                group=account.group if account else None,
+                extra_groups=account.extra_groups if account else None,
+            )
+        except subprocess.TimeoutExpired:
+            raise ServiceFailed(f"{name} took more than {timeout_seconds:.0f} s. {_end_of(log)}") from None
+    if ended.returncode != 0:
+        raise ServiceFailed(f"{name} ended with {ended.returncode}. {_end_of(log)}")
+
+
+def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
+    """Wait for processes to end, children of ours or not; what is left after the time-out."""
+    left: list[psutil.Process] = psutil.wait_procs(processes, timeout=timeout_seconds)[1]
+    return left
+
+
+def _appended(log: Path) -> BinaryIO:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("ab")
+
+
+def _folder_for(account: Account | None) -> str:
+    """Where a process starts: another account may not be able to enter our folders."""
+    return "/" if account else str(PROJECT)
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
+    return "\n".join([f"Its log, {log}, ends with:", *(f"    {line}" for line in lines)])

@@ -1,0 +1,88 @@
+"""`python -m local.services up|stop|ui`: the embedded services of this checkout as one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from local import airflow, ui
+from local.env import LAKE_BUCKET, SOURCE_DATABASE, TARGET_DATABASE, process_environment, write_env_file
+from local.object_store import EmbeddedObjectStore
+from local.postgres import EmbeddedPostgres
+from local.processes import ServiceFailed
+from local.workspace import Workspace, default_workspace
+
+
+def up(workspace: Workspace) -> None:
+    """Make PostgreSQL, S3 and Airflow's database ready, and write env.sh. What runs already is left alone.
+
+    Raises `ServiceFailed`.
+    """
+    postgres, store = EmbeddedPostgres(workspace), EmbeddedObjectStore(workspace)
+    with workspace.locked():
+        postgres.start()
+        store.start()
+        store.create_bucket(LAKE_BUCKET)
+        for database in (airflow.DATABASE, SOURCE_DATABASE, TARGET_DATABASE):
+            postgres.create_database(database)
+        migrated = "migrated by apache-airflow " + version("apache-airflow")
+        if postgres.note(airflow.DATABASE) != migrated:
+            airflow.migrate(workspace, process_environment(workspace))
+            postgres.set_note(airflow.DATABASE, migrated)
+        write_env_file(workspace, ui_port=ui.running_port(workspace))
+    print(f"PostgreSQL  {postgres.url(SOURCE_DATABASE)}")
+    print(f"S3          {store.endpoint}, bucket {LAKE_BUCKET}")
+    print(f"Environment source {workspace.env_file}")
+
+
+def stop(workspace: Workspace) -> None:
+    """Stop every process of the workspace, and no other."""
+    with workspace.locked():
+        stopped = ui.stop(workspace)
+        for service in (EmbeddedObjectStore(workspace), EmbeddedPostgres(workspace)):
+            if service.stop():
+                stopped.append(service.daemon.name)
+    print("Stopped " + ", ".join(stopped) if stopped else "Nothing was running.")
+
+
+def serve_ui(workspace: Workspace) -> None:
+    """Start the services if need be, then Airflow's own processes, and say how to use the UI.
+
+    Raises `ServiceFailed`.
+    """
+    up(workspace)
+    login = ui.start(workspace)
+    print(f"Airflow UI  {login.url}, user {login.user}, password {login.password}")
+    print(
+        "            DAGs start paused: switch one on there, or `airflow dags unpause user_features_daily`."
+    )
+
+
+ACTIONS = {"up": up, "stop": stop, "ui": serve_ui}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one action on this checkout; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local.services", description=__doc__)
+    parser.add_argument("action", choices=ACTIONS)
+    action = ACTIONS[parser.parse_args(arguments).action]
+    workspace = default_workspace()
+    try:
+        action(workspace)
+    except ServiceFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except PermissionError as failure:
+        print(
+            f"{failure.filename} belongs to another user. Run as that user, or remove {workspace.state} "
+            "(the sample data is made again).",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

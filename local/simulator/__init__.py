@@ -1,0 +1,15 @@
+"""A simulated betting operator: seeded players, their events, and the dirt of real feeds.
+
+It is the world outside the pipeline: it imports nothing of it and knows it only as a bucket and a libpq URL.
+
+    World            seed, players, first and last day
+    simulate(world)  clean Arrow tables, day by day
+    deliver(world)   the same with dirt, as files in S3 and rows of tbl_transactions
+"""
+
+from local.simulator.delivery import Delivery, deliver
+from local.simulator.dirt import DirtLedger, DirtRates
+from local.simulator.simulation import Batch, simulate
+from local.simulator.world import World
+
+__all__ = ["Batch", "Delivery", "DirtLedger", "DirtRates", "World", "deliver", "simulate"]

@@ -1,0 +1,94 @@
+"""Airflow's four long-running processes on the embedded services, and how to log in to the UI."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from functools import partial
+
+from local import airflow, ports
+from local.credentials import credentials
+from local.env import process_environment, write_env_file
+from local.processes import Daemon
+from local.workspace import Workspace
+
+SERVICE = "ui"
+PREFERRED_PORTS = range(8080, 8180)
+READY_TIMEOUT_SECONDS = 180
+COMPONENTS = {
+    "api-server": ("api-server",),
+    # Logs are read from the disk; the servers for them would take two more fixed ports, on all addresses.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+HEALTH_NAMES = {
+    "api-server": "metadatabase",
+    "scheduler": "scheduler",
+    "dag-processor": "dag_processor",
+    "triggerer": "triggerer",
+}
+"""Each component, and what the API server's health report says about it."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Where the UI is, and who may come in."""
+
+    url: str
+    user: str
+    password: str
+
+
+def start(workspace: Workspace) -> Login:
+    """Make all four run and report health; the services under them must run already.
+
+    Raises `ServiceFailed` with the end of the log of the one at fault.
+    """
+    with workspace.locked():
+        port = running_port(workspace)
+        if port is None:
+            stop(workspace)  # of a start that was cut off, or whose API server died: the others know its port
+            last = ports.remembered(workspace, SERVICE)
+            port = ports.first_free([last, *PREFERRED_PORTS] if last else PREFERRED_PORTS)
+            ports.remember(workspace, SERVICE, port)
+        keys = credentials(workspace)
+        airflow.write_password_file(workspace, keys)
+        environ = process_environment(workspace, ui_port=port)
+        for name, arguments in COMPONENTS.items():
+            daemon = Daemon(workspace, name)
+            if daemon.process() is None:
+                daemon.start([airflow.executable("airflow"), *arguments], environ=environ)
+        for name, reported in HEALTH_NAMES.items():
+            Daemon(workspace, name).wait_ready(
+                partial(_is_healthy, reported, port), timeout_seconds=READY_TIMEOUT_SECONDS
+            )
+        write_env_file(workspace, ui_port=port)
+    return Login(f"http://{ports.HOST}:{port}", airflow.ADMIN, keys.admin_password)
+
+
+def stop(workspace: Workspace) -> list[str]:
+    """Stop what runs of the four; their names. All are asked before any is waited for: each takes seconds."""
+    daemons = [Daemon(workspace, name) for name in COMPONENTS]
+    families = [(daemon, daemon.ask_to_end()) for daemon in daemons]
+    return [daemon.name for daemon, family in families if daemon.see_off(family)]
+
+
+def running_port(workspace: Workspace) -> int | None:
+    """The port of the API server that runs, None if none does."""
+    return ports.remembered(workspace, SERVICE) if Daemon(workspace, "api-server").process() else None
+
+
+def _is_healthy(reported: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(ports.HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/api/v2/monitor/health")
+        response = connection.getresponse()
+        report = json.load(response) if response.status == http.HTTPStatus.OK else {}
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    state = report.get(reported) or {}
+    return bool(state.get("status") == "healthy")

@@ -1,0 +1,250 @@
+"""The run's staging table: checked files, copied by the data engine, committed, and gone in every outcome.
+
+A staging table belongs to one run and is named after it, so that a retry finds and replaces what a killed
+try left, and runs may stage side by side; only the load itself is serialised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crmbet.engine import attach_postgres
+from crmbet.failures import CrmbetError, LoadRefused, LostConnection, PermanentFailure, SourceMissing
+from crmbet.loading.target import column_list
+from crmbet.postgres import RETRIED_BY_ITSELF
+from crmbet.statements import Fragment, identifier, joined, literal, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import duckdb
+
+    from crmbet.contracts import TableContract
+    from crmbet.loading.session import LoadSession
+
+log = logging.getLogger(__name__)
+
+ENGINE_ALIAS = "target"
+RECOMPUTE = "clear engineer_features and what follows it"
+UPDATED_AT = "updated_at"
+"""The one column that a run does not compute: the load sets it."""
+
+ENGINE_TYPES = {
+    "text": "VARCHAR",
+    "text[]": "VARCHAR[]",
+    "varchar(50)": "VARCHAR",
+    "char(3)": "VARCHAR",
+    "integer": "INTEGER",
+    "smallint": "SMALLINT",
+    "real": "DOUBLE",
+    "r01": "DOUBLE",
+    "money": "DECIMAL(14,2)",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+}
+"""A contract's types as the data engine reads them from Parquet. Compared exactly, because the engine would
+cast in silence: a DOUBLE into an integer column is rounded, a VARCHAR parsed."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A filled and committed staging table, made of checked files."""
+
+    table: str
+    """Its name, in the target's schema."""
+    rows: int
+    """What it must hold; a load looks again."""
+
+
+@contextmanager
+def staged(
+    session: LoadSession,
+    engine: duckdb.DuckDBPyConnection,
+    dsn: str,
+    files: Sequence[str],
+    expected_rows: int,
+) -> Iterator[Staging]:
+    """The rows of Parquet files in a staging table, for the length of the block.
+
+    `files` are s3:// addresses or paths that `engine` can read; they hold every column of the contract but
+    updated_at, with the contract's types, in any order. `dsn` is a libpq URL or key=value string of the
+    target's database.
+
+    Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are
+    not as they should be; `SourceMissing` if a file is gone; `LostConnection` if S3 or PostgreSQL go away.
+    """
+    _refuse_other_columns(session, engine, files)
+    _refuse_bad_rows(session, engine, files, expected_rows)
+    name = staging_name(session.contract, session.run_id)
+    try:
+        _create(session, name)
+        _fill(session, engine, dsn, name, files)
+        _analyze(session, name)
+        yield Staging(table=name, rows=expected_rows)
+    except BaseException:
+        _drop_quietly(session, name)
+        raise
+    _drop(session, name)
+
+
+def staging_name(contract: TableContract, run_id: str) -> str:
+    """The run's staging table: a digest, since a run id may hold any character and be long."""
+    return f"{contract.name}_staging_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
+
+
+def staged_columns(contract: TableContract) -> list[str]:
+    """What a run computes: every column but updated_at, in the contract's order."""
+    return [name for name in contract.columns if name != UPDATED_AT]
+
+
+def _refuse_other_columns(
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, files: Sequence[str]
+) -> None:
+    with _engine_failures_explained(session):
+        described = engine.execute(render("load/describe_files"), [list(files)]).fetchall()
+    found = {str(row[0]): str(row[1]) for row in described}
+    columns = session.contract.columns
+    wanted = {name: ENGINE_TYPES[columns[name].type] for name in staged_columns(session.contract)}
+    faults = [f"{name} is missing" for name in wanted if name not in found]
+    faults += [f"{name} is not in the contract" for name in found if name not in wanted]
+    faults += [
+        f"{name} is {found[name]}, not {type_}"
+        for name, type_ in wanted.items()
+        if found.get(name, type_) != type_
+    ]
+    if faults:
+        raise LoadRefused(
+            f"the run's feature table does not have the contract's columns: {'; '.join(faults)}",
+            where=session.where,
+            why="the feature statements and include/contracts/ disagree",
+            next_step=f"correct one of them, then {RECOMPUTE}",
+        )
+
+
+def _refuse_bad_rows(
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, files: Sequence[str], expected_rows: int
+) -> None:
+    contract = session.contract
+    required = [name for name in staged_columns(contract) if not contract.columns[name].nullable]
+    statement = render(
+        "load/count_faults",
+        key=identifier(contract.key),
+        null_counts=joined([Fragment(f"count(*) - count({identifier(name)})") for name in required]),
+    )
+    with _engine_failures_explained(session):
+        rows, keys, *nulls = engine.execute(statement, [list(files)]).fetchall()[0]
+    without = dict(zip(required, nulls, strict=True))
+    faults = [f"{count} rows have no {name}" for name, count in without.items() if count]
+    repeated = rows - without[contract.key] - keys
+    if repeated:
+        faults.append(f"{repeated} rows repeat a {contract.key}")
+    if rows != expected_rows:
+        faults.append(f"it has {rows} rows where {expected_rows} were computed")
+    if faults:
+        raise LoadRefused(
+            f"the run's feature table cannot be loaded: {'; '.join(faults)}",
+            where=session.where,
+            why="the target was not touched, and holds what it held",
+            next_step=f"find the cause in the feature statements, then {RECOMPUTE}",
+        )
+
+
+def _create(session: LoadSession, name: str) -> None:
+    columns = session.contract.columns
+    staging = session.in_schema(name)
+    definitions = [
+        Fragment(f"{identifier(column)} {columns[column].postgres_type}")
+        for column in staged_columns(session.contract)
+    ]
+    with session.transaction() as cursor:
+        cursor.execute(render("load/drop_table", table=staging))
+        cursor.execute(
+            render("load/create_staging", staging=staging, definitions=joined(definitions, ",\n    "))
+        )
+        comment = literal(f"Staging of run {session.run_id}. Safe to drop unless that run is loading.")
+        cursor.execute(render("load/comment_table", table=staging, comment=comment))
+
+
+def _fill(
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, dsn: str, name: str, files: Sequence[str]
+) -> None:
+    import duckdb
+
+    statement = render(
+        "load/copy_to_staging",
+        staging=identifier(ENGINE_ALIAS, session.contract.schema_name, name),
+        columns=column_list(staged_columns(session.contract)),
+    )
+    attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
+    try:
+        with _engine_failures_explained(session):
+            engine.execute(statement, [list(files)])
+    finally:
+        # A connection that ends within the copy makes the whole engine unusable, which DETACH would say instead.
+        with suppress(duckdb.Error):
+            engine.execute(f"DETACH {ENGINE_ALIAS}")
+
+
+def _analyze(session: LoadSession, name: str) -> None:
+    columns = column_list([session.contract.key, "as_of", "row_hash"])
+    with session.transaction() as cursor:
+        cursor.execute(render("load/analyze_staging", staging=session.in_schema(name), columns=columns))
+
+
+def _drop(session: LoadSession, name: str) -> None:
+    with session.transaction() as cursor:
+        cursor.execute(render("load/drop_table", table=session.in_schema(name)))
+
+
+def _drop_quietly(session: LoadSession, name: str) -> None:
+    """Drop after a failure: that is what the person on call has to see, and not that dropping failed too."""
+    try:
+        _drop(session, name)
+    except CrmbetError as error:
+        log.warning("The staging table %s was left behind; a retry of the run replaces it. %s", name, error)
+
+
+@contextmanager
+def _engine_failures_explained(session: LoadSession) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _explain(error, session.where) from None
+
+
+def _explain(error: duckdb.Error, where: str) -> CrmbetError:
+    """The engine's message may quote a row below its first line, so only that is repeated."""
+    import duckdb
+
+    text = str(error)
+    first_line = text.splitlines()[0] if text else type(error).__name__
+    if "No files found" in text or "HTTP 404" in text:
+        return SourceMissing(
+            "a file of the run's feature table is not there any more",
+            where=where,
+            why=first_line,
+            next_step=RECOMPUTE,
+        )
+    # What PostgreSQL answers comes as the bare base class, with ERROR in it. A connection that ends within the copy
+    # comes as the base class or breaks the engine, which another try has anew; S3 that goes away as an IOException.
+    unanswered = type(error) is duckdb.Error and "ERROR:" not in text
+    broken = isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.FatalException))
+    if unanswered or broken:
+        return LostConnection(
+            "the run's feature table could not be copied to its end",
+            where=where,
+            why=first_line,
+            next_step=RETRIED_BY_ITSELF,
+        )
+    return PermanentFailure(
+        "the run's feature table cannot be copied into PostgreSQL",
+        where=where,
+        why=first_line,
+        next_step=f"compare the feature statements with the contract, then {RECOMPUTE}",
+    )

@@ -1,0 +1,164 @@
+"""From Airflow's context to the core's values: the run, the store, the engine's access, PostgreSQL.
+
+The one place that reads the environment, the clock that Airflow keeps, and connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crmbet import postgres
+from crmbet.engine import LakeAccess, open_engine
+from crmbet.failures import BadSetting
+from crmbet.manifest import RunRecord, manifest_key
+from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.window import Start, Window, midnight, resolve_known_at, resolve_window
+
+if TYPE_CHECKING:
+    import duckdb
+    import psycopg2.extensions
+    from airflow.sdk.definitions.context import Context
+
+LAKE_CONNECTION = "crmbet_lake"
+SOURCE_CONNECTION = "crmbet_source"
+TARGET_CONNECTION = "crmbet_target"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowRun:
+    """A run together with its access to S3."""
+
+    run: Run
+    store: ObjectStore
+    lake: LakeAccess
+
+    @contextmanager
+    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The data engine, for the length of a task."""
+        with open_engine(self.run.settings, self.lake) as connection:
+            yield connection
+
+
+def open_run(context: Context) -> AirflowRun:
+    """Resolve what this task's run is about, before anything is read or written.
+
+    The first task to get here fixes as_of and known_at in the run's `run.json`; retries, later tasks and clears obey
+    it. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
+    """
+    params = RunParams.read(context["params"])
+    settings = Settings.from_environ(os.environ)
+    dag_run: Any = context["dag_run"]
+    # `dags test` says that the run started at its logical date, which may lie years back.
+    started_at = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
+    start = Start(
+        run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
+        started_at=started_at,
+        logical_date=dag_run.logical_date,
+        data_interval_end=dag_run.data_interval_end,
+        as_of=params.as_of,
+    )
+    window = resolve_window(start, settings.zone)
+    known_at = resolve_known_at(params.known_at, started_at)
+    store, lake = _reach_lake(settings)
+    run = Run(run_id=dag_run.run_id, window=window, known_at=known_at, params=params, settings=settings)
+    run = _obey_first_try(store, run)
+    log.info("as_of %s, known_at %s, run %s", run.as_of_date, run.known_at.isoformat(), run.run_id)
+    return AirflowRun(run=run, store=store, lake=lake)
+
+
+def source_dsn() -> str:
+    """The libpq connection string of the source database. Holds a password: never log it."""
+    return _dsn(SOURCE_CONNECTION)
+
+
+def target_dsn() -> str:
+    """The libpq connection string of the target database. Holds a password: never log it."""
+    return _dsn(TARGET_CONNECTION)
+
+
+@contextmanager
+def target_connection() -> Iterator[psycopg2.extensions.connection]:
+    """A connection to the target database, for the length of a task.
+
+    Not through PostgresHook: which driver that returns depends on what else is installed.
+    """
+    import psycopg2
+
+    with postgres.failures_explained(f"Airflow connection {TARGET_CONNECTION}"):
+        connection = psycopg2.connect(target_dsn())
+    with closing(connection):
+        yield connection
+
+
+def _obey_first_try(store: ObjectStore, run: Run) -> Run:
+    """The run as its first try fixed it. Two first tasks side by side write the same bytes, in either order."""
+    key = manifest_key(run.prefix, "run")
+    content = store.read(key)
+    if content is None:
+        record = RunRecord(run_id=run.run_id, as_of_date=run.as_of_date, known_at=run.known_at)
+        store.write(key, record.model_dump_json(indent=1).encode())
+        return run
+    record = RunRecord.model_validate_json(content)
+    window = Window(as_of_date=record.as_of_date, as_of=midnight(record.as_of_date, run.settings.zone))
+    return Run(
+        run_id=run.run_id, window=window, known_at=record.known_at, params=run.params, settings=run.settings
+    )
+
+
+def _reach_lake(settings: Settings) -> tuple[ObjectStore, LakeAccess]:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.config import Config
+
+    hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
+    pool = Config(max_pool_connections=PARALLEL_REQUESTS, connect_timeout=10, read_timeout=60)
+    client = hook.get_client_type(config=hook.config.merge(pool))
+    credentials = hook.get_credentials(region_name=hook.region_name)
+    lake = LakeAccess(
+        region=hook.region_name or "us-east-1",
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+        session_token=credentials.token,
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+    )
+    return ObjectStore(client, settings.lake_bucket), lake
+
+
+def _dsn(connection_id: str) -> str:
+    from psycopg2.extensions import make_dsn
+
+    connection = _require_connection(connection_id)
+    parts = {
+        "host": connection.host,
+        "port": connection.port,
+        "dbname": connection.schema,
+        "user": connection.login,
+        "password": connection.password,
+        **{
+            name: connection.extra_dejson.get(name)
+            for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")
+        },
+    }
+    return make_dsn(**{name: value for name, value in parts.items() if value})
+
+
+def _require_connection(connection_id: str) -> Any:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return BaseHook.get_connection(connection_id)
+    except AirflowNotFoundException:
+        raise BadSetting(
+            f"the Airflow connection {connection_id} does not exist",
+            where=f"Airflow connections, or the variable AIRFLOW_CONN_{connection_id.upper()}",
+            next_step="create the connection (docs/deployment.md) and clear the task",
+        ) from None

@@ -1,0 +1,41 @@
+"""The operator `backup_table`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, timezone
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class BackupTableOperator(BaseOperator):
+    """Make sure of the target table, and copy it where no backup equals it yet."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write `backup_table.json`; returns its address, the backup's name (None if none was needed) and its rows."""
+        from crmbet.contracts import load_table_contract
+        from crmbet.loading.backup import take_backup
+        from crmbet.loading.session import LoadSession
+        from crmbet.loading.target import ensure_target
+        from crmbet.manifest import BackupManifest
+        from crmbet.operators.airflow_run import open_run, target_connection
+        from crmbet.operators.handover import hand_over, stop_before_loading
+
+        at = open_run(context)
+        stop_before_loading(at)
+        with target_connection() as connection:
+            session = LoadSession(
+                connection=connection,
+                contract=load_table_contract(),
+                run_id=at.run.run_id,
+                lock_timeout_seconds=at.run.settings.lock_timeout_seconds,
+            )
+            for column in ensure_target(session):
+                self.log.info("added the new column %s to the target", column)
+            backup = take_backup(session, timezone.utcnow())
+        manifest = BackupManifest(
+            backup=backup.name if backup else None, rows=backup.proof.rows if backup else 0
+        )
+        return hand_over(at, self.task_id, manifest, manifest.model_dump())

@@ -1,0 +1,35 @@
+"""The operator `extract_s3`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class ExtractS3Operator(BaseOperator):
+    """Capture every object of the lake's feeds that is new or changed, and say which captures the run uses."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write `extract_s3.json`; returns its address and the records by feed."""
+        from crmbet.contracts import load_source_contracts
+        from crmbet.ingest.lake import capture_feed, plan_feed
+        from crmbet.manifest import ExtractManifest
+        from crmbet.operators.airflow_run import open_run
+        from crmbet.operators.handover import end_dry_run, hand_over
+
+        at = open_run(context)
+        feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
+        if at.run.params.dry_run:
+            plans = {feed.name: plan_feed(at.store, at.run, feed) for feed in feeds}
+            end_dry_run(context, {name: [entry.key for entry in entries] for name, entries in plans.items()})
+        with at.engine() as engine:
+            captured = {feed.name: capture_feed(engine, at.store, at.run, feed) for feed in feeds}
+        present = {name: captures for name, captures in captured.items() if captures is not None}
+        for name in captured.keys() - present.keys():
+            self.log.info("the optional feed %s is absent: its columns stay NULL", name)
+        counts = {name: captures.extracted for name, captures in present.items()}
+        return hand_over(at, self.task_id, ExtractManifest(sources=present), counts)

@@ -1,0 +1,55 @@
+"""The operator `load_merge`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, timezone
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class LoadMergeOperator(BaseOperator):
+    """Load the run's features into the target by the run's strategy: merge, replace or append."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged and removed."""
+        from crmbet.contracts import load_table_contract
+        from crmbet.loading.backup import sweep_backups
+        from crmbet.loading.load import load
+        from crmbet.loading.session import LoadSession
+        from crmbet.loading.staging import staged
+        from crmbet.manifest import FeatureManifest, LoadManifest, read_manifest
+        from crmbet.operators.airflow_run import open_run, target_connection, target_dsn
+        from crmbet.operators.handover import hand_over, stop_before_loading
+
+        at = open_run(context)
+        stop_before_loading(at)
+        features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
+        files = [at.store.url(key) for key in features.files]
+        with at.engine() as engine, target_connection() as connection:
+            session = LoadSession(
+                connection=connection,
+                contract=load_table_contract(),
+                run_id=at.run.run_id,
+                lock_timeout_seconds=at.run.settings.lock_timeout_seconds,
+            )
+            with staged(session, engine, target_dsn(), files, features.users) as staging:
+                counts = load(session, staging, at.run.params.load_strategy)
+            for name in sweep_backups(
+                session,
+                timezone.utcnow(),
+                at.run.settings.backup_retention_days,
+                at.run.settings.backup_retention_count,
+            ):
+                self.log.info("swept the backup %s", name)
+        manifest = LoadManifest(
+            strategy=at.run.params.load_strategy,
+            staged=counts.staged,
+            inserted=counts.inserted,
+            updated=counts.updated,
+            unchanged=counts.unchanged,
+            removed=counts.removed,
+        )
+        return hand_over(at, self.task_id, manifest, manifest.model_dump())

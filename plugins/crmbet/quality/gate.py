@@ -1,0 +1,244 @@
+"""The gate: run a stage's suites on views of the data engine, as Great Expectations checkpoints, and report.
+
+Thresholds come from the caller by name, and a suite refers to them as `{"$PARAMETER": "<name>"}`. Numbers are
+shares or counts; instants are aware datetimes (never ISO text, which Great Expectations would compare letter
+by letter). `as_of` and `known_at` are the subject's, always.
+
+    raw       settings: min_rows_per_day, min_data_completeness, max_duplicate_percentage,
+              max_quarantine_percentage; and freshness_floor, the instant as_of less min_data_freshness_hours
+    features  expected_users, a count
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crmbet.quality.checks import Check, Stage
+from crmbet.quality.report import Outcome, Report, Subject
+from crmbet.quality.suites import (
+    EXPECTATIONS,
+    POSITION,
+    BadSuite,
+    Entry,
+    Suite,
+    Threshold,
+    build_expectations,
+    load_suites,
+    require_parameters,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
+    from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
+
+SAMPLED_KEYS = 20
+"""Offending rows that a report names at most, for each expectation."""
+LONGEST_THRESHOLD = 200
+"""Letters of a threshold that a report shows: a list of all columns is in the suite."""
+NO_THRESHOLD = frozenset({"column", "condition", "batch_id"})
+"""Arguments of an expectation that say what is judged, not how strictly."""
+
+
+def check(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    stage: Stage,
+    views: Collection[str],
+    thresholds: Mapping[str, Threshold],
+    subject: Subject,
+    folder: Path = EXPECTATIONS,
+) -> Report:
+    """Judge the views of a stage. The report exists whether or not they pass; see `raise_on_breach`.
+
+    `views` are those that exist on `connection`, which is lent to Great Expectations and stays open. A
+    required view that is not among them is a breach; an optional one is reported as absent.
+
+    Raises `BadSuite` for suites that cannot be run: a bad file, a missing threshold, a view without a suite.
+    """
+    suites = load_suites(stage, folder)
+    if unknown := set(views) - {suite.name for suite in suites}:
+        raise BadSuite(
+            f"no suite says what {', '.join(sorted(unknown))} should be",
+            where=str(folder / stage),
+            next_step="add a suite of that name: a view that nothing is expected of would always pass",
+        )
+    values = _as_suites_compare({**thresholds, "as_of": subject.as_of, "known_at": subject.known_at}, stage)
+    require_parameters(suites, values)
+    outcomes: list[Outcome] = []
+    with _great_expectations(connection) as (context, datasource):
+        for suite in suites:
+            if suite.name in views:
+                outcomes += _run(suite, context, datasource, values)
+            elif suite.meta.required:
+                outcomes.append(_missing(suite))
+    absent = [suite.name for suite in suites if suite.name not in views and not suite.meta.required]
+    return Report(stage, subject, tuple(outcomes), tuple(absent))
+
+
+@contextmanager
+def _great_expectations(
+    connection: duckdb.DuckDBPyConnection,
+) -> Iterator[tuple[EphemeralDataContext, SQLDatasource]]:
+    """A context that keeps everything in memory and calls nobody, with a datasource on the connection."""
+    # It tells of every method that it registers on import, at INFO: two hundred lines in a task's log.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    import great_expectations
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    from crmbet.quality.duckdb_datasource import lend
+
+    context = great_expectations.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            analytics_enabled=False,
+            progress_bars=ProgressBarsConfig(globally=False),
+            store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        ),
+    )
+    with lend(connection) as address:
+        datasource = context.data_sources.add_crmbet_duckdb(name="views", connection_string=address)
+        try:
+            yield context, datasource
+        finally:
+            datasource.get_execution_engine().close()
+
+
+def _run(
+    suite: Suite, context: EphemeralDataContext, datasource: SQLDatasource, values: Mapping[str, Threshold]
+) -> list[Outcome]:
+    """Run one suite as a checkpoint: an outcome for each entry of the file, in its order."""
+    from great_expectations import Checkpoint, ExpectationSuite, ValidationDefinition
+
+    table = datasource.add_table_asset(suite.name, table_name=suite.name)
+    expectations = context.suites.add(
+        ExpectationSuite(name=suite.name, expectations=build_expectations(suite))
+    )
+    validation = context.validation_definitions.add(
+        ValidationDefinition(
+            name=suite.name, data=table.add_batch_definition_whole_table("all rows"), suite=expectations
+        )
+    )
+    checkpoint = context.checkpoints.add(
+        Checkpoint(
+            name=suite.name,
+            validation_definitions=[validation],
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": SAMPLED_KEYS,
+                "unexpected_index_column_names": list(suite.meta.key),
+            },
+        )
+    )
+    (judged,) = checkpoint.run(expectation_parameters=dict(values)).run_results.values()
+    results = {}
+    for result in judged.results:
+        if result.expectation_config is not None:
+            results[result.expectation_config.meta[POSITION]] = result
+    return [
+        _outcome(suite, entry, results.get(position)) for position, entry in enumerate(suite.expectations)
+    ]
+
+
+def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | None) -> Outcome:
+    result = judged.result if judged else {}
+    configuration = judged.expectation_config if judged else None
+    error = _error(judged)
+    return Outcome(
+        view=suite.name,
+        check=entry.check,
+        expectation=entry.type,
+        title=entry.description,
+        column=entry.kwargs.get("column"),
+        threshold=_threshold(configuration.kwargs) if configuration else None,
+        passed=judged is not None and judged.success is True and error is None,
+        observed=_figure(result.get("observed_value")),
+        unexpected_share=_share(result),
+        keys=tuple(
+            " ".join(
+                f"{name}={'NULL' if row[name] is None else row[name]}"
+                for name in row
+                if name in suite.meta.key
+            )
+            for row in result.get("partial_unexpected_index_list") or ()
+        ),
+        error=error,
+    )
+
+
+def _missing(suite: Suite) -> Outcome:
+    return Outcome(
+        view=suite.name,
+        check=Check.COMPLETENESS,
+        expectation="view_to_exist",
+        title=f"{suite.name} exists",
+        passed=False,
+        error="the source is required, and it is not there",
+    )
+
+
+def _error(judged: ExpectationValidationResult | None) -> str | None:
+    """Why an expectation judged nothing; None if it did."""
+    if judged is None:
+        return "Great Expectations lost this expectation: is it in the suite twice?"
+    raised = _exception_messages(judged.exception_info)
+    if raised:
+        # A message may quote what it stumbled upon, in single quotes, and the statement, on later lines.
+        return re.sub(r"'[^']*'", "'...'", raised[0].strip().splitlines()[0])
+    if judged.result.get("element_count") == 0:
+        return "there are no rows to judge"
+    return None
+
+
+def _exception_messages(info: Mapping[str, Any]) -> list[str]:
+    """The messages in either of two shapes: one exception, or one for each figure that could not be had."""
+    if "raised_exception" in info:
+        return [str(info["exception_message"])] if info["raised_exception"] else []
+    return [str(each["exception_message"]) for each in info.values() if each["raised_exception"]]
+
+
+def _share(result: Mapping[str, Any]) -> float | None:
+    judged = (result.get("element_count") or 0) - (result.get("missing_count") or 0)
+    if "unexpected_count" not in result or judged <= 0:
+        return None
+    return float(result["unexpected_count"]) / judged
+
+
+def _threshold(kwargs: Mapping[str, Any]) -> str | None:
+    parts = [f"{name} {_figure(value)}" for name, value in kwargs.items() if name not in NO_THRESHOLD]
+    text = ", ".join(parts)
+    return (text if len(text) <= LONGEST_THRESHOLD else text[:LONGEST_THRESHOLD] + "...") or None
+
+
+def _figure(value: Any) -> str | int | float | None:
+    """A value as JSON can hold it: NaN and infinities become words."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float | Decimal):
+        return float(value) if isfinite(value) else str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)
+
+
+def _as_suites_compare(thresholds: Mapping[str, Threshold], stage: Stage) -> dict[str, Threshold]:
+    """Instants as a stage's columns hold them: raw facts are UTC without a zone, features have one."""
+    return {
+        name: value.astimezone(UTC).replace(tzinfo=None)
+        if isinstance(value, datetime) and stage == "raw"
+        else value
+        for name, value in thresholds.items()
+    }

@@ -1,0 +1,196 @@
+"""Suites: what a view is expected to be, in include/expectations/<stage>/<view>.json, read strictly.
+
+Great Expectations drops entries that it cannot read, merges those that it takes for the same, and takes a
+suite without entries for a success. So an entry is read here, by a model that refuses what it does not know,
+and becomes an expectation by the one constructor that raises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from crmbet.contracts import Identifier, Strict
+from crmbet.failures import PermanentFailure
+from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Check, Stage
+from crmbet.run import Severity
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+EXPECTATIONS = Path(__file__).parents[3] / "include" / "expectations"
+
+PARAMETER = "$PARAMETER"
+POSITION = "position"
+"""Key in an expectation's meta that says which entry of the file it came from."""
+
+Threshold = int | float | datetime
+
+
+class BadSuite(PermanentFailure):
+    """A suite in include/expectations/ cannot be run as it stands."""
+
+
+class EntryMeta(Strict):
+    """To which check an expectation belongs. The severity is the check's, written out for the reader."""
+
+    check: str
+    severity: Severity
+
+    @model_validator(mode="after")
+    def _severity_is_the_checks(self) -> EntryMeta:
+        if self.check not in CHECKS:
+            raise ValueError(f"{self.check!r} is none of {', '.join(CHECKS)}")
+        if self.severity != CHECKS[self.check].severity:
+            raise ValueError(f"{self.check} is {CHECKS[self.check].severity}, not {self.severity}")
+        return self
+
+
+class Entry(Strict):
+    """One expectation: its type as Great Expectations names it, and its arguments."""
+
+    type: str
+    description: str = Field(min_length=1)
+    """What is expected, in words for a report."""
+    kwargs: dict[str, Any]
+    meta: EntryMeta
+
+    @property
+    def check(self) -> Check:
+        """The check that it belongs to."""
+        return CHECKS[self.meta.check]
+
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """Names of the thresholds that it takes at run time."""
+        return frozenset(_parameters(self.kwargs))
+
+
+class SuiteMeta(Strict):
+    """What a suite's entries have in common."""
+
+    meaning: str
+    required: bool
+    """Whether the view must exist; an optional source that is absent is reported and fails nothing."""
+    key: list[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]] = Field(min_length=1)
+    """Columns that name a row in a report. Ids only, never personal data."""
+
+
+class Suite(Strict):
+    """One file. `name` is the view's."""
+
+    name: Identifier
+    meta: SuiteMeta
+    expectations: list[Entry] = Field(min_length=1)
+
+    @field_validator("expectations")
+    @classmethod
+    def _rows_are_counted(cls, entries: list[Entry]) -> list[Entry]:
+        if not any(entry.type.startswith("expect_table_row_count_") for entry in entries):
+            raise ValueError("an expectation on the row count is missing: most others pass on an empty table")
+        return entries
+
+
+def load_suites(stage: Stage, folder: Path = EXPECTATIONS) -> list[Suite]:
+    """Read all suites of a stage, by view name.
+
+    Raises `BadSuite` for a file that is no suite, for a name that is not the file's, and for a stage in which
+    a required check has no expectation at all.
+    """
+    suites = [_load(path) for path in sorted((folder / stage).glob("*.json"))]
+    configured = {entry.check for suite in suites for entry in suite.expectations}
+    if missing := REQUIRED_CHECKS[stage] - configured:
+        names = ", ".join(sorted(check.label for check in missing))
+        raise BadSuite(
+            f"no suite of {stage} data expects anything for {names}",
+            where=str(folder / stage),
+            why="a check that checks nothing would always pass",
+            next_step="restore the entries that were removed, or deploy include/expectations/ again",
+        )
+    return suites
+
+
+def require_parameters(suites: Iterable[Suite], thresholds: Mapping[str, Threshold]) -> None:
+    """Raise `BadSuite` that names every `$PARAMETER` without a threshold."""
+    missing = {
+        f"{name} ({suite.name})"
+        for suite in suites
+        for entry in suite.expectations
+        for name in entry.parameters
+        if name not in thresholds
+    }
+    if missing:
+        raise BadSuite(
+            f"no threshold is known for {', '.join(sorted(missing))}",
+            why=f"known are {', '.join(sorted(thresholds))}",
+            next_step="use a known name in the suite, or hand the new threshold in",
+        )
+
+
+def build_expectations(suite: Suite) -> list[Expectation]:
+    """The suite's entries as Great Expectations runs them, each with its position in the file in its meta.
+
+    Raises `BadSuite` naming the entry that it does not accept.
+    """
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    import crmbet.quality.expectations  # noqa: F401 - registers types; imports Great Expectations
+
+    built = []
+    for position, entry in enumerate(suite.expectations):
+        try:
+            built.append(
+                ExpectationConfiguration(
+                    type=entry.type,
+                    kwargs=entry.kwargs,
+                    description=entry.description,
+                    meta={**entry.meta.model_dump(), POSITION: position},
+                ).to_domain_obj()
+            )
+        # It may raise classes of its own, pydantic's or plain ones, which all mean the same.
+        except Exception as error:
+            raise BadSuite(
+                f"expectation {position + 1} of {suite.name} ({entry.type}) cannot be built",
+                where=f"include/expectations/*/{suite.name}.json",
+                why=f"{type(error).__name__}: {error}",
+                next_step="correct the entry's type and kwargs",
+            ) from error
+    return built
+
+
+def _load(path: Path) -> Suite:
+    try:
+        suite = Suite.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise _unreadable(path, faults) from None
+    except (ValueError, OSError) as error:
+        raise _unreadable(path, str(error)) from error
+    if suite.name != path.stem:
+        raise BadSuite(
+            f"the suite in {path.name} is named {suite.name!r}",
+            where=str(path),
+            next_step="name it as the view, and the file as the suite",
+        )
+    return suite
+
+
+def _unreadable(path: Path, why: str) -> BadSuite:
+    return BadSuite(f"{path.name} is no valid suite", where=str(path), why=why, next_step="correct the file")
+
+
+def _parameters(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if PARAMETER in value:
+            yield value[PARAMETER]
+        for inner in value.values():
+            yield from _parameters(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _parameters(inner)

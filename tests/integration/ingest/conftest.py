@@ -1,0 +1,141 @@
+"""A bucket to deliver feeds into, runs that capture them, and a look at what was captured."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import boto3
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from crmbet.contracts import SourceContract, load_source_contracts
+from crmbet.engine import LakeAccess, open_engine
+from crmbet.ingest.lake import capture_feed
+from crmbet.manifest import SourceCaptures
+from crmbet.object_store import ObjectStore
+from crmbet.partitions import scan
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.window import Window, midnight
+
+Row = dict[str, Any]
+
+AS_OF = date(2026, 8, 12)
+FIRST_RUN = datetime(2026, 8, 12, 6, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def engine(services: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The data engine, with access to the tests' S3."""
+    with open_engine(Settings(lake_bucket="unused"), access(services)) as connection:
+        yield connection
+
+
+def access(services: Any) -> LakeAccess:
+    from local.credentials import credentials
+
+    keys = credentials(services.workspace)
+    return LakeAccess(
+        region="us-east-1",
+        access_key=keys.access_key_id,
+        secret_key=keys.secret_access_key,
+        endpoint_url=services.object_store.endpoint,
+    )
+
+
+@pytest.fixture
+def store(bucket: str) -> ObjectStore:
+    return ObjectStore(boto3.client("s3"), bucket)
+
+
+@pytest.fixture
+def put(store: ObjectStore) -> Callable[..., str]:
+    """Delivers an object into the bets feed, or another; returns its key."""
+
+    def deliver(name: str, content: bytes | str, feed: str = "bets") -> str:
+        key = f"raw/{feed}/{name}"
+        store.write(key, content.encode() if isinstance(content, str) else content)
+        return key
+
+    return deliver
+
+
+@pytest.fixture
+def delete(store: ObjectStore) -> Callable[[str], None]:
+    def remove(key: str) -> None:
+        boto3.client("s3").delete_object(Bucket=store.bucket, Key=key)
+
+    return remove
+
+
+@pytest.fixture
+def contract() -> SourceContract:
+    return load_source_contracts()["bets"]
+
+
+@pytest.fixture
+def make_run(bucket: str) -> Callable[..., Run]:
+    """Makes runs, each an hour after the one before, with params and settings by name."""
+    number = 0
+
+    def make(*, settings: Mapping[str, Any] | None = None, **params: Any) -> Run:
+        nonlocal number
+        chosen = Settings(lake_bucket=bucket, **(settings or {}))
+        run = Run(
+            run_id=f"manual__{number}",
+            window=Window(as_of_date=AS_OF, as_of=midnight(AS_OF, chosen.zone)),
+            known_at=FIRST_RUN + number * timedelta(hours=1),
+            params=RunParams(**params),
+            settings=chosen,
+        )
+        number += 1
+        return run if run.params.known_at is None else replace(run, known_at=_instant(run.params.known_at))
+
+    return make
+
+
+@pytest.fixture
+def capture(
+    engine: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    make_run: Callable[..., Run],
+    contract: SourceContract,
+) -> Callable[..., SourceCaptures]:
+    """Captures the bets feed, or that of another contract, in a run of its own."""
+
+    def run(of: SourceContract = contract, **options: Any) -> SourceCaptures:
+        captured = capture_feed(engine, store, make_run(**options), of)
+        assert captured is not None
+        return captured
+
+    return run
+
+
+@pytest.fixture
+def captured_rows(
+    engine: duckdb.DuckDBPyConnection, store: ObjectStore
+) -> Callable[[SourceCaptures], list[Row]]:
+    """What was captured, in the order of the files it came from."""
+
+    def read(captures: SourceCaptures) -> list[Row]:
+        files = [key for capture in captures.captures for key in capture.files]
+        return engine.sql(f"FROM {scan(store, files)} ORDER BY _source_key, _row").df().to_dict("records")
+
+    return read
+
+
+def parquet(rows: Sequence[Row], schema: Mapping[str, pa.DataType]) -> bytes:
+    """A Parquet file of rows; columns are those of the schema."""
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(list(schema.items()))), sink)
+    return sink.getvalue()
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,165 @@
+"""Several at once: readers that never see a load half done, and loads that wait for each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from crmbet.failures import LockHeld
+from crmbet.loading.load import LoadCounts, Strategy, load
+from crmbet.loading.staging import Staging
+
+if TYPE_CHECKING:
+    from crmbet.loading.session import LoadSession
+
+pytestmark = pytest.mark.integration
+
+Query = Callable[..., list[tuple[Any, ...]]]
+MakeRow = Callable[..., dict[str, Any]]
+Stage = Callable[..., Staging]
+
+LOADS = 50
+PLAYERS = 40
+STATE = """
+    SELECT count(*), max(as_of), sum(hash_record_extended(ROW(user_id, as_of, row_hash), 7)::numeric) FROM {}
+"""
+
+
+def rows_of_load(strategy: Strategy, number: int, row: MakeRow) -> list[dict[str, Any]]:
+    """Each load changes every player, or, where it may only add, adds as many as there were at first."""
+    first = number * PLAYERS if strategy == "append" else 0
+    return [row(f"u{first + player}", row_hash=f"load {number}") for player in range(PLAYERS)]
+
+
+@pytest.mark.parametrize("strategy", ["merge", "replace", "append"])
+def test_a_reader_sees_nothing_but_committed_states(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Strategy
+) -> None:
+    look = STATE.format(session.table)
+    stagings = [stage(session, rows_of_load(strategy, number, row)) for number in range(LOADS)]
+    load(session, stagings[0], strategy)
+    committed = {query(look)[0]}
+    seen: set[tuple[Any, ...]] = set()
+    finished = threading.Event()
+
+    def read() -> None:
+        while not finished.is_set():
+            seen.add(query(look)[0])
+
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(read)
+        try:
+            for staging in stagings[1:]:
+                load(session, staging, strategy)
+                with session.connection, session.connection.cursor() as cursor:
+                    cursor.execute(look)
+                    committed.add(cursor.fetchone() or ())
+        finally:
+            finished.set()
+        reading.result()
+
+    assert len(committed) == LOADS
+    assert len(seen) > LOADS / 5, "the reader was too slow to prove anything"
+    assert seen <= committed
+
+
+def test_a_reader_is_not_kept_waiting_by_a_load(
+    session: LoadSession, open_session: Callable[..., LoadSession], query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load(session, stage(session, [row("a")]), "merge")
+    loading = open_session("a run that takes its time")
+
+    with loading.exclusive_transaction() as cursor:
+        loading.hold_writers_off(cursor)
+        cursor.execute(f"DELETE FROM {loading.table}")
+        query("SET statement_timeout = '2s'")
+        assert query(f"SELECT count(*) FROM {loading.table}") == [(1,)]
+
+
+def test_loads_at_once_queue_and_the_newest_as_of_wins(
+    open_session: Callable[..., LoadSession], session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    days = [23, 20, 25, 21, 24, 22]
+    work = [
+        (open_session(f"run of day {day}"), stage(session, [row(f"u{n}", day=day) for n in range(PLAYERS)]))
+        for day in days
+    ]
+    start = threading.Barrier(len(work))
+
+    def load_when_all_are_ready(own: LoadSession, staging: Staging) -> LoadCounts:
+        start.wait()
+        return load(own, staging, "merge")
+
+    with ThreadPoolExecutor(len(work)) as pool:
+        counts = list(pool.map(load_when_all_are_ready, *zip(*work, strict=True)))
+
+    assert sum(each.inserted for each in counts) == PLAYERS
+    assert all(each.staged == each.inserted + each.updated + each.unchanged for each in counts)
+    found = query(
+        f"SELECT count(*), min(extract(day FROM as_of)), max(extract(day FROM as_of)) FROM {session.table}"
+    )
+    assert found == [(PLAYERS, 25, 25)]
+
+
+def test_a_load_that_waited_dates_its_rows_after_those_it_waited_for(
+    session: LoadSession, open_session: Callable[..., LoadSession], query: Query, row: MakeRow, stage: Stage
+) -> None:
+    first, second = stage(session, [row("first")]), stage(session, [row("second")])
+    holder, waiting = open_session("holder"), open_session("waiting")
+
+    with ThreadPoolExecutor(1) as pool, holder.exclusive_transaction() as cursor:
+        outcome = pool.submit(load, waiting, second, "merge")
+        wait_until_blocked(query)
+        cursor.execute(
+            f"INSERT INTO {session.table} SELECT *, clock_timestamp() FROM {session.in_schema(first.table)}"
+        )
+        holder.connection.commit()
+        outcome.result()
+
+    assert query(f"SELECT user_id FROM {session.table} ORDER BY updated_at") == [("first",), ("second",)]
+
+
+def test_a_load_that_waits_too_long_names_the_holder(
+    session: LoadSession, open_session: Callable[..., LoadSession], row: MakeRow, stage: Stage
+) -> None:
+    staging = stage(session, [row("a")])
+    holder = open_session("scheduled__2026-11-19T03:00:00+00:00")
+    waiting = open_session("manual__2026-11-20", lock_timeout_seconds=1)
+
+    with holder.exclusive_transaction(), pytest.raises(LockHeld) as failure:
+        load(waiting, staging, "merge")
+
+    assert "'crmbet run scheduled__2026-11-19T03:00:00+00:00'" in str(failure.value)
+    assert f"pg_terminate_backend({holder.connection.info.backend_pid})" in str(failure.value)
+    assert waiting.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+    assert load(waiting, staging, "merge").inserted == 1
+
+
+def test_a_load_waits_for_another_writer_of_the_table_and_gives_up_in_time(
+    session: LoadSession, open_session: Callable[..., LoadSession], row: MakeRow, stage: Stage
+) -> None:
+    staging = stage(session, [row("a")])
+    writer = open_session().connection
+    with writer.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {session.table} IN ROW EXCLUSIVE MODE")
+
+    with pytest.raises(LockHeld, match="another session holds one that conflicts"):
+        load(open_session(lock_timeout_seconds=1), staging, "merge")
+
+    writer.rollback()
+    assert load(session, staging, "merge").inserted == 1
+
+
+def wait_until_blocked(query: Query) -> None:
+    """Return once a session waits for an advisory lock."""
+    for _ in range(200):
+        if query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits for the load lock")

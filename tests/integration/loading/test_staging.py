@@ -1,0 +1,333 @@
+"""Staging: what arrives, what is refused before the database is touched, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg2
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from crmbet.contracts import FeatureColumn
+from crmbet.engine import open_engine
+from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
+from crmbet.loading.load import load
+from crmbet.loading.staging import ENGINE_TYPES, Staging, staged, staged_columns, staging_name
+from crmbet.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crmbet.loading.session import LoadSession
+
+pytestmark = pytest.mark.integration
+
+Query = Callable[..., list[tuple[Any, ...]]]
+MakeRow = Callable[..., dict[str, Any]]
+Engine = duckdb.DuckDBPyConnection
+WriteParquet = Callable[..., list[str]]
+
+HOSTILE_RUN_ID = """manual__x'; DROP SCHEMA public; -- "%s" {key} é"""
+
+
+def staging_tables(query: Query) -> list[str]:
+    return [name for (name,) in query(r"SELECT relname FROM pg_class WHERE relname LIKE '%\_staging\_%'")]
+
+
+def load_after_losing_the_connection(session: LoadSession, staging: Staging, query: Query) -> None:
+    query("SELECT pg_terminate_backend(%s)", session.connection.info.backend_pid)
+    load(session, staging, "merge")
+
+
+def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    rows = [
+        row("a"),
+        row("b", churn_risk_score=None, rfm_segment="campeões 'x'"),
+        row("c", frequencia_jogo=1e-6),
+    ]
+    files = write_parquet(rows[:2]) + write_parquet(rows[2:])
+
+    with staged(session, engine, postgres_url, files, 3) as staging:
+        columns = staged_columns(session.contract)
+        listed = ", ".join(columns)
+        found = query(f"SELECT {listed} FROM {session.in_schema(staging.table)} ORDER BY user_id")
+        persistence = query("SELECT relpersistence::text FROM pg_class WHERE relname = %s", staging.table)
+
+    assert [dict(zip(columns, values, strict=True)) for values in found] == rows
+    assert persistence == [("u",)]
+    assert staging_tables(query) == []
+
+
+def test_every_type_of_a_contract_survives_the_copy(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    more = {
+        "gostos": ("text[]", ["push", 'a,"b"', "{}"]),
+        "moeda": ("char(3)", "BRL"),
+        "saldo": ("money", 123456789012.34),
+        "ativo": ("boolean", True),
+    }
+    columns = {name: FeatureColumn(type=type_, meaning=name) for name, (type_, _) in more.items()}
+    contract = session.contract.model_copy(update={"columns": {**session.contract.columns, **columns}})
+    wide = replace(session, contract=contract)
+    types = {name: ENGINE_TYPES[contract.columns[name].type] for name in staged_columns(contract)}
+    files = write_parquet(
+        [row("a", **{name: value for name, (_, value) in more.items()}), row("b", **dict.fromkeys(more))],
+        types,
+    )
+
+    with staged(wide, engine, postgres_url, files, 2) as staging:
+        found = query(
+            f"SELECT gostos, moeda, saldo::text, ativo FROM {wide.in_schema(staging.table)} ORDER BY user_id"
+        )
+
+    assert found == [(["push", 'a,"b"', "{}"], "BRL", "123456789012.34", True), (None, None, None, None)]
+
+
+def test_staged_rows_can_be_loaded_whatever_the_run_is_called(
+    open_session: Callable[..., LoadSession],
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    hostile = open_session(HOSTILE_RUN_ID)
+
+    with staged(hostile, engine, postgres_url, write_parquet([row("a")]), 1) as staging:
+        assert load(hostile, staging, "merge").inserted == 1
+        (comment,) = query("SELECT obj_description(%s::regclass)", hostile.in_schema(staging.table))[0]
+
+    assert HOSTILE_RUN_ID in comment
+    assert query(f"SELECT user_id FROM {session.table}") == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected_rows", "complaint"),
+    [
+        ([{"user_id": "a"}, {"user_id": "a", "row_hash": "h2"}], 2, "1 rows repeat a user_id"),
+        ([{"user_id": None}], 1, "1 rows have no user_id"),
+        ([{"user_id": "a", "rfm_segment": None}], 1, "1 rows have no rfm_segment"),
+        ([{"user_id": "a"}], 2, "it has 1 rows where 2 were computed"),
+    ],
+    ids=["repeated key", "no key", "no required value", "row lost"],
+)
+def test_bad_rows_are_refused_before_the_database_is_touched(
+    session: LoadSession,
+    engine: Engine,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+    rows: list[dict[str, Any]],
+    expected_rows: int,
+    complaint: str,
+) -> None:
+    files = write_parquet([row(**columns) for columns in rows])
+    session.connection.close()
+
+    with (
+        pytest.raises(LoadRefused, match=complaint),
+        staged(session, engine, "host=nowhere", files, expected_rows),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "complaint"),
+    [
+        ("rfm_segment", None, "rfm_segment is missing"),
+        ("total_transactions", "DOUBLE", "total_transactions is DOUBLE, not INTEGER"),
+        ("as_of", "TIMESTAMP", "as_of is TIMESTAMP, not TIMESTAMP WITH TIME ZONE"),
+        ("segment_guess", "VARCHAR", "segment_guess is not in the contract"),
+        ("updated_at", "TIMESTAMP WITH TIME ZONE", "updated_at is not in the contract"),
+    ],
+)
+def test_other_columns_than_the_contracts_are_refused(
+    session: LoadSession,
+    engine: Engine,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+    name: str,
+    type_: str | None,
+    complaint: str,
+) -> None:
+    contract = session.contract
+    types = {column: ENGINE_TYPES[contract.columns[column].type] for column in staged_columns(contract)}
+    types.pop(name, None)
+    if type_ is not None:
+        types[name] = type_
+    files = write_parquet([{name: None, **row("a")}], types)
+
+    with pytest.raises(LoadRefused, match=complaint), staged(session, engine, "host=nowhere", files, 1):
+        pass
+
+
+def test_a_value_that_the_table_cannot_hold_fails_for_good_and_is_not_repeated(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    files = write_parquet([row("player" * 10)])
+
+    with (
+        pytest.raises(PermanentFailure, match="value too long") as failure,
+        staged(session, engine, postgres_url, files, 1),
+    ):
+        pass
+
+    assert "playerplayer" not in str(failure.value)
+    assert staging_tables(query) == []
+
+
+def test_a_file_that_is_gone_is_named(session: LoadSession, engine: Engine, postgres_url: str) -> None:
+    with (
+        pytest.raises(SourceMissing, match=r"gone\.parquet"),
+        staged(session, engine, postgres_url, ["gone.parquet"], 1),
+    ):
+        pass
+
+
+def test_staging_is_dropped_when_the_load_fails(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    with (
+        pytest.raises(KeyError, match="anything"),
+        staged(session, engine, postgres_url, write_parquet([row("a")]), 1),
+    ):
+        raise KeyError("anything")
+
+    assert staging_tables(query) == []
+    assert session.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+
+
+def test_a_lost_connection_is_what_the_person_on_call_sees(
+    session: LoadSession,
+    open_session: Callable[..., LoadSession],
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    files = write_parquet([row("a")])
+
+    with (
+        pytest.raises(LostConnection, match="cannot be reached or went away"),
+        staged(session, engine, postgres_url, files, 1) as staging,
+    ):
+        load_after_losing_the_connection(session, staging, query)
+
+    assert staging_tables(query) == [staging.table]
+    with staged(open_session(session.run_id), engine, postgres_url, files, 1) as staging:
+        assert query(f"SELECT count(*) FROM {session.in_schema(staging.table)}") == [(1,)]
+    assert staging_tables(query) == []
+
+
+def test_a_server_that_goes_away_within_the_copy_is_temporary(
+    session: LoadSession,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+    tmp_path: Path,
+) -> None:
+    (one,) = write_parquet([row("u")])
+    many = str(tmp_path / "many.parquet")
+    copies = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY%'"
+    )
+
+    def end_the_copy() -> None:
+        deadline = time.monotonic() + 30
+        while not query(copies):
+            assert time.monotonic() < deadline, "no copy was seen"
+
+    with open_engine(Settings(lake_bucket="unused")) as own, ThreadPoolExecutor(1) as pool:
+        own.execute(
+            f"COPY (SELECT one.* REPLACE (one.user_id || i AS user_id) "
+            f"FROM read_parquet('{one}') AS one, range(200000) AS copies(i)) TO '{many}' (FORMAT parquet)"
+        )
+        ending = pool.submit(end_the_copy)
+        with (
+            pytest.raises(LostConnection, match="could not be copied to its end"),
+            staged(session, own, postgres_url, [many], 200_000),
+        ):
+            pass
+        ending.result()
+
+    assert staging_tables(query) == []
+
+
+def test_what_a_killed_try_left_is_replaced(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    leftover = session.in_schema(staging_name(session.contract, session.run_id))
+    query(f"CREATE TABLE {leftover} AS SELECT 1 AS half_a_row")
+
+    with staged(session, engine, postgres_url, write_parquet([row("a")]), 1) as staging:
+        assert load(session, staging, "merge").inserted == 1
+
+    assert staging_tables(query) == []
+
+
+def test_an_unreachable_server_is_temporary_and_its_password_stays_secret(
+    session: LoadSession, engine: Engine, row: MakeRow, write_parquet: WriteParquet
+) -> None:
+    dsn = "postgresql://loader:hunter2@127.0.0.1:1/nowhere"
+
+    with (
+        pytest.raises(LostConnection) as failure,
+        staged(session, engine, dsn, write_parquet([row("a")]), 1),
+    ):
+        pass
+
+    assert "hunter2" not in str(failure.value)
+
+
+def test_the_engine_leaves_no_connection_behind(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    sessions = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() ORDER BY pid"
+    before = query(sessions)
+
+    for user_id in ("a", "b"):
+        with staged(session, engine, postgres_url, write_parquet([row(user_id)]), 1):
+            assert query(sessions) == before
+
+    with psycopg2.connect(postgres_url) as other:
+        assert other.info.backend_pid not in before

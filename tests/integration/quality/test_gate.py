@@ -1,0 +1,521 @@
+"""The gate on data: clean data pass, each corruption trips what it should, nothing is green by absence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from great_expectations import ExpectationSuite
+
+from crmbet.contracts import SourceContract, load_source_contracts
+from crmbet.quality.checks import Check, Stage
+from crmbet.quality.gate import check
+from crmbet.quality.report import Outcome, Report, Subject
+from crmbet.quality.suites import EXPECTATIONS, BadSuite, Suite, Threshold, load_suites
+
+pytestmark = pytest.mark.integration
+
+SOURCES = load_source_contracts()
+RAW_SUITES: dict[str, Suite] = {suite.name: suite for suite in load_suites("raw")}
+(FEATURES,) = load_suites("features")
+SUITES = {**RAW_SUITES, FEATURES.name: FEATURES}
+
+Judge = Callable[..., Report]
+
+
+@pytest.fixture
+def judge(connection: duckdb.DuckDBPyConnection, thresholds: dict[str, Threshold], subject: Subject) -> Judge:
+    """Run the gate on some views of one stage."""
+
+    def run(*views: str, folder: Path = EXPECTATIONS) -> Report:
+        stage: Stage = "features" if FEATURES.name in views else "raw"
+        return check(
+            connection, stage=stage, views=views, thresholds=thresholds, subject=subject, folder=folder
+        )
+
+    return run
+
+
+@pytest.fixture
+def rewrite(tmp_path: Path) -> Callable[..., Path]:
+    """A folder with a small suite of the features: the first entry of each check, and those given."""
+
+    def copy(*entries: dict[str, Any]) -> Path:
+        suite = json.loads((EXPECTATIONS / "features" / "user_features.json").read_text())
+        first = {each["meta"]["check"]: each for each in reversed(suite["expectations"])}
+        suite["expectations"] = [*first.values(), *entries]
+        (tmp_path / "features").mkdir()
+        (tmp_path / "features" / "user_features.json").write_text(json.dumps(suite))
+        return tmp_path
+
+    return copy
+
+
+def entry(type_: str, check_: Check = Check.VALUE_RANGE, **kwargs: Any) -> dict[str, Any]:
+    meta = {"check": check_.label, "severity": check_.severity}
+    return {"type": type_, "description": "an entry of the test", "kwargs": kwargs, "meta": meta}
+
+
+def failed(report: Report, view: str) -> set[str]:
+    return {outcome.title for outcome in report.outcomes if outcome.view == view and not outcome.passed}
+
+
+def find(report: Report, view: str, title: str) -> Outcome:
+    (outcome,) = (outcome for outcome in report.outcomes if (outcome.view, outcome.title) == (view, title))
+    return outcome
+
+
+def described(view: str, check_: Check | None = None, type_: str | None = None) -> set[str]:
+    """Descriptions of a suite's entries of a check, a type, or both."""
+    return {
+        entry.description
+        for entry in SUITES[view].expectations
+        if check_ in (None, entry.check) and type_ in (None, entry.type)
+    }
+
+
+# Clean data
+
+
+def test_clean_data_pass_whole(judge: Judge) -> None:
+    for views in (list(RAW_SUITES), [FEATURES.name]):
+        report = judge(*views)
+        assert [outcome for outcome in report.outcomes if not outcome.passed] == []
+        assert (report.score, report.quality_grade, report.critical_issues, report.absent) == (
+            1.0,
+            "A",
+            (),
+            (),
+        )
+        assert len(report.outcomes) == sum(len(SUITES[view].expectations) for view in views)
+
+
+def test_dirt_within_tolerance_passes_and_is_shown(
+    connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    connection.execute("UPDATE bets SET user_id = NULL, _fault = 'user_id: missing' WHERE _row < 4")
+    connection.execute("INSERT INTO bets FROM bets WHERE _row = 50")
+    report = judge("raw_bets", "raw_transactions")
+    assert report.score == 1
+    for title in ("user_id is filled", "user_id is neither missing nor blank", "Rows keep the contract"):
+        outcome = find(report, "raw_bets", title)
+        assert outcome.unexpected_share == pytest.approx(4 / 101)
+        assert min(outcome.keys) == "bet_id=b0 _source_key=raw/bets/part.csv _row=0"
+    assert find(report, "raw_bets", "Copies of one bet_id are rare").keys == ("bet_id=b50",)
+
+
+def test_optional_sources_may_be_absent_required_ones_not(judge: Judge) -> None:
+    report = judge("raw_bets")
+    assert report.absent == ("raw_communications", "raw_players", "raw_sessions")
+    assert failed(report, "raw_bets") == set()
+    assert [(issue.view, issue.title) for issue in report.critical_issues] == [
+        ("raw_transactions", "raw_transactions exists")
+    ]
+
+
+# Corruptions: each is a change to clean data, with all that must then fail, and nothing else
+
+
+def bad_values(source: SourceContract) -> Iterable[tuple[str, set[str]]]:
+    """A change to a row, and what it trips."""
+    view, columns = f"raw_{source.name}", source.columns
+    absent = {f"{name} = NULL": {f"{name} is filled"} for name, column in columns.items() if column.required}
+    for key in dict.fromkeys((source.business_key, "user_id")):
+        absent[f"{key} = NULL"] = {f"{key} is filled", f"{key} is neither missing nor blank"}
+        yield f"{key} = repeat(' ', 1 + _row::INTEGER)", {f"{key} is neither missing nor blank"}
+    yield from absent.items()
+    yield "_fault = 'unreadable'", {"Rows keep the contract"}
+    for name, column in columns.items():
+        if column.type == "enum":
+            yield f"{name} = 'bingo'", {f"{name} is one of the contract's values"}
+        if column.above is not None or column.minimum is not None:
+            yield f"{name} = -1", {f"{name} is within the contract's range"}
+    for first, second in source.not_before.items():
+        yield f"{first} = {second} - INTERVAL 1 SECOND", described(view, Check.BUSINESS_RULES)
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_bad_values_trip_what_they_should_and_nothing_else(
+    source: SourceContract, connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    """Six rows for each kind, one more than is tolerated: every expectation names exactly those rows."""
+    view, tripped = f"raw_{source.name}", dict[str, set[str]]()
+    keys = ", ".join(SUITES[view].meta.key)
+    for number, (change, trips) in enumerate(bad_values(source)):
+        rows = f"_row >= {6 * number} AND _row < {6 * number + 6}"
+        connection.execute(f"UPDATE {source.name} SET {change} WHERE {rows}")
+        found = connection.execute(f"SELECT {keys} FROM {source.name} WHERE {rows}")
+        names = [name for name, *_ in found.description]
+        named = {
+            " ".join(
+                f"{name}={'NULL' if value is None else value}" for name, value in zip(names, row, strict=True)
+            )
+            for row in found.fetchall()
+        }
+        for title in trips:
+            tripped.setdefault(title, set()).update(named)
+    outcomes = [outcome for outcome in judge(view).outcomes if outcome.view == view]
+    assert {outcome.title: set(outcome.keys) for outcome in outcomes if not outcome.passed} == tripped
+    assert {outcome.error for outcome in outcomes} == {None}
+
+
+def shift_events(source: SourceContract, days: str, rows: str) -> list[str]:
+    times = [name for name in (source.event_time, *source.not_before) if name]
+    return [f"UPDATE {source.name} SET {name} = {name} {days} WHERE {rows}" for name in times]
+
+
+def bad_tables(source: SourceContract) -> Iterable[tuple[str, list[str], set[str]]]:
+    """Name, statements, and what they trip."""
+    view, table = f"raw_{source.name}", source.name
+    yield "copies", [f"INSERT INTO {table} FROM {table} WHERE _row < 3"], described(view, Check.DUPLICATES)
+    yield "too_few_rows", [f"DELETE FROM {table} WHERE _row > 8"], {"Rows of the day"}
+    if source.event_time:
+        fresh = described(view, Check.DATA_FRESHNESS)
+        yield "stale", shift_events(source, "- INTERVAL 1 DAY", "true"), fresh
+        yield "one_future_event", shift_events(source, "+ INTERVAL 1 DAY", "_row = 7"), fresh
+
+
+BAD_TABLES = [
+    pytest.param(f"raw_{source.name}", statements, trips, id=f"{source.name}-{name}")
+    for source in SOURCES.values()
+    for name, statements, trips in bad_tables(source)
+]
+
+
+@pytest.mark.parametrize(("view", "statements", "trips"), BAD_TABLES)
+def test_a_bad_table_trips_what_it_should_and_nothing_else(
+    view: str, statements: list[str], trips: set[str], connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    for statement in statements:
+        connection.execute(statement)
+    report = judge(view)
+    assert failed(report, view) == trips
+    assert {outcome.error for outcome in report.outcomes if outcome.view == view} == {None}
+
+
+PROSPECTS = "Prospects, and only they, have no RFM scores"
+SEGMENT = "rfm_segment follows from the RFM scores"
+WEEKDAYS = "dias_semana_preferidos lists one to three weekdays, ascending"
+TOGETHER = "What comes from the bets of 90 days is there together, or not at all"
+SESSIONS = "Session minutes come from sessions, and their mean is no more than the longest"
+TOLD = "Nothing is told of the transactions of players without any"
+FINITE = "Real features are finite: NaN and infinity are within no range"
+COLUMNS = "The columns are the contract's, in its order"
+PROSPECT, PLAYER = range(50), range(50, 100)
+"""Rows of users without and with transactions and scores."""
+
+
+def feature_corruptions() -> Iterable[tuple[range, str, set[str]]]:
+    """The kind of row, the change to it, and what it trips."""
+    for missing in ("NULL", "' '"):
+        yield PROSPECT, f"user_id = {missing}", {"user_id is neither missing nor blank"}
+    yield PROSPECT, "user_id = 'u49'", {"user_id is unique"}
+    yield PROSPECT, "as_of = as_of + INTERVAL 1 DAY", {"as_of is the run's"}
+    yield PROSPECT, "known_at = as_of", {"known_at is the run's"}
+    also = {"rfm_segment": {PROSPECTS, SEGMENT}}
+    for title in sorted(described("user_features", type_="expect_column_values_to_not_be_null")):
+        column = title.removesuffix(" is filled")
+        yield PROSPECT, f"{column} = NULL", {title} | also.get(column, set())
+    scores = {name: {SEGMENT} for name in ("recency_score", "frequency_score", "monetary_score")}
+    also = {**scores, **{name: {SESSIONS} for name in ("sessions_30d", "session_minutes_max_30d")}}
+    for each in FEATURES.expectations:
+        if each.check is Check.VALUE_RANGE and each.type == "expect_column_values_to_be_between":
+            column, trips = each.kwargs["column"], {each.description} | also.get(each.kwargs["column"], set())
+            beyond = [
+                each.kwargs["min_value"] - 1,
+                *(limit + 1 for limit in [each.kwargs.get("max_value")] if limit),
+            ]
+            told = {TOLD} if column == "total_transactions" else set()
+            yield from ((PLAYER, f"{column} = {value}", trips | told) for value in beyond)
+    also = {"rfm_segment": {SEGMENT}}
+    for title in sorted(described("user_features", type_="expect_column_values_to_be_in_set")):
+        column = title.removesuffix(" is one of the contract's values")
+        yield PLAYER, f"{column} = 'bingo'", {title} | also.get(column, set())
+    yield PROSPECT, "bet_volatility = 'nan'", {FINITE}
+    yield PROSPECT, "session_minutes_max_30d = 'inf'", {FINITE}
+    yield PROSPECT, "recency_score = 1", {PROSPECTS}
+    yield PLAYER, "rfm_segment = 'lost'", {SEGMENT}
+    for weekdays in ("4,0", "4,4", "7", "", "0,1,2,3"):
+        yield PROSPECT, f"dias_semana_preferidos = '{weekdays}'", {WEEKDAYS}
+    for column in (
+        "weekend_activity_ratio",
+        "horarios_atividade",
+        "dias_semana_preferidos",
+        "game_diversity_score",
+    ):
+        yield PROSPECT, f"{column} = NULL", {TOGETHER}
+    yield PROSPECT, "sessions_30d = 0", {SESSIONS}
+    yield PROSPECT, "session_minutes_avg_30d = 31", {SESSIONS}
+    yield PROSPECT, "frequencia_jogo = 0.1", {TOLD}
+    yield PROSPECT, "balance_ratio = 2", {TOLD}
+    yield PROSPECT, "ticket_medio_categoria = 'baixo'", {TOLD}
+
+
+def test_each_corrupt_user_trips_what_it_should_and_nothing_else(
+    connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    """One corruption a user, all in one run: every expectation names exactly the users that break it."""
+    free = {kind: iter(kind) for kind in (PROSPECT, PLAYER)}
+    tripped: dict[str, set[str]] = {}
+    for kind, change, trips in feature_corruptions():
+        row = next(free[kind])
+        connection.execute(f"UPDATE features SET {change} WHERE row = {row}")
+        name = f"SELECT 'user_id=' || coalesce(user_id, 'NULL') FROM features WHERE row = {row}"
+        ((key,),) = connection.execute(name).fetchall()
+        for title in trips:
+            tripped.setdefault(title, set()).add(key)
+    report = judge("user_features")
+    assert {outcome.title: set(outcome.keys) for outcome in report.outcomes if not outcome.passed} == tripped
+    assert {outcome.error for outcome in report.outcomes} == {None}
+
+
+TABLE_CORRUPTIONS = {
+    "user_lost": ("DELETE FROM features WHERE row = 1", {"Every player has one row"}),
+    "columns_in_another_order": (
+        "CREATE OR REPLACE TEMP VIEW user_features AS SELECT * EXCLUDE (row, as_of), as_of FROM features",
+        {COLUMNS},
+    ),
+    "a_column_too_many": ("CREATE OR REPLACE TEMPORARY VIEW user_features AS FROM features", {COLUMNS}),
+}
+
+
+@pytest.mark.parametrize(("statement", "trips"), TABLE_CORRUPTIONS.values(), ids=TABLE_CORRUPTIONS)
+def test_a_corrupt_feature_table_trips_what_it_should_and_nothing_else(
+    statement: str, trips: set[str], connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    connection.execute(statement)
+    assert failed(judge("user_features"), "user_features") == trips
+
+
+OTHER_TYPE = {
+    "VARCHAR": "BLOB",
+    "VARCHAR[]": "VARCHAR",
+    "DECIMAL(18,4)": "DECIMAL(18,2)",
+    "DECIMAL(12,2)": "DOUBLE",
+    "DOUBLE": "FLOAT",
+    "INTEGER": "BIGINT",
+    "SMALLINT": "INTEGER",
+    "BOOLEAN": "INTEGER",
+    "DATE": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
+}
+
+
+@pytest.mark.parametrize("view", SUITES)
+def test_a_changed_type_trips_its_own_expectation(
+    view: str, connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    """Every column changes its type. Rules on it may fail, too; the rows can be counted still."""
+    types = [each for each in SUITES[view].expectations if each.type == "expect_column_type_to_be"]
+    casts = ", ".join(
+        f"{each.kwargs['column']}::{OTHER_TYPE[each.kwargs['type_']]} AS {each.kwargs['column']}"
+        for each in types
+    )
+    connection.execute(f"CREATE TABLE clean AS FROM {view}")
+    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {view} AS SELECT * REPLACE ({casts}) FROM clean")
+    report = judge(view)
+    for each in types:
+        outcome = find(report, view, each.description)
+        assert (outcome.passed, outcome.observed) == (False, OTHER_TYPE[each.kwargs["type_"]])
+    counts = [
+        outcome for outcome in report.outcomes if outcome.expectation.startswith("expect_table_row_count")
+    ]
+    assert all(outcome.passed for outcome in counts if outcome.view == view)
+
+
+@pytest.mark.parametrize("view", SUITES)
+def test_every_entry_is_tripped_by_a_corruption(view: str) -> None:
+    tripped = described(view, type_="expect_column_type_to_be")
+    for corrupted, _, trips in (each.values for each in BAD_TABLES):
+        tripped |= trips if corrupted == view else set()
+    if view in RAW_SUITES:
+        tripped = tripped.union(*(trips for _, trips in bad_values(SOURCES[view.removeprefix("raw_")])))
+    else:
+        tripped = tripped.union({"There are players"}, *(trips for _, trips in TABLE_CORRUPTIONS.values()))
+        tripped = tripped.union(*(trips for _, _, trips in feature_corruptions()))
+    assert tripped == described(view)
+
+
+# Nothing is green by absence
+
+
+@pytest.mark.parametrize("view", SUITES)
+def test_an_empty_table_fails_whatever_is_about_rows(
+    view: str, connection: duckdb.DuckDBPyConnection, judge: Judge, thresholds: dict[str, Threshold]
+) -> None:
+    thresholds |= {"min_rows_per_day": 0, "expected_users": 0}
+    connection.execute(f"CREATE TABLE clean AS FROM {view}")
+    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {view} AS FROM clean LIMIT 0")
+    about_rows = described(view) - described(view, type_="expect_column_type_to_be") - {COLUMNS}
+    counted = {"Rows of the day", "Every player has one row"}
+    report = judge(view)
+    assert failed(report, view) == about_rows - counted
+    assert report.score < 0.6
+
+
+def test_a_missing_column_fails_what_is_about_it(connection: duckdb.DuckDBPyConnection, judge: Judge) -> None:
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW user_features AS SELECT * EXCLUDE (row, churn_risk_score) FROM features"
+    )
+    report = judge("user_features")
+    about = {
+        "churn_risk_score has the contract's type",
+        "churn_risk_score is within the contract's range",
+        FINITE,
+    }
+    assert failed(report, "user_features") == {COLUMNS, *about}
+    assert {outcome.title for outcome in report.outcomes if outcome.error} == about
+
+
+def test_an_expectation_that_errs_fails_and_leaves_the_others_alone(
+    judge: Judge, rewrite: Callable[..., Path]
+) -> None:
+    folder = rewrite(
+        entry("expect_rows_to_satisfy", condition="no_such_column = 1", tolerance=1),
+        entry("expect_column_values_to_be_between", column="rfm_segment", min_value=1),
+    )
+    report = judge("user_features", folder=folder)
+    erring = [outcome for outcome in report.outcomes if outcome.title == "an entry of the test"]
+    assert [outcome.passed for outcome in erring] == [False, False]
+    assert "no_such_column" in str(erring[0].error)
+    assert erring[1].error is not None
+    assert failed(report, "user_features") == {"an entry of the test"}
+
+
+def test_a_rule_that_holds_for_unknown_reasons_does_not_hold(
+    judge: Judge, rewrite: Callable[..., Path]
+) -> None:
+    folder = rewrite(entry("expect_rows_to_satisfy", condition="balance_ratio > 0", tolerance=0.4))
+    outcome = find(judge("user_features", folder=folder), "user_features", "an entry of the test")
+    assert (outcome.passed, outcome.unexpected_share) == (False, 0.5)
+
+
+def test_a_share_equal_to_the_tolerance_passes(judge: Judge, rewrite: Callable[..., Path]) -> None:
+    folder = rewrite(entry("expect_rows_to_satisfy", condition="balance_ratio > 0", tolerance=0.5))
+    assert find(judge("user_features", folder=folder), "user_features", "an entry of the test").passed
+
+
+def test_an_expectation_that_got_lost_fails(
+    judge: Judge, rewrite: Callable[..., Path], monkeypatch: Any
+) -> None:
+    """Great Expectations drops what it takes for the same: here it answers one expectation too few."""
+    original = ExpectationSuite.__init__
+
+    def forgetful(self: Any, *args: Any, expectations: Any = (), **kwargs: Any) -> None:
+        original(self, *args, expectations=list(expectations)[:-1], **kwargs)
+
+    monkeypatch.setattr(ExpectationSuite, "__init__", forgetful)
+    outcome = find(
+        judge("user_features", folder=rewrite(entry("expect_column_to_exist", column="user_id"))),
+        "user_features",
+        "an entry of the test",
+    )
+    assert not outcome.passed
+    assert "lost this expectation" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        (entry("expect_column_values_to_be_nice", column="user_id"), "expect_column_values_to_be_nice"),
+        (entry("expect_column_values_to_not_be_null", column="user_id", mostyl=0.5), "mostyl"),
+        (entry("expect_column_values_to_not_be_null"), "column"),
+        (entry("expect_rows_to_satisfy", condition="true"), "tolerance"),
+    ],
+)
+def test_an_entry_that_great_expectations_does_not_take_is_refused(
+    spoilt: dict[str, Any], told: str, judge: Judge, rewrite: Callable[..., Path]
+) -> None:
+    with pytest.raises(BadSuite, match="expectation 7 of user_features") as raised:
+        judge("user_features", folder=rewrite(spoilt))
+    assert told in str(raised.value)
+
+
+def test_a_missing_threshold_is_refused(judge: Judge, thresholds: dict[str, Threshold]) -> None:
+    del thresholds["expected_users"]
+    with pytest.raises(BadSuite, match=r"no threshold is known for expected_users \(user_features\)"):
+        judge("user_features")
+
+
+def test_a_view_without_a_suite_is_refused(judge: Judge) -> None:
+    with pytest.raises(BadSuite, match="no suite says what raw_limits should be"):
+        judge("raw_bets", "raw_limits")
+
+
+# What a report tells
+
+
+def test_a_report_names_rows_by_their_keys_and_tells_nothing_else_of_them(
+    connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    connection.execute("UPDATE bets SET stake = -77.77, user_id = NULL WHERE _row < 30")
+    report = judge("raw_bets", "raw_transactions")
+    outcome = find(report, "raw_bets", "user_id is filled")
+    assert len(outcome.keys) == 20
+    assert all(key.startswith("bet_id=b") for key in outcome.keys)
+    assert "77.77" not in report.to_json()
+    assert "77.77" not in report.to_html()
+
+
+def test_an_error_quotes_no_value(
+    connection: duckdb.DuckDBPyConnection, judge: Judge, rewrite: Callable[..., Path]
+) -> None:
+    connection.execute("UPDATE features SET execution_id = 'Maria Silva'")
+    folder = rewrite(entry("expect_rows_to_satisfy", condition="execution_id::INTEGER > 0", tolerance=0))
+    report = judge("user_features", folder=folder)
+    assert "Could not convert" in str(find(report, "user_features", "an entry of the test").error)
+    assert "Maria" not in report.to_json()
+
+
+def test_what_is_no_number_in_json_is_a_word(
+    connection: duckdb.DuckDBPyConnection, judge: Judge, rewrite: Callable[..., Path]
+) -> None:
+    connection.execute("UPDATE features SET bet_volatility = 'inf' WHERE row = 1")
+    report = judge(
+        "user_features", folder=rewrite(entry("expect_column_max_to_be_between", column="bet_volatility"))
+    )
+    json.loads(report.to_json(), parse_constant=pytest.fail)
+    assert find(report, "user_features", "an entry of the test").observed == "inf"
+
+
+def test_thresholds_and_findings_are_told(connection: duckdb.DuckDBPyConnection, judge: Judge) -> None:
+    connection.execute("UPDATE bets SET placed_at = placed_at - INTERVAL 2 DAY")
+    report = judge("raw_bets", "raw_transactions")
+    outcome = find(report, "raw_bets", "The newest placed_at is recent, and before as_of")
+    assert outcome.observed == "2026-11-19T04:39:00"
+    assert (
+        outcome.threshold == "min_value 2026-11-21T03:00:00, max_value 2026-11-22T03:00:00, strict_max True"
+    )
+    assert find(report, "raw_bets", "user_id is filled").threshold == "mostly 0.95"
+
+
+# A good guest
+
+
+def test_the_callers_connection_is_as_it_was(
+    connection: duckdb.DuckDBPyConnection, judge: Judge, rewrite: Callable[..., Path]
+) -> None:
+    judge(
+        "user_features", folder=rewrite(entry("expect_rows_to_satisfy", condition="nonsense(1)", tolerance=0))
+    )
+    assert connection.execute("SELECT count(*) FROM user_features").fetchall() == [(100,)]
+    connection.begin()
+    connection.rollback()
+    assert judge("raw_bets", "raw_transactions").score == 1
+
+
+def test_nothing_is_written_where_it_runs(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rewrite: Callable[..., Path]
+) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    judge("user_features", folder=rewrite())
+    assert list(home.rglob("*")) + list(work.rglob("*")) == []

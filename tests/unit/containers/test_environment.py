@@ -1,0 +1,144 @@
+"""Every variable of the containers is one that somebody reads, and no secret is written down."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from crmbet.operators import airflow_run
+from crmbet.settings import Settings, variable_names
+from local.workspace import PROJECT
+
+pytestmark = pytest.mark.unit
+
+RUN_OUR_CODE = {"dag-processor", "triggerer", "worker"}
+NEEDED_BY_ALL = {
+    "AIRFLOW__CORE__EXECUTOR",
+    "AIRFLOW__CORE__AUTH_MANAGER",
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+    "AIRFLOW__API__BASE_URL",
+    "AIRFLOW__API__SECRET_KEY",
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__API_AUTH__JWT_ISSUER",
+}
+SECRET = re.compile(r"PASSWORD|SECRET|_KEY$|FERNET|_CONN_|BASIC_AUTH")
+REFERENCE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:?[-?])([^}]*))?\}")
+TRIAL = {"lake", "warehouse"}
+EXAMPLE_LINE = re.compile(r"^(#?)([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def example() -> dict[str, tuple[bool, str]]:
+    """Of each variable in .env.example: whether it must be filled in, and the value that stands there."""
+    lines = EXAMPLE_LINE.findall((PROJECT / ".env.example").read_text())
+    assert len({name for _, name, _ in lines}) == len(lines)
+    return {name: (not commented, value) for commented, name, value in lines}
+
+
+def connection_variables() -> set[str]:
+    ids = (airflow_run.LAKE_CONNECTION, airflow_run.SOURCE_CONNECTION, airflow_run.TARGET_CONNECTION)
+    return {f"AIRFLOW_CONN_{connection_id.upper()}" for connection_id in ids}
+
+
+def test_airflow_knows_every_option(containers: dict[str, Any], installed: Any) -> None:
+    used = {name for one in containers.values() for name in one.environment if name.startswith("AIRFLOW__")}
+
+    assert used >= NEEDED_BY_ALL
+    assert used - installed.options == set()
+
+
+def test_airflow_services_share_what_all_of_them_need(containers: dict[str, Any]) -> None:
+    seen = [
+        {name: one.environment.get(name) for name in NEEDED_BY_ALL}
+        for one in containers.values()
+        if one.is_airflow
+    ]
+
+    assert None not in seen[0].values()
+    assert all(values == seen[0] for values in seen)
+
+
+def test_settings_and_connections_reach_exactly_the_services_that_run_our_code(
+    containers: dict[str, Any],
+) -> None:
+    ours = variable_names() | connection_variables()
+    for one in containers.values():
+        given = {name for name in one.environment if name.startswith(("CRMBET_", "AIRFLOW_CONN_"))}
+        assert given == (ours if one.name in RUN_OUR_CODE else set()), one.name
+
+
+def test_example_names_every_variable_that_compose_asks_for_and_no_other(
+    compose_text: str, containers: dict[str, Any], example: dict[str, tuple[bool, str]]
+) -> None:
+    asked = {name for name, _, _ in REFERENCE.findall(compose_text)}
+    passed_on = {
+        name for one in containers.values() for name, value in one.environment.items() if value is None
+    }
+
+    assert example.keys() == asked | (passed_on - variable_names())
+
+
+def test_example_agrees_with_compose_on_what_is_required_and_on_defaults(
+    compose_text: str, example: dict[str, tuple[bool, str]]
+) -> None:
+    for name, operator, default in REFERENCE.findall(compose_text):
+        required, value = example[name]
+        if operator == ":?":
+            assert (required, value) == (True, ""), name
+        else:
+            assert operator == ":-", f"{name} has neither a default nor a message"
+            assert (required, value) == (False, default), name
+
+
+def test_secrets_have_no_default_and_no_literal(compose_text: str, containers: dict[str, Any]) -> None:
+    secrets = 0
+    for name, operator, default in REFERENCE.findall(compose_text):
+        if SECRET.search(name):
+            secrets += 1
+            assert (operator == ":?" and default) or (operator, default) == (":-", ""), name
+    for one in containers.values():
+        for name, value in one.environment.items():
+            if SECRET.search(name) and value is not None:
+                assert REFERENCE.fullmatch(value) or one.name == "flower", f"{one.name}: {name}"
+
+    assert secrets >= 10
+
+
+def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
+    containers: dict[str, Any],
+) -> None:
+    """There the server itself refuses to start; production is refused before anything starts."""
+    silent = set()
+    for one in containers.values():
+        for name, value in one.environment.items():
+            references = REFERENCE.findall(value or f"${{{name}}}")
+            silent |= {
+                one.name for known, operator, _ in references if SECRET.search(known) and operator != ":?"
+            }
+
+    assert silent == TRIAL
+
+
+def test_urls_hold_no_literal_password(compose_text: str) -> None:
+    assert re.findall(r"://\w*:(?!\$\{)[^@\s/]+@", compose_text) == []
+
+
+def test_deployment_page_lists_every_setting_with_its_default() -> None:
+    page = (PROJECT / "docs" / "deployment.md").read_text()
+    listed = {
+        name: (default, meaning)
+        for name, default, meaning in re.findall(
+            r"^\| `(CRMBET_\w+)` \| (.*?) \| (.*?) \|$", page, re.MULTILINE
+        )
+    }
+    expected = {}
+    for name, field in Settings.model_fields.items():
+        default = (
+            "required" if field.is_required() else f"`{field.default}`" if field.default != "" else "none"
+        )
+        expected[f"CRMBET_{name.upper()}"] = (default, field.description)
+
+    assert listed == expected

@@ -1,0 +1,85 @@
+"""What loading derives from a contract and a run without asking a server."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from crmbet.contracts import FeatureColumn, load_table_contract
+from crmbet.loading.session import LoadSession
+from crmbet.loading.staging import ENGINE_TYPES, staged_columns, staging_name
+from crmbet.loading.target import READ_BY, ActualColumn, column_definition, find_differences
+from crmbet.statements import identifier
+
+pytestmark = pytest.mark.unit
+
+CONTRACT = load_table_contract()
+
+
+def test_every_type_of_a_contract_is_known_to_staging() -> None:
+    assert set(ENGINE_TYPES) == set(get_args(FeatureColumn.model_fields["type"].annotation))
+
+
+def test_a_run_computes_every_column_but_updated_at() -> None:
+    assert [*staged_columns(CONTRACT), "updated_at"] == list(CONTRACT.columns)
+
+
+@pytest.mark.parametrize(
+    "run_id", ["manual__2026-11-20T03:00:00+00:00", "x" * 250, '"; DROP TABLE x; --', "", "ação/%"]
+)
+def test_a_staging_table_has_an_allowed_name_whatever_the_run_is_called(run_id: str) -> None:
+    name = staging_name(CONTRACT, run_id)
+
+    assert name.startswith("user_features_staging_")
+    assert identifier(name) == f'"{name}"'
+    assert name == staging_name(CONTRACT, run_id)
+
+
+def test_two_runs_never_share_a_staging_table() -> None:
+    assert staging_name(CONTRACT, "run 1") != staging_name(CONTRACT, "run 2")
+
+
+def test_a_column_that_may_not_be_null_says_so_in_its_definition() -> None:
+    assert column_definition("user_id", CONTRACT.columns["user_id"]) == '"user_id" varchar(50) NOT NULL'
+    assert (
+        column_definition("churn_risk_score", CONTRACT.columns["churn_risk_score"])
+        == '"churn_risk_score" double precision'
+    )
+
+
+def test_indexed_columns_exist() -> None:
+    assert set(READ_BY) <= set(CONTRACT.features)
+
+
+def test_only_a_missing_nullable_column_is_no_difference() -> None:
+    actual = {
+        name: ActualColumn(
+            type={"varchar(50)": "character varying(50)", "timestamptz": "timestamp with time zone"}.get(
+                column.postgres_type, column.postgres_type
+            ),
+            nullable=column.nullable,
+            in_key=name == "user_id",
+        )
+        for name, column in CONTRACT.columns.items()
+    }
+    assert find_differences(CONTRACT, actual) == []
+
+    del actual["churn_risk_score"]
+    assert find_differences(CONTRACT, actual) == []
+
+    del actual["row_hash"]
+    assert [difference.finding for difference in find_differences(CONTRACT, actual)] == [
+        "column row_hash is missing and may not be NULL, so the rows that are there need a value"
+    ]
+
+
+def test_a_session_does_not_show_its_connection() -> None:
+    session = LoadSession(
+        connection="password=hunter2",  # type: ignore[arg-type]
+        contract=CONTRACT,
+        run_id="run",
+        lock_timeout_seconds=1,
+    )
+
+    assert "hunter2" not in repr(session)

@@ -1,0 +1,256 @@
+"""Suites and contracts say the same: what the contracts name, the suites judge, with the same limits."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from crmbet.contracts import (
+    FeatureColumn,
+    SourceColumn,
+    SourceContract,
+    load_source_contracts,
+    load_table_contract,
+)
+from crmbet.quality.checks import Check
+from crmbet.quality.suites import Entry, Suite, load_suites
+from crmbet.settings import Settings
+
+pytestmark = pytest.mark.unit
+
+SOURCES = load_source_contracts()
+FEATURES = {name: column for name, column in load_table_contract().columns.items() if name != "updated_at"}
+"""The table's columns before the load: it stamps updated_at itself."""
+RAW = {suite.name: suite for suite in load_suites("raw")}
+(USER_FEATURES,) = load_suites("features")
+
+SOURCE_TYPES = {
+    "text": "VARCHAR",
+    "enum": "VARCHAR",
+    "timezone": "VARCHAR",
+    "channels": "VARCHAR[]",
+    "integer": "BIGINT",
+    "real": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+    "date": "DATE",
+}
+FEATURE_TYPES = {
+    "text": "VARCHAR",
+    "varchar(50)": "VARCHAR",
+    "char(3)": "VARCHAR",
+    "text[]": "VARCHAR[]",
+    "integer": "INTEGER",
+    "smallint": "SMALLINT",
+    "real": "DOUBLE",
+    "r01": "DOUBLE",
+    "money": "DECIMAL(14,2)",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+}
+
+
+def of_type(suite: Suite, type_: str, check: Check) -> list[Entry]:
+    return [entry for entry in suite.expectations if entry.type == type_ and entry.check is check]
+
+
+def by_column(entries: list[Entry], argument: str) -> dict[str, Any]:
+    assert len({entry.kwargs["column"] for entry in entries}) == len(entries)
+    return {entry.kwargs["column"]: entry.kwargs[argument] for entry in entries}
+
+
+def rules(suite: Suite, check: Check) -> dict[str, Any]:
+    return {
+        entry.kwargs["condition"]: entry.kwargs["tolerance"]
+        for entry in of_type(suite, "expect_rows_to_satisfy", check)
+    }
+
+
+def parameter(name: str) -> dict[str, str]:
+    return {"$PARAMETER": name}
+
+
+def test_every_source_has_a_suite_and_no_suite_is_left_over() -> None:
+    assert set(RAW) == {f"raw_{name}" for name in SOURCES}
+    assert USER_FEATURES.name == "user_features"
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=lambda source: source.name)
+class TestRaw:
+    def test_it_is_as_required_as_its_source_and_names_rows_by_ids(self, source: SourceContract) -> None:
+        meta = RAW[f"raw_{source.name}"].meta
+        assert meta.required == source.required
+        assert meta.key == [source.business_key, "_source_key", "_row"]
+        assert not source.columns[source.business_key].personal
+
+    def test_volume(self, source: SourceContract) -> None:
+        (entry,) = of_type(
+            RAW[f"raw_{source.name}"], "expect_table_row_count_to_be_between", Check.COMPLETENESS
+        )
+        assert entry.kwargs == {"min_value": parameter("min_rows_per_day")}
+
+    def test_required_columns_are_filled(self, source: SourceContract) -> None:
+        entries = of_type(
+            RAW[f"raw_{source.name}"], "expect_column_values_to_not_be_null", Check.COMPLETENESS
+        )
+        required = [name for name, column in source.columns.items() if column.required]
+        assert by_column(entries, "mostly") == dict.fromkeys(required, parameter("min_data_completeness"))
+
+    def test_keys_are_there(self, source: SourceContract) -> None:
+        assert rules(RAW[f"raw_{source.name}"], Check.PRIMARY_KEY_INTEGRITY) == {
+            f"{name} IS NOT NULL AND trim({name}) <> ''": parameter("max_quarantine_percentage")
+            for name in (source.business_key, "user_id")
+        }
+
+    def test_events_are_fresh(self, source: SourceContract) -> None:
+        entries = of_type(RAW[f"raw_{source.name}"], "expect_column_max_to_be_between", Check.DATA_FRESHNESS)
+        assert [entry.kwargs for entry in entries] == [
+            {
+                "column": source.event_time,
+                "min_value": parameter("freshness_floor"),
+                "max_value": parameter("as_of"),
+                "strict_max": True,
+            }
+        ] * (source.event_time is not None)
+
+    def test_copies_of_the_business_key_are_rare(self, source: SourceContract) -> None:
+        (entry,) = of_type(RAW[f"raw_{source.name}"], "expect_column_copies_to_be_within", Check.DUPLICATES)
+        assert entry.kwargs == {
+            "column": source.business_key,
+            "tolerance": parameter("max_duplicate_percentage"),
+        }
+
+    def test_types_and_the_contract_are_kept(self, source: SourceContract) -> None:
+        suite = RAW[f"raw_{source.name}"]
+        entries = of_type(suite, "expect_column_type_to_be", Check.DATA_TYPES)
+        assert by_column(entries, "type_") == {
+            name: duckdb_type(column) for name, column in source.columns.items()
+        }
+        assert rules(suite, Check.DATA_TYPES) == {"_fault IS NULL": parameter("max_quarantine_percentage")}
+
+    def test_ranges_lists_and_orders(self, source: SourceContract) -> None:
+        suite = RAW[f"raw_{source.name}"]
+        tolerated = parameter("max_quarantine_percentage")
+        limited = {
+            f"{name} IS NULL OR {limit}"
+            for name, column in source.columns.items()
+            if (limit := range_of(name, column))
+        }
+        assert rules(suite, Check.VALUE_RANGE) == dict.fromkeys(limited, tolerated)
+        ordered = {f"{a} IS NULL OR {b} IS NULL OR {a} >= {b}" for a, b in source.not_before.items()}
+        assert rules(suite, Check.BUSINESS_RULES) == dict.fromkeys(ordered, tolerated)
+
+
+def duckdb_type(column: SourceColumn) -> str:
+    return SOURCE_TYPES.get(column.type) or f"DECIMAL({column.precision},{column.scale})"
+
+
+def range_of(name: str, column: SourceColumn) -> str | None:
+    """The condition that the contract's limits come to; every limited column of today has an upper one."""
+    if column.type == "enum":
+        return f"{name} IN ({', '.join(f'{value!r}' for value in column.values)})"
+    if column.above is not None:
+        return f"({name} > {column.above:g} AND {name} <= {column.maximum!r})"
+    if column.minimum is not None:
+        return f"{name} BETWEEN {column.minimum:g} AND {int(column.maximum or 0)}"
+    return None
+
+
+class TestFeatures:
+    def test_the_columns_are_the_contracts_in_its_order(self) -> None:
+        (entry,) = of_type(USER_FEATURES, "expect_table_columns_to_match_ordered_list", Check.DATA_TYPES)
+        assert entry.kwargs == {"column_list": list(FEATURES)}
+
+    def test_types(self) -> None:
+        entries = of_type(USER_FEATURES, "expect_column_type_to_be", Check.DATA_TYPES)
+        assert by_column(entries, "type_") == {
+            name: FEATURE_TYPES[column.type] for name, column in FEATURES.items()
+        }
+
+    def test_every_player_has_one_row(self) -> None:
+        (some,) = of_type(USER_FEATURES, "expect_table_row_count_to_be_between", Check.COMPLETENESS)
+        assert some.kwargs == {"min_value": 1}
+        (all_,) = of_type(USER_FEATURES, "expect_table_row_count_to_equal", Check.COMPLETENESS)
+        assert all_.kwargs == {"value": parameter("expected_users")}
+
+    def test_the_key_is_there_and_unique(self) -> None:
+        assert USER_FEATURES.meta.key == [load_table_contract().key]
+        assert rules(USER_FEATURES, Check.PRIMARY_KEY_INTEGRITY) == {
+            "user_id IS NOT NULL AND trim(user_id) <> ''": 0
+        }
+        (entry,) = of_type(USER_FEATURES, "expect_column_copies_to_be_within", Check.PRIMARY_KEY_INTEGRITY)
+        assert entry.kwargs == {"column": "user_id", "tolerance": 0}
+
+    def test_columns_that_are_never_null(self) -> None:
+        entries = of_type(USER_FEATURES, "expect_column_values_to_not_be_null", Check.COMPLETENESS)
+        expected = [name for name, column in FEATURES.items() if not column.nullable and column.role != "key"]
+        assert [entry.kwargs for entry in entries] == [{"column": name} for name in expected]
+
+    def test_cut_offs_are_the_runs(self) -> None:
+        entries = of_type(USER_FEATURES, "expect_column_values_to_be_between", Check.DATA_FRESHNESS)
+        for argument in ("min_value", "max_value"):
+            assert by_column(entries, argument) == {name: parameter(name) for name in ("as_of", "known_at")}
+
+    def test_closed_lists(self) -> None:
+        entries = of_type(USER_FEATURES, "expect_column_values_to_be_in_set", Check.VALUE_RANGE)
+        assert by_column(entries, "value_set") == {
+            name: column.values for name, column in FEATURES.items() if column.values
+        }
+
+    def test_ranges(self) -> None:
+        entries = of_type(USER_FEATURES, "expect_column_values_to_be_between", Check.VALUE_RANGE)
+        assert {entry.kwargs["column"]: entry.kwargs for entry in entries} == {
+            name: {"column": name, **limits(column)} for name, column in FEATURES.items() if limits(column)
+        }
+
+    def test_every_real_feature_is_finite(self) -> None:
+        reals = [name for name, column in FEATURES.items() if column.type in ("real", "r01")]
+        assert rules(USER_FEATURES, Check.VALUE_RANGE) == {
+            " AND ".join(f"isfinite(coalesce({name}, 0))" for name in reals): 0
+        }
+
+    def test_rules_name_only_columns_of_the_contract(self) -> None:
+        """A renamed column is found here, before a run finds it."""
+        sql = {"is", "null", "not", "and", "or", "map", "coalesce", "isfinite", "trim"} | {
+            "regexp_full_match", "list_sort", "list_distinct", "string_split"
+        }  # fmt: skip
+        for entry in USER_FEATURES.expectations:
+            if "condition" in entry.kwargs:
+                words = re.findall(r"[a-z_]\w*", re.sub(r"'[^']*'", "", entry.kwargs["condition"].lower()))
+                assert set(words) - sql <= set(FEATURES), entry.description
+
+
+def limits(column: FeatureColumn) -> dict[str, float]:
+    found = {"min_value": column.minimum, "max_value": column.maximum}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize("suite", [*RAW.values(), USER_FEATURES], ids=lambda suite: suite.name)
+def test_thresholds_come_from_settings_and_not_from_suites(suite: Suite) -> None:
+    """Whoever changes a setting must not find that a suite keeps a number of its own."""
+    for entry in suite.expectations:
+        tolerance = entry.kwargs.get("tolerance", 0)
+        assert tolerance == 0 or "$PARAMETER" in tolerance, entry.description
+        assert "$PARAMETER" in entry.kwargs.get("mostly", parameter("")), entry.description
+        if entry.type.startswith("expect_table_row_count_") and suite is not USER_FEATURES:
+            assert all("$PARAMETER" in value for value in entry.kwargs.values()), entry.description
+
+
+def test_parameters_are_settings_or_what_the_run_knows() -> None:
+    used = {
+        name
+        for suite in (*RAW.values(), USER_FEATURES)
+        for entry in suite.expectations
+        for name in entry.parameters
+    }
+    of_the_run = {"as_of", "known_at", "freshness_floor", "expected_users"}
+    assert used - of_the_run <= set(Settings.model_fields)
+    assert of_the_run <= used
+
+
+def test_no_two_entries_of_a_suite_say_the_same() -> None:
+    for suite in (*RAW.values(), USER_FEATURES):
+        descriptions = [entry.description for entry in suite.expectations]
+        assert len(set(descriptions)) == len(descriptions), suite.name
