@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 python := .venv/bin/python
-code := plugins dags local bench tests
+code := plugins dags local bench config tests
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
@@ -44,6 +44,7 @@ test-full: setup  ## Run the tests, those of full size too
 lint: setup typecheck  ## Check style, format and types
 	@$(python) -m ruff check $(code)
 	@$(python) -m ruff format --check $(code)
+	@.venv/bin/hadolint Dockerfile
 
 typecheck: setup  ## Check types
 	@$(python) -m mypy

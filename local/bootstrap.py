@@ -93,12 +93,15 @@ def _install() -> None:
         PYTHON,
         REQUIREMENTS[-1],
     ]
-    if subprocess.run(fast, cwd=PROJECT, check=False).returncode != 0:
-        print(
-            "uv could not install them (it reads no pip configuration): trying pip, which is slower",
-            flush=True,
+    # uv brings certificates of its own; behind a company's proxy only those of the machine will do.
+    for certificates in ([], ["--system-certs"]):
+        ended = subprocess.run(
+            [*fast, *certificates], cwd=PROJECT, stderr=subprocess.PIPE, text=True, check=False
         )
-        subprocess.run([*pip, "--requirement", REQUIREMENTS[-1]], cwd=PROJECT, check=True)
+        if ended.returncode == 0:
+            return
+    print(f"{ended.stderr.rstrip()}\nuv could not install them: trying pip, which is slower ...", flush=True)
+    subprocess.run([*pip, "--requirement", REQUIREMENTS[-1]], cwd=PROJECT, check=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ fails where it should and the target is as it was.
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import sys
 import time
@@ -30,7 +29,6 @@ ZONE = ZoneInfo("America/Sao_Paulo")
 SEED = 7
 PLAYERS = 2_000
 HISTORY_DAYS = 120
-RUN_ID = re.compile(r"\brun (manual__\S+)")
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,10 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
             [airflow.executable("airflow"), "dags", "test", DAG, day.isoformat()],
             env=environ, cwd=workspace.project, stdout=file, stderr=subprocess.STDOUT, check=False,
         ).returncode  # fmt: skip
-    found = RUN_ID.search(log.read_text(encoding="utf-8"))
-    if not found:
+    outcome = read_outcome(workspace, sample.bucket, environ, DAG, log.read_text(encoding="utf-8"))
+    if outcome is None:
         print(f"The run did not get as far as its first task: see the end of {log}", file=sys.stderr)
         return 1
-    outcome = read_outcome(workspace, sample.bucket, environ, DAG, found.group(1))
     print_summary(outcome, workspace, seconds=time.monotonic() - began)
     if sample.broken:
         return _judge_broken(outcome, rows_before, _target_rows(environ))

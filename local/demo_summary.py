@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.workspace import Workspace
 
+RUN_ID = re.compile(r"\brun (manual__\S+)")
+FAILURE = re.compile(r"FAILED dag=\S+ run=\S+ task=\S+ try=\d+: (.*?)(?: \[crmbet\.|$)", re.MULTILINE)
 ORDER = (
     "extract_s3", "extract_pg", "validate_raw", "clean", "engineer_features", "validate", "backup_table", "load_merge",
 )  # fmt: skip
@@ -51,12 +54,18 @@ class Outcome:
     rows: list[tuple[Any, ...]]
     table_rows: int
     bucket: str
+    failure: str
+    """What the failed task said, empty if none failed."""
 
 
 def read_outcome(
-    workspace: Workspace, bucket: str, environ: Mapping[str, str], dag: str, run_id: str
-) -> Outcome:
-    """Gather what a run left behind."""
+    workspace: Workspace, bucket: str, environ: Mapping[str, str], dag: str, log: str
+) -> Outcome | None:
+    """Gather what a run left behind, None if its first task did not get as far as to name it. `log` is its output."""
+    named = RUN_ID.search(log)
+    if not named:
+        return None
+    run_id = named.group(1)
     folder = _lake(workspace, bucket) / "crmbet/brand=default/runs" / f"run_id={run_id}"
     manifests = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     tasks = _query(
@@ -88,6 +97,7 @@ def read_outcome(
         rows=rows,
         table_rows=table_rows,
         bucket=bucket,
+        failure=failure.group(1) if (failure := FAILURE.search(log)) else "",
     )
 
 
@@ -105,6 +115,8 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
         result = _describe(task.name, manifest) if manifest else ""
         print(f"  {task.name:<18}{task.state:<17}{task.seconds:>8.1f}   {result}")
     _print_quarantine(outcome.manifests.get("clean"))
+    if outcome.failure:
+        print(f"\nWhy: {outcome.failure}")
     for stage in ("validate_raw", "validate"):
         if manifest := outcome.manifests.get(stage):
             page = (
@@ -115,7 +127,7 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
                 end="",
             )
     print()
-    if outcome.rows:
+    if outcome.rows and not failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
         _print_table(list(SHOWN_COLUMNS.values()), outcome.rows)
 

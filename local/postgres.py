@@ -62,9 +62,9 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Make the server run and answer. Raises `ServiceFailed` with the log's end if it does not."""
+        self._find_again()
         if self.daemon.process() is None:
-            self._forget_a_dead_server()
-        if self.daemon.process() is None:
+            self._remove_locks()
             account = self._account()
             self._make_folders(account)
             if not self.data.exists():
@@ -74,7 +74,10 @@ class EmbeddedPostgres:
 
     def stop(self) -> bool:
         """Disconnect all clients and shut down cleanly. False if it did not run."""
-        return self.daemon.stop(signal.SIGINT, patience_seconds=30)
+        self._find_again()
+        stopped = self.daemon.stop(signal.SIGINT, patience_seconds=30)
+        self._remove_locks()
+        return stopped
 
     def create_database(self, name: str) -> None:
         """Create an empty database unless it exists."""
@@ -117,19 +120,20 @@ class EmbeddedPostgres:
             return False
         return True
 
-    def _forget_a_dead_server(self) -> None:
-        """Remove the lock files of a server that is gone.
-
-        The server itself trusts a process id in them: after a reboot, or in a copy of a checkout, the id belongs to
-        some other process, and it would refuse to start. A server of ours works in our data folder, and no other does.
-        """
-        lock = self.data / "postmaster.pid"
+    def _find_again(self) -> None:
+        """Adopt a server of ours whose record was lost: no other process works in our data folder."""
         with suppress(FileNotFoundError, ValueError, IndexError, psutil.Error):
-            process = psutil.Process(int(lock.read_text().splitlines()[0]))
-            if Path(process.cwd()) == self.data.resolve():
+            process = psutil.Process(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
+            if self.daemon.process() is None and Path(process.cwd()) == self.data.resolve():
                 self.daemon.adopt(process)
-                return
-        lock.unlink(missing_ok=True)
+
+    def _remove_locks(self) -> None:
+        """Remove what a server leaves behind when it is killed.
+
+        The next one would trust the process id in it and refuse to start: after a reboot, or in a copy of a checkout,
+        that id belongs to some other process.
+        """
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
         shutil.rmtree(self.socket_folder, ignore_errors=True)
 
     def _account(self) -> Account:

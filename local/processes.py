@@ -51,10 +51,9 @@ class Daemon:
         try:
             process = psutil.Process(record["pid"])
             apart = abs(process.create_time() - record["started_at"])
-            alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return None
-        return process if alive and apart <= START_TOLERANCE_SECONDS else None
+        return process if apart <= START_TOLERANCE_SECONDS and is_alive(process) else None
 
     def start(
         self, command: Sequence[str], *, environ: Mapping[str, str], account: Account | None = None
@@ -165,9 +164,19 @@ def run_logged(
         raise ServiceFailed(f"{name} ended with {ended.returncode}. {_end_of(log)}")
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs. One that ended and that nobody waited for, as in many containers, does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
-    """Wait for processes to end, children of ours or not; what is left after the time-out."""
-    left: list[psutil.Process] = psutil.wait_procs(processes, timeout=timeout_seconds)[1]
+    """Wait for processes to end; what is left after the time-out."""
+    deadline = time.monotonic() + timeout_seconds
+    while (left := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return left
 
 

@@ -38,6 +38,10 @@ CREATE OR REPLACE MACRO parse_list(value) AS
     CASE
         WHEN value LIKE '[%' THEN try_cast(value AS JSON)::VARCHAR[]
         WHEN value LIKE '{%'
-            THEN list_filter(json_keys(try_cast(value AS JSON)), lambda name: json_extract_string(value, '$."' || name || '"') = 'true')
+            -- By position: json_extract_string fails on a path made of a key with a quote or a wildcard in it.
+            THEN list_filter(
+                json_keys(try_cast(value AS JSON)),
+                lambda name, place: json_extract_string(try_cast(value AS JSON), '$.*')[place] = 'true'
+            )
         ELSE string_split_regex(value, '[,;|]')
     END;

@@ -21,6 +21,13 @@ from crmbet.statements import literal, statement
 if TYPE_CHECKING:
     import duckdb
 
+LOGIN_REFUSED = (
+    "password authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    "permission denied for database",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LakeAccess:
@@ -108,7 +115,8 @@ def _extension_file(name: str) -> Path:
 def _explain_attach(message: str, alias: str) -> AccessRefused | LostConnection | SourceMissing:
     where = f"Airflow connection crmbet_{alias}"
     lowered = message.lower()
-    if "password authentication failed" in lowered or "no password supplied" in lowered:
+    # The engine repeats the whole DSN, so a lone "password" says nothing.
+    if any(sign in lowered for sign in LOGIN_REFUSED):
         return AccessRefused(
             "PostgreSQL refuses the login",
             where=where,

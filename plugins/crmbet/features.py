@@ -41,18 +41,25 @@ def engineer_features(
     cleaned: CleanManifest,
 ) -> FeatureManifest:
     """Bring state and sessions up to date for all days before as_of, and write the feature table of the run."""
-    _set_variables(connection, run)
+    bind_variables(connection, run)
     state, built = _ensure_state(connection, store, run, contracts, cleaned)
     sessions = _ensure_sessions(connection, store, run, contracts, cleaned)
     log.info("state: %d days, of which %d were made now", len(state), built)
 
-    _create_inputs(connection, store, contracts, cleaned, state, sessions)
-    connection.execute(statement("features/create_measures"))
-    for name in ("users", *THEMES):
-        rows = Fragment(statement(f"features/{name}"))
-        connection.execute(render("store/create_table", name=identifier(name), rows=rows))
+    players = cleaned.sources.get("players")
+    player_files = [key for day in players.days for key in day.files] if players else []
+    _create_view(connection, store, "players", player_files, contracts["players"])
+    session_files = [key for day in sessions for key in day.files]
+    query = compute_themes(
+        connection,
+        table,
+        state=scan(store, [key for day in state for key in day.files]),
+        sessions=scan(store, session_files)
+        if session_files
+        else Fragment(f"({statement('sessions/no_sessions')})"),
+    )
     key = f"{run.prefix}features/{attempt_name()}.parquet"
-    users = write_file(connection, store, key, assembly(table))
+    users = write_file(connection, store, key, query)
     return FeatureManifest(
         files=[key],
         users=users,
@@ -61,6 +68,23 @@ def engineer_features(
         days=len(state),
         days_built=built,
     )
+
+
+def compute_themes(
+    connection: duckdb.DuckDBPyConnection, table: TableContract, *, state: Fragment, sessions: Fragment
+) -> str:
+    """Compute every theme; returns the SELECT of the feature table over them.
+
+    `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound and
+    `players` exists as a table or view.
+    """
+    _create_dated(connection, "state", state)
+    _create_dated(connection, "sessions", sessions)
+    connection.execute(statement("features/create_measures"))
+    for name in ("users", *THEMES):
+        rows = Fragment(statement(f"features/{name}"))
+        connection.execute(render("store/create_table", name=identifier(name), rows=rows))
+    return assembly(table)
 
 
 def assembly(table: TableContract) -> str:
@@ -73,8 +97,8 @@ def assembly(table: TableContract) -> str:
     )
 
 
-def _set_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
-    """What the statements ask for by name. Instants are naive UTC."""
+def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """Set what the statements ask for by name. Instants are naive UTC."""
     variables: dict[str, object] = {
         "as_of": _naive(run.window.as_of),
         "last_day": run.window.last_day,
@@ -152,33 +176,6 @@ def _ensure_sessions(
 
     days, _ = ensure_days(store, run.layout, "sessions", wanted, make, rebuild=run.params.full_refresh)
     return days
-
-
-def _create_inputs(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    contracts: Mapping[str, SourceContract],
-    cleaned: CleanManifest,
-    state: Sequence[DayFiles],
-    sessions: Sequence[DayFiles],
-) -> None:
-    """The tables that the themes read. `age` is in operator days: 0 on the last day before as_of."""
-    players = cleaned.sources.get("players")
-    _create_view(
-        connection,
-        store,
-        "players",
-        [key for day in players.days for key in day.files] if players else [],
-        contracts["players"],
-    )
-    state_files = [key for day in state for key in day.files]
-    session_files = [key for day in sessions for key in day.files]
-    _create_dated(connection, "state", scan(store, state_files))
-    _create_dated(
-        connection,
-        "sessions",
-        scan(store, session_files) if session_files else Fragment(f"({statement('sessions/no_sessions')})"),
-    )
 
 
 def _create_dated(connection: duckdb.DuckDBPyConnection, name: str, source: Fragment) -> None:

@@ -61,6 +61,8 @@ class Capture(Record):
     """Newest ingested_at among the rows."""
     source_modified_at: datetime | None = None
     captured_at: datetime
+    gone: bool = False
+    """Whether this says that the source has deleted the chunk: it has no files then."""
 
 
 class SourceCaptures(Record):

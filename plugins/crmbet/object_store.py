@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from crmbet.failures import AccessRefused, LostConnection, SourceMissing
 
@@ -45,6 +45,14 @@ class ObjectStore:
     def url(self, key: str) -> str:
         """The address that the engine reads."""
         return f"s3://{self.bucket}/{key}"
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        """The content of an object of any size, to be read from start to end."""
+        with self._failures_explained(key):
+            body = self._client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            with closing(body):
+                yield body
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Every object below a prefix, in key order, however many pages that takes.
@@ -89,7 +97,7 @@ class ObjectStore:
         """Write many small objects side by side."""
         self._side_by_side(lambda item: self.write(*item), list(contents.items()))
 
-    def _side_by_side(self, function: Callable[[Any], Any], arguments: list[Any]) -> list[Any]:
+    def _side_by_side(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             return list(pool.map(function, arguments))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,6 +22,7 @@ SEED_NAMES = {"lake_bucket": "DATA_LAKE_BUCKET"}
 """Settings whose bare fallback has another name in the seed document than ours."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Money = Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
 
 
 class Settings(BaseModel):
@@ -47,9 +49,6 @@ class Settings(BaseModel):
     max_quarantine_percentage: Share = Field(
         0.05, description="Largest share of rows that break the contract."
     )
-    max_orphan_percentage: Share = Field(
-        0.05, description="Largest share of players known to one source alone."
-    )
     min_data_freshness_hours: float = Field(
         24, gt=0, description="Age in hours, before as_of, that a source's newest fact may have."
     )
@@ -60,10 +59,11 @@ class Settings(BaseModel):
     max_source_shrink: Share = Field(
         0.10, description="Share of its rows that a chunk may lose before we stop."
     )
-    verify_days: int = Field(45, ge=1, description="Recent PostgreSQL days that every run fingerprints anew.")
 
-    ticket_low: float = Field(50, gt=0, description="ticket_medio below this is 'baixo'.")
-    ticket_high: float = Field(500, gt=0, description="ticket_medio below this, and not 'baixo', is 'medio'.")
+    ticket_low: Money = Field(Decimal(50), description="ticket_medio below this is 'baixo'.")
+    ticket_high: Money = Field(
+        Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
+    )
 
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
@@ -110,7 +110,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _cut_offs_are_ordered(self) -> Settings:
         if self.ticket_low >= self.ticket_high:
-            raise ValueError("ticket_low must be below ticket_high")
+            raise ValueError(f"{PREFIX}TICKET_LOW must be below {PREFIX}TICKET_HIGH")
         return self
 
     @cached_property
@@ -151,7 +151,7 @@ def variable_names() -> frozenset[str]:
 
 def _explain(fault: Any, origin: Mapping[str, str]) -> str:
     if not fault["loc"]:
-        return f"{PREFIX}* settings contradict each other: {fault['msg'].removeprefix('Value error, ')}"
+        return f"two settings contradict each other: {fault['msg'].removeprefix('Value error, ')}"
     name = str(fault["loc"][0])
     variable = origin.get(name, PREFIX + name.upper())
     if fault["type"] == "missing":

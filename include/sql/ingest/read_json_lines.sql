@@ -2,7 +2,6 @@
 WITH lines AS (
     SELECT row_number() OVER () AS _row, line
     FROM read_csv({url}, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, delim = chr(1), quote = '', escape = '', hive_partitioning = false)
-    WHERE trim(line) <> ''
 ),
 records AS (
     SELECT
@@ -10,6 +9,7 @@ records AS (
         CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line::JSON END AS record,
         line
     FROM lines
+    WHERE trim(line) <> ''
 )
 SELECT
     _row,

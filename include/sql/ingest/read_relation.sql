@@ -1,4 +1,4 @@
--- The rows of contiguous UTC days, with the operator's day each belongs to and the capture it goes to.
+-- The rows of contiguous UTC days, or those without one, with the operator's day each belongs to and its capture.
 SELECT
     NULL::BIGINT AS _row,
     NULL::VARCHAR AS _reject,
@@ -7,5 +7,6 @@ SELECT
     operator_day({event_time}, {zone}, {earliest}) AS _day,
     chunks.digest AS chunk
 FROM {relation} AS relation
-JOIN (VALUES {chunks}) AS chunks(day, digest) ON chunks.day = relation.{event_time}::DATE
-WHERE relation.{event_time} >= {first}::TIMESTAMP AND relation.{event_time} < {last}::TIMESTAMP
+JOIN (VALUES {chunks}) AS chunks(day, digest)
+    ON chunks.day IS NOT DISTINCT FROM CASE WHEN isfinite(relation.{event_time}) THEN relation.{event_time}::DATE END
+WHERE {within}

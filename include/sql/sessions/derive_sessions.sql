@@ -19,8 +19,9 @@ numbered AS (
         user_id,
         placed_at,
         block,
+        -- Bets of one instant are peers (RANGE), so that all of them come after a break before any of them.
         count(*) FILTER (is_break) OVER (
-            PARTITION BY user_id, block ORDER BY placed_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            PARTITION BY user_id, block ORDER BY placed_at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS number
     FROM marked
 ),

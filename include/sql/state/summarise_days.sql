@@ -7,7 +7,8 @@ WITH bet_days AS (
         _day,
         count(*)::INTEGER AS bets,
         sum(stake)::DECIMAL(18, 4) AS stake_sum,
-        sum(stake * stake)::DECIMAL(38, 8) AS stake_square_sum,
+        -- Wider than a stake: the square of 100,000 does not fit in DECIMAL(18, 4) times itself.
+        sum(stake::DECIMAL(19, 4) * stake::DECIMAL(19, 4))::DECIMAL(38, 8) AS stake_square_sum,
         count(*) FILTER (game_type = 'cassino')::INTEGER AS bets_cassino,
         count(*) FILTER (game_type = 'crash')::INTEGER AS bets_crash,
         count(*) FILTER (game_type = 'esportes')::INTEGER AS bets_esportes,

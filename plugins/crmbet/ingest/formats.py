@@ -1,20 +1,23 @@
 """Reading one lake object, whatever its format, as rows of text in the contract's columns.
 
-Every format becomes the same shape: `_row` (number of the record in the file), `_reject` (why the record is not
-readable, else NULL) and each contract column as VARCHAR, spelled as in the source. Typing comes later, in cleaning, so
-that quarantine can show what was really there. The number of records is counted apart from the parser: a parser that
-drops rows in silence is found out.
+Every format becomes the same shape: `_row`, `_reject` (why the record is not readable, else NULL) and each contract
+column as VARCHAR, spelled as in the source. `_row` is the line of a JSON record and of a malformed CSV record, else the
+number among the records that parse. Typing comes later, in cleaning, so that quarantine can show what was really there.
+The number of records is counted apart from the parser: a parser that drops rows in silence is found out.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from crmbet.contracts import SourceContract
+from crmbet.engine_failures import explain, first_line
 from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.partitions import column_types
 from crmbet.statements import Fragment, identifier, literal, render
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 Format = Literal["parquet", "csv", "json_lines", "json_array"]
 
 DELIMITERS = (",", ";", "\t", "|")
+BYTES_AT_ONCE = 1 << 20
 NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
 
 
@@ -37,7 +41,7 @@ class Reading:
     records: int
     """Records in the file, counted without the parser that `query` uses."""
     unknown_columns: tuple[str, ...]
-    """Columns of the file that the contract does not name: they are not read."""
+    """Columns of the file that the contract does not name: they are not read. Of JSON, those of its first object."""
     rejects: str | None = None
     """SELECT of the records that the parser sets aside, once `query` has been run."""
 
@@ -75,21 +79,29 @@ def read_object(
                 return _read_csv(connection, url, contract, attempt)
             case _:
                 return _read_json(connection, url, contract)
-    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.InternalException) as error:
-        raise unreadable(url, str(error)) from None
-    except duckdb.IOException as error:
-        # The engine reports a truncated Parquet or gzip file with the same class as a lost connection.
-        if isinstance(error, duckdb.HTTPException):
-            raise
+    except duckdb.Error as error:
+        raise explain(error, url) or unreadable(url, first_line(error)) from None
+
+
+def require_whole_gzip(content: BinaryIO, url: str) -> None:
+    """Decompress an object to its end: the engine takes one that stops in the middle for a shorter file.
+
+    Raises `SourceUnreadable` if it is truncated, damaged or no gzip at all.
+    """
+    try:
+        with gzip.GzipFile(fileobj=content) as text:
+            while text.read(BYTES_AT_ONCE):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise unreadable(url, str(error)) from None
 
 
 def unreadable(url: str, why: str) -> SourceUnreadable:
-    """The error for an object that cannot be read; the engine's words may quote data, so only their start is kept."""
+    """The error for an object that cannot be read."""
     return SourceUnreadable(
         "a lake object cannot be read",
         where=url,
-        why=why.splitlines()[0][:200],
+        why=why,
         next_step="deliver the object again, or move it out of the feed's folder, and clear the task",
     )
 
@@ -138,9 +150,13 @@ def _read_csv(
 def _read_json(connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract) -> Reading:
     first_line = connection.execute(render("ingest/read_first_line", url=literal(url))).fetchone()
     is_array = first_line is not None and str(first_line[0] or "").lstrip("\ufeff \t").startswith("[")
-    source = "ingest/read_json_array" if is_array else "ingest/read_json_lines"
+    reader, counter, names = (
+        ("ingest/read_json_array", "ingest/count_json_array", "ingest/name_json_array_keys")
+        if is_array
+        else ("ingest/read_json_lines", "ingest/count_lines", "ingest/name_json_line_keys")
+    )
     query = render(
-        source,
+        reader,
         url=literal(url),
         values=_values(
             contract,
@@ -148,9 +164,9 @@ def _read_json(connection: duckdb.DuckDBPyConnection, url: str, contract: Source
             lambda name: f"json_extract_string(record, {literal('$.' + _quoted(name))})",
         ),
     )
-    counter = "ingest/count_json_array" if is_array else "ingest/count_lines"
     (records,) = connection.execute(render(counter, url=literal(url))).fetchone() or (0,)
-    return Reading(query, int(records), ())
+    (keys,) = connection.execute(render(names, url=literal(url))).fetchone() or ([],)
+    return Reading(query, int(records), _unknown(keys, contract))
 
 
 def _parse_header(line: str) -> tuple[str, list[str]]:

@@ -7,14 +7,16 @@ contract's column names; it exists once its marker does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
+from crmbet.engine_failures import explain, first_line
 from crmbet.failures import RowsUnaccounted, SourceMissing
-from crmbet.ingest.census import count_files, merge_days
-from crmbet.ingest.formats import Reading, format_of, read_object, unreadable
+from crmbet.ingest.census import Census, count_files, merge_days
+from crmbet.ingest.formats import Reading, format_of, read_object, require_whole_gzip, unreadable
 from crmbet.ingest.ledger import Ledger, chunk_digest, finish_captures
 from crmbet.manifest import Capture, SourceCaptures
 from crmbet.object_store import ObjectStore, StoredObject
@@ -28,6 +30,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """An object whose records have been written, but not yet counted."""
+
+    entry: StoredObject
+    digest: str
+    records: int
+    """Counted independently of the parser that wrote them."""
+    files: list[str]
+
+
 def capture_feed(
     connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, contract: SourceContract
 ) -> SourceCaptures | None:
@@ -37,10 +50,13 @@ def capture_feed(
     """
     ledger = Ledger.read(store, run.layout, contract.name)
     if run.rereads_the_past:
-        known = sorted(ledger.newest(by=run.known_at).values(), key=lambda capture: capture.chunk)
-        return _unless_absent(SourceCaptures(captures=known), store, run, contract)
+        known = SourceCaptures(captures=ledger.known_at(run.known_at))
+        return _unless_absent(known, store, run, contract)
 
     objects = _objects(store, run, contract)
+    if not objects and run.params.source_deletions == "remove" and contract.required:
+        # Before anything is written: the run could not go on without it, and the next could not keep it.
+        raise _absence(store, run, contract)
     wanted = {_digest(run, contract, entry): entry for entry in objects}
     missing = {
         digest: entry
@@ -78,7 +94,11 @@ def _unless_absent(
         return captures
     if not contract.required:
         return None
-    raise SourceMissing(
+    raise _absence(store, run, contract)
+
+
+def _absence(store: ObjectStore, run: Run, contract: SourceContract) -> SourceMissing:
+    return SourceMissing(
         f"the feed {contract.name} has no object",
         where=store.url(_folder(run, contract)),
         why=f"nothing had been captured by known_at {run.known_at.isoformat()}"
@@ -99,30 +119,39 @@ def _capture_all(
     # A record's number is its place in the file, so reading must not shuffle.
     connection.execute("SET GLOBAL preserve_insertion_order = true")
 
-    def capture(item: tuple[str, StoredObject]) -> Capture:
+    def write(item: tuple[str, StoredObject]) -> _Written:
         with connection.cursor() as cursor:
-            return _capture_object(cursor, store, run, contract, *item)
+            return _write_object(cursor, store, run, contract, *item)
 
     with ThreadPoolExecutor(run.settings.threads) as pool:
-        made = dict(zip(objects, pool.map(capture, objects.items()), strict=True))
+        written = list(pool.map(write, objects.items()))
+    # Counted together: reading a small file back costs a request, whatever is in it.
+    censuses = count_files(connection, store, contract, [key for each in written for key in each.files])
+    made = {
+        each.digest: _capture(run, contract, store, each, [censuses[key] for key in each.files])
+        for each in written
+    }
     if made:
         records = sum(capture.extracted for capture in made.values())
         log.info("captured %d objects of %s with %d records", len(made), contract.name, records)
     return made
 
 
-def _capture_object(
+def _write_object(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
     run: Run,
     contract: SourceContract,
     digest: str,
     entry: StoredObject,
-) -> Capture:
+) -> _Written:
     import duckdb
 
     url = store.url(entry.key)
     attempt = attempt_name()
+    if entry.key.lower().endswith(".gz"):
+        with store.open(entry.key) as content:
+            require_whole_gzip(content, url)
     reading = read_object(connection, url, contract, attempt)
     if reading.unknown_columns:
         log.warning(
@@ -134,11 +163,9 @@ def _capture_object(
             key = f"{run.layout.capture(contract.name, digest).prefix}{attempt}_{number}.parquet"
             if write_file(connection, store, key, _place(query, entry.key, contract, run)):
                 files.append(key)
-    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        raise unreadable(url, str(error)) from None
-    capture = _describe(connection, store, run, contract, entry, digest, files)
-    _account(capture, reading, url)
-    return capture
+    except duckdb.Error as error:
+        raise explain(error, url) or unreadable(url, first_line(error)) from None
+    return _Written(entry, digest, reading.records, files)
 
 
 def _queries(connection: duckdb.DuckDBPyConnection, reading: Reading) -> Iterator[str]:
@@ -164,38 +191,30 @@ def _place(query: str, key: str, contract: SourceContract, run: Run) -> str:
     )
 
 
-def _describe(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    contract: SourceContract,
-    entry: StoredObject,
-    digest: str,
-    files: list[str],
+def _capture(
+    run: Run, contract: SourceContract, store: ObjectStore, written: _Written, censuses: Sequence[Census]
 ) -> Capture:
-    censuses = count_files(connection, store, contract, files).values()
+    """The capture of an object. Raises `RowsUnaccounted` if the parser dropped records in silence."""
     days = merge_days(censuses)
-    return Capture(
-        source=contract.name,
-        chunk=entry.key,
-        digest=digest,
-        files=files,
-        extracted=sum(day.rows for day in days.values()),
-        days=days,
-        latest_known_time=max(filter(None, (census.latest_known_time for census in censuses)), default=None),
-        source_modified_at=entry.last_modified,
-        captured_at=run.known_at,
-    )
-
-
-def _account(capture: Capture, reading: Reading, url: str) -> None:
-    if capture.extracted != reading.records:
+    extracted = sum(day.rows for day in days.values())
+    if extracted != written.records:
         raise RowsUnaccounted(
-            f"the file holds {reading.records} records, its parser gave {capture.extracted}",
-            where=url,
+            f"the file holds {written.records} records, its parser gave {extracted}",
+            where=store.url(written.entry.key),
             why="a quote that is never closed, or a file that ends in the middle, hides records from the parser",
             next_step="deliver the object again, or move it out of the feed's folder, and clear the task",
         )
+    return Capture(
+        source=contract.name,
+        chunk=written.entry.key,
+        digest=written.digest,
+        files=written.files,
+        extracted=extracted,
+        days=days,
+        latest_known_time=max(filter(None, (census.latest_known_time for census in censuses)), default=None),
+        source_modified_at=written.entry.last_modified,
+        captured_at=run.known_at,
+    )
 
 
 def _digest(run: Run, contract: SourceContract, entry: StoredObject) -> str:

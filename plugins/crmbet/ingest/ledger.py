@@ -38,6 +38,13 @@ class Ledger:
         captures = (Capture.model_validate_json(text) for text in contents if text is not None)
         return cls(source, {capture.digest: capture for capture in captures})
 
+    def known_at(self, instant: datetime) -> list[Capture]:
+        """What a run that goes back to an instant uses: of each chunk its newest capture, deleted ones left out."""
+        captures = self.newest(by=instant).values()
+        return sorted(
+            (capture for capture in captures if not capture.gone), key=lambda capture: capture.chunk
+        )
+
     def newest(self, by: datetime | None = None) -> dict[str, Capture]:
         """The newest capture of each chunk, of those captured by an instant."""
         newest: dict[str, Capture] = {}
@@ -61,16 +68,24 @@ def finish_captures(
 
     Raises `SourceShrunk` that names the chunks.
     """
-    now = {capture.chunk: capture for capture in current}
+    newest = ledger.newest()
+    now = {capture.chunk: _as_first_known(capture, ledger) for capture in current}
     tolerated = 1 - run.settings.max_source_shrink
     lost = {
         chunk: before
-        for chunk, before in ledger.newest().items()
+        for chunk, before in newest.items()
         if (chunk not in now and before.extracted > 0)
         or (chunk in now and now[chunk].extracted < before.extracted * tolerated)
     }
     believed = run.params.source_deletions == "remove"
-    marked = [capture for capture in made if believed or capture.chunk not in lost]
+    fresh = {capture.digest for capture in made}
+    accepted = [capture for chunk, capture in now.items() if believed or chunk not in lost]
+    marked = [capture for capture in accepted if capture.digest in fresh]
+    marked += [
+        _restated(capture, newest[capture.chunk], run)
+        for capture in accepted
+        if capture.chunk in newest and _has_come_back(capture, newest[capture.chunk], run)
+    ]
     if believed:
         marked += [_tombstone(before, run) for chunk, before in lost.items() if chunk not in now]
     store.write_all(
@@ -85,6 +100,24 @@ def finish_captures(
     return sorted(used.values(), key=lambda capture: capture.chunk)
 
 
+def _as_first_known(capture: Capture, ledger: Ledger) -> Capture:
+    """Content that is captured once more, in a full refresh, was known since its first capture."""
+    first = ledger.by_digest.get(capture.digest)
+    return capture.model_copy(update={"captured_at": first.captured_at}) if first else capture
+
+
+def _has_come_back(capture: Capture, newest: Capture, run: Run) -> bool:
+    """Whether the source holds again what it had held before something else, or before it was deleted."""
+    same = (capture.files, capture.gone) == (newest.files, newest.gone)
+    return not same and capture.captured_at <= newest.captured_at < run.known_at
+
+
+def _restated(capture: Capture, newest: Capture, run: Run) -> Capture:
+    """A capture that says that old content is the newest again, so that known_at and the next loss are right."""
+    digest = chunk_digest(capture.source, capture.chunk, "again", capture.digest, newest.digest)
+    return capture.model_copy(update={"digest": digest, "captured_at": run.known_at})
+
+
 def _tombstone(before: Capture, run: Run) -> Capture:
     """A capture that says that a chunk is gone, so that the next run does not ask again."""
     return before.model_copy(
@@ -95,6 +128,7 @@ def _tombstone(before: Capture, run: Run) -> Capture:
             "days": {},
             "latest_known_time": None,
             "captured_at": run.known_at,
+            "gone": True,
         }
     )
 

@@ -7,16 +7,18 @@ they are of one snapshot. Missing days are read as contiguous ranges: one range 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts import SourceContract
-from crmbet.failures import LostConnection, RowsUnaccounted, SourceMissing
+from crmbet.engine_failures import failures_explained
+from crmbet.failures import RowsUnaccounted, SourceMissing
 from crmbet.ingest.census import count_files, merge_days
 from crmbet.ingest.ledger import Ledger, chunk_digest, finish_captures
-from crmbet.manifest import Capture, SourceCaptures
+from crmbet.manifest import UNDATED, Capture, SourceCaptures
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import BATCH_DAYS, attempt_name
 from crmbet.run import Run
@@ -35,9 +37,15 @@ SOURCE = "source"
 class DayFingerprint:
     """What PostgreSQL says of one UTC day."""
 
-    day: date
+    day: date | None
+    """None: the rows whose event time is missing or infinite."""
     rows: int
     digest: str
+
+    @property
+    def chunk(self) -> str:
+        """The day's name among captures."""
+        return self.day.isoformat() if self.day else UNDATED
 
 
 def capture_relation(
@@ -48,11 +56,9 @@ def capture_relation(
     The database is attached to `connection` as `source`. Raises `SourceMissing` if the table, or a column that the
     contract requires, is not there, and `LostConnection` if the server goes away.
     """
-    import duckdb
-
     ledger = Ledger.read(store, run.layout, contract.name)
     if run.rereads_the_past:
-        known = sorted(ledger.newest(by=run.known_at).values(), key=lambda capture: capture.chunk)
+        known = ledger.known_at(run.known_at)
         if not known:
             raise SourceMissing(
                 f"{contract.relation} has not been captured by known_at {run.known_at.isoformat()}",
@@ -60,21 +66,12 @@ def capture_relation(
             )
         return SourceCaptures(captures=known)
 
-    try:
-        connection.begin()
+    with _one_snapshot(connection, contract):
         days = _fingerprint(connection, run, contract)
         missing = [day for day in days if run.params.full_refresh or day.digest not in ledger.by_digest]
         made: dict[str, Capture] = {}
         for batch in _contiguous(missing):
             made |= _capture_days(connection, store, run, contract, batch)
-        connection.rollback()
-    except (duckdb.IOException, duckdb.ConnectionException) as error:
-        raise LostConnection(
-            "PostgreSQL went away while it was read",
-            where=f"Airflow connection crmbet_source, table {contract.relation}",
-            why=str(error).splitlines()[0][:200],
-            next_step="the task retries by itself; days that were finished are not read again",
-        ) from None
     current = [made.get(day.digest) or ledger.by_digest[day.digest] for day in days]
     used = finish_captures(store, run, ledger, current, made.values())
     return SourceCaptures(captures=used, new=len(made))
@@ -85,8 +82,24 @@ def plan_relation(
 ) -> list[DayFingerprint]:
     """The days that `capture_relation` would capture."""
     ledger = Ledger.read(store, run.layout, contract.name)
-    days = _fingerprint(connection, run, contract)
+    with _one_snapshot(connection, contract):
+        days = _fingerprint(connection, run, contract)
     return [day for day in days if run.params.full_refresh or day.digest not in ledger.by_digest]
+
+
+@contextmanager
+def _one_snapshot(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> Iterator[None]:
+    """A transaction in which fingerprints and rows agree, with its failures explained."""
+    import duckdb
+
+    with failures_explained(f"Airflow connection crmbet_source, table {contract.relation}"):
+        connection.begin()
+        try:
+            yield
+        finally:
+            # Left to the engine's own end, the rollback on a server that went away would abort the process.
+            with suppress(duckdb.Error):
+                connection.rollback()
 
 
 def _relation(contract: SourceContract) -> Fragment:
@@ -94,7 +107,7 @@ def _relation(contract: SourceContract) -> Fragment:
     return identifier(schema or "public", table)
 
 
-def _ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[object, ...]]:
+def _ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
     return connection.execute(f"FROM postgres_query({literal(SOURCE)}, {literal(query)})").fetchall()
 
 
@@ -148,18 +161,20 @@ def _fingerprint(
             ),
         )
         for day, count, content in rows
-        if isinstance(day, date) and isinstance(count, int)
     ]
 
 
 def _contiguous(days: list[DayFingerprint]) -> Iterator[list[DayFingerprint]]:
-    """Days in runs without a gap, none longer than a batch."""
+    """Days in runs without a gap, none longer than a batch; what has no day by itself."""
     batch: list[DayFingerprint] = []
+    last: date | None = None
     for day in days:
-        if batch and (day.day - batch[-1].day > timedelta(days=1) or len(batch) == BATCH_DAYS):
+        follows = last is not None and day.day is not None and day.day - last == timedelta(days=1)
+        if batch and (not follows or len(batch) == BATCH_DAYS):
             yield batch
             batch = []
         batch.append(day)
+        last = day.day
     if batch:
         yield batch
 
@@ -180,11 +195,8 @@ def _capture_days(
         source_key=literal(contract.relation),
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
-        chunks=joined(
-            [Fragment(f"(DATE {literal(day.day.isoformat())}, {literal(day.digest)})") for day in batch]
-        ),
-        first=literal(batch[0].day.isoformat()),
-        last=literal((batch[-1].day + timedelta(days=1)).isoformat()),
+        chunks=joined([Fragment(f"({_date(day.day)}, {literal(day.digest)})") for day in batch]),
+        within=_within(batch, columns[str(contract.event_time)]),
     )
     folder = store.url(run.layout.captures(contract.name).rstrip("/"))
     written = connection.execute(
@@ -202,7 +214,7 @@ def _capture_days(
     captures = {
         day.digest: Capture(
             source=contract.name,
-            chunk=day.day.isoformat(),
+            chunk=day.chunk,
             digest=day.digest,
             files=sorted(files[day.digest]),
             extracted=day.rows,
@@ -214,12 +226,28 @@ def _capture_days(
     _account(captures.values(), contract)
     log.info(
         "captured %s to %s of %s: %d rows",
-        batch[0].day,
-        batch[-1].day,
+        batch[0].chunk,
+        batch[-1].chunk,
         contract.relation,
         sum(day.rows for day in batch),
     )
     return captures
+
+
+def _within(batch: Sequence[DayFingerprint], event_time: Fragment) -> Fragment:
+    """The condition that the engine hands to PostgreSQL, so that a batch does not read the whole table."""
+    first, last = batch[0].day, batch[-1].day
+    column = f"relation.{event_time}"
+    if first is None or last is None:
+        return Fragment(f"({column} IS NULL OR NOT isfinite({column}))")
+    end = last + timedelta(days=1)
+    return Fragment(
+        f"{column} >= {literal(first.isoformat())}::TIMESTAMP AND {column} < {literal(end.isoformat())}::TIMESTAMP"
+    )
+
+
+def _date(day: date | None) -> Fragment:
+    return Fragment(f"DATE {literal(day.isoformat())}" if day else "NULL::DATE")
 
 
 def _spelled(contract: SourceContract, name: str, column: Fragment) -> str:

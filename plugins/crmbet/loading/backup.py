@@ -48,7 +48,7 @@ class Backup(BaseModel):
 
 
 def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
-    """Copy the target; None if there is no table yet, or if it equals the newest backup.
+    """Copy the target; None if there is no table or no row yet, or if it equals the newest backup.
 
     Copy, proof and name appear in one commit, so a try that dies leaves nothing behind. `taken_at` is an
     aware instant. Raises `LoadRefused` if the table is not as its contract says or the copy is not like the
@@ -62,6 +62,8 @@ def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
         session.hold_writers_off(cursor)
         column_names = column_list(columns)
         proof = _prove(cursor, session, session.table, column_names, taken_at)
+        if proof.rows == 0:
+            return None
         backups = list_backups(cursor, session)
         if any(backup.name == backup_name(session, taken_at) for backup in backups):
             raise TemporaryFailure(

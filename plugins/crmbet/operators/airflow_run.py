@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmbet import postgres
 from crmbet.engine import LakeAccess, open_engine
+from crmbet.engine_failures import failures_explained
 from crmbet.failures import BadSetting
 from crmbet.manifest import RunRecord, manifest_key
 from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
@@ -44,7 +45,7 @@ class AirflowRun:
     @contextmanager
     def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The data engine, for the length of a task."""
-        with open_engine(self.run.settings, self.lake) as connection:
+        with open_engine(self.run.settings, self.lake) as connection, failures_explained(self.store.url("")):
             yield connection
 
 
@@ -147,7 +148,7 @@ def _dsn(connection_id: str) -> str:
             for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")
         },
     }
-    return make_dsn(**{name: value for name, value in parts.items() if value})
+    return str(make_dsn(**{name: value for name, value in parts.items() if value}))
 
 
 def _require_connection(connection_id: str) -> Any:

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, timezone
 
+from crmbet.failures import CrmbetError
+
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
+
+    from crmbet.loading.session import LoadSession
+    from crmbet.run import Run
 
 
 class LoadMergeOperator(BaseOperator):
@@ -16,7 +21,6 @@ class LoadMergeOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged and removed."""
         from crmbet.contracts import load_table_contract
-        from crmbet.loading.backup import sweep_backups
         from crmbet.loading.load import load
         from crmbet.loading.session import LoadSession
         from crmbet.loading.staging import staged
@@ -37,19 +41,29 @@ class LoadMergeOperator(BaseOperator):
             )
             with staged(session, engine, target_dsn(), files, features.users) as staging:
                 counts = load(session, staging, at.run.params.load_strategy)
-            for name in sweep_backups(
-                session,
-                timezone.utcnow(),
-                at.run.settings.backup_retention_days,
-                at.run.settings.backup_retention_count,
-            ):
+            manifest = LoadManifest(
+                strategy=at.run.params.load_strategy,
+                staged=counts.staged,
+                inserted=counts.inserted,
+                updated=counts.updated,
+                unchanged=counts.unchanged,
+                removed=counts.removed,
+            )
+            handed = hand_over(at, self.task_id, manifest, manifest.model_dump())
+            self._sweep(session, at.run)
+        return handed
+
+    def _sweep(self, session: LoadSession, run: Run) -> None:
+        """Drop backups that are no longer kept. The load has succeeded: whatever happens here does not undo that."""
+        from crmbet.loading.backup import sweep_backups
+
+        settings = run.settings
+        try:
+            swept = sweep_backups(
+                session, timezone.utcnow(), settings.backup_retention_days, settings.backup_retention_count
+            )
+        except CrmbetError as failure:
+            self.log.warning("old backups were not swept, the next load tries again: %s", failure)
+        else:
+            for name in swept:
                 self.log.info("swept the backup %s", name)
-        manifest = LoadManifest(
-            strategy=at.run.params.load_strategy,
-            staged=counts.staged,
-            inserted=counts.inserted,
-            updated=counts.updated,
-            unchanged=counts.unchanged,
-            removed=counts.removed,
-        )
-        return hand_over(at, self.task_id, manifest, manifest.model_dump())

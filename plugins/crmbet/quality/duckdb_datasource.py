@@ -3,11 +3,11 @@
 
 Great Expectations knows no DuckDB, and duckdb-engine opens connections of its own, which would not see the
 caller's temporary views. So: a dialect that lends out the caller's connection, reads columns with DESCRIBE
-and calls itself postgresql, whose SQL DuckDB understands; an execution engine that keeps one connection for
-its life, since a DuckDB result dies with its connection; and a datasource that names both.
+and calls itself postgresql, whose SQL DuckDB understands; and a datasource for it.
 
-Every statement commits by itself: a failed one leaves no broken transaction behind for the next, nor for the
-caller.
+Nothing is ever rolled back or closed on the lent connection: a DuckDB result would die with it before Great
+Expectations has read it. Every statement commits by itself, so that a failed one leaves no broken transaction
+behind for the next, nor for the caller.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from uuid import uuid4
 
 import duckdb_engine
 from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
-from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from sqlalchemy.dialects import registry
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import Pool, StaticPool
 from sqlalchemy.types import UserDefinedType
 
@@ -116,34 +115,8 @@ class BorrowedDuckDBDialect(duckdb_engine.Dialect):
 registry.register(DIALECT, __name__, BorrowedDuckDBDialect.__name__)
 
 
-class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
-    """Keeps its connection until it is closed."""
-
-    @contextmanager
-    def get_connection(self) -> Iterator[Connection]:
-        """The one connection."""
-        if self._connection is None:
-            self._connection = self.engine.connect()
-        yield self._connection
-
-    def close(self) -> None:
-        """Let go of the lent connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        super().close()
-
-
-EngineClass = type[SqlAlchemyExecutionEngine]
-
-
 class DuckDBDatasource(SQLDatasource):
     """Tables and views of a lent connection. `connection_string` comes from `lend`."""
 
     type: Literal["crmbet_duckdb"] = "crmbet_duckdb"  # type: ignore[assignment]
     connection_string: str
-
-    @property
-    def execution_engine_type(self) -> EngineClass:
-        """The engine that runs on it."""
-        return DuckDBExecutionEngine

@@ -12,6 +12,7 @@ from crmbet.object_store import ObjectStore
 from crmbet.partitions import scan
 from crmbet.quality.gate import check
 from crmbet.quality.report import Report, Subject
+from crmbet.quality.suites import Threshold
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render
 
@@ -24,6 +25,7 @@ def judge_raw(
 ) -> Report:
     """Judge the typed rows of the run's last day, duplicates and faulty ones included, of every source that is there.
 
+    An optional source that brought nothing for the day is reported as absent; a required one has to explain itself.
     Rows without a readable time count where the file that they lie in has rows of that day. Of a current-state feed
     the newest snapshot is judged, whatever its day.
     """
@@ -33,6 +35,8 @@ def judge_raw(
         by_day, _ = rows_in_scope(run, contract, captures.captures)
         days = set(by_day) if contract.event_time is None else {run.window.last_day, UNDATED_DAY}
         used = [capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())]
+        if not used and not contract.required:
+            continue
         rows = typed_day(connection, store, contract, used, days)
         wanted = joined(
             [Fragment(f"DATE {literal(day.isoformat())}") for day in sorted(days)] or [Fragment("NULL")]
@@ -42,9 +46,10 @@ def judge_raw(
         connection.execute(render("store/create_view", name=identifier(view), rows=judged))
         views.append(view)
     settings = run.settings
-    thresholds = {
+    thresholds: dict[str, Threshold] = {
         "min_rows_per_day": settings.min_rows_per_day,
         "min_data_completeness": settings.min_data_completeness,
+        "max_outlier_percentage": settings.max_outlier_percentage,
         "max_duplicate_percentage": settings.max_duplicate_percentage,
         "max_quarantine_percentage": settings.max_quarantine_percentage,
         "freshness_floor": run.window.as_of - timedelta(hours=settings.min_data_freshness_hours),

@@ -23,6 +23,8 @@ from crmbet.partitions import scan
 from crmbet.run import Run, RunParams
 from crmbet.settings import Settings
 from crmbet.window import Window, midnight
+from local.credentials import credentials
+from local.object_store import REGION
 
 Row = dict[str, Any]
 
@@ -33,20 +35,15 @@ FIRST_RUN = datetime(2026, 8, 12, 6, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def engine(services: Any) -> Iterator[duckdb.DuckDBPyConnection]:
     """The data engine, with access to the tests' S3."""
-    with open_engine(Settings(lake_bucket="unused"), access(services)) as connection:
-        yield connection
-
-
-def access(services: Any) -> LakeAccess:
-    from local.credentials import credentials
-
     keys = credentials(services.workspace)
-    return LakeAccess(
-        region="us-east-1",
+    lake = LakeAccess(
+        region=REGION,
         access_key=keys.access_key_id,
         secret_key=keys.secret_access_key,
         endpoint_url=services.object_store.endpoint,
     )
+    with open_engine(Settings(lake_bucket="unused"), lake) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -62,6 +59,18 @@ def put(store: ObjectStore) -> Callable[..., str]:
         key = f"raw/{feed}/{name}"
         store.write(key, content.encode() if isinstance(content, str) else content)
         return key
+
+    return deliver
+
+
+@pytest.fixture
+def put_parquet(put: Callable[..., str]) -> Callable[..., str]:
+    """Delivers rows as a Parquet file whose columns, and their types, are those of the schema."""
+
+    def deliver(name: str, rows: Sequence[Row], schema: Mapping[str, pa.DataType], feed: str = "bets") -> str:
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(list(schema.items()))), sink)
+        return put(name, sink.getvalue(), feed)
 
     return deliver
 
@@ -125,16 +134,10 @@ def captured_rows(
 
     def read(captures: SourceCaptures) -> list[Row]:
         files = [key for capture in captures.captures for key in capture.files]
-        return engine.sql(f"FROM {scan(store, files)} ORDER BY _source_key, _row").df().to_dict("records")
+        rows = engine.sql(f"FROM {scan(store, files)} ORDER BY _source_key, _row")
+        return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
     return read
-
-
-def parquet(rows: Sequence[Row], schema: Mapping[str, pa.DataType]) -> bytes:
-    """A Parquet file of rows; columns are those of the schema."""
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(list(schema.items()))), sink)
-    return sink.getvalue()
 
 
 def _instant(text: str) -> datetime:

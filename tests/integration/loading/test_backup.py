@@ -14,6 +14,7 @@ from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.loading.backup import list_backups, sweep_backups, take_backup
 from crmbet.loading.load import load
 from crmbet.loading.staging import Staging
+from crmbet.loading.target import ensure_target
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -45,8 +46,15 @@ def backup_tables(query: Query) -> list[str]:
     ]
 
 
-def test_there_is_nothing_to_back_up_before_the_first_load(open_session: Callable[..., LoadSession]) -> None:
-    assert take_backup(open_session(), NOON) is None
+def test_there_is_nothing_to_back_up_before_the_first_load(
+    open_session: Callable[..., LoadSession], query: Query
+) -> None:
+    session = open_session()
+    assert take_backup(session, NOON) is None
+
+    ensure_target(session)
+    assert take_backup(session, NOON) is None
+    assert backup_tables(query) == []
 
 
 def test_a_backup_holds_the_same_rows_and_says_what_it_is(loaded: LoadSession, query: Query) -> None:

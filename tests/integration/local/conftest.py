@@ -1,4 +1,4 @@
-"""A whole workspace of a module's own, as `make services` makes it in a checkout."""
+"""A whole workspace of its own, as `make services` makes it in a checkout."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from local import services as embedded
 from local.workspace import Workspace
 
 
-@pytest.fixture(scope="module")
-def workspace(session_folder: Path, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+@pytest.fixture(scope="session")
+def workspace(session_folder: Path) -> Iterator[Workspace]:
     """Services that have been started once; a test that stops them need not start them again."""
-    found = Workspace(session_folder / request.module.__name__.rpartition(".")[2])
+    found = Workspace(session_folder / "whole")
     try:
         embedded.up(found)
         yield found

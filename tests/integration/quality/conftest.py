@@ -31,6 +31,7 @@ def thresholds() -> dict[str, Threshold]:
     return {
         "min_rows_per_day": 10,
         "min_data_completeness": 0.95,
+        "max_outlier_percentage": 0.05,
         "max_duplicate_percentage": 0.02,
         "max_quarantine_percentage": 0.05,
         "freshness_floor": AS_OF - timedelta(hours=24),

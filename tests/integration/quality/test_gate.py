@@ -173,6 +173,9 @@ def bad_tables(source: SourceContract) -> Iterable[tuple[str, list[str], set[str
     view, table = f"raw_{source.name}", source.name
     yield "copies", [f"INSERT INTO {table} FROM {table} WHERE _row < 3"], described(view, Check.DUPLICATES)
     yield "too_few_rows", [f"DELETE FROM {table} WHERE _row > 8"], {"Rows of the day"}
+    if outliers := described(view, Check.OUTLIERS):
+        money = {"bets": "stake", "transactions": "amount"}[source.name]
+        yield "far_from_usual", [f"UPDATE {table} SET {money} = 100000 WHERE _row < 6"], outliers
     if source.event_time:
         fresh = described(view, Check.DATA_FRESHNESS)
         yield "stale", shift_events(source, "- INTERVAL 1 DAY", "true"), fresh

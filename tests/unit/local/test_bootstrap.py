@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -177,19 +176,29 @@ def test_a_python_without_ensurepip_is_refused_with_a_sentence(monkeypatch: pyte
         bootstrap._make_environment()
 
 
-@pytest.mark.parametrize("uv_works", [True, False])
+@pytest.mark.parametrize("uv_works_with", ["", "--system-certs", "nothing"])
 def test_pip_steps_in_where_uv_cannot(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], uv_works: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], uv_works_with: str
 ) -> None:
     commands: list[str] = []
 
     def run(command: list[Any], **_options: Any) -> SimpleNamespace:
-        commands.append(" ".join(os.path.basename(str(word)) for word in command))  # noqa: PTH119
-        return SimpleNamespace(returncode=0 if uv_works or "uv" not in commands[-1].split()[0] else 2)
+        program, *words = [Path(str(word)).name for word in command]
+        commands.append(" ".join([program, *words]))
+        failed = program == "uv" and not commands[-1].endswith(uv_works_with)
+        return SimpleNamespace(returncode=2 if failed else 0, stderr="no route to the index\n")
 
     monkeypatch.setattr(bootstrap.subprocess, "run", run)
     bootstrap._install()
 
-    by_pip = "python -m pip --disable-pip-version-check install --quiet --requirement requirements-dev.txt"
-    assert (by_pip in commands) is not uv_works
-    assert ("slower" in capsys.readouterr().out) is not uv_works
+    uv = "uv pip sync --quiet --python python requirements-dev.txt"
+    pip = "python -m pip --disable-pip-version-check install --quiet"
+    tried = [
+        f"{pip} {bootstrap.INSTALLER}",
+        uv,
+        f"{uv} --system-certs",
+        f"{pip} --requirement requirements-dev.txt",
+    ]
+    assert commands == tried[: {"": 2, "--system-certs": 3, "nothing": 4}[uv_works_with]]
+    said = capsys.readouterr().out
+    assert ("no route to the index" in said) is ("slower" in said) is (uv_works_with == "nothing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from local.processes import Daemon, ServiceFailed, run_logged
+from local.processes import Daemon, ServiceFailed, is_alive, run_logged
 from local.workspace import Workspace, read_record, write_record
 
 pytestmark = pytest.mark.unit
@@ -24,16 +25,18 @@ print(child.pid, flush=True)
 time.sleep(600)
 """
 
+NEGLIGENT = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+time.sleep(600)
+"""
+
 
 @pytest.fixture
 def daemon(workspace: Workspace) -> Iterator[Daemon]:
     server = Daemon(workspace, "server")
     yield server
     server.stop(signal.SIGKILL)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_daemon_is_found_again_and_stopped(daemon: Daemon) -> None:
@@ -93,6 +96,22 @@ def test_a_process_that_ended_is_no_daemon_although_nobody_waited_for_it(daemon:
         time.sleep(0.01)
 
     assert daemon.process() is None
+
+
+def test_a_daemon_that_nobody_waits_for_is_stopped_at_once(daemon: Daemon) -> None:
+    """As in a container whose first process waits for no orphans."""
+    negligent = subprocess.Popen([sys.executable, "-c", NEGLIGENT], stdout=subprocess.PIPE, text=True)
+    assert negligent.stdout is not None
+    try:
+        child = psutil.Process(int(negligent.stdout.readline()))
+        daemon.adopt(child)
+        began = time.monotonic()
+        assert daemon.stop(patience_seconds=20) is True
+        assert time.monotonic() - began < 10
+        assert child.status() == psutil.STATUS_ZOMBIE
+    finally:
+        negligent.kill()
+        negligent.communicate()
 
 
 def test_a_daemon_that_dies_while_it_starts_is_reported_with_its_last_words(daemon: Daemon) -> None:

@@ -1,0 +1,105 @@
+"""The data engine's failures in our words, so that the retry policy can tell a server that is down from bad data.
+
+The engine tells of a truncated file and of an unreachable server with one class, so its words have to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from crmbet.failures import AccessRefused, CrmbetError, LostConnection, SourceMissing
+
+if TYPE_CHECKING:
+    import duckdb
+
+NO_ANSWER_OF_S3 = " error for http "
+NO_ANSWER_OF_POSTGRES = (
+    "server closed the connection",
+    "terminating connection",
+    "connection to server",
+    "could not receive data from server",
+    "no connection to the server",
+    "ssl syscall",
+    "ssl connection has been closed",
+    "the database system is ",
+)
+LONGEST_QUOTE = 200
+"""Letters of the engine's own words in one of ours."""
+
+
+@contextmanager
+def failures_explained(where: str) -> Iterator[None]:
+    """Turn the engine's errors inside that are about a server, and not about data or SQL, into ours.
+
+    Raises `LostConnection`, `AccessRefused` or `SourceMissing`; any other error passes.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        explained = explain(error, where)
+        if explained is None:
+            raise
+        raise explained from None
+
+
+def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
+    """What an error of the engine says of S3 or PostgreSQL; None if it is about neither."""
+    import duckdb
+
+    words = str(error).lower()
+    if isinstance(error, duckdb.HTTPException):
+        return _explain_status(error, where)
+    if NO_ANSWER_OF_S3 in words:
+        return LostConnection(
+            "S3 cannot be reached",
+            where=where,
+            why=first_line(error),
+            next_step="the task retries by itself; if it goes on, test the connection crmbet_lake from the worker",
+        )
+    if "permission denied for" in words:
+        return AccessRefused(
+            "PostgreSQL refuses access",
+            where=where,
+            why=first_line(error),
+            next_step="grant the connection's login the right to read it",
+        )
+    if any(sign in words for sign in NO_ANSWER_OF_POSTGRES):
+        return LostConnection(
+            "PostgreSQL went away",
+            where=where,
+            why=first_line(error),
+            next_step="the task retries by itself; if it goes on, test the connection from the worker",
+        )
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """The start of the engine's words. What follows may quote data."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_QUOTE]
+
+
+def _explain_status(error: duckdb.HTTPException, where: str) -> CrmbetError:
+    status: int = error.status_code
+    if status in (401, 403):
+        return AccessRefused(
+            f"S3 refuses our key (HTTP {status})",
+            where=where,
+            next_step="correct login, password and rights of the Airflow connection crmbet_lake",
+        )
+    if status == 404:
+        return SourceMissing(
+            "an object is not there any more",
+            where=where,
+            why=first_line(error),
+            next_step="find out who deletes objects of ours, or changes a feed while it is read; then clear the task",
+        )
+    return LostConnection(
+        f"S3 answered HTTP {status}",
+        where=where,
+        why=first_line(error),
+        next_step="the task retries by itself",
+    )

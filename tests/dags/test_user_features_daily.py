@@ -1,0 +1,137 @@
+"""The DAG as it is promised: its graph, its form, and what it does about failures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import ParamValidationError
+
+from crmbet import failures
+from crmbet.failures import CrmbetError, PermanentFailure, TemporaryFailure
+from crmbet.run import RunParams
+
+pytestmark = pytest.mark.dags
+
+
+def _all_failures() -> list[type[CrmbetError]]:
+    found = [
+        kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, CrmbetError)
+    ]
+    return [kind for kind in found if kind is not CrmbetError]
+
+
+def test_the_task_graph(dag: Any) -> None:
+    assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
+        "extract_s3": ["validate_raw"],
+        "extract_pg": ["validate_raw"],
+        "validate_raw": ["clean"],
+        "clean": ["engineer_features"],
+        "engineer_features": ["validate"],
+        "validate": ["backup_table"],
+        "backup_table": ["load_merge"],
+        "load_merge": [],
+    }
+
+
+def test_the_schedule(dag: Any) -> None:
+    assert dag.timetable.expression == "0 0 * * *" or dag.timetable.expression == "@daily"
+    assert dag.timetable.timezone == ZoneInfo("America/Sao_Paulo") or str(dag.timetable.timezone) == (
+        "America/Sao_Paulo"
+    )
+    assert dag.catchup is False
+
+
+def test_it_explains_itself(dag: Any) -> None:
+    assert "as_of" in dag.doc_md
+    assert "| Start | as_of |" in dag.doc_md
+    assert all(type(task).__doc__ for task in dag.tasks)
+
+
+def test_failures_are_retried_with_growing_pauses_and_end(dag: Any) -> None:
+    for task in dag.tasks:
+        assert task.retries == 3
+        assert task.retry_delay == timedelta(seconds=30)
+        assert task.retry_exponential_backoff == 2.0
+        assert task.max_retry_delay == timedelta(minutes=10)
+        assert task.execution_timeout == timedelta(hours=2)
+        assert [callback.__name__ for callback in task.on_failure_callback] == ["log_failure"]
+    assert dag.on_failure_callback.__name__ == "log_failure"
+
+
+@pytest.mark.parametrize("kind", _all_failures())
+def test_a_failure_is_retried_only_if_that_can_help(dag: Any, kind: type[CrmbetError]) -> None:
+    wanted = RetryAction.RETRY if issubclass(kind, TemporaryFailure) else RetryAction.FAIL
+    assert issubclass(kind, (PermanentFailure, TemporaryFailure))
+    for task in dag.tasks:
+        assert task.retry_policy.evaluate(kind("what"), 1, 3).action is wanted
+
+
+def test_a_failure_that_nobody_foresaw_is_retried_as_the_task_says(dag: Any) -> None:
+    for task in dag.tasks:
+        assert task.retry_policy.evaluate(RuntimeError("what"), 1, 3).action is RetryAction.DEFAULT
+
+
+def test_loads_of_backfill_runs_queue_up(dag: Any) -> None:
+    limited = {task.task_id: task.max_active_tis_per_dag for task in dag.tasks}
+    assert limited.pop("backup_table") == limited.pop("load_merge") == 1
+    assert set(limited.values()) == {None}
+
+
+def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
+    schemas = {name: dag.params.get_param(name).schema for name in dag.params}
+    types = {name: schema["type"] for name, schema in schemas.items()}
+    assert types == {
+        "as_of": ["null", "string"],
+        "known_at": ["null", "string"],
+        "load_strategy": "string",
+        "validate_only": "boolean",
+        "dry_run": "boolean",
+        "full_refresh": "boolean",
+        "source_deletions": "string",
+        "fail_on": "array",
+    }
+    assert schemas["as_of"]["format"] == "date"
+    assert schemas["known_at"]["format"] == "date-time"
+    assert schemas["load_strategy"]["enum"] == ["merge", "replace", "append"]
+    assert schemas["source_deletions"]["enum"] == ["stop", "keep", "remove"]
+    assert schemas["fail_on"]["items"]["enum"] == ["CRITICAL", "HIGH", "MEDIUM", "LOW"]
+    for schema in schemas.values():
+        assert schema["title"]
+        assert dag.params is not None
+    assert all(dag.params.get_param(name).description for name in dag.params)
+
+
+def test_the_form_and_the_run_agree_on_names_and_defaults(dag: Any) -> None:
+    assert RunParams.read(dag.params.dump()) == RunParams()
+    assert set(dag.params) == set(RunParams.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("as_of", "yesterday"),
+        ("as_of", 20260810),
+        ("known_at", "noon"),
+        ("load_strategy", "overwrite"),
+        ("validate_only", "yes"),
+        ("dry_run", 1),
+        ("source_deletions", "ignore"),
+        ("fail_on", ["SEVERE"]),
+        ("fail_on", "CRITICAL"),
+    ],
+)
+def test_the_form_refuses_what_makes_no_sense(dag: Any, name: str, value: Any) -> None:
+    with pytest.raises(ParamValidationError):
+        dag.params.get_param(name).resolve(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("as_of", "2026-08-10"), ("known_at", "2026-08-10T06:00:00Z"), ("fail_on", []), ("dry_run", True)],
+)
+def test_the_form_takes_what_does(dag: Any, name: str, value: Any) -> None:
+    assert dag.params.get_param(name).resolve(value) == value

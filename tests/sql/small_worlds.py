@@ -1,0 +1,93 @@
+"""Small random worlds for Hypothesis, dense where windows, days, sessions and ties have their edges."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+from tests.sql.reference import GAMES
+from tests.sql.world import Row, World
+
+USERS = ("ana", "ana", "ana", "bia", "bia", "caio", "davi", "eva")
+LAST_DAYS = (date(2026, 2, 28), date(2018, 11, 3), date(2018, 11, 4), date(2018, 2, 17), date(2018, 2, 18))
+"""The last day before as_of: an ordinary one, and those around the ends of daylight saving in Sao Paulo."""
+OPERATOR_ZONES = ("America/Sao_Paulo", "America/Sao_Paulo", "America/Rio_Branco", "Asia/Kolkata", "Pacific/Kiritimati")
+PLAYER_ZONES = (None, "America/Noronha", "America/Rio_Branco", "Asia/Kolkata", "Pacific/Pago_Pago", "America/St_Johns")
+AGES = (-2, -1, 0, 0, 1, 2, 3, 7, 14, 28, 29, 30, 59, 88, 89, 90, 91, 178, 179, 180, 181, 400)
+"""Negative: at or after as_of."""
+TIMES = (
+    time(0, 0),
+    time(0, 10),
+    time(5, 50),
+    time(5, 59, 59, 999_999),
+    time(6, 0),
+    time(11, 59, 59),
+    time(12, 0),
+    time(12, 30),
+    time(12, 30, 0, 1),
+    time(17, 59, 59),
+    time(18, 0),
+    time(23, 30),
+    time(23, 45),
+    time(23, 59, 59, 999_999),
+)
+STAKES = ("0", "0", "0.0001", "1", "10", "10", "20", "33.3333", "99999.9999", "10000000")
+AMOUNTS = ("0.01", "10", "49.99", "50", "50", "100", "499.99", "500", "99999999.99")
+KINDS = ("deposit", "deposit", "deposit", "withdrawal", "bet", "win", "bonus", "refund")
+STATUSES = ("completed", "completed", "completed", "pending", "failed", "cancelled")
+CHANNELS = ("email", "sms", "push", "whatsapp", "telegram", "phone")
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Up to five players, some dozens of events, with or without recorded sessions."""
+    zone_name = draw(st.sampled_from(OPERATOR_ZONES))
+    zone = ZoneInfo(zone_name)
+    last_day = draw(st.sampled_from(LAST_DAYS))
+    users = st.sampled_from(USERS)
+
+    def at(age: int, clock: time) -> str:
+        local = datetime.combine(last_day - timedelta(days=age), clock, tzinfo=zone)
+        return local.astimezone(UTC).isoformat()
+
+    instants = st.builds(at, st.sampled_from(AGES), st.sampled_from(TIMES))
+    perhaps = st.none() | instants
+
+    def rows(most: int, **columns: st.SearchStrategy[str | None]) -> list[Row]:
+        # Left to itself, a list is short, and most features need several events of one player.
+        least = draw(st.sampled_from((0, most // 2, most - 4)))
+        row = st.fixed_dictionaries({"user_id": users, **columns})
+        return draw(st.lists(row, min_size=least, max_size=most))
+
+    def session(start: str, minutes: int | None) -> dict[str, str | None]:
+        end = None if minutes is None else datetime.fromisoformat(start) + timedelta(minutes=minutes)
+        return {"started_at": start, "ended_at": end.isoformat() if end else None}
+
+    recorded = None
+    if draw(st.booleans()):
+        lengths = st.sampled_from((None, 0, 1, 7, 30, 60, 3000))
+        visits = draw(st.lists(st.tuples(users, st.builds(session, instants, lengths)), max_size=10))
+        recorded = [{"user_id": user, **times} for user, times in visits]
+    registered = draw(st.lists(users, unique=True, max_size=5))
+    return World(
+        as_of_date=last_day + timedelta(days=1),
+        settings={"operator_timezone": zone_name},
+        bets=rows(36, placed_at=instants, game_type=st.sampled_from(GAMES), stake=st.sampled_from(STAKES)),
+        transactions=rows(
+            20,
+            created_at=instants,
+            transaction_type=st.sampled_from(KINDS),
+            status=st.sampled_from(STATUSES),
+            amount=st.sampled_from(AMOUNTS),
+        ),
+        communications=rows(
+            10, sent_at=instants, channel=st.sampled_from(CHANNELS), opened_at=perhaps, clicked_at=perhaps
+        ),
+        players=[
+            {"user_id": user, "timezone": draw(st.sampled_from(PLAYER_ZONES)), "registered_at": draw(perhaps)}
+            for user in registered
+        ],
+        sessions=recorded,
+    )

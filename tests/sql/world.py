@@ -1,0 +1,139 @@
+"""Small worlds of cleaned rows, sent through the real statements: state, sessions, themes, the feature table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from crmbet.contracts import SourceContract, TableContract, load_source_contracts, load_table_contract
+from crmbet.features import bind_variables, compute_themes
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.typing_rules import typed_columns
+from crmbet.window import Window, midnight
+
+SOURCES = ("bets", "transactions", "communications", "players", "sessions")
+KNOWN_AT = datetime(2030, 1, 1, tzinfo=UTC)
+
+TYPICAL: Mapping[str, Mapping[str, str]] = {
+    "bets": {"game_type": "slots", "stake": "10"},
+    "transactions": {"amount": "100", "transaction_type": "deposit", "status": "completed"},
+    "communications": {"channel": "email"},
+    "players": {},
+    "sessions": {},
+}
+"""What a row holds in the columns that it does not give. A business key is numbered."""
+
+Row = Mapping[str, str | None]
+"""A cleaned row as text; instants with their offset, those without are UTC."""
+
+Features = dict[str, dict[str, Any]]
+"""User to column to cell."""
+
+
+@cache
+def contracts() -> dict[str, SourceContract]:
+    return load_source_contracts()
+
+
+@cache
+def table() -> TableContract:
+    return load_table_contract()
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All that the operator knows. `sessions` None: none are recorded, so they are derived from bets."""
+
+    as_of_date: date
+    bets: Sequence[Row] = ()
+    transactions: Sequence[Row] = ()
+    communications: Sequence[Row] = ()
+    players: Sequence[Row] = ()
+    sessions: Sequence[Row] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def rows(self, source: str) -> Sequence[Row]:
+        return getattr(self, source) or ()
+
+    def run(self) -> Run:
+        settings = Settings(lake_bucket="none", **self.settings)
+        return Run(
+            run_id="test",
+            window=Window(as_of_date=self.as_of_date, as_of=midnight(self.as_of_date, settings.zone)),
+            known_at=KNOWN_AT,
+            params=RunParams(),
+            settings=settings,
+        )
+
+
+def compute_features(connection: duckdb.DuckDBPyConnection, world: World) -> Features:
+    """The feature table of a world."""
+    cursor = connection.execute(feature_query(connection, world))
+    names = [column[0] for column in cursor.description or ()]
+    rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+    return {row["user_id"]: row for row in rows}
+
+
+def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
+    """The SELECT of the feature table of a world, whose tables are in the connection."""
+    bind_variables(connection, world.run())
+    for source in SOURCES:
+        _create_cleaned(connection, source, world)
+    days = connection.execute("SELECT DISTINCT _day FROM bets").fetchall()
+    if world.sessions is not None:
+        sessions = Fragment("cleaned_sessions")
+    elif days:
+        of_days = joined([Fragment(f"DATE {literal(day.isoformat())}") for (day,) in days])
+        sessions = Fragment(f"({render('sessions/derive_sessions', days=of_days)})")
+    else:
+        sessions = Fragment(f"({statement('sessions/no_sessions')})")
+    state = Fragment(f"({statement('state/summarise_days')})")
+    return compute_themes(connection, table(), state=state, sessions=sessions)
+
+
+def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: World) -> None:
+    """A source's rows of the days before as_of, as cleaning leaves them.
+
+    Recorded sessions keep clear of the name of the table that themes read.
+    """
+    contract = contracts()[source]
+    typical = dict.fromkeys(contract.columns) | TYPICAL[source]
+    rows = [
+        {**typical, contract.business_key: f"{source} {number}", **row}
+        for number, row in enumerate(world.rows(source))
+    ]
+    schema = pa.schema([(name, pa.string()) for name in contract.columns])
+    connection.register("given", pa.Table.from_pylist(rows, schema))
+    name = "cleaned_sessions" if source == "sessions" else source
+    values = joined([_cleaned(contract, column) for column in contract.columns])
+    day = "NULL::DATE"
+    scope = "true"
+    if contract.event_time:
+        day = f"local_time({identifier(contract.event_time)}, getvariable('operator_zone'))::DATE"
+        scope = "_day <= getvariable('last_day')"
+    connection.execute(
+        f"CREATE OR REPLACE TEMPORARY TABLE {identifier(name)} AS "
+        f"SELECT * FROM (SELECT {typed_columns(contract)}, NULL::DATE AS _day WHERE false) UNION ALL "
+        f"SELECT *, {day} AS _day FROM (SELECT {values} FROM given) WHERE {scope}"
+    )
+    connection.unregister("given")
+
+
+def _cleaned(contract: SourceContract, name: str) -> Fragment:
+    value = f"given.{identifier(name)}"
+    if contract.columns[name].type == "timestamp":
+        value = f"parse_timestamp({value})"
+    if contract.columns[name].type == "decimal":
+        column = contract.columns[name]
+        value = f"{value}::DECIMAL({column.precision}, {column.scale})"
+    if contract.columns[name].type == "channels":
+        value = f"string_split({value}, ',')"
+    return Fragment(f"{value} AS {identifier(name)}")
