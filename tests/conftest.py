@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -128,22 +128,31 @@ def stop(workspace: Workspace) -> None:
     EmbeddedPostgres(workspace).stop()
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """A test carries the marker of its folder, and a unit test starts no server; anything else is an error."""
-    faults = [f"{item.nodeid}: {fault}" for item in items if (fault := _misplaced(item))]
+    report = yield
+    faults = [
+        f"{item.name} {fault}"
+        for item in report.result
+        if isinstance(item, pytest.Item) and (fault := _misplaced(item))
+    ]
     if faults:
-        raise pytest.UsageError("\n".join(faults))
+        report.outcome, report.longrepr = "failed", "\n".join([f"in {collector.path}:", *faults])
+    return report
 
 
 def _misplaced(item: pytest.Item) -> str | None:
     folder = item.path.relative_to(PROJECT / "tests").parts[0]
     if folder not in KINDS:
-        return f"tests live in tests/{{{','.join(KINDS)}}}/"
+        return f"lies outside of tests/{{{','.join(KINDS)}}}/"
     marked = sorted({mark.name for mark in item.iter_markers() if mark.name in KINDS})
     if marked != [folder]:
         return f"is marked {marked}, but its folder wants `pytestmark = pytest.mark.{folder}`"
     if folder == "unit" and "services" in getattr(item, "fixturenames", ()):
-        return "a unit test asks for services: move it to tests/integration/"
+        return "asks for services: move it to tests/integration/"
     return None
 
 

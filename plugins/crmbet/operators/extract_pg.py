@@ -28,7 +28,7 @@ class ExtractPgOperator(BaseOperator):
             attach_postgres(engine, source_dsn(), SOURCE, read_only=True)
             if at.run.params.dry_run:
                 days = plan_relation(engine, at.store, at.run, contract)
-                end_dry_run(context, {contract.name: {day.day.isoformat(): day.rows for day in days}})
+                end_dry_run(context, {contract.name: {day.chunk: day.rows for day in days}})
             captures = capture_relation(engine, at.store, at.run, contract)
         manifest = ExtractManifest(sources={contract.name: captures})
         return hand_over(at, self.task_id, manifest, {contract.name: captures.extracted})

@@ -1,0 +1,105 @@
+"""Whole runs of the DAG on real services, and what they left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import Any, TypeVar
+
+import boto3
+import psycopg2
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from pydantic import BaseModel
+
+from crmbet.addresses import Layout
+from crmbet.manifest import read_manifest
+from crmbet.object_store import ObjectStore
+from local.env import database_variables, lake_variables
+from local.workspace import PROJECT
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A betting operator of a module's own: a bucket, a source and a target, behind the connections crmbet_*."""
+
+    bucket: str
+    source_url: str
+    target_url: str
+
+    @property
+    def store(self) -> ObjectStore:
+        return ObjectStore(boto3.client("s3"), self.bucket)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows from the target."""
+        with closing(psycopg2.connect(self.target_url)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    def run(self, **options: Any) -> FinishedRun:
+        """Run the whole DAG in this process; `options` are those of `dag.test`."""
+        dag = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
+        for task in dag.tasks:
+            # A retry shows in the number of tries, and does not make a test wait for half a minute.
+            task.retry_delay = timedelta(seconds=0)
+            task.retries = 1
+        dag_run = dag.test(**options)
+        instances = dag_run.get_task_instances()
+        return FinishedRun(
+            store=self.store,
+            run_id=dag_run.run_id,
+            states={instance.task_id: str(instance.state) for instance in instances},
+            tries={instance.task_id: instance.try_number for instance in instances},
+        )
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What came of a run."""
+
+    store: ObjectStore = field(repr=False)
+    run_id: str
+    states: dict[str, str]
+    """By task."""
+    tries: dict[str, int]
+
+    def manifest(self, task: str, model: type[Model]) -> Model:
+        """What a task left."""
+        return read_manifest(self.store, Layout(brand="default").run(self.run_id), task, model)
+
+    def manifests(self) -> set[str]:
+        """The tasks that left something."""
+        keys = [entry.key for entry in self.store.list(Layout(brand="default").run(self.run_id))]
+        return {key.rsplit("/", 1)[-1].removesuffix(".json") for key in keys if key.endswith(".json")}
+
+
+@pytest.fixture(scope="module")
+def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[], Operator]]:
+    """Makes operators with nothing in them; the environment points at the last one."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def create(target_url: str | None = None) -> Operator:
+            number = next(_numbers)
+            bucket, source, target = f"operator-{number}", f"operator_{number}_source", f"operator_{number}_target"
+            services.object_store.create_bucket(bucket)
+            services.postgres.create_database(source)
+            if target_url is None:
+                services.postgres.create_database(target)
+            else:
+                target = target_url.partition("?")[0].rpartition("/")[2]
+            variables = lake_variables(services.workspace, bucket)
+            variables |= database_variables(services.postgres, source=source, target=target)
+            for variable, value in variables.items():
+                patch.setenv(variable, value)
+            return Operator(bucket, os.environ["CRMBET_SOURCE_URL"], os.environ["CRMBET_TARGET_URL"])
+
+        yield create

@@ -1,0 +1,317 @@
+"""The whole DAG on a small simulated operator: every task, every row, and runs that must change nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crmbet.manifest import (
+    BackupManifest,
+    CleanManifest,
+    ExtractManifest,
+    FeatureManifest,
+    LoadManifest,
+    QualityManifest,
+)
+from local.simulator import Delivery, DirtRates, World, deliver, simulate
+from local.simulator.dirt import DirtLedger
+from local.simulator.lake import lake_files
+
+pytestmark = pytest.mark.integration
+
+START = date(2024, 3, 1)
+AS_OF = date(2024, 4, 10)
+WORLD = World(seed=11, players=120, start_day=START, end_day=AS_OF)
+RATES = replace(
+    DirtRates(),
+    user_id_missing=0.004,
+    user_id_too_long=0.002,
+    enum_unknown=0.002,
+    money_negative=0.002,
+    money_zero=0.002,
+    money_unparsable=0.002,
+    money_nan=0.002,
+    time_unparsable=0.002,
+    time_future=0.002,
+    time_before_2000=0.002,
+    ended_before_started=0.01,
+    duplicate_equal=0.005,
+    duplicate_reingested=0.005,
+    ceiling=0.018,
+)
+"""More than a real feed has, so that a small world has some of every kind; the ceiling is inside every tolerance."""
+
+REASONS = {
+    "user_id_missing": "user_id: missing",
+    "user_id_too_long": "user_id: too long",
+    "placed_at_unparsable": "placed_at: unreadable",
+    "placed_at_before_2000": "placed_at: out of range",
+    "started_at_unparsable": "started_at: unreadable",
+    "started_at_before_2000": "started_at: out of range",
+    "sent_at_unparsable": "sent_at: unreadable",
+    "sent_at_before_2000": "sent_at: out of range",
+    "created_at_before_2000": "created_at: out of range",
+    "ended_before_started": "ended_at: before started_at",
+    "game_type_unknown": "game_type: unknown value",
+    "channel_unknown": "channel: unknown value",
+    "transaction_type_unknown": "transaction_type: unknown value",
+    "status_unknown": "status: unknown value",
+    "stake_negative": "stake: below the minimum",
+    "stake_unparsable": "stake: unreadable",
+    "stake_nan": "stake: unreadable",
+    "payout_negative": "payout: below the minimum",
+    "amount_zero": "amount: not above the minimum",
+    "amount_negative": "amount: not above the minimum",
+    "amount_nan": "amount: not above the minimum",
+}
+"""Kind of planted dirt to the reason in quarantine."""
+
+SOURCES = ("bets", "communications", "players", "sessions", "transactions")
+TASKS = (
+    "extract_s3",
+    "extract_pg",
+    "validate_raw",
+    "clean",
+    "engineer_features",
+    "validate",
+    "backup_table",
+    "load_merge",
+)
+
+
+@dataclass(frozen=True)
+class Played:
+    """An operator after a run for a day, a second one for the same day, and others that load nothing."""
+
+    operator: Any
+    delivery: Delivery
+    first: Any
+    rows_after_first: list[tuple[Any, ...]]
+    again: Any
+    rows_after_again: list[tuple[Any, ...]]
+
+
+def target_rows(operator: Any) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = operator.query("SELECT * FROM ml_features.user_features ORDER BY user_id")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def played(open_operator: Callable[..., Any]) -> Played:
+    operator = open_operator()
+    delivery = deliver(WORLD, bucket=operator.bucket, source_url=operator.source_url, rates=RATES)
+    first = operator.run(logical_date=datetime.combine(AS_OF, datetime.min.time(), UTC))
+    rows_after_first = target_rows(operator)
+    again = operator.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat()})
+    return Played(operator, delivery, first, rows_after_first, again, target_rows(operator))
+
+
+@pytest.fixture(scope="module")
+def expected_players() -> DirtLedger:
+    """The dirt of the newest snapshot of players, the only one that a run reads."""
+    newest: DirtLedger | None = None
+    for batch in simulate(WORLD):
+        for file in lake_files(WORLD, batch, RATES):
+            if file.feed == "players":
+                newest = file.dirt
+    assert newest is not None
+    return newest
+
+
+def test_every_task_succeeds_at_once_and_leaves_its_manifest(played: Played) -> None:
+    assert played.first.states == dict.fromkeys(TASKS, "success")
+    assert set(played.first.tries.values()) == {1}
+    assert played.first.manifests() == {"run", *TASKS}
+
+
+def test_every_record_is_accounted_for(played: Played) -> None:
+    lake = played.first.manifest("extract_s3", ExtractManifest).sources
+    database = played.first.manifest("extract_pg", ExtractManifest).sources
+    cleaned = played.first.manifest("clean", CleanManifest).sources
+    assert sorted(lake | database) == sorted(cleaned) == sorted(SOURCES)
+    for name, captures in (lake | database).items():
+        assert captures.extracted == played.delivery.rows[name], name
+        assert captures.new == len(captures.captures), name
+        found = cleaned[name]
+        left = found.accepted + found.duplicates + sum(found.quarantined.values()) + sum(found.outside.values())
+        assert left == found.extracted == captures.extracted, name
+        assert sum(day.rows for day in found.days) == found.accepted, name
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_planted_dirt_and_nothing_else_is_set_aside(
+    played: Played, expected_players: DirtLedger, source: str
+) -> None:
+    ledger = expected_players if source == "players" else played.delivery.dirt
+    cleaned = played.first.manifest("clean", CleanManifest).sources[source]
+    planted: Counter[str] = Counter()
+    for (feed, kind, outcome), rows in ledger.rows.items():
+        if feed == source and outcome == "quarantined":
+            planted[REASONS[kind]] += rows
+    assert cleaned.quarantined == dict(planted)
+    assert cleaned.duplicates == ledger.total(source, "deduplicated")
+    outside = {reason: rows for reason, rows in cleaned.outside.items() if reason != "older snapshots"}
+    unread = ledger.total(source, "unread")
+    assert outside == ({"at or after as_of": unread} if unread else {})
+
+
+def test_the_world_is_dirty_enough_to_tell(played: Played) -> None:
+    kinds = {kind for _, kind, outcome in played.delivery.dirt.rows if outcome == "quarantined"}
+    assert len(kinds) >= 15
+    assert played.delivery.dirt.total("bets", "deduplicated") > 10
+
+
+def test_quarantine_says_why_and_where_from(played: Played) -> None:
+    import duckdb
+
+    found: Counter[str] = Counter()
+    bets = played.first.manifest("clean", CleanManifest).sources["bets"]
+    for key in bets.quarantine_files:
+        content = played.operator.store.read(key)
+        import io
+
+        import pyarrow.parquet as pq
+
+        for row in pq.read_table(io.BytesIO(content)).to_pylist():
+            found[row["reason"]] += 1
+            assert row["source_key"].startswith("raw/bets/dt=")
+            assert row["source_row"] > 0
+            assert row["run_id"] == played.first.run_id
+            assert row["record"].startswith('{"bet_id":')
+    assert found == bets.quarantined
+    assert duckdb
+
+
+def test_the_target_has_one_row_for_every_player(played: Played) -> None:
+    features = played.first.manifest("engineer_features", FeatureManifest)
+    load = played.first.manifest("load_merge", LoadManifest)
+    [(rows, users, as_of, runs)] = played.operator.query(
+        """
+        SELECT count(*), count(DISTINCT user_id), min(as_of) || '/' || max(as_of),
+            array_agg(DISTINCT execution_id)
+        FROM ml_features.user_features
+        """
+    )
+    assert rows == users == features.users == load.inserted == load.staged > 80
+    midnight = "2024-04-10 03:00:00+00"
+    assert as_of == f"{midnight}/{midnight}"
+    assert runs == [played.first.run_id]
+    assert played.first.manifest("backup_table", BackupManifest) == BackupManifest(backup=None, rows=0)
+
+
+def test_both_quality_reports_are_there_and_pass(played: Played) -> None:
+    for task in ("validate_raw", "validate"):
+        report = played.first.manifest(task, QualityManifest)
+        assert report.passed
+        for address in (report.report_html, report.report_json):
+            content = played.operator.store.read(address.removeprefix(played.operator.store.url("")))
+            assert content
+            assert played.first.run_id.encode() in content
+
+
+def test_the_same_day_again_captures_and_writes_nothing(played: Played) -> None:
+    assert played.again.run_id != played.first.run_id
+    assert played.again.states == dict.fromkeys(TASKS, "success")
+    for task in ("extract_s3", "extract_pg"):
+        assert {source.new for source in played.again.manifest(task, ExtractManifest).sources.values()} == {0}
+    assert played.again.manifest("engineer_features", FeatureManifest).days_built == 0
+    load = played.again.manifest("load_merge", LoadManifest)
+    assert (load.inserted, load.updated, load.removed) == (0, 0, 0)
+    assert load.unchanged == len(played.rows_after_first)
+    assert played.rows_after_again == played.rows_after_first, "updated_at too"
+
+
+def test_the_next_day_captures_and_merges_what_is_new(played: Played) -> None:
+    next_day = AS_OF + timedelta(days=1)
+    deliver(
+        replace(WORLD, end_day=next_day),
+        bucket=played.operator.bucket,
+        source_url=played.operator.source_url,
+        rates=RATES,
+    )
+    before = {row[0]: row for row in target_rows(played.operator)}
+
+    run = played.operator.run(logical_date=None, run_conf={"as_of": next_day.isoformat()})
+
+    assert run.states == dict.fromkeys(TASKS, "success")
+    assert run.manifest("extract_pg", ExtractManifest).sources["transactions"].new <= 3
+    assert run.manifest("extract_s3", ExtractManifest).sources["bets"].new == 1
+    assert run.manifest("engineer_features", FeatureManifest).days_built <= 3
+    load = run.manifest("load_merge", LoadManifest)
+    after = {row[0]: row for row in target_rows(played.operator)}
+    assert load.staged == len(after) == load.inserted + load.updated
+    assert load.inserted == len(after.keys() - before.keys())
+    assert before.keys() <= after.keys()
+    [(days,)] = played.operator.query("SELECT count(DISTINCT as_of) FROM ml_features.user_features")
+    assert days == 1
+    backup = run.manifest("backup_table", BackupManifest)
+    [(kept,)] = played.operator.query(f"SELECT count(*) FROM ml_features.{backup.backup}")
+    assert kept == backup.rows == len(before)
+
+
+def test_validate_only_stops_before_the_target(played: Played) -> None:
+    before = target_rows(played.operator)
+
+    run = played.operator.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat(), "validate_only": True})
+
+    skipped = ("backup_table", "load_merge")
+    assert run.states == {task: "skipped" if task in skipped else "success" for task in TASKS}
+    assert run.manifests() == {"run", *TASKS} - {*skipped}
+    assert target_rows(played.operator) == before
+
+
+def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played) -> None:
+    before = target_rows(played.operator)
+    stored = {entry.key for entry in played.operator.store.list("")}
+
+    run = played.operator.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat(), "dry_run": True})
+
+    assert run.states == dict.fromkeys(TASKS, "skipped")
+    assert run.manifests() == {"run"}
+    written = {entry.key for entry in played.operator.store.list("")} - stored
+    assert all(key.endswith(f"{run.run_id}/run.json") for key in written)
+    assert target_rows(played.operator) == before
+
+
+def test_an_unknown_param_fails_the_first_tasks_without_a_retry(played: Played) -> None:
+    run = played.operator.run(logical_date=None, run_conf={"as_off": AS_OF.isoformat()})
+
+    assert (run.states["extract_s3"], run.states["extract_pg"]) == ("failed", "failed")
+    assert (run.tries["extract_s3"], run.tries["extract_pg"]) == (1, 1)
+    assert {run.states[task] for task in TASKS[2:]} == {"upstream_failed"}
+    assert run.manifests() == set()
+
+
+def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(
+    played: Played, open_operator: Callable[..., Any]
+) -> None:
+    broken = open_operator(target_url=played.operator.target_url)
+    deliver(
+        replace(WORLD, start_day=AS_OF - timedelta(days=5)),
+        bucket=broken.bucket,
+        source_url=broken.source_url,
+        rates=RATES,
+        broken=True,
+    )
+    before = target_rows(broken)
+
+    run = broken.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat()})
+
+    assert run.states == {
+        "extract_s3": "success",
+        "extract_pg": "success",
+        "validate_raw": "failed",
+        **dict.fromkeys(TASKS[3:], "upstream_failed"),
+    }
+    assert run.tries["validate_raw"] == 1, "a breach is not retried"
+    report = run.manifest("validate_raw", QualityManifest)
+    assert not report.passed
+    page = broken.store.read(report.report_html.removeprefix(broken.store.url("")))
+    assert page is not None
+    assert b"user_id" in page
+    assert target_rows(broken) == before

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from crmbet.failures import BadSetting
+from crmbet.settings import SEED_NAMES, Settings, variable_names
+
+pytestmark = pytest.mark.unit
+
+ENOUGH = {"CRMBET_LAKE_BUCKET": "lake"}
+
+
+def read(**environ: str) -> Settings:
+    return Settings.from_environ(ENOUGH | environ)
+
+
+def test_a_bucket_is_enough() -> None:
+    settings = read()
+
+    assert settings.lake_bucket == "lake"
+    assert settings.operator_timezone == "America/Sao_Paulo"
+    assert settings.zone.key == "America/Sao_Paulo"
+    assert settings.ticket_low == Decimal(50)
+
+
+def test_the_bucket_has_no_default() -> None:
+    with pytest.raises(BadSetting, match="CRMBET_LAKE_BUCKET is not set") as refused:
+        Settings.from_environ({})
+    assert "clear the task" in refused.value.next_step
+
+
+BAD_VALUES = [
+    ("LAKE_BUCKET", "x"),
+    ("RAW_PREFIX", "raw"),
+    ("RAW_PREFIX", "/raw/"),
+    ("RAW_PREFIX", "crmbet/raw/"),
+    ("BRAND", "Acme"),
+    ("BRAND", "a/b"),
+    ("BRAND", "../other"),
+    ("OPERATOR_TIMEZONE", "Brasilia"),
+    ("OPERATOR_TIMEZONE", "../etc/passwd"),
+    ("MIN_DATA_COMPLETENESS", "95"),
+    ("MIN_DATA_COMPLETENESS", "nan"),
+    ("MAX_OUTLIER_PERCENTAGE", "5%"),
+    ("MAX_DUPLICATE_PERCENTAGE", "-0.1"),
+    ("MAX_QUARANTINE_PERCENTAGE", "1.1"),
+    ("MAX_ORPHAN_PERCENTAGE", "many"),
+    ("MIN_DATA_FRESHNESS_HOURS", "0"),
+    ("MIN_ROWS_PER_DAY", "-1"),
+    ("TICKET_LOW", "0"),
+    ("TICKET_LOW", "49.995"),
+    ("TICKET_HIGH", "inf"),
+    ("BACKUP_RETENTION_DAYS", "1.5"),
+    ("BACKUP_RETENTION_COUNT", "0"),
+    ("LOCK_TIMEOUT_SECONDS", "10 minutes"),
+    ("MEMORY_LIMIT", "2"),
+    ("MEMORY_LIMIT", "0GB"),
+    ("MEMORY_LIMIT", "80%"),
+    ("THREADS", "0"),
+    ("THREADS", "257"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+def test_a_bad_value_stops_with_the_name_of_its_variable(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=f"CRMBET_{name} has a bad value"):
+        read(**{f"CRMBET_{name}": value})
+
+
+def test_every_setting_that_can_be_bad_was_tried() -> None:
+    free_text = {"CRMBET_SPILL_DIRECTORY"}
+
+    assert {f"CRMBET_{name}" for name, _ in BAD_VALUES} | free_text == variable_names()
+
+
+def test_all_bad_values_are_named_at_once() -> None:
+    with pytest.raises(BadSetting) as refused:
+        read(CRMBET_THREADS="many", CRMBET_BRAND="Acme", MIN_DATA_COMPLETENESS="95")
+
+    for variable in ("CRMBET_THREADS", "CRMBET_BRAND", "MIN_DATA_COMPLETENESS"):
+        assert f"{variable} has a bad value" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in variable_names() if name != "CRMBET_SPILL_DIRECTORY"))
+def test_no_value_is_repeated(name: str) -> None:
+    secret = "Hunter2/SECRET"
+
+    with pytest.raises(BadSetting) as refused:
+        read(**{name: secret if name != "CRMBET_LAKE_BUCKET" else "#!"})
+
+    shown = repr((str(refused.value), vars(refused.value)))
+    assert secret not in shown
+    assert "#!" not in shown
+    assert refused.value.__suppress_context__
+
+
+def test_the_ticket_cut_offs_must_be_ordered() -> None:
+    with pytest.raises(BadSetting, match="CRMBET_TICKET_LOW must be below CRMBET_TICKET_HIGH"):
+        read(CRMBET_TICKET_LOW="500", CRMBET_TICKET_HIGH="500")
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "value"),
+    [
+        ({"MIN_DATA_COMPLETENESS": "0.9"}, "min_data_completeness", 0.9),
+        ({"MIN_DATA_COMPLETENESS": "0.9", "CRMBET_MIN_DATA_COMPLETENESS": "0.8"}, "min_data_completeness", 0.8),
+        ({"MIN_DATA_COMPLETENESS": "0.9", "CRMBET_MIN_DATA_COMPLETENESS": " "}, "min_data_completeness", 0.9),
+        ({"BACKUP_RETENTION_DAYS": " 7 "}, "backup_retention_days", 7),
+        ({"DATA_LAKE_BUCKET": "seed-lake"}, "lake_bucket", "lake"),
+        ({"CRMBET_TICKET_LOW": "1.10"}, "ticket_low", Decimal("1.10")),
+    ],
+)
+def test_bare_names_of_the_seed_are_read_after_ours(environ: dict[str, str], name: str, value: Any) -> None:
+    assert getattr(read(**environ), name) == value
+
+
+def test_the_bucket_by_its_seed_name() -> None:
+    assert Settings.from_environ({"DATA_LAKE_BUCKET": "seed-lake"}).lake_bucket == "seed-lake"
+    assert set(SEED_NAMES) <= set(Settings.model_fields)
+
+
+def test_foreign_variables_are_left_alone() -> None:
+    assert read(PATH="/bin", CRMBET_SOURCE_URL="postgresql://x") == read()
+
+
+def test_every_setting_has_a_variable_and_says_what_it_is() -> None:
+    assert variable_names() == {f"CRMBET_{name.upper()}" for name in Settings.model_fields}
+    assert all(field.description for field in Settings.model_fields.values())
