@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ def clean_source(
             connection, store, run, contract, dataset, {day: by_day[day] for day in days}, wanted
         )
 
-    wanted = {day: _digest(run, contract, day, parts) for day, parts in by_day.items()}
+    rules = _rules(contract)
+    wanted = {day: _digest(run, rules, day, parts) for day, parts in by_day.items()}
     days, made = ensure_days(store, run.layout, dataset, wanted, make, rebuild=run.params.full_refresh)
     log.info("cleaned %s: %d days, of which %d were made now", contract.name, len(days), made)
     quarantined: dict[str, int] = {}
@@ -198,12 +200,23 @@ def _extracted(contract: SourceContract, day: date, captures: Iterable[Capture])
 def _snapshot_day(capture: Capture, run: Run) -> date:
     dated = SNAPSHOT_DAY.search(capture.chunk)
     if dated:
-        return date.fromisoformat(dated.group(1))
+        # A folder named after a day that does not exist says nothing.
+        with suppress(ValueError):
+            return date.fromisoformat(dated.group(1))
     modified = capture.source_modified_at or capture.captured_at
     return modified.astimezone(run.settings.zone).date()
 
 
-def _digest(run: Run, contract: SourceContract, day: date, captures: Iterable[Capture]) -> str:
+def _rules(contract: SourceContract) -> str:
+    """Changes with anything that decides what becomes of a row: the contract, the statements, their typing rules."""
+    generated = [
+        typed_rows(contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day"))
+        for captured_as in ("VARCHAR", "TIMESTAMP")
+    ]
+    return repr((contract.digest, statements_digest(".", "clean"), generated))
+
+
+def _digest(run: Run, rules: str, day: date, captures: Iterable[Capture]) -> str:
     """Identity of a cleaned day. Of a chunk only this day's rows count, so a new one touches its own days alone."""
     digest = hashlib.sha256()
     iso = UNDATED if day == UNDATED_DAY else day.isoformat()
@@ -214,7 +227,7 @@ def _digest(run: Run, contract: SourceContract, day: date, captures: Iterable[Ca
         parts.append((capture.chunk, contents.fingerprint if contents else capture.digest))
         late |= capture.latest_known_time is not None and capture.latest_known_time > run.known_at
     known_at = run.known_at.isoformat() if late else ""
-    digest.update(repr((contract.digest, statements_digest(".", "clean"), known_at, sorted(parts))).encode())
+    digest.update(repr((rules, known_at, sorted(parts))).encode())
     return digest.hexdigest()[:24]
 
 

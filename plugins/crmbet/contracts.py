@@ -110,7 +110,9 @@ class SourceContract(Strict):
     @cached_property
     def digest(self) -> str:
         """Changes with anything that changes the meaning of a cleaned row."""
-        return _digest(self.model_dump(exclude={"meaning": True, "grain": True}))
+        return _digest(
+            self.model_dump(exclude={"meaning": True, "grain": True, "columns": {"__all__": {"meaning"}}})
+        )
 
     @cached_property
     def column_digest(self) -> str:
@@ -197,8 +199,21 @@ def _load(path: Path, model: type[Model]) -> Model:
         return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError, OSError) as error:
         raise BadContract(
-            f"{path.name} is no valid contract", where=str(path), why=str(error), next_step="correct the file"
+            f"{path.name} is no valid contract",
+            where=str(path),
+            why=_explain(error),
+            next_step="correct the file",
         ) from error
+
+
+def _explain(error: Exception) -> str:
+    """What is wrong with a contract's file, in one line."""
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the contract'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+    return " ".join(str(error).split())
 
 
 def _digest(content: Any) -> str:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import boto3
 import psycopg2
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from pydantic import BaseModel
 
 from crmbet.addresses import Layout
@@ -47,6 +46,8 @@ class Operator:
 
     def run(self, **options: Any) -> FinishedRun:
         """Run the whole DAG in this process; `options` are those of `dag.test`."""
+        from airflow.dag_processing.dagbag import DagBag
+
         dag = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
         for task in dag.tasks:
             # A retry shows in the number of tries, and does not make a test wait for half a minute.
@@ -89,7 +90,11 @@ def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[]
 
         def create(target_url: str | None = None) -> Operator:
             number = next(_numbers)
-            bucket, source, target = f"operator-{number}", f"operator_{number}_source", f"operator_{number}_target"
+            bucket, source, target = (
+                f"operator-{number}",
+                f"operator_{number}_source",
+                f"operator_{number}_target",
+            )
             services.object_store.create_bucket(bucket)
             services.postgres.create_database(source)
             if target_url is None:

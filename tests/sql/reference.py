@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -49,8 +50,12 @@ def compute_reference(world: World) -> dict[str, dict[str, Any]]:
         if instant(row.get("registered_at")) is None or clock.is_past(row["registered_at"])
     }
     bets = by_user(full("bets", row) for row in world.bets if clock.is_past(row["placed_at"]))
-    money = by_user(full("transactions", row) for row in world.transactions if clock.is_past(row["created_at"]))
-    mail = by_user(full("communications", row) for row in world.communications if clock.is_past(row["sent_at"]))
+    money = by_user(
+        full("transactions", row) for row in world.transactions if clock.is_past(row["created_at"])
+    )
+    mail = by_user(
+        full("communications", row) for row in world.communications if clock.is_past(row["sent_at"])
+    )
     visits = None
     if world.sessions is not None:
         visits = by_user(row for row in world.sessions if clock.is_past(row["started_at"]))
@@ -61,10 +66,16 @@ def compute_reference(world: World) -> dict[str, dict[str, Any]]:
         player = players.get(user, {})
         sessions = derive(placed, clock) if visits is None else record(visits.get(user, []), clock)
         games, hours = game_features(placed, clock), hour_features(placed, player, clock)
-        entropies = [games.pop("entropy"), *hours.pop("entropies"), channel_entropy(mail.get(user, []), clock)]
+        entropies = [
+            games.pop("entropy"),
+            *hours.pop("entropies"),
+            channel_entropy(mail.get(user, []), clock),
+        ]
         features[user] = {
             **games,
-            "bet_volatility": volatility([Decimal(row["stake"]) for row in placed if clock.age(row["placed_at"]) < 90]),
+            "bet_volatility": volatility(
+                [Decimal(row["stake"]) for row in placed if clock.age(row["placed_at"]) < 90]
+            ),
             **session_features(sessions),
             **hours,
             "activity_regularity": regularity({clock.day(row["placed_at"]) for row in placed}, clock),
@@ -142,7 +153,9 @@ def game_features(bets: Sequence[Any], clock: Clock) -> dict[str, Any]:
         age = clock.age(bet["placed_at"])
         if age < 90:
             counts[bet["game_type"]] += 1
-            stakes[bet["game_type"]] += Decimal(bet["stake"]) * Decimal(2 ** (-age / 30)).quantize(Decimal("1e-12"))
+            stakes[bet["game_type"]] += Decimal(bet["stake"]) * Decimal(2 ** (-age / 30)).quantize(
+                Decimal("1e-12")
+            )
     best = max(stakes.values())
     diversity = entropy([counts[game] for game in GAMES], 5)
     return {
@@ -173,7 +186,8 @@ def derive(bets: Sequence[Any], clock: Clock) -> list[tuple[int, timedelta | Non
                 continue
         sessions.append([at])
     return [
-        (clock.age(times[0].isoformat()), times[-1].astimezone(UTC) - times[0].astimezone(UTC)) for times in sessions
+        (clock.age(times[0].isoformat()), times[-1].astimezone(UTC) - times[0].astimezone(UTC))
+        for times in sessions
     ]
 
 
@@ -226,7 +240,7 @@ def hour_features(bets: Sequence[Any], player: Mapping[str, Any], clock: Clock) 
 def regularity(days: set[date], clock: Clock) -> float | None:
     last = clock.as_of_date - timedelta(days=1)
     recent = sorted(day for day in days if (last - day).days < 180)
-    gaps = [(after - before).days for before, after in zip(recent, recent[1:], strict=False)]
+    gaps = [(after - before).days for before, after in pairwise(recent)]
     n = len(gaps)
     if n < 3:
         return None
@@ -250,7 +264,9 @@ def money_features(
     category = None
     if tickets:
         ticket = (sum(tickets) / len(tickets)).quantize(Decimal("0.01"), ROUND_HALF_UP)
-        category = "baixo" if ticket < settings.ticket_low else "medio" if ticket < settings.ticket_high else "alto"
+        category = (
+            "baixo" if ticket < settings.ticket_low else "medio" if ticket < settings.ticket_high else "alto"
+        )
     balance = None
     if outs:
         balance = real6(min(1000.0, float(ins) / float(outs)))

@@ -13,8 +13,21 @@ from tests.sql.world import Row, World
 USERS = ("ana", "ana", "ana", "bia", "bia", "caio", "davi", "eva")
 LAST_DAYS = (date(2026, 2, 28), date(2018, 11, 3), date(2018, 11, 4), date(2018, 2, 17), date(2018, 2, 18))
 """The last day before as_of: an ordinary one, and those around the ends of daylight saving in Sao Paulo."""
-OPERATOR_ZONES = ("America/Sao_Paulo", "America/Sao_Paulo", "America/Rio_Branco", "Asia/Kolkata", "Pacific/Kiritimati")
-PLAYER_ZONES = (None, "America/Noronha", "America/Rio_Branco", "Asia/Kolkata", "Pacific/Pago_Pago", "America/St_Johns")
+OPERATOR_ZONES = (
+    "America/Sao_Paulo",
+    "America/Sao_Paulo",
+    "America/Rio_Branco",
+    "Asia/Kolkata",
+    "Pacific/Kiritimati",
+)
+PLAYER_ZONES = (
+    None,
+    "America/Noronha",
+    "America/Rio_Branco",
+    "Asia/Kolkata",
+    "Pacific/Pago_Pago",
+    "America/St_Johns",
+)
 AGES = (-2, -1, 0, 0, 1, 2, 3, 7, 14, 28, 29, 30, 59, 88, 89, 90, 91, 178, 179, 180, 181, 400)
 """Negative: at or after as_of."""
 TIMES = (

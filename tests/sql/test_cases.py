@@ -33,7 +33,9 @@ def read_case(folder: Path) -> tuple[World, dict[str, dict[str, Any]]]:
 
 def _read_rows(path: Path) -> list[dict[str, str | None]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return [{name: value or None for name, value in row.items()} for row in csv.DictReader(file, strict=True)]
+        return [
+            {name: value or None for name, value in row.items()} for row in csv.DictReader(file, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
@@ -42,9 +44,9 @@ def test_case(engine: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
     found = compute_features(engine, world)
 
-    assert {user: {name: found[user][name] for name in cells} for user, cells in expected.items() if user in found} == (
-        expected
-    )
+    assert {
+        user: {name: found[user][name] for name in cells} for user, cells in expected.items() if user in found
+    } == (expected)
     assert set(found) == set(expected)
 
 

@@ -21,7 +21,10 @@ DAY = date(2026, 3, 5)
         (LAYOUT.quarantine("bets"), "crmbet/brand=acme/quarantine/source=bets/"),
         (LAYOUT.dataset("cleaned/source=bets"), "crmbet/brand=acme/cleaned/source=bets/"),
         (LAYOUT.day("state", DAY, "c0ffee").prefix, "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/"),
-        (LAYOUT.day("state", DAY, "c0ffee").marker, "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/_done.json"),
+        (
+            LAYOUT.day("state", DAY, "c0ffee").marker,
+            "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/_done.json",
+        ),
         (
             LAYOUT.report(DAY, "manual__1"),
             "crmbet/brand=acme/reports/as_of=2026-03-05/run_id=manual__1/",
@@ -43,7 +46,9 @@ def test_what_airflow_calls_a_run_stays_readable() -> None:
     )
 
 
-@pytest.mark.parametrize("run_id", ["a/b", "../../raw", "with space", "percent%2F", "açaí", "a?b#c", "a*b", "a\nb"])
+@pytest.mark.parametrize(
+    "run_id", ["a/b", "../../raw", "with space", "percent%2F", "açaí", "a?b#c", "a*b", "a\nb"]
+)
 def test_a_run_is_one_folder_whatever_it_is_called(run_id: str) -> None:
     folder = LAYOUT.run(run_id).removeprefix("crmbet/brand=acme/runs/run_id=")
 

@@ -28,7 +28,9 @@ def test_no_param_is_the_daily_run() -> None:
 
 
 def test_the_form_of_the_dag_is_read() -> None:
-    params = RunParams.read({"as_of": "2026-11-22", "load_strategy": "replace", "fail_on": ["CRITICAL", "HIGH"]})
+    params = RunParams.read(
+        {"as_of": "2026-11-22", "load_strategy": "replace", "fail_on": ["CRITICAL", "HIGH"]}
+    )
 
     assert params.as_of == "2026-11-22"
     assert params.load_strategy == "replace"

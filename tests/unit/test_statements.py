@@ -32,7 +32,9 @@ def test_anything_else_is_no_identifier(name: str) -> None:
         identifier("public", name)
 
 
-@pytest.mark.parametrize("value", ["", "it's", "''", "'; DROP TABLE x; --", "back\\slash", "{brace}", 'a"b', "açaí\n"])
+@pytest.mark.parametrize(
+    "value", ["", "it's", "''", "'; DROP TABLE x; --", "back\\slash", "{brace}", 'a"b', "açaí\n"]
+)
 def test_literals_come_back_unchanged(value: str) -> None:
     assert duckdb.execute(f"SELECT {literal(value)}").fetchone() == (value,)
 
@@ -85,7 +87,9 @@ def test_the_digest_changes_with_a_statement_and_with_nothing_else(
     assert statements_digest(".", "clean") != before
 
 
-def test_the_digest_changes_with_the_name_of_a_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_changes_with_the_name_of_a_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(statements, "STATEMENTS", tmp_path)
     (tmp_path / "a.sql").write_text("SELECT 1", encoding="utf-8")
     before = statements_digest(".")

@@ -103,7 +103,9 @@ def test_a_bare_date_east_of_greenwich_means_that_date() -> None:
         (datetime(2026, 11, 22, 2, 59, 59, 999_999, tzinfo=UTC), date(2026, 11, 21)),
     ],
 )
-def test_run_without_a_logical_date_is_about_the_last_midnight(started_at: datetime, as_of_date: date) -> None:
+def test_run_without_a_logical_date_is_about_the_last_midnight(
+    started_at: datetime, as_of_date: date
+) -> None:
     """REST with `logical_date: null`, and `airflow dags trigger` without a date."""
     assert resolve(run_type="manual", started_at=started_at).as_of_date == as_of_date
 
@@ -183,7 +185,10 @@ def test_backfill_of_a_day_that_is_not_over_is_refused() -> None:
     ("logical_date", "as_of"),
     [
         ("2018-11-02T03:00:00Z", datetime(2018, 11, 3, 3, tzinfo=UTC)),
-        ("2018-11-03T03:00:00Z", datetime(2018, 11, 4, 3, tzinfo=UTC)),  # 00:00 does not exist: 01:00 at -02:00
+        (
+            "2018-11-03T03:00:00Z",
+            datetime(2018, 11, 4, 3, tzinfo=UTC),
+        ),  # 00:00 does not exist: 01:00 at -02:00
         ("2018-11-04T03:00:00Z", datetime(2018, 11, 5, 2, tzinfo=UTC)),
         ("2018-02-16T02:00:00Z", datetime(2018, 2, 17, 2, tzinfo=UTC)),
         ("2018-02-17T02:00:00Z", datetime(2018, 2, 18, 3, tzinfo=UTC)),  # 25 hours
@@ -224,7 +229,9 @@ def test_known_at_is_the_start_unless_asked_for() -> None:
     assert resolve_known_at("", started_at).utcoffset() == timedelta(0)
 
 
-@pytest.mark.parametrize("known_at", ["2026-11-20T03:00:00Z", "2026-11-20T00:00:00-03:00", "2026-11-20T03:00:00+00:00"])
+@pytest.mark.parametrize(
+    "known_at", ["2026-11-20T03:00:00Z", "2026-11-20T00:00:00-03:00", "2026-11-20T03:00:00+00:00"]
+)
 def test_known_at_is_an_instant(known_at: str) -> None:
     assert resolve_known_at(known_at, NOW) == datetime(2026, 11, 20, 3, tzinfo=UTC)
 

@@ -24,8 +24,9 @@ from crmbet.window import Start, Window, midnight, resolve_known_at, resolve_win
 
 if TYPE_CHECKING:
     import duckdb
-    import psycopg2.extensions
     from airflow.sdk.definitions.context import Context
+
+    from crmbet.loading.session import LoadSession
 
 LAKE_CONNECTION = "crmbet_lake"
 SOURCE_CONNECTION = "crmbet_source"
@@ -87,17 +88,25 @@ def target_dsn() -> str:
 
 
 @contextmanager
-def target_connection() -> Iterator[psycopg2.extensions.connection]:
-    """A connection to the target database, for the length of a task.
+def load_session(run: Run) -> Iterator[LoadSession]:
+    """This run's access to the target table, for the length of a task.
 
     Not through PostgresHook: which driver that returns depends on what else is installed.
     """
     import psycopg2
 
+    from crmbet.contracts import load_table_contract
+    from crmbet.loading.session import LoadSession
+
     with postgres.failures_explained(f"Airflow connection {TARGET_CONNECTION}"):
         connection = psycopg2.connect(target_dsn())
     with closing(connection):
-        yield connection
+        yield LoadSession(
+            connection=connection,
+            contract=load_table_contract(),
+            run_id=run.run_id,
+            lock_timeout_seconds=run.settings.lock_timeout_seconds,
+        )
 
 
 def _obey_first_try(store: ObjectStore, run: Run) -> Run:

@@ -15,23 +15,15 @@ class BackupTableOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `backup_table.json`; returns its address, the backup's name (None if none was needed) and its rows."""
-        from crmbet.contracts import load_table_contract
         from crmbet.loading.backup import take_backup
-        from crmbet.loading.session import LoadSession
         from crmbet.loading.target import ensure_target
         from crmbet.manifest import BackupManifest
-        from crmbet.operators.airflow_run import open_run, target_connection
+        from crmbet.operators.airflow_run import load_session, open_run
         from crmbet.operators.handover import hand_over, stop_before_loading
 
         at = open_run(context)
         stop_before_loading(at)
-        with target_connection() as connection:
-            session = LoadSession(
-                connection=connection,
-                contract=load_table_contract(),
-                run_id=at.run.run_id,
-                lock_timeout_seconds=at.run.settings.lock_timeout_seconds,
-            )
+        with load_session(at.run) as session:
             for column in ensure_target(session):
                 self.log.info("added the new column %s to the target", column)
             backup = take_backup(session, timezone.utcnow())

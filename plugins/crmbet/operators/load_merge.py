@@ -20,25 +20,17 @@ class LoadMergeOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged and removed."""
-        from crmbet.contracts import load_table_contract
         from crmbet.loading.load import load
-        from crmbet.loading.session import LoadSession
         from crmbet.loading.staging import staged
         from crmbet.manifest import FeatureManifest, LoadManifest, read_manifest
-        from crmbet.operators.airflow_run import open_run, target_connection, target_dsn
+        from crmbet.operators.airflow_run import load_session, open_run, target_dsn
         from crmbet.operators.handover import hand_over, stop_before_loading
 
         at = open_run(context)
         stop_before_loading(at)
         features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
         files = [at.store.url(key) for key in features.files]
-        with at.engine() as engine, target_connection() as connection:
-            session = LoadSession(
-                connection=connection,
-                contract=load_table_contract(),
-                run_id=at.run.run_id,
-                lock_timeout_seconds=at.run.settings.lock_timeout_seconds,
-            )
+        with at.engine() as engine, load_session(at.run) as session:
             with staged(session, engine, target_dsn(), files, features.users) as staging:
                 counts = load(session, staging, at.run.params.load_strategy)
             manifest = LoadManifest(

@@ -37,9 +37,10 @@ def running(workspace: Workspace) -> None:
 
 
 @pytest.fixture
-def bystander() -> Iterator[psutil.Process]:
-    """A process that has nothing to do with us."""
-    process = subprocess.Popen(["sleep", "600"])
+def bystander(workspace: Workspace) -> Iterator[psutil.Process]:
+    """A process that has nothing to do with us, of the account that PostgreSQL runs as."""
+    account = (workspace.state / "postgres" / "data").stat().st_uid
+    process = subprocess.Popen(["sleep", "600"], user=account, cwd="/")
     yield psutil.Process(process.pid)
     process.kill()
     process.wait()

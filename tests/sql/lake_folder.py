@@ -1,0 +1,130 @@
+"""A lake in a folder: captured rows of text, as cleaning finds them, without S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from crmbet.cleaning import clean_source
+from crmbet.contracts import SourceContract
+from crmbet.manifest import UNDATED, Capture, CleanedSource, DayCount, SourceCaptures
+from crmbet.object_store import ObjectStore, StoredObject
+from crmbet.partitions import scan, write_file
+from crmbet.run import Run
+from crmbet.statements import Fragment, identifier, joined, literal, render
+
+CAPTURED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FolderStore(ObjectStore):
+    """The core's view of a bucket, over a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(None, folder.name)
+        self.folder = folder
+
+    def url(self, key: str) -> str:
+        path = f"{self.folder}/{key}"
+        # A bucket needs no folders, a disk does.
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        for path in sorted(self.folder.rglob("*")):
+            key = str(path.relative_to(self.folder))
+            if path.is_file() and key.startswith(prefix):
+                yield StoredObject(key=key, etag="", size=path.stat().st_size, last_modified=CAPTURED_AT)
+
+    def read(self, key: str) -> bytes | None:
+        path = self.folder / key
+        return path.read_bytes() if path.exists() else None
+
+    def write(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        Path(self.url(key)).write_bytes(content)
+
+
+def capture(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contract: SourceContract,
+    rows: Sequence[Mapping[str, str | None]],
+    chunk: str = "raw/feed/a.csv",
+    modified_at: datetime = CAPTURED_AT,
+) -> Capture:
+    """One captured object. A row may have `_reject`, as the parser gives it."""
+    names = ("_reject", *contract.columns)
+    given = [{"_row": number, **dict.fromkeys(names), **row} for number, row in enumerate(rows, start=1)]
+    schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
+    connection.register("given", pa.Table.from_pylist(given, schema))
+    event_time = f"parse_timestamp({identifier(contract.event_time)})" if contract.event_time else "NULL"
+    query = render(
+        "ingest/place_rows",
+        rows=Fragment("SELECT * FROM given"),
+        source_key=literal(chunk),
+        event_time=Fragment(event_time),
+        zone=literal(run.settings.operator_timezone),
+        earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
+    )
+    key = f"{run.layout.capture(contract.name, chunk.replace('/', '-')).prefix}0.parquet"
+    write_file(connection, store, key, query)
+    connection.unregister("given")
+    contents = joined([identifier(name) for name in contract.columns])
+    known = f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
+    days = connection.execute(
+        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known}) "
+        f"FROM {scan(store, [key])} GROUP BY _day"
+    ).fetchall()
+    return Capture(
+        source=contract.name,
+        chunk=chunk,
+        digest=chunk.replace("/", "-"),
+        files=[key],
+        extracted=len(rows),
+        days={
+            day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint)
+            for day, count, fingerprint, _ in days
+        },
+        latest_known_time=max((known.replace(tzinfo=UTC) for *_, known in days if known), default=None),
+        source_modified_at=modified_at,
+        captured_at=CAPTURED_AT,
+    )
+
+
+def clean(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contract: SourceContract,
+    *captures: Capture,
+) -> CleanedSource:
+    """What cleaning makes of captures."""
+    return clean_source(connection, store, run, contract, SourceCaptures(captures=list(captures)))
+
+
+def accepted_rows(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, cleaned: CleanedSource
+) -> list[dict[str, Any]]:
+    """The rows that were accepted, as they were written."""
+    return _rows(connection, store, [key for day in cleaned.days for key in day.files])
+
+
+def quarantined_rows(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, cleaned: CleanedSource
+) -> list[dict[str, Any]]:
+    """The rows in quarantine, as they were written."""
+    return _rows(connection, store, cleaned.quarantine_files)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, files: Sequence[str]
+) -> list[dict[str, Any]]:
+    if not files:
+        return []
+    rows = connection.sql(f"FROM {scan(store, files)}")
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]

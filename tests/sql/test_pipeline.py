@@ -1,0 +1,208 @@
+"""From captured text to the feature table: the future changes nothing, and neither does the order of increments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+
+from crmbet.features import engineer_features
+from crmbet.manifest import CleanManifest, FeatureManifest
+from crmbet.partitions import scan
+from crmbet.run import RunParams
+from tests.sql.lake_folder import FolderStore, capture, clean
+from tests.sql.reference import compute_reference
+from tests.sql.small_worlds import worlds
+from tests.sql.world import TYPICAL, Features, Row, World, contracts, table
+
+pytestmark = pytest.mark.sql
+
+REPEATABLE = settings(derandomize=True, deadline=None, database=None)
+
+Pipeline = Callable[[World, FolderStore], Features]
+
+TIMES = {
+    "bets": ("placed_at",),
+    "transactions": ("created_at",),
+    "communications": ("sent_at", "opened_at", "clicked_at"),
+    "players": ("registered_at",),
+    "sessions": ("started_at", "ended_at"),
+}
+
+
+@pytest.fixture(scope="module")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], FolderStore]:
+    return lambda: FolderStore(tmp_path_factory.mktemp("lake"))
+
+
+def run_pipeline(
+    connection: duckdb.DuckDBPyConnection, world: World, store: FolderStore, **params: bool
+) -> tuple[Features, FeatureManifest]:
+    """Clean and engineer a world whose rows came in two files a source; the features of its run."""
+    run = replace(world.run(), params=RunParams(**params))
+    sources = {}
+    for source, contract in contracts().items():
+        given = getattr(world, source)
+        if not given and not contract.required:
+            continue
+        typical = {**TYPICAL[source]}
+        rows = [
+            {**typical, contract.business_key: f"{source} {number}", **row} for number, row in enumerate(given)
+        ]
+        files = {f"raw/{source}/dt=2000-01-01/a.csv": rows[::2], f"raw/{source}/dt=2000-01-01/b.csv": rows[1::2]}
+        captures = [
+            capture(connection, store, run, contract, part, chunk) for chunk, part in files.items() if part
+        ]
+        sources[source] = clean(connection, store, run, contract, *captures)
+    manifest = engineer_features(connection, store, run, contracts(), table(), CleanManifest(sources=sources))
+    rows = connection.sql(f"FROM {scan(store, manifest.files)}")
+    names = rows.columns
+    found = (dict(zip(names, row, strict=True)) for row in rows.fetchall())
+    return {row["user_id"]: row for row in found}, manifest
+
+
+def cells(features: Features) -> Features:
+    return {user: {name: row[name] for name in table().features} for user, row in features.items()}
+
+
+def hashes(features: Features) -> Mapping[str, str]:
+    return {user: row["row_hash"] for user, row in features.items()}
+
+
+def without_future(world: World) -> World:
+    """What was known at as_of: later events are not there, later instants within an event are empty."""
+    as_of = world.run().window.as_of
+
+    def is_future(text: str | None) -> bool:
+        return text is not None and datetime.fromisoformat(text) >= as_of
+
+    def past(source: str) -> Sequence[Row] | None:
+        rows = getattr(world, source)
+        event, *facts = TIMES[source]
+        if rows is None:
+            return None
+        return [
+            {**row, **{name: None for name in facts if is_future(row.get(name))}}
+            for row in rows
+            if not is_future(row.get(event))
+        ]
+
+    return replace(world, **{source: past(source) for source in TIMES})
+
+
+@settings(REPEATABLE, max_examples=8)
+@given(world=worlds())
+def test_events_at_or_after_as_of_change_no_cell(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
+) -> None:
+    with_future, _ = run_pipeline(engine, world, new_store())
+    known, _ = run_pipeline(engine, without_future(world), new_store())
+
+    assert hashes(with_future) == hashes(known)
+    assert cells(with_future) == compute_reference(world)
+
+
+@settings(REPEATABLE, max_examples=4)
+@given(world=worlds())
+def test_any_order_of_increments_gives_what_a_rebuild_gives(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
+) -> None:
+    store = new_store()
+    for days_back in (3, 0, 30, 0):
+        at = replace(world, as_of_date=world.as_of_date - timedelta(days=days_back))
+        found, _ = run_pipeline(engine, at, store)
+        if days_back != 0:
+            assert hashes(found) == hashes(run_pipeline(engine, at, new_store())[0])
+
+    rebuilt, _ = run_pipeline(engine, world, new_store())
+    assert found == rebuilt
+
+
+ONE_OF_EACH = World(
+    as_of_date=date(2026, 3, 1),
+    bets=[
+        {"user_id": "ana", "placed_at": "2026-02-20 23:50:00-03:00"},
+        {"user_id": "ana", "placed_at": "2026-02-21 00:10:00-03:00"},
+        {"user_id": "bia", "placed_at": "2026-02-21 12:00:00-03:00"},
+    ],
+    transactions=[{"user_id": "ana", "created_at": "2026-02-20 12:00:00-03:00"}],
+    players=[{"user_id": "ana", "registered_at": "2026-01-01 12:00:00-03:00"}],
+)
+
+
+def test_a_second_run_makes_no_day_and_the_same_table(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    store = new_store()
+    first, made = run_pipeline(engine, ONE_OF_EACH, store)
+    again, reused = run_pipeline(engine, ONE_OF_EACH, store)
+    refreshed, remade = run_pipeline(engine, ONE_OF_EACH, store, full_refresh=True)
+
+    assert first == again == refreshed
+    assert (made.days, made.days_built) == (2, 2)
+    assert reused.days_built == 0
+    assert remade.days_built == 2
+    assert (made.users, made.state_rows, made.session_rows) == (2, 3, 2)
+
+
+def test_a_late_bet_changes_the_session_of_the_day_before(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    store = new_store()
+    before, _ = run_pipeline(engine, ONE_OF_EACH, store)
+    late = {"user_id": "ana", "placed_at": "2026-02-21 00:30:00-03:00"}
+    after, made = run_pipeline(engine, replace(ONE_OF_EACH, bets=[*ONE_OF_EACH.bets, late]), store)
+
+    assert before["ana"]["session_minutes_max_30d"] == 20.0
+    assert after["ana"]["session_minutes_max_30d"] == 40.0
+    assert made.days_built == 1
+
+
+def test_as_of_before_any_event_has_the_players_alone(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    world = replace(
+        ONE_OF_EACH,
+        as_of_date=date(2026, 2, 1),
+        players=[{"user_id": "ana", "registered_at": "2026-01-01 12:00:00-03:00"}],
+    )
+
+    found, manifest = run_pipeline(engine, world, new_store())
+
+    assert set(found) == {"ana"}
+    assert found["ana"]["total_transactions"] == 0
+    assert (manifest.days, manifest.state_rows, manifest.session_rows) == (0, 0, 0)
+
+
+def test_every_row_says_what_it_is_about(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    found, _ = run_pipeline(engine, ONE_OF_EACH, new_store())
+
+    for row in found.values():
+        assert row["as_of"] == datetime(2026, 3, 1, 3, tzinfo=UTC)
+        assert row["known_at"] == ONE_OF_EACH.run().known_at
+        assert row["execution_id"] == "test"
+
+
+def test_the_hash_covers_the_features_alone(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    found, _ = run_pipeline(engine, ONE_OF_EACH, new_store())
+    a_day_later, _ = run_pipeline(engine, replace(ONE_OF_EACH, as_of_date=date(2026, 3, 2)), new_store())
+
+    assert found["ana"]["row_hash"] != found["bia"]["row_hash"]
+    assert found["ana"]["row_hash"] != a_day_later["ana"]["row_hash"]
+
+
+def test_two_players_alike_have_one_hash(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    bets = [{"user_id": user, "placed_at": "2026-02-21 12:00:00-03:00"} for user in ("ana", "bia")]
+    found, _ = run_pipeline(engine, World(as_of_date=date(2026, 3, 1), bets=bets), new_store())
+
+    assert found["ana"]["row_hash"] == found["bia"]["row_hash"]
