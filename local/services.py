@@ -37,14 +37,19 @@ def up(workspace: Workspace) -> None:
     print(f"Environment source {workspace.env_file}")
 
 
-def stop(workspace: Workspace) -> None:
-    """Stop every process of the workspace, and no other."""
+def stop(workspace: Workspace) -> list[str]:
+    """Stop every process of the workspace, and no other; the names of those that ran."""
     with workspace.locked():
         stopped = ui.stop(workspace)
         for service in (EmbeddedObjectStore(workspace), EmbeddedPostgres(workspace)):
             if service.stop():
                 stopped.append(service.daemon.name)
-    print("Stopped " + ", ".join(stopped) if stopped else "Nothing was running.")
+    return stopped
+
+
+def stop_all(workspace: Workspace) -> None:
+    """Stop every process of the workspace, and say which ran."""
+    print("Stopped " + (", ".join(stop(workspace)) or "nothing: nothing was running"))
 
 
 def serve_ui(workspace: Workspace) -> None:
@@ -60,7 +65,7 @@ def serve_ui(workspace: Workspace) -> None:
     )
 
 
-ACTIONS = {"up": up, "stop": stop, "ui": serve_ui}
+ACTIONS = {"up": up, "stop": stop_all, "ui": serve_ui}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

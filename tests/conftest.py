@@ -22,6 +22,7 @@ from local import airflow
 from local.env import FOREIGN_PREFIXES, database_variables, lake_variables
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
+from local.services import stop as stop_services
 from local.workspace import PROJECT, Workspace
 
 KINDS = ("unit", "sql", "integration", "dags")
@@ -60,7 +61,7 @@ def services() -> Iterator[Services]:
         started.object_store.start()
         yield started
     finally:
-        stop(WORKSPACE)
+        stop_services(WORKSPACE)
 
 
 @pytest.fixture(scope="session")
@@ -122,12 +123,6 @@ def airflow_env(
         services.postgres.drop_database(database)
 
 
-def stop(workspace: Workspace) -> None:
-    """Stop the servers of a test's workspace."""
-    EmbeddedObjectStore(workspace).stop()
-    EmbeddedPostgres(workspace).stop()
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
@@ -171,10 +166,11 @@ def _claim_workspace() -> IO[str]:
     with (ROOTS / "lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         for claim in ROOTS.glob("*/claim"):
-            with suppress(OSError), claim.open("a") as tried:
+            # One that lives keeps its lock; one that ends meanwhile removes its folder itself.
+            with suppress(BlockingIOError, FileNotFoundError), claim.open("r+") as tried:
                 fcntl.flock(tried, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for folder in (claim.parent, *claim.parent.iterdir()):
-                    stop(Workspace(folder))
+                for run in (claim.parent / "run", *claim.parent.glob("*/run")):
+                    stop_services(Workspace(run.parent))
                 shutil.rmtree(claim.parent)
         WORKSPACE.state.mkdir()
         held = (WORKSPACE.state / "claim").open("w")

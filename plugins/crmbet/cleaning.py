@@ -210,7 +210,9 @@ def _snapshot_day(capture: Capture, run: Run) -> date:
 def _rules(contract: SourceContract) -> str:
     """Changes with anything that decides what becomes of a row: the contract, the statements, their typing rules."""
     generated = [
-        typed_rows(contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day"))
+        typed_rows(
+            contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day")
+        )
         for captured_as in ("VARCHAR", "TIMESTAMP")
     ]
     return repr((contract.digest, statements_digest(".", "clean"), generated))

@@ -49,14 +49,11 @@ def engineer_features(
     players = cleaned.sources.get("players")
     player_files = [key for day in players.days for key in day.files] if players else []
     _create_view(connection, store, "players", player_files, contracts["players"])
-    session_files = [key for day in sessions for key in day.files]
     query = compute_themes(
         connection,
         table,
-        state=scan(store, [key for day in state for key in day.files]),
-        sessions=scan(store, session_files)
-        if session_files
-        else Fragment(f"({statement('sessions/no_sessions')})"),
+        state=_state_rows(connection, store, contracts, state),
+        sessions=_session_rows(store, sessions),
     )
     key = f"{run.prefix}features/{attempt_name()}.parquet"
     users = write_file(connection, store, key, query)
@@ -148,12 +145,13 @@ def _ensure_sessions(
     contracts: Mapping[str, SourceContract],
     cleaned: CleanManifest,
 ) -> list[DayFiles]:
-    """The recorded sessions where there is such a feed, else sessions derived from bets.
+    """The recorded sessions where any before as_of is known, else sessions derived from bets.
 
-    A derived day depends on its neighbours, since a session may run past midnight until 06:00.
+    A feed that starts later is none yet: it must not change an earlier table. A derived day depends on its
+    neighbours, since a session may run past midnight until 06:00.
     """
     recorded = cleaned.sources.get("sessions")
-    if recorded is not None:
+    if recorded is not None and recorded.accepted:
         return recorded.days
     bets = _by_day(cleaned.sources.get("bets"))
     sql = statements_digest("sessions")
@@ -176,6 +174,26 @@ def _ensure_sessions(
 
     days, _ = ensure_days(store, run.layout, "sessions", wanted, make, rebuild=run.params.full_refresh)
     return days
+
+
+def _state_rows(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    contracts: Mapping[str, SourceContract],
+    state: Sequence[DayFiles],
+) -> Fragment:
+    files = [key for day in state for key in day.files]
+    if files:
+        return scan(store, files)
+    # Nothing happened before as_of; players may have registered.
+    for name in STATE_SOURCES:
+        _create_view(connection, store, name, [], contracts[name])
+    return Fragment(f"({statement('state/summarise_days')})")
+
+
+def _session_rows(store: ObjectStore, sessions: Sequence[DayFiles]) -> Fragment:
+    files = [key for day in sessions for key in day.files]
+    return scan(store, files) if files else Fragment(f"({statement('sessions/no_sessions')})")
 
 
 def _create_dated(connection: duckdb.DuckDBPyConnection, name: str, source: Fragment) -> None:

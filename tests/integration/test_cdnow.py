@@ -67,7 +67,11 @@ def shop(open_operator: Callable[..., Any]) -> Shop:
         f"{uuid.UUID(int=number)},{customer},{dollars},deposit,completed,{day} 12:00:00\n"
         for number, (customer, day, dollars) in enumerate(purchases)
     )
-    with closing(psycopg2.connect(operator.source_url)) as connection, connection, connection.cursor() as cursor:
+    with (
+        closing(psycopg2.connect(operator.source_url)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(CREATE_TABLE)
         cursor.copy_expert("COPY tbl_transactions FROM STDIN (FORMAT csv)", io.StringIO(rows))
     customers = sorted({customer for customer, _, _ in purchases})
@@ -138,7 +142,9 @@ def test_who_only_pays_in_has_the_ratio_that_stands_for_it(shop: Shop) -> None:
         """
     )
 
-    never = {customer for customer, _, _ in shop.purchases} - {c for c, _, dollars in shop.purchases if dollars}
+    never = {customer for customer, _, _ in shop.purchases} - {
+        c for c, _, dollars in shop.purchases if dollars
+    }
     assert sorted(rows, key=str) == sorted(
         [(True, 1000.0, False, CUSTOMERS - len(never)), (False, None, True, len(never))], key=str
     )

@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from airflow import settings
+from airflow.dag_processing.dagbag import DagBag
+from sqlalchemy import event
 
 from crmbet.manifest import (
     BackupManifest,
@@ -23,6 +27,7 @@ from crmbet.manifest import (
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger
 from local.simulator.lake import lake_files
+from local.workspace import PROJECT
 
 pytestmark = pytest.mark.integration
 
@@ -223,6 +228,29 @@ def test_the_same_day_again_captures_and_writes_nothing(played: Played) -> None:
     backup = played.again.manifest("backup_table", BackupManifest)
     [(kept,)] = played.operator.query(f"SELECT count(*) FROM ml_features.{backup.backup}")
     assert kept == backup.rows == load.unchanged
+
+
+def test_tasks_do_not_touch_airflows_database(played: Played) -> None:
+    # They could in `dags test`, and not under an executor.
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a task asked Airflow's database")
+
+    now = datetime.now(UTC)
+    dag_run = SimpleNamespace(
+        run_id="manual__executed", run_type="manual", start_date=now, run_after=now, logical_date=None,
+        data_interval_end=None,
+    )  # fmt: skip
+    context = {"dag_run": dag_run, "params": {"as_of": AS_OF.isoformat(), "load_strategy": "append"}}
+    dag = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
+    event.listen(settings.engine, "before_cursor_execute", refuse)
+    try:
+        left = {task: dag.get_task(task).execute(context) for task in TASKS}
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", refuse)
+
+    assert (left["load_merge"]["inserted"], left["load_merge"]["updated"]) == (0, 0)
+    assert target_rows(played.operator) == played.rows_after_first
+    assert all(result["manifest"].endswith(f"{task}.json") for task, result in left.items())
 
 
 def test_the_next_day_captures_and_merges_what_is_new(played: Played) -> None:

@@ -44,7 +44,7 @@ class FolderStore(ObjectStore):
         path = self.folder / key
         return path.read_bytes() if path.exists() else None
 
-    def write(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+    def write(self, key: str, content: bytes, content_type: str = "") -> None:  # noqa: ARG002 - a disk has none
         Path(self.url(key)).write_bytes(content)
 
 
@@ -75,7 +75,9 @@ def capture(
     write_file(connection, store, key, query)
     connection.unregister("given")
     contents = joined([identifier(name) for name in contract.columns])
-    known = f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
+    known = (
+        f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
+    )
     days = connection.execute(
         f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known}) "
         f"FROM {scan(store, [key])} GROUP BY _day"

@@ -56,15 +56,13 @@ def compute_reference(world: World) -> dict[str, dict[str, Any]]:
     mail = by_user(
         full("communications", row) for row in world.communications if clock.is_past(row["sent_at"])
     )
-    visits = None
-    if world.sessions is not None:
-        visits = by_user(row for row in world.sessions if clock.is_past(row["started_at"]))
+    visits = by_user(row for row in world.sessions if clock.is_past(row["started_at"]))
 
     features = {}
     for user in sorted({*players, *bets, *money}):
         placed, paid = bets.get(user, []), money.get(user, [])
         player = players.get(user, {})
-        sessions = derive(placed, clock) if visits is None else record(visits.get(user, []), clock)
+        sessions = record(visits.get(user, []), clock) if visits else derive(placed, clock)
         games, hours = game_features(placed, clock), hour_features(placed, player, clock)
         entropies = [
             games.pop("entropy"),

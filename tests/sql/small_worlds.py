@@ -78,7 +78,7 @@ def worlds(draw: st.DrawFn) -> World:
         end = None if minutes is None else datetime.fromisoformat(start) + timedelta(minutes=minutes)
         return {"started_at": start, "ended_at": end.isoformat() if end else None}
 
-    recorded = None
+    recorded = []
     if draw(st.booleans()):
         lengths = st.sampled_from((None, 0, 1, 7, 30, 60, 3000))
         visits = draw(st.lists(st.tuples(users, st.builds(session, instants, lengths)), max_size=10))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from crmbet import typing_rules
 from crmbet.contracts import SourceContract
 from crmbet.partitions import column_types, scan
-from crmbet.run import Run
+from crmbet.run import Run, RunParams
 from crmbet.statements import Fragment, render
 from crmbet.typing_rules import typed_columns
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
@@ -27,6 +27,7 @@ from tests.sql.world import World, contracts
 pytestmark = pytest.mark.sql
 
 RUN = replace(World(as_of_date=date(2026, 3, 1)).run(), known_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
+REFRESHED = replace(RUN, params=RunParams(full_refresh=True))
 
 GOOD: Mapping[str, Mapping[str, str]] = {
     "bets": {
@@ -45,7 +46,12 @@ GOOD: Mapping[str, Mapping[str, str]] = {
         "created_at": "2026-02-20 12:00:00",
     },
     "sessions": {"session_id": "s", "user_id": "u", "started_at": "2026-02-20 12:00:00"},
-    "communications": {"message_id": "m", "user_id": "u", "channel": "email", "sent_at": "2026-02-20 12:00:00"},
+    "communications": {
+        "message_id": "m",
+        "user_id": "u",
+        "channel": "email",
+        "sent_at": "2026-02-20 12:00:00",
+    },
     "players": {"user_id": "u"},
 }
 
@@ -132,17 +138,23 @@ FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
     ],
 }
 
+
+def utc(text: str) -> datetime:
+    """An instant as cleaned rows hold it: naive UTC."""
+    return datetime.fromisoformat(text)
+
+
 VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
     "bets": [
         ("bet_id", " \u00a0b 1\t\r\n", "b 1"),
         ("user_id", "x" * 50, "x" * 50),
         ("user_id", "007", "007"),
-        ("placed_at", "2026-02-20 12:00:00-03:00", datetime(2026, 2, 20, 15)),
-        ("placed_at", "2026-02-20T12:00:00.123456Z", datetime(2026, 2, 20, 12, 0, 0, 123456)),
-        ("placed_at", "2026-02-20 12:00:00+0530", datetime(2026, 2, 20, 6, 30)),
-        ("placed_at", "2026-02-20 12:00:00", datetime(2026, 2, 20, 12)),
-        ("placed_at", "2026-02-20", datetime(2026, 2, 20)),
-        ("placed_at", "2000-01-01", datetime(2000, 1, 1)),
+        ("placed_at", "2026-02-20 12:00:00-03:00", utc("2026-02-20 15:00")),
+        ("placed_at", "2026-02-20T12:00:00.123456Z", utc("2026-02-20 12:00:00.123456")),
+        ("placed_at", "2026-02-20 12:00:00+0530", utc("2026-02-20 06:30")),
+        ("placed_at", "2026-02-20 12:00:00", utc("2026-02-20 12:00")),
+        ("placed_at", "2026-02-20", utc("2026-02-20 00:00")),
+        ("placed_at", "2000-01-01", utc("2000-01-01 00:00")),
         ("game_type", " Cassino ", "cassino"),
         ("game_type", "Live Casino", "cassino"),
         ("game_type", "ROLETA", "cassino"),
@@ -169,7 +181,7 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
         ("is_bonus", "maybe", None),
         ("balance_after", "-12.50", Decimal("-12.5")),
         ("balance_after", "?", None),
-        ("ingested_at", "2026-02-21T00:00:00-03:00", datetime(2026, 2, 21, 3)),
+        ("ingested_at", "2026-02-21T00:00:00-03:00", utc("2026-02-21 03:00")),
         ("ingested_at", "later", None),
     ],
     "transactions": [
@@ -180,23 +192,23 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
         ("transaction_type", "Withdrawal ", "withdrawal"),
         ("amount", "99999999.99", Decimal("99999999.99")),
         ("amount", "0.005", Decimal("0.01")),
-        ("created_at", "1990-01-01 00:00:00", datetime(1990, 1, 1)),
+        ("created_at", "1990-01-01 00:00:00", utc("1990-01-01 00:00")),
     ],
     "sessions": [
-        ("ended_at", "2026-02-20 12:00:00", datetime(2026, 2, 20, 12)),
+        ("ended_at", "2026-02-20 12:00:00", utc("2026-02-20 12:00")),
         ("ended_at", None, None),
-        ("ended_at", "2026-02-20 10:00:00-03:00", datetime(2026, 2, 20, 13)),
+        ("ended_at", "2026-02-20 10:00:00-03:00", utc("2026-02-20 13:00")),
     ],
     "communications": [
         ("channel", "E-mail", "email"),
         ("channel", "ZAP", "whatsapp"),
         ("channel", "ligação", "phone"),
-        ("opened_at", "2026-02-21 00:00:00-03:00", datetime(2026, 2, 21, 3)),
+        ("opened_at", "2026-02-21 00:00:00-03:00", utc("2026-02-21 03:00")),
         ("opened_at", "never", None),
         ("clicked_at", "infinity", None),
     ],
     "players": [
-        ("registered_at", "2026-02-20 23:30:00-03:00", datetime(2026, 2, 21, 2, 30)),
+        ("registered_at", "2026-02-20 23:30:00-03:00", utc("2026-02-21 02:30")),
         ("registered_at", "unknown", None),
         ("birth_date", "1990-02-28", date(1990, 2, 28)),
         ("birth_date", "1990-02-30", None),
@@ -218,7 +230,7 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
         ("is_test", "yes", True),
         ("is_blocked", "não", False),
         ("prohibited", "?", None),
-        ("self_excluded_until", "2027-01-01", datetime(2027, 1, 1)),
+        ("self_excluded_until", "2027-01-01", utc("2027-01-01 00:00")),
     ],
 }
 
@@ -232,13 +244,17 @@ def good(source: str, **changes: str | None) -> dict[str, str | None]:
     return {**GOOD[source], **changes}
 
 
-def numbered(contract: SourceContract, number: int, changes: Mapping[str, str | None]) -> dict[str, str | None]:
+def numbered(
+    contract: SourceContract, number: int, changes: Mapping[str, str | None]
+) -> dict[str, str | None]:
     """A good row with changes, and a key of its own unless they give one."""
     return {**GOOD[contract.name], contract.business_key: f"key {number}", **changes}
 
 
 @pytest.mark.parametrize("source", FAULTS)
-def test_every_fault_has_its_reason(engine: duckdb.DuckDBPyConnection, store: FolderStore, source: str) -> None:
+def test_every_fault_has_its_reason(
+    engine: duckdb.DuckDBPyConnection, store: FolderStore, source: str
+) -> None:
     contract = contracts()[source]
     rows = [numbered(contract, number, changes) for number, (changes, _) in enumerate(FAULTS[source])]
 
@@ -284,7 +300,9 @@ def test_quarantine_keeps_the_row_as_it_came(engine: duckdb.DuckDBPyConnection, 
     cleaned = clean(engine, store, RUN, contract, capture(engine, store, RUN, contract, [row]))
 
     (kept,) = quarantined_rows(engine, store, cleaned)
-    (record,) = engine.execute("SELECT from_json(?, '\"MAP(VARCHAR, VARCHAR)\"')", [kept["record"]]).fetchone() or ()
+    (record,) = (
+        engine.execute("SELECT from_json(?, '\"MAP(VARCHAR, VARCHAR)\"')", [kept["record"]]).fetchone() or ()
+    )
     assert {name: value for name, value in record.items() if value is not None} == row
     assert kept["business_key"] == "b1"
 
@@ -293,7 +311,11 @@ def test_quarantine_keeps_the_row_as_it_came(engine: duckdb.DuckDBPyConnection, 
 def test_text_becomes_values(engine: duckdb.DuckDBPyConnection, store: FolderStore, source: str) -> None:
     contract = contracts()[source]
     rows = [
-        numbered(contract, number, {"user_id": f"user {number}", contract.business_key: f"key {number}", name: text})
+        numbered(
+            contract,
+            number,
+            {"user_id": f"user {number}", contract.business_key: f"key {number}", name: text},
+        )
         for number, (name, text, _) in enumerate(VALUES[source])
     ]
 
@@ -315,7 +337,9 @@ def test_cleaned_columns_are_those_that_features_expect_of_an_absent_source(
 ) -> None:
     for source, contract in contracts().items():
         rows = [good(source)]
-        cleaned = clean(engine, store, RUN, contract, capture(engine, store, RUN, contract, rows, f"raw/{source}/a"))
+        cleaned = clean(
+            engine, store, RUN, contract, capture(engine, store, RUN, contract, rows, f"raw/{source}/a")
+        )
         files = [key for day in cleaned.days for key in day.files]
 
         absent = render("clean/no_rows", columns=typed_columns(contract))
@@ -364,16 +388,17 @@ class TestDuplicates:
         assert kept(chunks) == ([1], 2)
 
     def test_highest_source_key_wins_among_equals(self, kept: Any) -> None:
-        chunks = {key: [good("bets", stake=stake)] for key, stake in (("raw/b", "2"), ("raw/c", "3"), ("raw/a", "1"))}
+        chunks = {
+            key: [good("bets", stake=stake)]
+            for key, stake in (("raw/b", "2"), ("raw/c", "3"), ("raw/a", "1"))
+        }
 
         assert kept(chunks) == ([3], 2)
 
-    def test_contents_decide_within_a_file_whatever_their_order(self, kept: Any, store: FolderStore) -> None:
+    def test_contents_decide_within_a_file_whatever_their_order(self, kept: Any) -> None:
         rows = [good("bets", stake=str(stake)) for stake in range(1, 8)]
 
-        forwards = kept({"raw/a": rows})
-        store.folder /= "again"
-        backwards = kept({"raw/a": rows[::-1]})
+        forwards, backwards = kept({"raw/a": rows}), kept({"raw/a": rows[::-1]}, REFRESHED)
 
         assert forwards == backwards
         assert forwards[1] == 6
@@ -403,7 +428,7 @@ class TestDuplicates:
 
         assert kept({"raw/a": rows}) == ([1], 0)
 
-    def test_what_was_ingested_after_known_at_displaces_none(self, kept: Any, store: FolderStore) -> None:
+    def test_what_was_ingested_after_known_at_displaces_none(self, kept: Any) -> None:
         chunks = {
             "raw/a": [good("bets", stake="1", ingested_at="2026-02-21T00:00:00Z")],
             "raw/b": [good("bets", stake="2", ingested_at="2026-02-21T12:00:00Z")],
@@ -415,7 +440,9 @@ class TestDuplicates:
         assert kept(chunks, RUN) == ([3], 2)
 
 
-def test_what_a_run_does_not_look_at_is_counted(engine: duckdb.DuckDBPyConnection, store: FolderStore) -> None:
+def test_what_a_run_does_not_look_at_is_counted(
+    engine: duckdb.DuckDBPyConnection, store: FolderStore
+) -> None:
     contract = contracts()["bets"]
     rows = [
         good("bets", bet_id="1", placed_at="2026-03-01T02:59:59.999999Z"),
@@ -451,7 +478,9 @@ class TestPlayersSnapshots:
 
     def test_the_newest_day_before_as_of(self, snapshot: Any) -> None:
         modified = datetime(2026, 6, 1, tzinfo=UTC)
-        chunks = [f"raw/players/dt={day}/part-{part}.csv" for day in ("2026-02-27", "2026-02-28") for part in (1, 2)]
+        chunks = [
+            f"raw/players/dt={day}/part-{part}.csv" for day in ("2026-02-27", "2026-02-28") for part in (1, 2)
+        ]
 
         used, outside = snapshot(dict.fromkeys([*chunks, "raw/players/dt=2026-03-01/p.csv"], modified))
 
@@ -483,9 +512,15 @@ class TestPlayersSnapshots:
 
 class TestReuse:
     def days_made(self, store: FolderStore) -> set[str]:
-        return {entry.key for entry in store.list("") if entry.key.endswith(".parquet") and "/cleaned/" in entry.key}
+        return {
+            entry.key
+            for entry in store.list("")
+            if entry.key.endswith(".parquet") and "/cleaned/" in entry.key
+        }
 
-    def test_a_second_run_reads_what_is_there(self, engine: duckdb.DuckDBPyConnection, store: FolderStore) -> None:
+    def test_a_second_run_reads_what_is_there(
+        self, engine: duckdb.DuckDBPyConnection, store: FolderStore
+    ) -> None:
         contract = contracts()["bets"]
         captured = capture(engine, store, RUN, contract, [good("bets"), good("bets", bet_id="2", stake="-1")])
         first = clean(engine, store, RUN, contract, captured)
@@ -506,7 +541,9 @@ class TestReuse:
 
         made = self.days_made(store)
         rule = typing_rules._bounds
-        monkeypatch.setattr(typing_rules, "_bounds", lambda column, value: [*rule(column, value), ("false", "odd")])
+        monkeypatch.setattr(
+            typing_rules, "_bounds", lambda column, value: [*rule(column, value), ("false", "odd")]
+        )
         clean(engine, store, RUN, contract, captured)
         assert self.days_made(store) > made
 
@@ -575,7 +612,8 @@ def test_every_row_is_accounted_for(
     contract = contracts()["bets"]
     store = FolderStore(tmp_path_factory.mktemp("lake"))
     captures = [
-        capture(engine, store, RUN, contract, rows, f"raw/bets/{number}") for number, rows in enumerate(chunks)
+        capture(engine, store, RUN, contract, rows, f"raw/bets/{number}")
+        for number, rows in enumerate(chunks)
     ]
 
     cleaned = clean(engine, store, RUN, contract, *captures)

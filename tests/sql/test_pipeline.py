@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 from crmbet.features import engineer_features
 from crmbet.manifest import CleanManifest, FeatureManifest
@@ -21,7 +21,10 @@ from tests.sql.world import TYPICAL, Features, Row, World, contracts, table
 
 pytestmark = pytest.mark.sql
 
-REPEATABLE = settings(derandomize=True, deadline=None, database=None)
+REPEATABLE = settings(
+    derandomize=True, deadline=None, database=None, phases=[Phase.explicit, Phase.generate], print_blob=False
+)
+"""The same examples everywhere, not shrunk: a run of the pipeline takes too long for that."""
 
 Pipeline = Callable[[World, FolderStore], Features]
 
@@ -46,14 +49,18 @@ def run_pipeline(
     run = replace(world.run(), params=RunParams(**params))
     sources = {}
     for source, contract in contracts().items():
-        given = getattr(world, source)
+        given = world.rows(source)
         if not given and not contract.required:
             continue
         typical = {**TYPICAL[source]}
         rows = [
-            {**typical, contract.business_key: f"{source} {number}", **row} for number, row in enumerate(given)
+            {**typical, contract.business_key: f"{source} {number}", **row}
+            for number, row in enumerate(given)
         ]
-        files = {f"raw/{source}/dt=2000-01-01/a.csv": rows[::2], f"raw/{source}/dt=2000-01-01/b.csv": rows[1::2]}
+        files = {
+            f"raw/{source}/dt=2000-01-01/a.csv": rows[::2],
+            f"raw/{source}/dt=2000-01-01/b.csv": rows[1::2],
+        }
         captures = [
             capture(connection, store, run, contract, part, chunk) for chunk, part in files.items() if part
         ]
@@ -80,21 +87,18 @@ def without_future(world: World) -> World:
     def is_future(text: str | None) -> bool:
         return text is not None and datetime.fromisoformat(text) >= as_of
 
-    def past(source: str) -> Sequence[Row] | None:
-        rows = getattr(world, source)
+    def past(source: str) -> Sequence[Row]:
         event, *facts = TIMES[source]
-        if rows is None:
-            return None
         return [
             {**row, **{name: None for name in facts if is_future(row.get(name))}}
-            for row in rows
+            for row in world.rows(source)
             if not is_future(row.get(event))
         ]
 
     return replace(world, **{source: past(source) for source in TIMES})
 
 
-@settings(REPEATABLE, max_examples=8)
+@settings(REPEATABLE, max_examples=5)
 @given(world=worlds())
 def test_events_at_or_after_as_of_change_no_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
@@ -106,20 +110,18 @@ def test_events_at_or_after_as_of_change_no_cell(
     assert cells(with_future) == compute_reference(world)
 
 
-@settings(REPEATABLE, max_examples=4)
+@settings(REPEATABLE, max_examples=2)
 @given(world=worlds())
 def test_any_order_of_increments_gives_what_a_rebuild_gives(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
     store = new_store()
-    for days_back in (3, 0, 30, 0):
+    for days_back in (3, 0, 30):
         at = replace(world, as_of_date=world.as_of_date - timedelta(days=days_back))
-        found, _ = run_pipeline(engine, at, store)
-        if days_back != 0:
-            assert hashes(found) == hashes(run_pipeline(engine, at, new_store())[0])
 
-    rebuilt, _ = run_pipeline(engine, world, new_store())
-    assert found == rebuilt
+        found, _ = run_pipeline(engine, at, store)
+
+        assert found == run_pipeline(engine, at, new_store())[0]
 
 
 ONE_OF_EACH = World(
@@ -160,6 +162,18 @@ def test_a_late_bet_changes_the_session_of_the_day_before(
     assert before["ana"]["session_minutes_max_30d"] == 20.0
     assert after["ana"]["session_minutes_max_30d"] == 40.0
     assert made.days_built == 1
+
+
+def test_a_session_feed_that_starts_later_changes_no_earlier_table(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    later = [{"user_id": "ana", "started_at": "2026-03-01 00:00:00-03:00"}]
+
+    derived, _ = run_pipeline(engine, ONE_OF_EACH, new_store())
+    found, _ = run_pipeline(engine, replace(ONE_OF_EACH, sessions=later), new_store())
+
+    assert found["ana"]["session_minutes_max_30d"] == 20.0
+    assert found == derived
 
 
 def test_as_of_before_any_event_has_the_players_alone(

@@ -11,14 +11,12 @@ from hypothesis import given, settings
 
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import worlds
-from tests.sql.world import Features, Row, World, compute_features, table
+from tests.sql.world import SOURCES, Features, Row, World, compute_features, table
 
 pytestmark = pytest.mark.sql
 
 REPEATABLE = settings(derandomize=True, deadline=None, database=None)
 """The same examples everywhere: a red test is a changed line, not a lucky draw."""
-
-CANONICAL = ("bets", "transactions", "communications", "players")
 
 
 def cells(features: Features) -> Features:
@@ -45,9 +43,7 @@ def test_the_reference_covers_every_feature_column() -> None:
 @given(world=worlds())
 def test_neither_row_order_nor_threads_change_a_cell(engine: duckdb.DuckDBPyConnection, world: World) -> None:
     found = compute_features(engine, world)
-    shuffled = replace(world, **{source: _shuffled(world, source) for source in CANONICAL})
-    if world.sessions is not None:
-        shuffled = replace(shuffled, sessions=_shuffled(world, "sessions"))
+    shuffled = replace(world, **{source: _shuffled(world, source) for source in SOURCES})
 
     engine.execute("SET threads = 2")
     try:
@@ -61,3 +57,18 @@ def test_neither_row_order_nor_threads_change_a_cell(engine: duckdb.DuckDBPyConn
 def _shuffled(world: World, source: str) -> list[Row]:
     rows = world.rows(source)
     return [*rows[1::2], *reversed(rows[::2])]
+
+
+def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBPyConnection) -> None:
+    # More than the engine handles at once (2,048 rows), and more than it keeps in order.
+    bets = [
+        {"user_id": user, "placed_at": f"2026-02-20 {hour}:00:00"}
+        for user in ("ana", "bia", "caio")
+        for hour in (10, 12, 14)
+        for _ in range(3000)
+    ]
+
+    found = compute_features(engine, World(as_of_date=date(2026, 3, 1), bets=bets))
+
+    for row in found.values():
+        assert (row["sessions_30d"], row["session_minutes_max_30d"]) == (3, 0.0)

@@ -50,18 +50,19 @@ def table() -> TableContract:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """All that the operator knows. `sessions` None: none are recorded, so they are derived from bets."""
+    """All that the operator knows. Where no session before as_of is recorded, sessions are derived from bets."""
 
     as_of_date: date
     bets: Sequence[Row] = ()
     transactions: Sequence[Row] = ()
     communications: Sequence[Row] = ()
     players: Sequence[Row] = ()
-    sessions: Sequence[Row] | None = None
+    sessions: Sequence[Row] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self, source: str) -> Sequence[Row]:
-        return getattr(self, source) or ()
+        """The rows of a source by its name."""
+        return getattr(self, source)
 
     def run(self) -> Run:
         settings = Settings(lake_bucket="none", **self.settings)
@@ -88,7 +89,7 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     for source in SOURCES:
         _create_cleaned(connection, source, world)
     days = connection.execute("SELECT DISTINCT _day FROM bets").fetchall()
-    if world.sessions is not None:
+    if connection.execute("SELECT count(*) FROM cleaned_sessions").fetchone() != (0,):
         sessions = Fragment("cleaned_sessions")
     elif days:
         of_days = joined([Fragment(f"DATE {literal(day.isoformat())}") for (day,) in days])

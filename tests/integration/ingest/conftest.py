@@ -13,12 +13,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.config import Config
 
 from crmbet.contracts import SourceContract, load_source_contracts
 from crmbet.engine import LakeAccess, open_engine
 from crmbet.ingest.lake import capture_feed
 from crmbet.manifest import SourceCaptures
-from crmbet.object_store import ObjectStore
+from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
 from crmbet.partitions import scan
 from crmbet.run import Run, RunParams
 from crmbet.settings import Settings
@@ -46,9 +47,27 @@ def engine(services: Any) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+@pytest.fixture(scope="session")
+def client(services: Any) -> Any:
+    keys = credentials(services.workspace)
+    return boto3.client(
+        "s3",
+        endpoint_url=services.object_store.endpoint,
+        region_name=REGION,
+        aws_access_key_id=keys.access_key_id,
+        aws_secret_access_key=keys.secret_access_key,
+        config=Config(
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            max_pool_connections=PARALLEL_REQUESTS,
+        ),
+    )
+
+
 @pytest.fixture
-def store(bucket: str) -> ObjectStore:
-    return ObjectStore(boto3.client("s3"), bucket)
+def store(client: Any, bucket: str) -> ObjectStore:
+    return ObjectStore(client, bucket)
 
 
 @pytest.fixture
@@ -76,9 +95,9 @@ def put_parquet(put: Callable[..., str]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def delete(store: ObjectStore) -> Callable[[str], None]:
+def delete(client: Any, bucket: str) -> Callable[[str], None]:
     def remove(key: str) -> None:
-        boto3.client("s3").delete_object(Bucket=store.bucket, Key=key)
+        client.delete_object(Bucket=bucket, Key=key)
 
     return remove
 

@@ -132,47 +132,37 @@ def test_csv_quotes_and_line_breaks_belong_to_the_field(put: Any, capture: Any, 
     assert captures.extracted == 5
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text,
-        lambda text: text.replace(",", ";"),
-        lambda text: text.replace(",", "\t"),
-        lambda text: text.replace(",", "|"),
-        lambda text: "\ufeff" + text,
-        lambda text: text.replace("\n", "\r\n"),
-        lambda text: text.rstrip("\n"),
-        lambda text: text + "\n\n",
-        lambda text: text.replace(HEADER, ",".join(f'"{name}"' for name in HEADER.split(","))),
-    ],
-    ids=[
-        "plain",
-        "semicolons",
-        "tabs",
-        "bars",
-        "byte order mark",
-        "windows lines",
-        "no last break",
-        "blank lines at the end",
-        "quoted header",
-    ],
-)
-@pytest.mark.parametrize("name", ["part.csv", "part.csv.gz"])
-def test_csv_dialects(
-    put: Any, capture: Any, captured_rows: Any, name: str, change: Callable[[str], str]
-) -> None:
-    text = change(f"{HEADER}\n{csv_line(1)}\n{csv_line(2, user_id='joão')}\n").encode()
-    put(name, gzip.compress(text) if name.endswith("gz") else text)
+DIALECTS: dict[str, Callable[[str], str]] = {
+    "plain": lambda text: text,
+    "semicolons": lambda text: text.replace(",", ";"),
+    "tabs": lambda text: text.replace(",", "\t"),
+    "bars": lambda text: text.replace(",", "|"),
+    "byte-order-mark": lambda text: "\ufeff" + text,
+    "windows-lines": lambda text: text.replace("\n", "\r\n"),
+    "no-last-break": lambda text: text.rstrip("\n"),
+    "blank-lines-at-the-end": lambda text: text + "\n\n",
+    "quoted-header": lambda text: text.replace(HEADER, ",".join(f'"{name}"' for name in HEADER.split(","))),
+}
+
+
+@pytest.mark.parametrize("extension", ["csv", "csv.gz"])
+def test_csv_dialects(put: Any, capture: Any, captured_rows: Any, extension: str) -> None:
+    for name, change in DIALECTS.items():
+        text = change(f"{HEADER}\n{csv_line(1)}\n{csv_line(2, user_id='joão')}\n").encode()
+        put(f"{name}.{extension}", gzip.compress(text) if extension == "csv.gz" else text)
 
     captures = capture()
 
-    found = captured_rows(captures)
-    assert [(row["bet_id"], row["user_id"], row["stake"]) for row in found] == [
-        ("b1", "u1", "10.50"),
-        ("b2", "joão", "10.50"),
-    ]
-    assert [row["_row"] for row in found] == [1, 2]
-    assert captures.extracted == 2
+    found = {
+        name: [
+            (row["_row"], row["bet_id"], row["user_id"], row["stake"])
+            for row in captured_rows(captures)
+            if row["_source_key"] == f"raw/bets/{name}.{extension}"
+        ]
+        for name in DIALECTS
+    }
+    assert found == {name: [(1, "b1", "u1", "10.50"), (2, "b2", "joão", "10.50")] for name in DIALECTS}
+    assert {captured.extracted for captured in captures.captures} == {2}
 
 
 def test_csv_columns_are_found_by_name(put: Any, capture: Any, captured_rows: Any) -> None:
