@@ -419,6 +419,7 @@ class TestDuplicates:
         ]
 
         assert kept({"raw/a": rows}) == ([1, 2], 0)
+        assert kept({"raw/a": rows * 3}, REFRESHED) == ([1, 2], 4)
 
     def test_a_row_in_quarantine_displaces_none(self, kept: Any) -> None:
         rows = [

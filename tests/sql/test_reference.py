@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 
+from crmbet.statements import Fragment, render
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import worlds
 from tests.sql.world import SOURCES, Features, Row, World, compute_features, table
@@ -60,15 +61,16 @@ def _shuffled(world: World, source: str) -> list[Row]:
 
 
 def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBPyConnection) -> None:
-    # More than the engine handles at once (2,048 rows), and more than it keeps in order.
-    bets = [
-        {"user_id": user, "placed_at": f"2026-02-20 {hour}:00:00"}
-        for user in ("ana", "bia", "caio")
-        for hour in (10, 12, 14)
-        for _ in range(3000)
-    ]
+    # Far more than the engine handles at once (2,048 rows): it keeps no order among them.
+    engine.execute("SET VARIABLE operator_zone = 'UTC'")
+    engine.execute(
+        "CREATE OR REPLACE TEMPORARY TABLE bets AS "
+        "SELECT 'user ' || user_number AS user_id, TIMESTAMP '2026-02-20' + to_hours(hour) AS placed_at "
+        "FROM range(20) AS users(user_number), range(10, 17, 2) AS hours(hour), range(3000)"
+    )
 
-    found = compute_features(engine, World(as_of_date=date(2026, 3, 1), bets=bets))
+    derived = render("sessions/derive_sessions", days=Fragment("DATE '2026-02-20'"))
+    sessions = engine.execute(derived).fetchall()
 
-    for row in found.values():
-        assert (row["sessions_30d"], row["session_minutes_max_30d"]) == (3, 0.0)
+    assert len(sessions) == 80
+    assert all(started_at == ended_at for _, started_at, ended_at, _ in sessions)
