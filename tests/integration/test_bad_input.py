@@ -304,12 +304,19 @@ def test_a_bad_setting_is_named_and_its_value_is_not(
     assert not value or value not in message
 
 
+@pytest.mark.parametrize(("name", "operator"), [("source", ExtractPgOperator), ("lake", ExtractS3Operator)])
 def test_a_connection_that_does_not_exist(
-    database: str, bucket: str, monkeypatch: pytest.MonkeyPatch, airflow_database: None, caplog: Any
+    name: str,
+    operator: type[Any],
+    database: str,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    airflow_database: None,
+    caplog: Any,
 ) -> None:
-    monkeypatch.delenv("AIRFLOW_CONN_CRMBET_SOURCE")
+    monkeypatch.delenv(f"AIRFLOW_CONN_CRMBET_{name.upper()}")
 
-    message = failure_of(BadSetting, caplog, ExtractPgOperator)
+    message = failure_of(BadSetting, caplog, operator)
 
-    assert "the Airflow connection crmbet_source does not exist" in message
-    assert "AIRFLOW_CONN_CRMBET_SOURCE" in message
+    assert f"the Airflow connection crmbet_{name} does not exist" in message
+    assert f"AIRFLOW_CONN_CRMBET_{name.upper()}" in message

@@ -128,6 +128,8 @@ def _reach_lake(settings: Settings) -> tuple[ObjectStore, LakeAccess]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
 
+    # Without its connection the hook would go on with whatever key the machine has.
+    _require_connection(LAKE_CONNECTION)
     hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
     pool = Config(max_pool_connections=PARALLEL_REQUESTS, connect_timeout=10, read_timeout=60)
     client = hook.get_client_type(config=hook.config.merge(pool))
