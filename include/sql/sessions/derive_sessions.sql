@@ -19,8 +19,9 @@ numbered AS (
         user_id,
         placed_at,
         block,
-        -- Bets of one instant are peers (RANGE), so that all of them come after a break before any of them.
-        count(*) FILTER (is_break) OVER (
+        -- Bets of one instant are peers (RANGE), so that all of them come after a break before any of them. Not FILTER:
+        -- the engine takes quadratic time for that, 5 s instead of 0.3 s for a day of 80,000 bets of one player.
+        count(CASE WHEN is_break THEN 1 END) OVER (
             PARTITION BY user_id, block ORDER BY placed_at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS number
     FROM marked
