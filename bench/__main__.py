@@ -1,36 +1,201 @@
-"""`python -m bench`: measure, print a table, write JSON; the exit status says whether every limit was kept."""
+"""`python -m bench`: measure, print a table, write JSON; the exit status says whether every limit was kept.
+
+With its default sizes all of it takes an hour or two: `--only` chooses groups, and every size is an option.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from bench import parsing, simulation
+from bench import extract_pg, extract_s3, features, growth, increment, parsing, simulation, unchanged
+from bench.events import Events
 from bench.figures import Figure, print_table, write_json
+from bench.history import History, open_history
+from bench.workbench import Workbench, open_workbench
 
 RESULTS = Path(__file__).parent / "results" / "bench.json"
 
 
+@dataclass
+class Bench:
+    """What groups of figures are measured with: sizes, a folder, and services that start when first asked for."""
+
+    options: argparse.Namespace
+    folder: Path
+    stack: ExitStack
+
+    @cached_property
+    def workbench(self) -> Workbench:
+        """Services."""
+        return self.stack.enter_context(open_workbench(self.folder / "workbench"))
+
+    @cached_property
+    def history(self) -> History:
+        """A long history, which two groups share: `increment` adds a day to it."""
+        sizes = self.options
+        events = Events(
+            bets=sizes.history_bets,
+            transactions=sizes.history_transactions,
+            players=sizes.history_players,
+            days=sizes.history_days,
+        )
+        return self.stack.enter_context(open_history(self.workbench, events))
+
+    def parsing(self) -> list[Figure]:
+        """Time to parse the DAG file."""
+        return parsing.measure(self.folder, self.options.rounds)
+
+    def simulation(self) -> list[Figure]:
+        """Time and memory of the simulator."""
+        return simulation.measure(self.folder, self.options.days)
+
+    def extract_pg(self) -> list[Figure]:
+        """Reading PostgreSQL, beside psql."""
+        return extract_pg.measure(
+            self.workbench, self.folder, self.options.extract_pg_rows, self.options.rounds
+        )
+
+    def extract_s3(self) -> list[Figure]:
+        """Capturing CSV files, beside loading them."""
+        return extract_s3.measure(
+            self.workbench, self.options.extract_s3_rows, self.options.extract_s3_rounds
+        )
+
+    def features(self) -> list[Figure]:
+        """Clean and engineer_features, beside pandas."""
+        sizes = self.options
+        events = Events(
+            bets=sizes.features_bets,
+            transactions=sizes.features_transactions,
+            players=sizes.features_players,
+            days=sizes.features_days,
+        )
+        return features.measure(
+            self.workbench,
+            self.folder,
+            events,
+            sizes.features_memory,
+            rounds=sizes.features_rounds,
+            pandas_keeps=sizes.features_pandas_keeps,
+        )
+
+    def unchanged(self) -> list[Figure]:
+        """A run in which nothing changed."""
+        return unchanged.measure(self.history)
+
+    def increment(self) -> list[Figure]:
+        """One more day, beside all events in one go."""
+        return increment.measure(self.history)
+
+    def growth(self) -> list[Figure]:
+        """Time and memory by number of bets, in 1 GB."""
+        return growth.measure(self.workbench, self.options.growth_bets, self.options.growth_days)
+
+
+# `unchanged` comes before `increment`, which leaves nothing as it was.
+GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
+    "parsing": Bench.parsing,
+    "simulation": Bench.simulation,
+    "extract_pg": Bench.extract_pg,
+    "extract_s3": Bench.extract_s3,
+    "features": Bench.features,
+    "unchanged": Bench.unchanged,
+    "increment": Bench.increment,
+    "growth": Bench.growth,
+}
+
+
 def main() -> int:
     """Run the chosen measurements."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=("parsing", "simulation"), help="one group of figures")
-    parser.add_argument("--rounds", type=int, default=5, help="repetitions of each parse")
-    parser.add_argument("--days", type=int, default=120, help="days to simulate, about 8,500 events each")
-    options = parser.parse_args()
+    options = _read_options()
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="crmbet-bench-") as name:
-        folder = Path(name)
-        if options.only in (None, "parsing"):
-            figures += parsing.measure(folder, options.rounds)
-        if options.only in (None, "simulation"):
-            figures += simulation.measure(folder, options.days)
-    print_table(figures)
-    write_json(figures, RESULTS)
-    print(f"\n{RESULTS}")
-    return 1 if any(figure.verdict == "OVER" for figure in figures) else 0
+    try:
+        with tempfile.TemporaryDirectory(prefix="crmbet-bench-") as name, ExitStack() as stack:
+            bench = Bench(options, Path(name), stack)
+            for group, measure in GROUPS.items():
+                if group in options.only:
+                    print(f"measuring {group}", file=sys.stderr, flush=True)
+                    figures += [replace(figure, group=group) for figure in measure(bench)]
+    finally:
+        # A group that fails does not take along what was measured before it.
+        print_table(figures)
+        write_json(figures, RESULTS)
+        print(f"\n{RESULTS}")
+    return 1 if any(figure.is_breach for figure in figures) else 0
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="\n".join(
+            ["groups:", *(f"  {name:<12}{measure.__doc__}" for name, measure in GROUPS.items())]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=GROUPS,
+        default=list(GROUPS),
+        metavar="GROUP",
+        help="groups of figures; all",
+    )
+
+    def add(option: str, default: str, what: str) -> None:
+        parser.add_argument(
+            option, type=_count, default=_count(default), metavar="N", help=f"{what}; {default}"
+        )
+
+    add("--rounds", "5", "parsing, extract_pg: repetitions")
+    add("--days", "120", "simulation: days, about 8,500 events each")
+    add("--extract-pg-rows", "5M", "extract_pg: transactions")
+    add("--extract-s3-rows", "10M", "extract_s3: bets")
+    add("--extract-s3-rounds", "3", "extract_s3: repetitions")
+    add("--features-bets", "10M", "features: bets")
+    add("--features-transactions", "10M", "features: transactions")
+    add("--features-players", "200k", "features: players")
+    add("--features-days", "180", "features: days")
+    add("--features-rounds", "1", "features: repetitions")
+    parser.add_argument(
+        "--features-pandas-keeps",
+        action="store_true",
+        help="features: pandas writes the cleaned rows too, as the pipeline does",
+    )
+    parser.add_argument(
+        "--features-memory", default="1GB", metavar="SIZE", help="features: memory_limit; %(default)s"
+    )
+    add("--history-bets", "40M", "unchanged, increment: bets")
+    add("--history-transactions", "5M", "unchanged, increment: transactions")
+    add("--history-players", "50k", "unchanged, increment: players")
+    add("--history-days", "366", "unchanged, increment: days, the added one among them")
+    sizes = ["1M", "4M", "16M"]
+    parser.add_argument(
+        "--growth-bets",
+        nargs="+",
+        type=_count,
+        default=[_count(size) for size in sizes],
+        metavar="N",
+        help=f"growth: numbers of bets; {' '.join(sizes)}",
+    )
+    add("--growth-days", "365", "growth: days")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    """A number such as 2000, 200k or 10M."""
+    found = re.fullmatch(r"(\d+)([kM]?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 2000, 200k or 10M")
+    return int(found[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[found[2]]
 
 
 if __name__ == "__main__":

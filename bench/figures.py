@@ -12,31 +12,52 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measurement. `value` and `limit` are in `unit`; a figure without a limit is for information."""
+    """One measurement, in `unit` as its bounds are; a figure without a bound is for information."""
 
     name: str
     value: float
     unit: str
     limit: float | None = None
+    """The largest value that is good enough."""
+    least: float | None = None
+    """The smallest value that is good enough."""
     note: str = ""
+    group: str = ""
+    """What it was measured with."""
+
+    @property
+    def is_breach(self) -> bool:
+        """Whether the value is outside of its bounds."""
+        return self.verdict in ("OVER", "UNDER")
 
     @property
     def verdict(self) -> str:
-        """Whether the value keeps its limit."""
-        if self.limit is None:
-            return ""
-        return "ok" if self.value <= self.limit else "OVER"
+        """Whether the value keeps its bounds."""
+        # Worded so that a NaN keeps no bound.
+        if self.limit is not None and not self.value <= self.limit:
+            return "OVER"
+        if self.least is not None and not self.value >= self.least:
+            return "UNDER"
+        return "" if self.bounds == "" else "ok"
+
+    @property
+    def bounds(self) -> str:
+        """The bounds, for people."""
+        bounds = [("<=", self.limit), (">=", self.least)]
+        return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
 
 
 def print_table(figures: Sequence[Figure]) -> None:
     """One line a figure."""
     print(f"\n{machine()}\n")
-    print(f"{'figure':<52}{'value':>10} {'limit':>10}  {'unit':<8}{'':<6}note")
+    print(f"{'figure':<58}{'value':>10} {'limit':>10}  {'unit':<8}{'':<6}note")
+    group = ""
     for figure in figures:
-        limit = "" if figure.limit is None else f"{figure.limit:g}"
-        print(
-            f"{figure.name:<52}{figure.value:>10.4g} {limit:>10}  {figure.unit:<8}{figure.verdict:<6}{figure.note}"
-        )
+        if figure.group != group:
+            group = figure.group
+            print(f"\n{group}")
+        value = f"{figure.value:>10.4g} {figure.bounds:>10}  {figure.unit:<8}{figure.verdict:<6}"
+        print(f"{figure.name:<58}{value}{figure.note}")
 
 
 def write_json(figures: Sequence[Figure], path: Path) -> None:

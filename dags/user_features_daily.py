@@ -20,7 +20,7 @@ import os
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, chain
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule, chain
 
 from crmbet.operators.alerts import log_failure
 from crmbet.operators.backup_table import BackupTableOperator
@@ -61,13 +61,22 @@ PARAMS = {
         False, type="boolean", title="Validate only", description="Stop after validation: no backup, no load."
     ),
     "dry_run": Param(
-        False, type="boolean", title="Dry run", description="Only say what would be captured; change nothing."
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Only say which chunks, days and rows would change; change nothing.",
     ),
     "full_refresh": Param(
         False,
         type="boolean",
         title="Full refresh",
         description="Ignore all captures and build everything anew.",
+    ),
+    "verify_all": Param(
+        False,
+        type="boolean",
+        title="Verify all",
+        description="Compare every day of PostgreSQL with what was captured, not only the recent ones and a thirtieth.",
     ),
     "source_deletions": Param(
         "stop",
@@ -109,8 +118,11 @@ with DAG(
     extract_s3 = ExtractS3Operator(task_id="extract_s3")
     extract_pg = ExtractPgOperator(task_id="extract_pg")
     validate_raw = ValidateOperator(task_id="validate_raw", stage="raw")
-    clean = CleanOperator(task_id="clean")
-    engineer_features = EngineerFeaturesOperator(task_id="engineer_features")
+    # A dry run skips what comes before these two, and they plan on what that would have left.
+    clean = CleanOperator(task_id="clean", trigger_rule=TriggerRule.NONE_FAILED)
+    engineer_features = EngineerFeaturesOperator(
+        task_id="engineer_features", trigger_rule=TriggerRule.NONE_FAILED
+    )
     validate = ValidateOperator(task_id="validate", stage="features")
     # A backfill's runs come side by side: these two touch the target, so one run at a time.
     backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)

@@ -11,11 +11,42 @@ CREATE OR REPLACE MACRO parse_timestamp(value) AS
             THEN make_timestamp(epoch_us(try_cast(value AS TIMESTAMPTZ)))
     END;
 
-CREATE OR REPLACE MACRO parse_date(value) AS
-    CASE WHEN isfinite(try_cast(value AS DATE)) THEN try_cast(value AS DATE) END;
+-- By a strptime format: %z and %Z give the zone. Of these three words strptime makes a day in 1900.
+CREATE OR REPLACE MACRO parse_format(value, format) AS
+    CASE
+        WHEN lower(value) NOT IN ('epoch', 'infinity', '-infinity')
+            THEN make_timestamp(epoch_us(try_strptime(value, format)))
+    END;
 
-CREATE OR REPLACE MACRO parse_real(value) AS
-    CASE WHEN isfinite(try_cast(value AS DOUBLE)) THEN try_cast(value AS DOUBLE) END;
+-- The first DECIMAL has room for any year, the second for microseconds.
+CREATE OR REPLACE MACRO parse_epoch_s(value) AS
+    make_timestamp((try_cast(value AS DECIMAL(18, 6))::DECIMAL(24, 6) * 1000000)::BIGINT);
+
+CREATE OR REPLACE MACRO parse_epoch_ms(value) AS
+    make_timestamp((try_cast(value AS DECIMAL(18, 3))::DECIMAL(24, 3) * 1000)::BIGINT);
+
+CREATE OR REPLACE MACRO finite(value) AS
+    CASE WHEN isfinite(value) THEN value END;
+
+CREATE OR REPLACE MACRO parse_date(value) AS
+    finite(try_cast(value AS DATE));
+
+-- A number as people write it, in the spelling that a cast reads: without a currency's sign or code on either side, and
+-- without commas or (no-break) spaces between thousands, which stand in groups of three or make it unreadable.
+CREATE OR REPLACE MACRO plain_number(value) AS
+    CASE
+        WHEN regexp_full_match(
+            value,
+            '[-+]? ?([A-Z]{3}|[A-Z]{0,2}\p{Sc})?[ \x{a0}\x{202f}]?[-+]?'
+            || '([0-9]+|[1-9][0-9]{0,2}(,[0-9]{3})+|[1-9][0-9]{0,2}([ \x{a0}\x{202f}][0-9]{3})+)([.][0-9]+)?'
+            || '[ \x{a0}\x{202f}]?([A-Z]{3}|[A-Z]{0,2}\p{Sc})?'
+        )
+            THEN regexp_replace(value, '[^-+.0-9]', '', 'g')
+    END;
+
+-- The same number with point for comma and comma for point.
+CREATE OR REPLACE MACRO swap_marks(value) AS
+    CASE WHEN contains(value, '.') THEN translate(value, '.,', ',.') ELSE replace(value, ',', '.') END;
 
 CREATE OR REPLACE MACRO parse_boolean(value) AS
     CASE
@@ -28,7 +59,7 @@ CREATE OR REPLACE MACRO parse_zone(value) AS
 
 -- Instants are naive UTC; the day and hour are those of a zone's wall clock.
 CREATE OR REPLACE MACRO local_time(instant, zone) AS
-    timezone(zone, timezone('UTC', instant));
+    timezone(zone, make_timestamptz(epoch_us(instant)));
 
 CREATE OR REPLACE MACRO operator_day(instant, zone, earliest) AS
     CASE WHEN instant >= earliest AND instant < TIMESTAMP '2100-01-01' THEN local_time(instant, zone)::DATE END;

@@ -2,15 +2,17 @@
 
     crmbet/brand=<brand>/
         captures/source=<source>/chunk=<digest>/     what a source said, as it said it
+        <dataset>/_index/<attempt>.json              contents of many markers in one object
         cleaned/source=<source>/day=<day>/set=<digest>/
-        quarantine/source=<source>/                  rows that break their contract, a file a batch of days
+        quarantine/source=<source>/day=<day>/set=<digest>/   rows of that day that break their contract
         state/day=<day>/set=<digest>/                one row per player and day
         sessions/day=<day>/set=<digest>/             one row per session
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
         reports/as_of=<date>/run_id=<run>/           quality reports
 
-Nothing is ever updated. A folder of data counts only once its `_done.json` is there.
+Nothing is ever updated, not even a marker: each attempt writes files, and then a `<attempt>_done.json`, under names of
+its own. A folder of data counts only once such a marker is there.
 """
 
 from __future__ import annotations
@@ -20,19 +22,19 @@ from datetime import date
 from urllib.parse import quote
 
 DONE = "_done.json"
+INDEX = "_index/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """A folder of immutable files that exists from the moment its marker does."""
+    """A folder of immutable files that exists from the moment it has a marker."""
 
     prefix: str
     """Ends with '/'."""
 
-    @property
-    def marker(self) -> str:
-        """Key of the marker that is written last."""
-        return self.prefix + DONE
+    def marker(self, attempt: str) -> str:
+        """Key of the marker that an attempt writes last."""
+        return f"{self.prefix}{attempt}{DONE}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,15 @@ class Layout:
         """One captured chunk."""
         return Partition(prefix=f"{self.captures(source)}chunk={digest}/")
 
-    def quarantine(self, source: str) -> str:
-        """Folder of a source's rows that break its contract; the markers of the cleaned days name their files."""
-        return f"{self.root}quarantine/source={source}/"
+    @property
+    def runs(self) -> str:
+        """Folder of all runs."""
+        return f"{self.root}runs/"
+
+    @property
+    def reports(self) -> str:
+        """Folder of all quality reports."""
+        return f"{self.root}reports/"
 
     def dataset(self, name: str) -> str:
         """Folder of a dataset kept by day, such as 'state' or 'cleaned/source=bets'."""
@@ -68,11 +76,11 @@ class Layout:
 
     def run(self, run_id: str) -> str:
         """Folder of a run."""
-        return f"{self.root}runs/run_id={_segment(run_id)}/"
+        return f"{self.runs}run_id={_segment(run_id)}/"
 
     def report(self, as_of: date, run_id: str) -> str:
         """Folder of a run's quality reports."""
-        return f"{self.root}reports/as_of={as_of.isoformat()}/run_id={_segment(run_id)}/"
+        return f"{self.reports}as_of={as_of.isoformat()}/run_id={_segment(run_id)}/"
 
 
 def _segment(run_id: str) -> str:

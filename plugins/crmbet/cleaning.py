@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
 from crmbet.failures import RowsUnaccounted
+from crmbet.ingest.captured import captured_rows
 from crmbet.manifest import UNDATED, Capture, CleanedSource, DayFiles, SourceCaptures
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import attempt_name, column_types, ensure_days, scan, write_by_day, write_file
+from crmbet.partitions import column_types, ensure_days, file_list, scan, unmade_day, write_by_day
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statements_digest
 from crmbet.typing_rules import no_rows, typed_rows
@@ -53,10 +54,10 @@ def clean_source(
             connection, store, run, contract, dataset, {day: by_day[day] for day in days}, wanted
         )
 
-    rules = _rules(contract)
-    wanted = {day: _digest(run, rules, day, parts) for day, parts in by_day.items()}
-    days, made = ensure_days(store, run.layout, dataset, wanted, make, rebuild=run.params.full_refresh)
-    log.info("cleaned %s: %d days, of which %d were made now", contract.name, len(days), made)
+    wanted = day_digests(run, contract, by_day)
+    extracted = {day: _extracted(contract, day, parts) for day, parts in by_day.items()}
+    days, made = ensure_days(store, run, dataset, wanted, make, extracted)
+    log.info("cleaned %s: %d days, of which %d were made now", contract.name, len(days), len(made))
     quarantined: dict[str, int] = {}
     for day in days:
         for reason, rows in day.quarantined.items():
@@ -72,8 +73,10 @@ def clean_source(
         duplicates=sum(day.duplicates for day in days),
         quarantined=dict(sorted(quarantined.items())),
         outside=outside,
+        made=made,
     )
-    _account_source(cleaned, contract)
+    if not run.params.dry_run:
+        _account_source(cleaned, contract)
     return cleaned
 
 
@@ -115,6 +118,14 @@ def rows_in_scope(
     return by_day, outside
 
 
+def day_digests(
+    run: Run, contract: SourceContract, by_day: Mapping[date, Sequence[Capture]]
+) -> dict[date, str]:
+    """Identity of each cleaned day, from the captures behind it."""
+    rules = _rules(contract)
+    return {day: _digest(run, rules, day, parts) for day, parts in by_day.items()}
+
+
 def typed_day(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
@@ -123,17 +134,41 @@ def typed_day(
     days: Iterable[date],
 ) -> str:
     """SELECT of the typed, judged rows of some days, duplicates included; no captures give no rows."""
-    files = [key for capture in captures for key in capture.files]
-    if not files:
+    filled = [capture for capture in captures if capture.files]
+    if not filled:
         return no_rows(contract)
     if contract.event_time is None:
         (snapshot,) = days
         day = Fragment(f"DATE {literal(snapshot.isoformat())}")
     else:
         day = Fragment("_day")
-    source = scan(store, files)
-    types = column_types(connection, scan(store, files[:1]))
-    return typed_rows(contract, source, types, day)
+    if contract.kind == "lake":
+        # All of it is text (docs/adr/0004).
+        alike = [(column_types(connection, scan(store, filled[0].files[:1])), filled)]
+    else:
+        alike = _by_types(connection, store, filled)
+    return "\nUNION ALL\n".join(
+        f"({typed_rows(contract, captured_rows(store, captures), types, day)})" for types, captures in alike
+    )
+
+
+def _by_types(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, captures: Sequence[Capture]
+) -> list[tuple[dict[str, str], list[Capture]]]:
+    """Captures by the types of their files, which differ once a column of the source has changed its type.
+
+    The engine would read them together as the types of the first file.
+    """
+    keys = {key for capture in captures for key in capture.files}
+    columns: dict[str, dict[str, str]] = {}
+    described = connection.execute(render("store/describe_files", files=file_list(store, sorted(keys))))
+    for url, name, engine_type in described.fetchall():
+        columns.setdefault(url.removeprefix(store.url("")), {})[name] = engine_type
+    alike: dict[frozenset[tuple[str, str]], list[Capture]] = {}
+    for capture in captures:
+        # One attempt wrote all files of a capture, with the same types.
+        alike.setdefault(frozenset(columns[capture.files[0]].items()), []).append(capture)
+    return [(dict(types), group) for types, group in alike.items()]
 
 
 def _clean_days(
@@ -151,7 +186,7 @@ def _clean_days(
     known_at = Fragment(
         f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
     )
-    key = identifier(contract.business_key)
+    key = joined([identifier(name) for name in contract.business_key])
     columns = joined([identifier(name) for name in contract.columns])
 
     connection.execute(render("clean/type_batch", rows=rows, days=days))
@@ -159,16 +194,16 @@ def _clean_days(
     accepted = render("clean/select_accepted", columns=columns, known_at=known_at)
     quarantined = render("clean/select_quarantined", key=key, run_id=literal(run.run_id), known_at=known_at)
     fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
-    made = {day: DayFiles(day=day, digest=digests[day], files=[], rows=0) for day in batch}
+    made = {day: unmade_day(run, day, digests[day]) for day in batch}
     wanted = {day: digests[day] for day in batch}
     for file in write_by_day(connection, store, run.layout, dataset, accepted, wanted):
         made[file.day] = made[file.day].model_copy(update={"files": [*made[file.day].files, file.key]})
-    faulty = {day for day, fate, _, _ in fates if fate == "quarantined"}
-    if faulty:
-        kept = f"{run.layout.quarantine(contract.name)}{attempt_name()}.parquet"
-        write_file(connection, store, kept, quarantined)
-        for day in faulty:
-            made[day] = made[day].model_copy(update={"quarantine_files": [kept]})
+    if any(fate == "quarantined" for _, fate, _, _ in fates):
+        for file in write_by_day(
+            connection, store, run.layout, f"quarantine/source={contract.name}", quarantined, wanted
+        ):
+            kept = [*made[file.day].quarantine_files, file.key]
+            made[file.day] = made[file.day].model_copy(update={"quarantine_files": kept})
     for day, fate, fault, count in fates:
         made[day] = made[day].model_copy(update=_fate(made[day], fate, fault, count))
     connection.execute("DROP TABLE typed")

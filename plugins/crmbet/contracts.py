@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from crmbet.failures import BadContract
 
@@ -23,6 +24,17 @@ CONTRACTS = Path(__file__).parents[2] / "include" / "contracts"
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Names that may be put into SQL (always quoted): the allow-list is this pattern."""
+
+BusinessKey = Annotated[
+    tuple[Identifier, ...],
+    BeforeValidator(lambda key: (key,) if isinstance(key, str) else key),
+    Field(min_length=1),
+]
+"""One column or several, of which no two rows of a day may agree."""
+
+NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")
+STRPTIME_FORMAT = re.compile(r"([^%\0]|%-?[dHIjmMSy]|%[aAbBfgnpTYzZ%])+")
+YEAR_CODE = re.compile(r"%(Y|-?y)")
 
 
 class Strict(BaseModel):
@@ -56,8 +68,27 @@ class SourceColumn(Strict):
     above: float | None = None
     values: dict[str, list[str]] = Field(default_factory=dict)
     """For an enum: canonical value to its synonyms; compared trimmed and in lower case."""
+    decimal_mark: Literal[".", ","] = "."
+    """Of a number. The other mark, like a space, separates thousands; a currency's sign or code is dropped."""
+    formats: list[str] = Field(default_factory=list)
+    """How a time is spelled, tried in order: strptime codes, or a name of NAMED_FORMATS. None: as ISO 8601 has it."""
     personal: bool = False
     """Personal data: never shown in a log, a report or an alert."""
+
+    @model_validator(mode="after")
+    def _spelling_is_of_its_type(self) -> SourceColumn:
+        if self.formats and self.type not in ("timestamp", "date"):
+            raise ValueError(f"formats are for timestamps and dates, not for {self.type}")
+        if self.decimal_mark != "." and self.type not in ("decimal", "real", "integer"):
+            raise ValueError(f"a decimal_mark is for decimals, reals and integers, not for {self.type}")
+        for spelled in self.formats:
+            known = STRPTIME_FORMAT.fullmatch(spelled) and YEAR_CODE.search(spelled)
+            if not known and spelled not in NAMED_FORMATS:
+                raise ValueError(
+                    f"{spelled!r} is no format: use codes such as %d/%m/%Y %H:%M:%S that give a year, "
+                    "or iso, epoch_s or epoch_ms"
+                )
+        return self
 
     @model_validator(mode="after")
     def _enum_has_values(self) -> SourceColumn:
@@ -82,7 +113,7 @@ class SourceContract(Strict):
     grain: str
     required: bool
     """A run stops if a required source is absent; an optional one leaves its columns NULL."""
-    business_key: Identifier
+    business_key: BusinessKey
     event_time: Identifier | None
     """The column that places a row in a day; None for a current-state feed, read as snapshots."""
     known_time: Identifier | None = None
@@ -96,7 +127,7 @@ class SourceContract(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> SourceContract:
         named = [
-            self.business_key,
+            *self.business_key,
             self.event_time,
             self.known_time,
             *self.not_before,
@@ -105,6 +136,17 @@ class SourceContract(Strict):
         for name in named:
             if name is not None and name not in self.columns:
                 raise ValueError(f"{name} is not among the columns")
+        return self
+
+    @model_validator(mode="after")
+    def _times_are_readable(self) -> SourceContract:
+        for name in (self.event_time, self.known_time):
+            if name is not None and self.columns[name].type != "timestamp":
+                raise ValueError(f"{name} says when, so it must be a timestamp")
+        if self.kind == "postgres" and self.event_time and self.columns[self.event_time].formats:
+            raise ValueError(
+                f"{self.event_time}: PostgreSQL has typed it and tells its days apart, so it takes no formats"
+            )
         return self
 
     @cached_property
@@ -118,6 +160,12 @@ class SourceContract(Strict):
     def column_digest(self) -> str:
         """Changes with the columns that are read from the source, and with nothing else."""
         return _digest({name: column.source_name or name for name, column in self.columns.items()})
+
+    @cached_property
+    def placement_digest(self) -> str:
+        """Changes with what decides the day of a captured row and when it was known, and with nothing else."""
+        times = (name and (name, self.columns[name].formats) for name in (self.event_time, self.known_time))
+        return _digest([self.earliest, *times])
 
 
 class FeatureColumn(Strict):

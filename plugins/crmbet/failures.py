@@ -80,5 +80,9 @@ class LostConnection(TemporaryFailure):
     """A server was unreachable or went away in the middle."""
 
 
+class SourceChanged(TemporaryFailure):
+    """A source object was replaced while it was read: what was read is neither the old nor the new one."""
+
+
 class LockHeld(TemporaryFailure):
     """Another run is loading the same table."""

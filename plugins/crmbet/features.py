@@ -16,7 +16,7 @@ from crmbet import FEATURE_SET_VERSION
 from crmbet.contracts import SourceContract, TableContract
 from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import attempt_name, ensure_days, scan, write_by_day, write_file
+from crmbet.partitions import attempt_name, ensure_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
 from crmbet.typing_rules import typed_columns
@@ -40,11 +40,25 @@ def engineer_features(
     table: TableContract,
     cleaned: CleanManifest,
 ) -> FeatureManifest:
-    """Bring state and sessions up to date for all days before as_of, and write the feature table of the run."""
+    """Bring state and sessions up to date for all days before as_of, and write the feature table of the run.
+
+    A dry run only finds out which days that would be.
+    """
     bind_variables(connection, run)
     state, built = _ensure_state(connection, store, run, contracts, cleaned)
-    sessions = _ensure_sessions(connection, store, run, contracts, cleaned)
-    log.info("state: %d days, of which %d were made now", len(state), built)
+    sessions, sessions_built = _ensure_sessions(connection, store, run, contracts, cleaned)
+    log.info("state: %d days, of which %d were made now", len(state), len(built))
+    manifest = FeatureManifest(
+        files=[],
+        users=0,
+        state_rows=sum(day.rows for day in state),
+        session_rows=sum(day.rows for day in sessions),
+        days=len(state),
+        days_built=len(built),
+        sessions_built=len(sessions_built),
+    )
+    if run.params.dry_run:
+        return manifest
 
     players = cleaned.sources.get("players")
     player_files = [key for day in players.days for key in day.files] if players else []
@@ -57,14 +71,7 @@ def engineer_features(
     )
     key = f"{run.prefix}features/{attempt_name()}.parquet"
     users = write_file(connection, store, key, query)
-    return FeatureManifest(
-        files=[key],
-        users=users,
-        state_rows=sum(day.rows for day in state),
-        session_rows=sum(day.rows for day in sessions),
-        days=len(state),
-        days_built=built,
-    )
+    return manifest.model_copy(update={"files": [key], "users": users})
 
 
 def compute_themes(
@@ -116,7 +123,7 @@ def _ensure_state(
     run: Run,
     contracts: Mapping[str, SourceContract],
     cleaned: CleanManifest,
-) -> tuple[list[DayFiles], int]:
+) -> tuple[list[DayFiles], list[date]]:
     by_source = {name: _by_day(cleaned.sources.get(name)) for name in STATE_SOURCES}
     days = sorted(set().union(*by_source.values()))
     sql = statements_digest("state")
@@ -135,7 +142,11 @@ def _ensure_state(
             _create_view(connection, store, name, files, contracts[name])
         return _write(connection, store, run, "state", statement("state/summarise_days"), batch, wanted)
 
-    return ensure_days(store, run.layout, "state", wanted, make, rebuild=run.params.full_refresh)
+    rows = {
+        day: sum(by_source[name][day].rows for name in STATE_SOURCES if day in by_source[name])
+        for day in days
+    }
+    return ensure_days(store, run, "state", wanted, make, rows)
 
 
 def _ensure_sessions(
@@ -144,15 +155,15 @@ def _ensure_sessions(
     run: Run,
     contracts: Mapping[str, SourceContract],
     cleaned: CleanManifest,
-) -> list[DayFiles]:
-    """The recorded sessions where any before as_of is known, else sessions derived from bets.
+) -> tuple[list[DayFiles], list[date]]:
+    """The recorded sessions where any before as_of is known, else sessions derived from bets; and the days made now.
 
     A feed that starts later is none yet: it must not change an earlier table. A derived day depends on its
     neighbours, since a session may run past midnight until 06:00.
     """
     recorded = cleaned.sources.get("sessions")
     if recorded is not None and recorded.accepted:
-        return recorded.days
+        return recorded.days, []
     bets = _by_day(cleaned.sources.get("bets"))
     sql = statements_digest("sessions")
 
@@ -172,8 +183,8 @@ def _ensure_sessions(
         )
         return _write(connection, store, run, "sessions", query, batch, wanted)
 
-    days, _ = ensure_days(store, run.layout, "sessions", wanted, make, rebuild=run.params.full_refresh)
-    return days
+    rows = {day: files.rows for day, files in bets.items()}
+    return ensure_days(store, run, "sessions", wanted, make, rows)
 
 
 def _state_rows(
@@ -227,7 +238,7 @@ def _write(
     wanted: Mapping[date, str],
 ) -> list[DayFiles]:
     digests = {day: wanted[day] for day in batch}
-    made = {day: DayFiles(day=day, digest=digests[day], files=[], rows=0) for day in batch}
+    made = {day: unmade_day(run, day, wanted[day]) for day in batch}
     for file in write_by_day(connection, store, run.layout, dataset, query, digests):
         day = made[file.day]
         made[file.day] = day.model_copy(

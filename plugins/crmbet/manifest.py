@@ -46,13 +46,15 @@ class DayCount(Record):
 
 
 class Capture(Record):
-    """One captured chunk: the content of its marker, and its line in the manifest."""
+    """One captured chunk: the content of a marker, and its line in the manifest."""
 
     source: str
     chunk: str
     """What was captured: an object's key, or a day of PostgreSQL."""
     digest: str
     files: list[str]
+    part: str | None = None
+    """Which rows of the files are the chunk's, where they hold others too: a UTC day (ISO) or UNDATED. None: all."""
     extracted: int
     """Records in the source, counted independently of the parser."""
     days: dict[str, DayCount]
@@ -61,8 +63,18 @@ class Capture(Record):
     """Newest ingested_at among the rows."""
     source_modified_at: datetime | None = None
     captured_at: datetime
+    """known_at of the first run that captured this content."""
+    made_at: datetime
+    """known_at of the run that wrote the files: later than captured_at only after a full refresh."""
     gone: bool = False
     """Whether this says that the source has deleted the chunk: it has no files then."""
+
+
+class Unreadable(Record):
+    """A lake object that cannot be read as what it is named: it is set aside, alone."""
+
+    chunk: str
+    why: str
 
 
 class SourceCaptures(Record):
@@ -71,6 +83,14 @@ class SourceCaptures(Record):
     captures: list[Capture]
     new: int = 0
     """How many of them this run captured itself."""
+    changed: dict[str, str] = Field(default_factory=dict)
+    """What this run is the first to know of: chunk to new, changed, shrunken or gone. A retry says the same."""
+    touched_days: list[str] = Field(default_factory=list)
+    """Operator days (ISO, or UNDATED) whose rows these changes alter, in order."""
+    unreadable: list[Unreadable] = Field(default_factory=list)
+    """Objects that are set aside. Where one had been readable before, what it held then still counts."""
+    bitemporal_from: datetime | None = None
+    """What the source overwrote before this instant, our first capture, nobody can know."""
 
     @property
     def extracted(self) -> int:
@@ -91,6 +111,8 @@ class DayFiles(Record):
     digest: str
     files: list[str]
     rows: int
+    made_at: datetime
+    """known_at of the run that wrote the files. Of several markers for one digest the latest counts."""
     duplicates: int = 0
     unknown_yet: int = 0
     """Rows that were ingested after known_at."""
@@ -111,13 +133,14 @@ class CleanedSource(Record):
     """Rows by reason."""
     outside: dict[str, int]
     """Rows that this run does not look at, by reason: at or after as_of, not known at known_at, older snapshots."""
+    made: list[date]
+    """The days that were made by this try; the others had been there."""
 
 
 class CleanManifest(Record):
     """`clean.json`."""
 
     sources: dict[str, CleanedSource]
-    players_snapshot: date | None = None
 
 
 class FeatureManifest(Record):
@@ -129,6 +152,7 @@ class FeatureManifest(Record):
     session_rows: int
     days: int
     days_built: int
+    sessions_built: int
 
 
 class QualityManifest(Record):

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from crmbet.failures import AccessRefused, LostConnection, SourceMissing
+from crmbet.failures import AccessRefused, LostConnection, SourceChanged, SourceMissing
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 PARALLEL_REQUESTS = 16
 """Requests under way at once: small objects cost a round trip each, whatever their size."""
 
+BYTES_AT_ONCE = 1 << 20
+KEYS_A_DELETION = 1000
+"""The most that S3 takes in one request."""
+
 REFUSED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+REPLACED = frozenset({"412", "PreconditionFailed"})
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -46,13 +52,61 @@ class ObjectStore:
         """The address that the engine reads."""
         return f"s3://{self.bucket}/{key}"
 
-    @contextmanager
-    def open(self, key: str) -> Iterator[BinaryIO]:
-        """The content of an object of any size, to be read from start to end."""
+    def download(self, entry: StoredObject, path: Path) -> None:
+        """Copy an object of any size, as a listing showed it, to a file.
+
+        Raises `SourceChanged` if it has been replaced or deleted meanwhile.
+        """
+        from botocore.exceptions import ClientError
+
+        changed = SourceChanged(
+            "a lake object was replaced or deleted while it was read",
+            where=self.url(entry.key),
+            why="whoever delivers it writes to the same key twice",
+            next_step="the task retries by itself, with what is there then; have each delivery written once",
+        )
+        with self._failures_explained(entry.key):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=entry.key, IfMatch=entry.etag)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in MISSING | REPLACED:
+                    raise changed from None
+                raise
+            with closing(answer["Body"]) as body, path.open("wb") as file:
+                while block := body.read(BYTES_AT_ONCE):
+                    file.write(block)
+                received = file.tell()
+        # Not every server obeys IfMatch, or keeps an object that is being read.
+        if (answer["ETag"].strip('"'), received) != (entry.etag, entry.size):
+            raise changed
+
+    def upload(self, path: Path, key: str) -> None:
+        """Copy a file of any size to an object, which appears whole or not at all."""
+        from boto3.exceptions import S3UploadFailedError
+
         with self._failures_explained(key):
-            body = self._client.get_object(Bucket=self.bucket, Key=key)["Body"]
-            with closing(body):
-                yield body
+            try:
+                # In parts where it is large: it starts threads for that.
+                self._client.upload_file(str(path), self.bucket, key)
+            except S3UploadFailedError as error:
+                # It hides the client's own error, which says whether trying again helps.
+                raise error.__context__ or error from None
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete objects; one that is not there is no error."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), KEYS_A_DELETION):
+            part = wanted[start : start + KEYS_A_DELETION]
+            with self._failures_explained(part[0]):
+                answer = self._client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in part], "Quiet": True}
+                )
+            if errors := answer.get("Errors"):
+                raise AccessRefused(
+                    f"S3 refused to delete {len(errors)} objects ({errors[0]['Code']})",
+                    where=self.url(errors[0]["Key"]),
+                    next_step="grant the key of the connection crmbet_lake s3:DeleteObject below crmbet/",
+                )
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Every object below a prefix, in key order, however many pages that takes.

@@ -7,22 +7,30 @@ the ones that count, so parallel runs and killed tasks leave at most unreference
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from crmbet.addresses import DONE, Layout
+from crmbet.addresses import Layout
 from crmbet.manifest import DayFiles
+from crmbet.markers import Markers
 from crmbet.object_store import ObjectStore
+from crmbet.progress import Progress
+from crmbet.run import Run
 from crmbet.statements import Fragment, joined, literal, render
 
 if TYPE_CHECKING:
     import duckdb
 
+log = logging.getLogger(__name__)
+
 BATCH_DAYS = 30
 """Days made by one statement: enough to share its fixed cost, few enough to bound what a kill loses."""
+BATCH_ROWS = 5_000_000
+"""Rows that the days of one statement are made from, unless a single day has more."""
 
 
 @dataclass(frozen=True)
@@ -41,43 +49,76 @@ def attempt_name() -> str:
 
 def find_days(
     store: ObjectStore, layout: Layout, dataset: str, wanted: Mapping[date, str]
-) -> dict[date, DayFiles]:
-    """The wanted days (day to digest) that are finished already."""
-    markers = {layout.day(dataset, day, digest).marker: day for day, digest in wanted.items()}
-    listed = {entry.key for entry in store.list(layout.dataset(dataset)) if entry.key.endswith(DONE)}
-    contents = store.read_all(sorted(listed & markers.keys()))
-    return {
-        markers[key]: DayFiles.model_validate_json(text) for key, text in contents.items() if text is not None
-    }
-
-
-def finish_days(store: ObjectStore, layout: Layout, dataset: str, days: Iterable[DayFiles]) -> None:
-    """Write the markers: from now on these days count."""
-    store.write_all(
-        {layout.day(dataset, day.day, day.digest).marker: day.model_dump_json().encode() for day in days}
-    )
+) -> tuple[dict[date, DayFiles], Markers]:
+    """The wanted days (day to digest) that are finished already, and the dataset's markers."""
+    folders = {layout.day(dataset, day, digest).prefix: day for day, digest in wanted.items()}
+    markers = Markers.read(store, layout.dataset(dataset), wanted=folders.__contains__)
+    found: dict[date, DayFiles] = {}
+    for key in sorted(markers.contents):
+        finished = DayFiles.model_validate_json(markers.contents[key])
+        known = found.get(finished.day)
+        if known is None or finished.made_at > known.made_at:
+            found[finished.day] = finished
+    return found, markers
 
 
 def ensure_days(
     store: ObjectStore,
-    layout: Layout,
+    run: Run,
     dataset: str,
     wanted: Mapping[date, str],
     make: Callable[[Sequence[date]], Iterable[DayFiles]],
-    *,
-    rebuild: bool = False,
-) -> tuple[list[DayFiles], int]:
-    """Make the wanted days that are missing, in batches; returns all wanted days in order and how many were made.
+    rows: Mapping[date, int],
+) -> tuple[list[DayFiles], list[date]]:
+    """Make the wanted days that are missing, in batches; returns all wanted days in order, and those made now.
 
-    `make` writes the files of some days and returns one `DayFiles` for each of them.
+    `make` writes the files of some days and returns one `DayFiles` for each of them. `rows` says how many rows a day is
+    made from: a batch holds as many days as fit. A dry run makes nothing: its missing days have no files.
     """
-    found = {} if rebuild else find_days(store, layout, dataset, wanted)
+    found, markers = find_days(store, run.layout, dataset, wanted)
+    if run.params.full_refresh:
+        found = {}
     missing = sorted(wanted.keys() - found.keys())
-    for start in range(0, len(missing), BATCH_DAYS):
-        made = {day.day: day for day in make(missing[start : start + BATCH_DAYS])}
-        finish_days(store, layout, dataset, made.values())
-        found.update(made)
-    return [found[day] for day in sorted(wanted)], len(missing)
+    if run.params.dry_run:
+        found |= {day: unmade_day(run, day, wanted[day]) for day in missing}
+        return [found[day] for day in sorted(wanted)], missing
+    progress = Progress(
+        log, dataset, unit="days", total=len(missing), total_rows=sum(rows[day] for day in missing)
+    )
+    for batch in batches(missing, rows):
+        made = {day.day: day for day in make(batch)}
+        markers.write(
+            {
+                run.layout.day(dataset, day.day, day.digest).marker(attempt_name()): (
+                    day.model_dump_json().encode()
+                )
+                for day in made.values()
+            }
+        )
+        found |= made
+        progress.advance(len(batch), sum(rows[day] for day in batch))
+    progress.finish()
+    markers.write_index(attempt_name())
+    return [found[day] for day in sorted(wanted)], missing
+
+
+def unmade_day(run: Run, day: date, digest: str) -> DayFiles:
+    """A day before anything has been written for it."""
+    return DayFiles(day=day, digest=digest, files=[], rows=0, made_at=run.known_at)
+
+
+def batches(days: Sequence[date], rows: Mapping[date, int]) -> Iterator[list[date]]:
+    """Days in order, cut where the next one would make a batch too long or too large."""
+    batch: list[date] = []
+    size = 0
+    for day in days:
+        if batch and (len(batch) == BATCH_DAYS or size + rows[day] > BATCH_ROWS):
+            yield batch
+            batch, size = [], 0
+        batch.append(day)
+        size += rows[day]
+    if batch:
+        yield batch
 
 
 def write_by_day(

@@ -28,6 +28,7 @@ class RunParams(BaseModel):
     validate_only: bool = False
     dry_run: bool = False
     full_refresh: bool = False
+    verify_all: bool = False
     source_deletions: Literal["stop", "keep", "remove"] = "stop"
     fail_on: frozenset[Severity] = Field(default=frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"}))
 

@@ -49,6 +49,9 @@ class Settings(BaseModel):
     max_quarantine_percentage: Share = Field(
         0.05, description="Largest share of rows that break the contract."
     )
+    max_unreadable_percentage: Share = Field(
+        0.0, description="Largest share of a delivery's objects that cannot be read and are set aside."
+    )
     min_data_freshness_hours: float = Field(
         24, gt=0, description="Age in hours, before as_of, that a source's newest fact may have."
     )
@@ -58,6 +61,11 @@ class Settings(BaseModel):
 
     max_source_shrink: Share = Field(
         0.10, description="Share of its rows that a chunk may lose before we stop."
+    )
+    verify_days: int = Field(
+        45,
+        ge=1,
+        description="Days of PostgreSQL before as_of that every run compares; older ones take turns.",
     )
 
     ticket_low: Money = Field(Decimal(50), description="ticket_medio below this is 'baixo'.")

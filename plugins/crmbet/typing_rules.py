@@ -50,6 +50,22 @@ def no_rows(contract: SourceContract) -> str:
     return typed_rows(contract, nothing, types, Fragment("_day"))
 
 
+def event_instant(contract: SourceContract) -> Fragment:
+    """When a captured row happened: a naive UTC timestamp over the captured text, NULL for a current-state feed."""
+    return _instant(contract, contract.event_time)
+
+
+def known_instant(contract: SourceContract) -> Fragment:
+    """When a captured row reached the lake, likewise; NULL where the contract has no known_time."""
+    return _instant(contract, contract.known_time)
+
+
+def _instant(contract: SourceContract, name: str | None) -> Fragment:
+    if name is None:
+        return Fragment("NULL::TIMESTAMP")
+    return Fragment(_read(contract.columns[name], identifier(name), "VARCHAR"))
+
+
 def _raw(name: str) -> Fragment:
     return identifier(f"raw_{name}")
 
@@ -68,15 +84,16 @@ def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
     if engine_type != "VARCHAR":
         if column.type == "timestamp":
             return f"CASE WHEN isfinite({name}) THEN {name} END"
-        return f"try_cast({name} AS DECIMAL({column.precision}, {column.scale}))"
-    text = f"parse_text({name})"
+        if column.type == "decimal":
+            return f"try_cast({name} AS DECIMAL({column.precision}, {column.scale}))"
+    text = f"parse_text({name})" if engine_type == "VARCHAR" else f"{name}::VARCHAR"
     match column.type:
         case "text":
             return text
-        case "integer":
-            return f"try_cast({text} AS BIGINT)"
-        case "decimal":
-            return f"try_cast({text} AS DECIMAL({column.precision}, {column.scale}))"
+        case "integer" | "decimal" | "real":
+            return _number(column, text)
+        case "timestamp" | "date":
+            return _time(column, text)
         case "enum":
             return _canonical(column, f"lower({text})")
         case "channels":
@@ -87,6 +104,27 @@ def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
             return f"parse_zone({text})"
         case parser:
             return f"parse_{parser}({text})"
+
+
+def _number(column: SourceColumn, text: str) -> str:
+    """A cast alone reads nearly every number; only where it fails is the dear pattern tried."""
+    spelled = f"swap_marks({text})" if column.decimal_mark == "," else text
+    engine_type = _engine_type(column)
+    value = (
+        f"coalesce(try_cast({spelled} AS {engine_type}), try_cast(plain_number({spelled}) AS {engine_type}))"
+    )
+    return f"finite({value})" if column.type == "real" else value
+
+
+def _time(column: SourceColumn, text: str) -> str:
+    iso = f"parse_{column.type}({text})"
+    if not column.formats:
+        return iso
+    named = {"iso": iso, "epoch_s": f"parse_epoch_s({text})", "epoch_ms": f"parse_epoch_ms({text})"}
+    readers = [
+        named.get(spelled) or f"parse_format({text}, {literal(spelled)})" for spelled in column.formats
+    ]
+    return f"coalesce({', '.join(readers)})::{_engine_type(column)}"
 
 
 def _canonical(column: SourceColumn, spelled: str) -> str:
@@ -102,6 +140,10 @@ def _canonical(column: SourceColumn, spelled: str) -> str:
 def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
     """Conditions under which a value is out of bounds, with the fault's words."""
     bounds = []
+    if column.type == "text":
+        bounds.append((_nested(value), "nested value"))
+        # PostgreSQL cannot store a NUL, and the others have no place in an identifier or a name.
+        bounds.append((f"regexp_matches({value}, '[\\x00-\\x1f\\x7f]')", "control characters"))
     if column.max_length is not None:
         bounds.append((f"length({value}) > {column.max_length}", "too long"))
     if column.above is not None:
@@ -113,13 +155,21 @@ def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
     return bounds
 
 
+def _nested(text: str) -> str:
+    """Whether a text is a JSON object or list where a word was due; its two ends rule nearly all out, cheaply."""
+    return f"({text} LIKE '{{%}}' OR {text} LIKE '[%]') AND json_valid({text})"
+
+
 def _faults(contract: SourceContract) -> list[str]:
     faults = []
     for name, column in contract.columns.items():
         value, raw = identifier(name), f"parse_text({_raw(name)}::VARCHAR)"
         if column.required:
-            faults.append((f"{raw} IS NULL", name, "missing"))
+            # What was never there has no value: asked first, since the raw text is dear to trim again.
+            faults.append((f"{value} IS NULL AND {raw} IS NULL", name, "missing"))
         if column.on_invalid == "quarantine":
+            if column.type == "enum":
+                faults.append((f"{value} IS NULL AND {_nested(raw)}", name, "nested value"))
             kind = "unknown value" if column.type == "enum" else "unreadable"
             if column.type != "text":
                 faults.append((f"{value} IS NULL AND {raw} IS NOT NULL", name, kind))

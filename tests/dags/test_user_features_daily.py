@@ -89,6 +89,7 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
         "validate_only": "boolean",
         "dry_run": "boolean",
         "full_refresh": "boolean",
+        "verify_all": "boolean",
         "source_deletions": "string",
         "fail_on": "array",
     }

@@ -17,6 +17,7 @@ from crmbet.object_store import ObjectStore, StoredObject
 from crmbet.partitions import scan, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render
+from crmbet.typing_rules import event_instant, known_instant
 
 CAPTURED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -62,12 +63,11 @@ def capture(
     given = [{"_row": number, **dict.fromkeys(names), **row} for number, row in enumerate(rows, start=1)]
     schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
     connection.register("given", pa.Table.from_pylist(given, schema))
-    event_time = f"parse_timestamp({identifier(contract.event_time)})" if contract.event_time else "NULL"
     query = render(
         "ingest/place_rows",
         rows=Fragment("SELECT * FROM given"),
         source_key=literal(chunk),
-        event_time=Fragment(event_time),
+        event_time=event_instant(contract),
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
@@ -75,11 +75,8 @@ def capture(
     write_file(connection, store, key, query)
     connection.unregister("given")
     contents = joined([identifier(name) for name in contract.columns])
-    known = (
-        f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
-    )
     days = connection.execute(
-        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known}) "
+        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known_instant(contract)}) "
         f"FROM {scan(store, [key])} GROUP BY _day"
     ).fetchall()
     return Capture(
@@ -95,6 +92,7 @@ def capture(
         latest_known_time=max((known.replace(tzinfo=UTC) for *_, known in days if known), default=None),
         source_modified_at=modified_at,
         captured_at=CAPTURED_AT,
+        made_at=CAPTURED_AT,
     )
 
 

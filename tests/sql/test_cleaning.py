@@ -53,6 +53,7 @@ GOOD: Mapping[str, Mapping[str, str]] = {
         "sent_at": "2026-02-20 12:00:00",
     },
     "players": {"user_id": "u"},
+    "limits": {"user_id": "u", "changed_at": "2026-02-20 12:00:00", "kind": "deposit"},
 }
 
 FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
@@ -135,6 +136,21 @@ FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
     "players": [
         ({"user_id": None}, "user_id: missing"),
         ({"user_id": "x" * 51}, "user_id: too long"),
+    ],
+    "limits": [
+        ({"user_id": None}, "user_id: missing"),
+        ({"user_id": "x" * 51}, "user_id: too long"),
+        ({"changed_at": None}, "changed_at: missing"),
+        ({"changed_at": "soon"}, "changed_at: unreadable"),
+        ({"changed_at": "1999-12-31"}, "changed_at: out of range"),
+        ({"kind": None}, "kind: missing"),
+        ({"kind": "mood"}, "kind: unknown value"),
+        ({"old_value": "-1"}, "old_value: below the minimum"),
+        ({"old_value": "1000000000.01"}, "old_value: above the maximum"),
+        ({"old_value": "no limit"}, "old_value: unreadable"),
+        ({"new_value": "-1"}, "new_value: below the minimum"),
+        ({"new_value": "1000000000.01"}, "new_value: above the maximum"),
+        ({"new_value": "NaN"}, "new_value: unreadable"),
     ],
 }
 
@@ -232,6 +248,14 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
         ("prohibited", "?", None),
         ("self_excluded_until", "2027-01-01", utc("2027-01-01 00:00")),
     ],
+    "limits": [
+        ("kind", " Self-Exclusion ", "self_exclusion"),
+        ("kind", "PERDAS", "loss"),
+        ("old_value", None, None),
+        ("new_value", "", None),
+        ("new_value", "0", Decimal(0)),
+        ("new_value", "1000000000", Decimal(1_000_000_000)),
+    ],
 }
 
 
@@ -248,7 +272,7 @@ def numbered(
     contract: SourceContract, number: int, changes: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     """A good row with changes, and a key of its own unless they give one."""
-    return {**GOOD[contract.name], contract.business_key: f"key {number}", **changes}
+    return {**GOOD[contract.name], contract.business_key[0]: f"key {number}", **changes}
 
 
 @pytest.mark.parametrize("source", FAULTS)
@@ -314,7 +338,7 @@ def test_text_becomes_values(engine: duckdb.DuckDBPyConnection, store: FolderSto
         numbered(
             contract,
             number,
-            {"user_id": f"user {number}", contract.business_key: f"key {number}", name: text},
+            {"user_id": f"user {number}", contract.business_key[0]: f"key {number}", name: text},
         )
         for number, (name, text, _) in enumerate(VALUES[source])
     ]
@@ -324,9 +348,9 @@ def test_text_becomes_values(engine: duckdb.DuckDBPyConnection, store: FolderSto
     assert cleaned.quarantined == {}
     found = accepted_rows(engine, store, cleaned)
     for number, (name, text, expected) in enumerate(VALUES[source]):
-        locator, value = ("user_id", f"user {number}") if name == contract.business_key else (None, None)
+        locator, value = ("user_id", f"user {number}") if name == contract.business_key[0] else (None, None)
         if locator is None:
-            locator, value = contract.business_key, f"key {number}"
+            locator, value = contract.business_key[0], f"key {number}"
         (row,) = (row for row in found if row[locator] == value)
         assert row[name] == expected, (name, text)
         assert type(row[name]) is type(expected), (name, text)
@@ -441,6 +465,29 @@ class TestDuplicates:
         assert kept(chunks, RUN) == ([3], 2)
 
 
+def test_a_key_of_several_columns_is_one_only_where_all_agree(
+    engine: duckdb.DuckDBPyConnection, store: FolderStore
+) -> None:
+    contract = contracts()["limits"]
+    rows = [
+        good("limits", new_value="1"),
+        good("limits", new_value="1", kind="Depósito"),
+        good("limits", new_value="2", changed_at="2026-02-20T09:00:00-03:00"),
+        good("limits", new_value="3", kind="loss"),
+        good("limits", new_value="4", user_id="v"),
+        good("limits", new_value="5", changed_at="2026-02-20 12:00:00.000001"),
+        good("limits", new_value="-1"),
+        good("limits", new_value="-1", user_id=None),
+    ]
+
+    cleaned = clean(engine, store, RUN, contract, capture(engine, store, RUN, contract, rows))
+
+    kept = sorted(int(row["new_value"]) for row in accepted_rows(engine, store, cleaned))
+    assert (kept[1:], kept[0] in (1, 2), cleaned.duplicates) == ([3, 4, 5], True, 2)
+    faulty = {row["source_row"]: row["business_key"] for row in quarantined_rows(engine, store, cleaned)}
+    assert faulty == {7: "u deposit 2026-02-20 12:00:00", 8: "deposit 2026-02-20 12:00:00"}
+
+
 def test_what_a_run_does_not_look_at_is_counted(
     engine: duckdb.DuckDBPyConnection, store: FolderStore
 ) -> None:
@@ -526,7 +573,10 @@ class TestReuse:
         captured = capture(engine, store, RUN, contract, [good("bets"), good("bets", bet_id="2", stake="-1")])
         first = clean(engine, store, RUN, contract, captured)
 
-        assert clean(engine, store, replace(RUN, run_id="another"), contract, captured) == first
+        again = clean(engine, store, replace(RUN, run_id="another"), contract, captured)
+
+        assert (len(first.made), again.made) == (1, [])
+        assert again.model_copy(update={"made": first.made}) == first
 
     def test_a_changed_contract_or_rule_cleans_anew(
         self, engine: duckdb.DuckDBPyConnection, store: FolderStore, monkeypatch: pytest.MonkeyPatch
@@ -576,7 +626,7 @@ KEYS = st.sampled_from(["1", " 1", "2", "3", "4", None, "", "x" * 200])
 DIRTY = st.fixed_dictionaries(
     {
         "bet_id": KEYS,
-        "user_id": st.sampled_from(["u", "v", None, "x" * 51]),
+        "user_id": st.sampled_from(["u", "v", None, "x" * 51, "u\x001", '{"id": "u"}']),
         "placed_at": st.sampled_from(
             [
                 "2026-02-20 12:00:00",
@@ -642,6 +692,8 @@ WORDS = {
     "unreadable",
     "unknown value",
     "too long",
+    "control characters",
+    "nested value",
     "not above the minimum",
     "below the minimum",
     "above the maximum",

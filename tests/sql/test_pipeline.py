@@ -54,7 +54,7 @@ def run_pipeline(
             continue
         typical = {**TYPICAL[source]}
         rows = [
-            {**typical, contract.business_key: f"{source} {number}", **row}
+            {**typical, contract.business_key[0]: f"{source} {number}", **row}
             for number, row in enumerate(given)
         ]
         files = {
@@ -133,6 +133,7 @@ ONE_OF_EACH = World(
     ],
     transactions=[{"user_id": "ana", "created_at": "2026-02-20 12:00:00-03:00"}],
     players=[{"user_id": "ana", "registered_at": "2026-01-01 12:00:00-03:00"}],
+    limits=[{"user_id": "ana", "changed_at": "2026-02-20 12:00:00-03:00"}],
 )
 
 

@@ -20,6 +20,7 @@ from crmbet.typing_rules import typed_columns
 from crmbet.window import Window, midnight
 
 SOURCES = ("bets", "transactions", "communications", "players", "sessions")
+"""What features are made of; limits are cleaned, and no feature reads them yet."""
 KNOWN_AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 TYPICAL: Mapping[str, Mapping[str, str]] = {
@@ -28,8 +29,9 @@ TYPICAL: Mapping[str, Mapping[str, str]] = {
     "communications": {"channel": "email"},
     "players": {},
     "sessions": {},
+    "limits": {"kind": "deposit", "new_value": "100"},
 }
-"""What a row holds in the columns that it does not give. A business key is numbered."""
+"""What a row holds in the columns that it does not give. The first column of a business key is numbered."""
 
 Row = Mapping[str, str | None]
 """A cleaned row as text; instants with their offset, those without are UTC."""
@@ -58,6 +60,7 @@ class World:
     communications: Sequence[Row] = ()
     players: Sequence[Row] = ()
     sessions: Sequence[Row] = ()
+    limits: Sequence[Row] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self, source: str) -> Sequence[Row]:
@@ -108,7 +111,7 @@ def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: W
     contract = contracts()[source]
     typical = dict.fromkeys(contract.columns) | TYPICAL[source]
     rows = [
-        {**typical, contract.business_key: f"{source} {number}", **row}
+        {**typical, contract.business_key[0]: f"{source} {number}", **row}
         for number, row in enumerate(world.rows(source))
     ]
     schema = pa.schema([(name, pa.string()) for name in contract.columns])

@@ -18,12 +18,11 @@ DAY = date(2026, 3, 5)
         (LAYOUT.root, "crmbet/brand=acme/"),
         (LAYOUT.captures("bets"), "crmbet/brand=acme/captures/source=bets/"),
         (LAYOUT.capture("bets", "c0ffee").prefix, "crmbet/brand=acme/captures/source=bets/chunk=c0ffee/"),
-        (LAYOUT.quarantine("bets"), "crmbet/brand=acme/quarantine/source=bets/"),
         (LAYOUT.dataset("cleaned/source=bets"), "crmbet/brand=acme/cleaned/source=bets/"),
         (LAYOUT.day("state", DAY, "c0ffee").prefix, "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/"),
         (
-            LAYOUT.day("state", DAY, "c0ffee").marker,
-            "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/_done.json",
+            LAYOUT.day("state", DAY, "c0ffee").marker("a1"),
+            "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/a1_done.json",
         ),
         (
             LAYOUT.report(DAY, "manual__1"),
@@ -63,4 +62,4 @@ def test_two_runs_never_share_a_folder() -> None:
 
 
 def test_a_marker_lies_in_its_folder() -> None:
-    assert Partition(prefix="x/").marker == "x/_done.json"
+    assert Partition(prefix="x/").marker("a1") == "x/a1_done.json"

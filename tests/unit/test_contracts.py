@@ -71,14 +71,14 @@ def visits(**changes: Any) -> SourceContract:
         place = content
         for folder in folders:
             place = place[folder]
-        place[name] = value
+        place[name] = deepcopy(value)
     return SourceContract.model_validate(content)
 
 
 def test_every_source_has_a_contract() -> None:
     contracts = load_source_contracts()
 
-    assert set(contracts) == {"bets", "transactions", "sessions", "communications", "players"}
+    assert set(contracts) == {"bets", "transactions", "sessions", "communications", "players", "limits"}
     assert {name for name, contract in contracts.items() if contract.required} == {"bets", "transactions"}
     assert {path.stem for path in (CONTRACTS / "sources").glob("*.yaml")} == set(contracts)
 
@@ -127,6 +127,10 @@ def test_personal_data_is_marked() -> None:
         {"columns.seconds.values": {"long": []}},
         {"columns.page.values": {"home": ["start"], "cashier": [" Start "]}},
         {"columns.page.values": {"home": ["cashier"], "cashier": []}},
+        {"business_key": []},
+        {"business_key": ["visit_id", "visit"]},
+        {"event_time": "page"},
+        {"known_time": "seconds"},
         {"name": "visits; DROP TABLE x"},
         {"columns": {**VISITS["columns"], 'a"b': {"type": "text", "meaning": "x"}}},
         {"columns": {**VISITS["columns"], "UserId": {"type": "text", "meaning": "x"}}},
@@ -135,6 +139,51 @@ def test_personal_data_is_marked() -> None:
 def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         visits(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns.page.formats": ["%d/%m/%Y"]}, "formats are for timestamps and dates, not for enum"),
+        (
+            {"columns.visit_id.decimal_mark": ","},
+            "a decimal_mark is for decimals, reals and integers, not for text",
+        ),
+        ({"columns.seconds.decimal_mark": ";"}, "Input should be '.' or ','"),
+        ({"columns.came_at.formats": "%d/%m/%Y"}, "valid list"),
+        ({"columns.came_at.formats": ["dd/MM/yyyy"]}, "'dd/MM/yyyy' is no format: .* such as %d/%m/%Y"),
+        ({"columns.came_at.formats": ["%d/%m/%Q"]}, "'%d/%m/%Q' is no format"),
+        ({"columns.came_at.formats": ["%d/%m/%Y %"]}, "'%d/%m/%Y %' is no format"),
+        ({"columns.came_at.formats": ["%d/%m %H:%M"]}, "'%d/%m %H:%M' is no format: .* a year"),
+        ({"columns.came_at.formats": [""]}, "'' is no format"),
+        ({"columns.came_at.formats": ["epoch"]}, "'epoch' is no format: .* epoch_s or epoch_ms"),
+        ({"kind": "postgres", "columns.came_at.formats": ["%d/%m/%Y"]}, "came_at: PostgreSQL .* no formats"),
+        ({"event_time": "page"}, "page says when, so it must be a timestamp"),
+    ],
+)
+def test_a_spelling_that_cannot_be_read_is_explained(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        visits(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns.came_at.formats": ["%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S.%f%z", "%-d-%b-%y", "iso"]},
+        {"columns.came_at.formats": ["epoch_s", "epoch_ms"]},
+        {"columns.seconds.decimal_mark": ","},
+        {"columns.seconds.type": "real", "columns.seconds.decimal_mark": ","},
+        {"columns.seconds.type": "integer", "columns.seconds.decimal_mark": ","},
+    ],
+)
+def test_spellings(change: dict[str, Any]) -> None:
+    assert visits(**change).digest != visits().digest
+
+
+def test_a_business_key_is_one_column_or_several() -> None:
+    assert visits().business_key == ("visit_id",)
+    assert visits(business_key=["visit_id", "page"]).business_key == ("visit_id", "page")
+    assert visits(business_key=["visit_id", "page"]).digest != visits().digest
 
 
 def test_a_synonym_may_be_given_twice_for_one_value() -> None:
@@ -197,6 +246,37 @@ def test_the_column_digest_changes_with_what_is_read_and_with_nothing_else() -> 
     assert visits(**{"columns.page.source_name": "url"}).column_digest != before
     renamed = {("sight" if name == "page" else name): column for name, column in VISITS["columns"].items()}
     assert visits(columns=renamed).column_digest != before
+
+
+INGESTED = {"type": "timestamp", "meaning": "When it was known"}
+
+
+def test_the_placement_digest_changes_with_what_places_a_row_and_with_nothing_else() -> None:
+    before = visits().placement_digest
+    known = {"columns.ingested_at": INGESTED, "known_time": "ingested_at"}
+
+    assert visits(event_time=None).placement_digest != before
+    assert visits(earliest="1999-01-01").placement_digest != before
+    assert visits(**{"columns.came_at.formats": ["%d/%m/%Y"]}).placement_digest != before
+    assert visits(**known).placement_digest != before
+    assert (
+        visits(**known, **{"columns.ingested_at.formats": ["%d/%m/%Y"]}).placement_digest
+        != visits(**known).placement_digest
+    )
+    as_event = visits(**{"columns.ingested_at": INGESTED}, event_time="ingested_at")
+    assert len({before, as_event.placement_digest, visits(**known).placement_digest}) == 3
+
+    assert visits(**{"columns.ingested_at": {**INGESTED, "formats": ["%d/%m/%Y"]}}).placement_digest == before
+    assert visits(**{"columns.seconds.decimal_mark": ","}).placement_digest == before
+    assert visits(**{"columns.seconds.minimum": 1}).placement_digest == before
+    assert visits(meaning="Other words.").placement_digest == before
+
+
+def test_how_values_are_spelled_is_no_matter_of_what_is_read() -> None:
+    before = visits().column_digest
+
+    assert visits(**{"columns.came_at.formats": ["%d/%m/%Y"]}).column_digest == before
+    assert visits(**{"columns.seconds.decimal_mark": ","}).column_digest == before
 
 
 def test_the_digest_of_the_table_changes_with_a_column() -> None:

@@ -2,7 +2,7 @@
 -- then the highest contents. Ranked apart, since few rows are duplicates and ranking all of them is dear.
 CREATE OR REPLACE TEMPORARY TABLE duplicates AS
 WITH repeated AS (
-    SELECT {key} AS key, _day
+    SELECT {key}, _day
     FROM typed
     WHERE _fault IS NULL AND (_known IS NULL OR _known <= {known_at})
     GROUP BY ALL
@@ -11,9 +11,9 @@ WITH repeated AS (
 SELECT
     typed.rowid AS id,
     row_number() OVER (
-        PARTITION BY typed.{key}, typed._day
+        PARTITION BY {key}, _day
         ORDER BY typed._known DESC NULLS LAST, typed._source_key DESC, hash({columns}) DESC, typed._row
     ) AS place
 FROM typed
-JOIN repeated ON repeated.key = typed.{key} AND repeated._day = typed._day
+JOIN repeated USING ({key}, _day)
 WHERE typed._fault IS NULL AND (typed._known IS NULL OR typed._known <= {known_at})

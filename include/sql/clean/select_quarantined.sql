@@ -3,7 +3,7 @@ SELECT
     _fault AS reason,
     _source_key AS source_key,
     _row AS source_row,
-    {key}::VARCHAR AS business_key,
+    nullif(concat_ws(' ', {key}), '') AS business_key,
     _raw AS record,
     {run_id} AS run_id,
     _day

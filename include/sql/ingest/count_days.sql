@@ -1,10 +1,8 @@
--- What captured files hold, by file and operator day: rows, an order-free fingerprint of their contents, and the newest
--- known time.
+-- What a captured file holds by operator day: rows, an order-free fingerprint of their contents, the newest known time.
 SELECT
-    filename,
     _day,
     count(*) AS rows,
     sum(hash({contents})::HUGEINT)::VARCHAR AS fingerprint,
     max({known_time}) AS latest_known_time
-FROM read_parquet({files}, filename = true, hive_partitioning = false)
-GROUP BY filename, _day
+FROM read_parquet({file}, hive_partitioning = false)
+GROUP BY _day

@@ -1,4 +1,5 @@
--- Run in PostgreSQL: the columns of a table or view, none if it does not exist.
-SELECT attname::text, format_type(atttypid, atttypmod)
+-- Run in PostgreSQL: the columns of a table or view with their types, and what it is; nothing if it does not exist.
+SELECT attname::text, format_type(atttypid, atttypmod), relkind::text, reltuples::bigint
 FROM pg_attribute
+JOIN pg_class ON pg_class.oid = attrelid
 WHERE attrelid = to_regclass({relation}) AND attnum > 0 AND NOT attisdropped

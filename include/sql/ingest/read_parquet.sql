@@ -1,3 +1,6 @@
 -- A Parquet file, every value as text.
-SELECT file_row_number + 1 AS _row, NULL::VARCHAR AS _reject, {values}
+SELECT
+    file_row_number + 1 AS _row,
+    CASE WHEN {has_nul} THEN 'malformed record: bytes that are no text' END AS _reject,
+    {values}
 FROM read_parquet({url}, file_row_number = true, hive_partitioning = false)

@@ -1,29 +1,28 @@
-"""Counting what was captured, by reading it back: the figures of a marker come from the files that it names."""
+"""Counting what was captured, by reading the file that was written: a marker's figures come from what it names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
 from crmbet.manifest import UNDATED, DayCount
-from crmbet.object_store import ObjectStore
-from crmbet.partitions import file_list
-from crmbet.statements import Fragment, identifier, joined, render
+from crmbet.statements import identifier, joined, literal, render
+from crmbet.typing_rules import known_instant
 
 if TYPE_CHECKING:
     import duckdb
 
 
-@dataclass
+@dataclass(frozen=True)
 class Census:
     """The rows of one captured file."""
 
-    days: dict[str, DayCount] = field(default_factory=dict)
+    days: dict[str, DayCount]
     """By operator day (ISO), or UNDATED."""
-    latest_known_time: datetime | None = None
+    latest_known_time: datetime | None
 
     @property
     def rows(self) -> int:
@@ -31,37 +30,20 @@ class Census:
         return sum(day.rows for day in self.days.values())
 
 
-def count_files(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, contract: SourceContract, files: Sequence[str]
-) -> dict[str, Census]:
-    """The census of each captured file, by key."""
-    if not files:
-        return {}
-    known_time = (
-        f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
-    )
+def take_census(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Census:
+    """Count a captured file by day."""
     rows = connection.execute(
         render(
             "ingest/count_days",
-            files=file_list(store, files),
+            file=literal(str(path)),
             contents=joined([identifier(name) for name in contract.columns]),
-            known_time=Fragment(known_time),
+            known_time=known_instant(contract),
         )
     ).fetchall()
-    found = {key: Census() for key in files}
-    for filename, day, count, fingerprint, known in rows:
-        census = found[filename.removeprefix(store.url(""))]
-        census.days[day.isoformat() if day else UNDATED] = DayCount(rows=count, fingerprint=fingerprint)
-        if known is not None:
-            aware = known.replace(tzinfo=UTC)
-            census.latest_known_time = max(census.latest_known_time or aware, aware)
-    return found
-
-
-def merge_days(censuses: Iterable[Census]) -> dict[str, DayCount]:
-    """The days of several files together."""
-    days: dict[str, DayCount] = {}
-    for census in censuses:
-        for day, count in census.days.items():
-            days[day] = days[day].plus(count) if day in days else count
-    return days
+    return Census(
+        days={
+            day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint)
+            for day, count, fingerprint, _ in rows
+        },
+        latest_known_time=max((known.replace(tzinfo=UTC) for *_, known in rows if known), default=None),
+    )

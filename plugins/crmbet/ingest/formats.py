@@ -1,49 +1,49 @@
 """Reading one lake object, whatever its format, as rows of text in the contract's columns.
 
 Every format becomes the same shape: `_row`, `_reject` (why the record is not readable, else NULL) and each contract
-column as VARCHAR, spelled as in the source. `_row` is the line of a JSON record and of a malformed CSV record, else the
-number among the records that parse. Typing comes later, in cleaning, so that quarantine can show what was really there.
-The number of records is counted apart from the parser: a parser that drops rows in silence is found out.
+column as VARCHAR, spelled as in the source. `_row` is the line of a JSON record, else the place among the file's
+records. Typing comes later, in cleaning, so that quarantine can show what was really there. The number of records is
+counted apart from the parser: a parser that drops rows in silence is found out.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
+import json
 import re
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from crmbet.contracts import SourceContract
-from crmbet.engine_failures import explain, first_line
-from crmbet.failures import SourceMissing, SourceUnreadable
+from crmbet.ingest.mending import Mended, mend_csv, mend_lines, split_record
+from crmbet.ingest.spool import plain_text, unpack
+from crmbet.ingest.survey import LONGEST_LINE, count_elements, survey
+from crmbet.ingest.unreadable import UnreadableObject
 from crmbet.partitions import column_types
-from crmbet.statements import Fragment, identifier, literal, render
+from crmbet.statements import Fragment, literal, render
 
 if TYPE_CHECKING:
     import duckdb
 
-Format = Literal["parquet", "csv", "json_lines", "json_array"]
+Format = Literal["parquet", "csv", "json"]
 
 DELIMITERS = (",", ";", "\t", "|")
-BYTES_AT_ONCE = 1 << 20
 NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
+SAMPLED_RECORDS = 100
+"""JSON records whose names are looked at before all of them are."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read one object."""
+    """One way to read an object: good if it gives as many rows as there are records."""
 
     query: str
     """SELECT of `_row`, `_reject` and the contract's columns."""
     records: int
     """Records in the file, counted without the parser that `query` uses."""
-    unknown_columns: tuple[str, ...]
-    """Columns of the file that the contract does not name: they are not read. Of JSON, those of its first object."""
-    rejects: str | None = None
-    """SELECT of the records that the parser sets aside, once `query` has been run."""
+    unknown_columns: tuple[str, ...] = ()
+    """Columns of the file that the contract does not name: they are not read. Of JSON, those of its first objects."""
 
 
 def format_of(key: str) -> Format | None:
@@ -57,156 +57,275 @@ def format_of(key: str) -> Format | None:
     if stem.endswith((".csv", ".tsv")):
         return "csv"
     if stem.endswith((".jsonl", ".ndjson", ".json")):
-        return "json_lines"
+        return "json"
     return None
 
 
-def read_object(
-    connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract, attempt: str
-) -> Reading:
-    """Prepare the reading of one object; `attempt` names what the parser sets aside.
+def readings(
+    connection: duckdb.DuckDBPyConnection, path: Path, key: str, contract: SourceContract
+) -> Iterator[Reading]:
+    """The ways to read an object's local copy, the fast one first; `path` may be replaced by a plainer copy.
 
-    Raises `SourceUnreadable` if the object is not what its extension says, and `SourceMissing` if a column that the
-    contract requires is not in it.
+    Raises `UnreadableObject` if the object is not what its extension says, or lacks a column that the contract
+    requires.
     """
-    import duckdb
-
-    try:
-        match format_of(url):
-            case "parquet":
-                return _read_parquet(connection, url, contract)
-            case "csv":
-                return _read_csv(connection, url, contract, attempt)
-            case _:
-                return _read_json(connection, url, contract)
-    except duckdb.Error as error:
-        raise explain(error, url) or unreadable(url, first_line(error)) from None
+    path = unpack(path, key)
+    match format_of(key):
+        case "parquet":
+            yield _read_parquet(connection, path, contract)
+        case "csv":
+            yield from _read_csv(plain_text(path), contract)
+        case _:
+            yield _read_json(connection, plain_text(path), contract)
 
 
-def require_whole_gzip(content: BinaryIO, url: str) -> None:
-    """Decompress an object to its end: the engine takes one that stops in the middle for a shorter file.
-
-    Raises `SourceUnreadable` if it is truncated, damaged or no gzip at all.
-    """
-    try:
-        with gzip.GzipFile(fileobj=content) as text:
-            while text.read(BYTES_AT_ONCE):
-                pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise unreadable(url, str(error)) from None
-
-
-def unreadable(url: str, why: str) -> SourceUnreadable:
-    """The error for an object that cannot be read."""
-    return SourceUnreadable(
-        "a lake object cannot be read",
-        where=url,
-        why=why,
-        next_step="deliver the object again, or move it out of the feed's folder, and clear the task",
-    )
-
-
-def _read_parquet(connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract) -> Reading:
-    types = column_types(connection, Fragment(f"read_parquet({literal(url)}, hive_partitioning = false)"))
-    present = _check_columns(list(types), url, contract)
-    (records,) = connection.execute(render("ingest/count_parquet_records", url=literal(url))).fetchone() or (
-        0,
-    )
-
-    def spelled(source_name: str) -> str:
-        column = _quoted(source_name)
-        return f"to_json({column})::VARCHAR" if NESTED.search(types[source_name]) else f"{column}::VARCHAR"
-
-    values = _values(contract, present, spelled)
-    query = render("ingest/read_parquet", url=literal(url), values=values)
-    return Reading(query, int(records), _unknown(types, contract))
-
-
-def _read_csv(
-    connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract, attempt: str
-) -> Reading:
-    header_line = connection.execute(render("ingest/read_first_line", url=literal(url))).fetchone()
-    if header_line is None or header_line[0] is None:
-        raise unreadable(url, "the file is empty: a CSV file has at least a header")
-    delimiter, header = _parse_header(str(header_line[0]).lstrip("\ufeff"))
-    present = _check_columns(header, url, contract)
-    (records,) = connection.execute(render("ingest/count_csv_records", url=literal(url))).fetchone() or (0,)
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
-    rejects = f"rejects_{attempt}"
-    query = render(
-        "ingest/read_csv",
-        url=literal(url),
-        rejects=literal(rejects),
-        rejects_scan=literal(f"{rejects}_scan"),
-        columns=Fragment("{" + columns + "}"),
-        delimiter=literal(delimiter),
-        values=_values(contract, present, _quoted),
-    )
-    empty = _values(contract, set(), _quoted)
-    set_aside = render("ingest/read_rejects", rejects=identifier(rejects), values=empty)
-    return Reading(query, int(records) - 1, _unknown(header, contract), set_aside)
-
-
-def _read_json(connection: duckdb.DuckDBPyConnection, url: str, contract: SourceContract) -> Reading:
-    first_line = connection.execute(render("ingest/read_first_line", url=literal(url))).fetchone()
-    is_array = first_line is not None and str(first_line[0] or "").lstrip("\ufeff \t").startswith("[")
-    reader, counter, names = (
-        ("ingest/read_json_array", "ingest/count_json_array", "ingest/name_json_array_keys")
-        if is_array
-        else ("ingest/read_json_lines", "ingest/count_lines", "ingest/name_json_line_keys")
-    )
-    query = render(
-        reader,
-        url=literal(url),
-        values=_values(
-            contract,
-            {column.source_name or name for name, column in contract.columns.items()},
-            lambda name: f"json_extract_string(record, {literal('$.' + _quoted(name))})",
-        ),
-    )
-    (records,) = connection.execute(render(counter, url=literal(url))).fetchone() or (0,)
-    (keys,) = connection.execute(render(names, url=literal(url))).fetchone() or ([],)
-    return Reading(query, int(records), _unknown(keys, contract))
-
-
-def _parse_header(line: str) -> tuple[str, list[str]]:
-    delimiter = max(DELIMITERS, key=line.count)
-    (names,) = csv.reader([line], delimiter=delimiter) if line.strip() else ([],)
-    return delimiter, [name.strip() for name in names]
-
-
-def _check_columns(found: list[str], url: str, contract: SourceContract) -> set[str]:
-    repeated = sorted({name for name in found if found.count(name) > 1})
-    if repeated:
-        raise unreadable(url, f"column {', '.join(repeated)} appears more than once")
-    missing = [
-        column.source_name or name
-        for name, column in contract.columns.items()
-        if column.required and (column.source_name or name) not in found
+def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
+    url = literal(str(path))
+    types = column_types(connection, Fragment(f"read_parquet({url}, hive_partitioning = false)"))
+    nodes = connection.execute(render("ingest/list_parquet_nodes", url=url)).fetchall()
+    names = _top_level(nodes)
+    _check_columns(names, contract)
+    # By place: the engine renames one of two columns whose names differ in nothing but capital letters.
+    engine_names = dict(zip(names, types, strict=True))
+    columns = {name: _as_text(column, types[column]) for name, column in engine_names.items()}
+    texts = [
+        columns[name]
+        for name in _names(contract).values()
+        if types.get(engine_names.get(name, "")) in ("VARCHAR", "BLOB")
     ]
+    (records,) = connection.execute(render("ingest/count_parquet_records", url=url)).fetchone() or (0,)
+    query = render(
+        "ingest/read_parquet",
+        url=url,
+        has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
+        values=_values(contract, columns),
+    )
+    return Reading(query, int(records), _unknown(names, contract))
+
+
+def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
+    """Names of a file's columns, as often as they are there. A schema lists each node before its children."""
+    names = []
+    inside = 0
+    for name, children in nodes[1:]:
+        if inside:
+            inside -= 1
+        else:
+            names.append(name)
+        inside += children or 0
+    return names
+
+
+def _as_text(column: str, engine_type: str) -> str:
+    quoted = _quoted(column)
+    if engine_type == "BLOB":
+        # Text, from writers that do not mark it as such.
+        return f"coalesce(TRY(decode({quoted})), {quoted}::VARCHAR)"
+    return f"to_json({quoted})::VARCHAR" if NESTED.search(engine_type) else f"{quoted}::VARCHAR"
+
+
+def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
+    """As the engine reads it, then with every damaged record set aside by itself."""
+    first = _first_line(path)
+    if not first:
+        yield _read_nothing(contract)
+        return
+    delimiter, header = _split_header(first, contract)
+    _check_columns(header, contract)
+    # By place: what the engine calls one name, or keeps for itself, a header may well have.
+    places = [f"c{place}" for place in range(len(header))]
+    columns = dict(zip(header, places, strict=True))
+    described = ", ".join(f"'{place}': 'VARCHAR'" for place in places)
+    values = _values(contract, columns)
+    unknown = _unknown(header, contract)
+    counted = survey(path, quotes=True)
+    if not (counted.open_quote or counted.odd):
+        query = render(
+            "ingest/read_csv",
+            url=literal(str(path)),
+            columns=Fragment("{" + described + "}"),
+            delimiter=literal(delimiter),
+            values=values,
+        )
+        yield Reading(query, counted.records - 1, unknown)
+    mended = mend_csv(path, delimiter, len(header))
+    _require_all_lines(mended, counted.lines)
+    query = render(
+        "ingest/read_mended_csv",
+        url=literal(str(mended.good)),
+        columns=Fragment("{'_row': 'BIGINT', " + described + "}"),
+        delimiter=literal(delimiter),
+        values=values,
+        rejects=literal(str(mended.rejects)),
+        nothing=_values(contract, {}),
+    )
+    yield Reading(query, mended.records, unknown)
+
+
+def _first_line(path: Path) -> bytes:
+    """The first line that is not empty, without its end; nothing if there is none."""
+    with path.open("rb") as file:
+        while line := file.readline(LONGEST_LINE):
+            if line.strip(b"\r\n"):
+                return line.rstrip(b"\r\n")
+    return b""
+
+
+def _split_header(line: bytes, contract: SourceContract) -> tuple[str, list[str]]:
+    """The delimiter by which a header has most of the contract's names, and its names."""
+    text = line.decode(errors="replace")
+    if len(line) == LONGEST_LINE or not text.replace("\t", "").isprintable():
+        raise UnreadableObject("its name says CSV, but its first line is no text")
+    known = {*_names(contract).values()}
+    headers = {}
+    for delimiter in DELIMITERS:
+        fields, _ = split_record(line, delimiter.encode())
+        headers[delimiter] = [name.decode().strip() for name in fields or ()]
+    delimiter = max(headers, key=lambda delimiter: len(known.intersection(headers[delimiter])))
+    header = headers[delimiter]
+    while header and not header[-1]:
+        header.pop()
+    return delimiter, header
+
+
+def _read_json(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
+    """One array of objects, or an object a line."""
+    with path.open("rb") as file:
+        head = file.read(LONGEST_LINE).strip()
+    if not head:
+        return _read_nothing(contract)
+    first, more, _ = head.partition(b"\n")
+    if head.startswith(b"["):
+        elements = count_elements(path)
+        if elements is not None:
+            return _read_json_array(connection, path, elements, contract)
+        if not _is_json(first):
+            raise UnreadableObject("the JSON array is cut off, or something follows it")
+    elif more and not _is_json(first) and count_elements(path) is not None:
+        raise UnreadableObject(
+            "it is one JSON object over several lines: deliver one array of objects, or one object a line"
+        )
+    return _read_json_lines(connection, path, contract)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _read_json_array(
+    connection: duckdb.DuckDBPyConnection, path: Path, elements: int, contract: SourceContract
+) -> Reading:
+    source = render("ingest/list_json_array", url=literal(str(path)))
+    unknown = _check_keys(connection, source, contract) if elements else ()
+    query = render("ingest/read_json_records", records=Fragment(source), **_json_values(contract))
+    return Reading(query, elements, unknown)
+
+
+def _read_json_lines(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
+    counted = survey(path, quotes=False)
+    rejects = ""
+    if counted.odd:
+        mended = mend_lines(path)
+        _require_all_lines(mended, counted.lines)
+        path = mended.good
+        rejects = f"\nUNION ALL\n{render('ingest/list_rejects', url=literal(str(mended.rejects)))}"
+    source = render("ingest/list_json_lines", url=literal(str(path)))
+    unknown = _check_keys(connection, source, contract)
+    query = render("ingest/read_json_records", records=Fragment(source + rejects), **_json_values(contract))
+    return Reading(query, counted.lines, unknown)
+
+
+def _check_keys(
+    connection: duckdb.DuckDBPyConnection, source: str, contract: SourceContract
+) -> tuple[str, ...]:
+    """The names in JSON records that no contract knows. Raises `UnreadableObject` for a required one that none has.
+
+    A record may leave out what is NULL, so a few records without a name say little: then all are looked at.
+    """
+
+    def names(sample: str) -> list[str]:
+        query = render("ingest/name_json_keys", records=Fragment(source), sample=Fragment(sample))
+        (keys,) = connection.execute(query).fetchone() or (None,)
+        return keys or []
+
+    some = names(f"LIMIT {SAMPLED_RECORDS}")
+    if not _missing(some, contract):
+        return _unknown(some, contract)
+    every = names("")
+    if not every:
+        raise UnreadableObject("it holds no JSON object: deliver one array of objects, or one object a line")
+    _check_columns(every, contract)
+    return _unknown(every, contract)
+
+
+def _json_values(contract: SourceContract) -> dict[str, Fragment]:
+    """What to take out of a record, in one pass over it, and the columns that makes."""
+    pointers = ("/" + name.replace("~", "~0").replace("/", "~1") for name in _names(contract).values())
+    paths = Fragment("[" + ", ".join(literal(pointer) for pointer in pointers) + "]")
+    values = [f"fields[{place}] AS {_quoted(name)}" for place, name in enumerate(contract.columns, start=1)]
+    return {"paths": paths, "values": Fragment(", ".join(values))}
+
+
+def _read_nothing(contract: SourceContract) -> Reading:
+    """A file without a single record, and so without names: a day on which nothing happened may look like that."""
+    return Reading(render("ingest/read_nothing", values=_values(contract, {})), 0)
+
+
+def _require_all_lines(mended: Mended, lines: int) -> None:
+    if mended.lines != lines:
+        raise AssertionError(f"mending made records of {mended.lines} lines, there are {lines}")
+
+
+def _names(contract: SourceContract) -> dict[str, str]:
+    """Each column's name in the source."""
+    return {name: column.source_name or name for name, column in contract.columns.items()}
+
+
+def _check_columns(found: Sequence[str], contract: SourceContract) -> None:
+    """Raises `UnreadableObject` if a column of the contract is there twice, or a required one is not there."""
+    where = f"include/contracts/sources/{contract.name}.yaml"
+    known = [name for name in _names(contract).values() if name in found]
+    repeated = [name for name in known if found.count(name) > 1]
+    if repeated:
+        raise UnreadableObject(f"column {', '.join(repeated)} appears more than once")
+    missing = _missing(found, contract)
+    if missing and not known:
+        # What it has instead may be data.
+        raise UnreadableObject(
+            f"it has none of the columns of {where}; a CSV file names them in its first line"
+        )
     if missing:
-        raise SourceMissing(
-            f"column {', '.join(missing)} is missing from the feed {contract.name}",
-            where=url,
-            why=f"the file has the columns {', '.join(found)[:300]}",
-            next_step=f"deliver the column, or map its name in include/contracts/sources/{contract.name}.yaml",
+        raise UnreadableObject(
+            f"column {', '.join(missing)} is missing; it has the columns {', '.join(found)[:300]}. "
+            f"A name can be mapped in {where}"
         )
-    return set(found)
 
 
-def _values(contract: SourceContract, present: set[str], spell: Callable[[str], str]) -> Fragment:
-    parts = []
-    for name, column in contract.columns.items():
-        source_name = column.source_name or name
-        parts.append(
-            f"{spell(source_name) if source_name in present else 'NULL::VARCHAR'} AS {_quoted(name)}"
+def _missing(found: Sequence[str], contract: SourceContract) -> list[str]:
+    names = _names(contract)
+    return [
+        names[name]
+        for name, column in contract.columns.items()
+        if column.required and names[name] not in found
+    ]
+
+
+def _values(contract: SourceContract, columns: Mapping[str, str]) -> Fragment:
+    """The contract's columns, each by the expression of its name in the source, NULL without one."""
+    return Fragment(
+        ", ".join(
+            f"{columns.get(source_name, 'NULL::VARCHAR')} AS {_quoted(name)}"
+            for name, source_name in _names(contract).items()
         )
-    return Fragment(", ".join(parts))
+    )
 
 
 def _unknown(found: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
-    known = {column.source_name or name for name, column in contract.columns.items()}
-    return tuple(sorted(set(found) - known))
+    return tuple(sorted({name for name in found if name} - {*_names(contract).values()}))
 
 
 def _quoted(name: str) -> str:

@@ -1,44 +1,44 @@
 """Capturing the lake: every object of a feed, each once per content.
 
-A chunk is one object (key, ETag, size). Its capture is Parquet under a digest of the source, that fingerprint and the
-contract's column names; it exists once its marker does.
+A chunk is one object (key, ETag, size). It is fetched once, rewritten as Parquet on the local disk, counted there, and
+uploaded under a digest of the source, that fingerprint and the contract's column names; it exists once its marker does.
+An object that cannot be read is set aside by itself.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
-from crmbet.engine_failures import explain, first_line
-from crmbet.failures import RowsUnaccounted, SourceMissing
-from crmbet.ingest.census import Census, count_files, merge_days
-from crmbet.ingest.formats import Reading, format_of, read_object, require_whole_gzip, unreadable
-from crmbet.ingest.ledger import Ledger, chunk_digest, finish_captures
-from crmbet.manifest import Capture, SourceCaptures
+from crmbet.engine_failures import first_line
+from crmbet.failures import SourceMissing, SourceUnreadable
+from crmbet.ingest.census import Census, take_census
+from crmbet.ingest.formats import Reading, format_of, readings
+from crmbet.ingest.ledger import Ledger, chunk_digest
+from crmbet.ingest.unreadable import UnreadableObject
+from crmbet.manifest import Capture, SourceCaptures, Unreadable
 from crmbet.object_store import ObjectStore, StoredObject
-from crmbet.partitions import attempt_name, write_file
+from crmbet.partitions import BATCH_DAYS, attempt_name
+from crmbet.progress import Progress
 from crmbet.run import Run
-from crmbet.statements import Fragment, identifier, literal, render
+from crmbet.statements import Fragment, literal, render
+from crmbet.typing_rules import event_instant
 
 if TYPE_CHECKING:
     import duckdb
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class _Written:
-    """An object whose records have been written, but not yet counted."""
-
-    entry: StoredObject
-    digest: str
-    records: int
-    """Counted independently of the parser that wrote them."""
-    files: list[str]
+OBJECTS_UNDER_WAY = 8
+"""Objects being fetched, read or uploaded at once; as many lie on the local disk. Reading takes turns: see `_Capturing`."""
 
 
 def capture_feed(
@@ -46,37 +46,30 @@ def capture_feed(
 ) -> SourceCaptures | None:
     """Capture what is new in a feed; returns all captures that the run uses, None if an optional feed is absent.
 
-    Raises `SourceMissing` if a required feed has no object.
+    Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read.
     """
-    ledger = Ledger.read(store, run.layout, contract.name)
+    ledger = Ledger.read(store, run, contract.name)
     if run.rereads_the_past:
-        known = SourceCaptures(captures=ledger.known_at(run.known_at))
-        return _unless_absent(known, store, run, contract)
+        return _unless_absent(ledger.known_at(run.known_at), store, run, contract)
 
     objects = _objects(store, run, contract)
     if not objects and run.params.source_deletions == "remove" and contract.required:
         # Before anything is written: the run could not go on without it, and the next could not keep it.
         raise _absence(store, run, contract)
     wanted = {_digest(run, contract, entry): entry for entry in objects}
-    missing = {
-        digest: entry
-        for digest, entry in wanted.items()
-        if run.params.full_refresh or digest not in ledger.by_digest
-    }
-    made = _capture_all(connection, store, run, contract, missing)
-    current = [made.get(digest) or ledger.by_digest[digest] for digest in wanted]
-    used = finish_captures(store, run, ledger, current, made.values())
-    return _unless_absent(SourceCaptures(captures=used, new=len(made)), store, run, contract)
-
-
-def plan_feed(store: ObjectStore, run: Run, contract: SourceContract) -> list[StoredObject]:
-    """The objects that `capture_feed` would capture."""
-    ledger = Ledger.read(store, run.layout, contract.name)
-    return [
-        entry
-        for entry in _objects(store, run, contract)
-        if run.params.full_refresh or _digest(run, contract, entry) not in ledger.by_digest
-    ]
+    missing = {digest: entry for digest, entry in wanted.items() if not ledger.has(digest)}
+    made, unreadable = _capture_all(connection, store, run, contract, ledger, missing)
+    read = [digest for digest in wanted if digest in made or digest not in missing]
+    current = [made.get(digest) or ledger.by_digest[digest] for digest in read]
+    used = ledger.settle(current, made=len(made), unreadable=unreadable)
+    if unreadable and not used.captures:
+        raise SourceUnreadable(
+            f"no object of the feed {contract.name} can be read",
+            where=store.url(used.unreadable[0].chunk),
+            why=used.unreadable[0].why,
+            next_step="deliver it again as what its name says, and clear the task",
+        )
+    return _unless_absent(used, store, run, contract)
 
 
 def _folder(run: Run, contract: SourceContract) -> str:
@@ -84,7 +77,7 @@ def _folder(run: Run, contract: SourceContract) -> str:
 
 
 def _objects(store: ObjectStore, run: Run, contract: SourceContract) -> list[StoredObject]:
-    return [entry for entry in store.list(_folder(run, contract)) if entry.size > 0 and format_of(entry.key)]
+    return [entry for entry in store.list(_folder(run, contract)) if format_of(entry.key)]
 
 
 def _unless_absent(
@@ -113,108 +106,169 @@ def _capture_all(
     store: ObjectStore,
     run: Run,
     contract: SourceContract,
+    ledger: Ledger,
     objects: Mapping[str, StoredObject],
-) -> dict[str, Capture]:
-    """Capture objects (by digest) side by side. One that fails stops the run, after those under way have finished."""
-    # A record's number is its place in the file, so reading must not shuffle.
-    connection.execute("SET GLOBAL preserve_insertion_order = true")
+) -> tuple[dict[str, Capture], list[Unreadable]]:
+    """Capture objects (by digest), each with its marker as soon as it is there; those that cannot be read are listed.
 
-    def write(item: tuple[str, StoredObject]) -> _Written:
-        with connection.cursor() as cursor:
-            return _write_object(cursor, store, run, contract, *item)
+    Any other failure stops the run once the objects under way have finished.
+    """
+    made: dict[str, Capture] = {}
+    unreadable: list[Unreadable] = []
+    progress = Progress(log, f"captured {contract.name}", unit="objects", total=len(objects))
+    with (
+        _capturing(connection, store, run, contract, ledger) as at,
+        ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
+    ):
+        tasks = {pool.submit(at.capture, digest, entry): entry for digest, entry in objects.items()}
+        try:
+            for task in as_completed(tasks):
+                try:
+                    capture = task.result()
+                except UnreadableObject as error:
+                    entry = tasks[task]
+                    unreadable.append(Unreadable(chunk=entry.key, why=str(error)))
+                    log.exception("%s cannot be read and is set aside: %s", store.url(entry.key), error)
+                    progress.advance(1, 0)
+                else:
+                    made[capture.digest] = capture
+                    progress.advance(1, capture.extracted)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    progress.finish()
+    return made, unreadable
 
-    with ThreadPoolExecutor(run.settings.threads) as pool:
-        written = list(pool.map(write, objects.items()))
-    # Counted together: reading a small file back costs a request, whatever is in it.
-    censuses = count_files(connection, store, contract, [key for each in written for key in each.files])
-    made = {
-        each.digest: _capture(run, contract, store, each, [censuses[key] for key in each.files])
-        for each in written
-    }
-    if made:
-        records = sum(capture.extracted for capture in made.values())
-        log.info("captured %d objects of %s with %d records", len(made), contract.name, records)
-    return made
 
-
-def _write_object(
+@contextmanager
+def _capturing(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
     run: Run,
     contract: SourceContract,
-    digest: str,
-    entry: StoredObject,
-) -> _Written:
-    import duckdb
+    ledger: Ledger,
+) -> Iterator[_Capturing]:
+    # A record's number is its place in the file, so reading must not shuffle.
+    connection.execute("SET GLOBAL preserve_insertion_order = true")
+    with tempfile.TemporaryDirectory(prefix="crmbet-", dir=run.settings.spill_directory or None) as folder:
+        yield _Capturing(connection, store, run, contract, ledger, Path(folder))
 
-    url = store.url(entry.key)
-    attempt = attempt_name()
-    if entry.key.lower().endswith(".gz"):
-        with store.open(entry.key) as content:
-            require_whole_gzip(content, url)
-    reading = read_object(connection, url, contract, attempt)
-    if reading.unknown_columns:
-        log.warning(
-            "%s has columns that no contract names: %s", url, ", ".join(reading.unknown_columns)[:300]
+
+@dataclass
+class _Capturing:
+    """The capturing of one feed's objects, from several threads."""
+
+    connection: duckdb.DuckDBPyConnection
+    store: ObjectStore
+    run: Run
+    contract: SourceContract
+    ledger: Ledger
+    folder: Path
+    turns: threading.Semaphore = field(init=False)
+    """Fetching and uploading wait for S3; reading needs the processor and memory, which a setting bounds."""
+
+    def __post_init__(self) -> None:
+        self.turns = threading.Semaphore(self.run.settings.threads)
+
+    def capture(self, digest: str, entry: StoredObject) -> Capture:
+        """Capture one object and mark it. Raises `UnreadableObject`."""
+        attempt = attempt_name()
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            local = Path(name) / "object"
+            self.store.download(entry, local)
+            with self.turns, self.connection.cursor() as cursor:
+                written, census = self._convert(cursor, local, entry)
+            files = []
+            if census.rows:
+                files = [f"{self.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"]
+                if not self.run.params.dry_run:
+                    self.store.upload(written, files[0])
+        capture = Capture(
+            source=self.contract.name,
+            chunk=entry.key,
+            digest=digest,
+            files=files,
+            extracted=census.rows,
+            days=census.days,
+            latest_known_time=census.latest_known_time,
+            source_modified_at=entry.last_modified,
+            captured_at=self.run.known_at,
+            made_at=self.run.known_at,
         )
-    files: list[str] = []
-    try:
-        for number, query in enumerate(_queries(connection, reading)):
-            key = f"{run.layout.capture(contract.name, digest).prefix}{attempt}_{number}.parquet"
-            if write_file(connection, store, key, _place(query, entry.key, contract, run)):
-                files.append(key)
-    except duckdb.Error as error:
-        raise explain(error, url) or unreadable(url, first_line(error)) from None
-    return _Written(entry, digest, reading.records, files)
+        (known,) = self.ledger.record([capture])
+        return known
 
+    def _convert(
+        self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
+    ) -> tuple[Path, Census]:
+        """Rewrite an object as Parquet with the first reading that accounts for every record, and count it."""
+        written = local.with_name("written.parquet")
+        why = ""
+        for reading in self._readings(connection, local, entry):
+            why = self._write(connection, reading, entry, written)
+            if not why:
+                break
+        if why:
+            raise UnreadableObject(why)
+        if reading.unknown_columns:
+            names = ", ".join(reading.unknown_columns)[:300]
+            log.warning("%s has columns that no contract names: %s", self.store.url(entry.key), names)
+        census = take_census(connection, written, self.contract)
+        if not census.rows:
+            log.warning("%s holds no record", self.store.url(entry.key))
+        if len(census.days) > BATCH_DAYS:
+            written = _sort_by_day(connection, written)
+        return written, census
 
-def _queries(connection: duckdb.DuckDBPyConnection, reading: Reading) -> Iterator[str]:
-    """What to write: the records, then those that the parser has set aside while it read them, if any."""
-    yield reading.query
-    if reading.rejects and connection.execute(
-        render("store/count_rows", rows=Fragment(reading.rejects))
-    ).fetchone() != (0,):
-        yield reading.rejects
+    def _readings(
+        self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
+    ) -> Iterator[Reading]:
+        import duckdb
+
+        try:
+            yield from readings(connection, local, entry.key, self.contract)
+        except duckdb.Error as error:
+            raise UnreadableObject(first_line(error).replace(str(local.parent), "")) from None
+
+    def _write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        reading: Reading,
+        entry: StoredObject,
+        written: Path,
+    ) -> str:
+        """Write what a reading gives; returns why it cannot be trusted, if so."""
+        import duckdb
+
+        copy = render(
+            "ingest/copy_to_capture",
+            rows=Fragment(_place(reading.query, entry.key, self.contract, self.run)),
+            url=literal(str(written)),
+        )
+        try:
+            (rows,) = connection.execute(copy).fetchone() or (0,)
+        except duckdb.Error as error:
+            return first_line(error).replace(str(written.parent), "")
+        if rows != reading.records:
+            return f"it holds {reading.records} records, its parser gives {rows}"
+        return ""
 
 
 def _place(query: str, key: str, contract: SourceContract, run: Run) -> str:
-    instant = Fragment(
-        f"parse_timestamp({identifier(contract.event_time)})" if contract.event_time else "NULL"
-    )
     return render(
         "ingest/place_rows",
         rows=Fragment(query),
         source_key=literal(key),
-        event_time=instant,
+        event_time=event_instant(contract),
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
 
 
-def _capture(
-    run: Run, contract: SourceContract, store: ObjectStore, written: _Written, censuses: Sequence[Census]
-) -> Capture:
-    """The capture of an object. Raises `RowsUnaccounted` if the parser dropped records in silence."""
-    days = merge_days(censuses)
-    extracted = sum(day.rows for day in days.values())
-    if extracted != written.records:
-        raise RowsUnaccounted(
-            f"the file holds {written.records} records, its parser gave {extracted}",
-            where=store.url(written.entry.key),
-            why="a quote that is never closed, or a file that ends in the middle, hides records from the parser",
-            next_step="deliver the object again, or move it out of the feed's folder, and clear the task",
-        )
-    return Capture(
-        source=contract.name,
-        chunk=written.entry.key,
-        digest=written.digest,
-        files=written.files,
-        extracted=extracted,
-        days=days,
-        latest_known_time=max(filter(None, (census.latest_known_time for census in censuses)), default=None),
-        source_modified_at=written.entry.last_modified,
-        captured_at=run.known_at,
-    )
+def _sort_by_day(connection: duckdb.DuckDBPyConnection, written: Path) -> Path:
+    """A file of many days is read again for each batch of them: in order, only its part for the batch is."""
+    ordered = written.with_name("ordered.parquet")
+    connection.execute(render("ingest/sort_by_day", file=literal(str(written)), url=literal(str(ordered))))
+    return ordered
 
 
 def _digest(run: Run, contract: SourceContract, entry: StoredObject) -> str:
@@ -224,5 +278,6 @@ def _digest(run: Run, contract: SourceContract, entry: StoredObject) -> str:
         entry.etag,
         str(entry.size),
         contract.column_digest,
+        contract.placement_digest,
         run.settings.operator_timezone,
     )

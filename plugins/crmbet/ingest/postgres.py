@@ -1,36 +1,44 @@
 """Capturing PostgreSQL: each UTC day of the transactions once per content.
 
 A chunk is one day (row count and sum of row hashes). The fingerprints and the rows are read in one transaction, so
-they are of one snapshot. Missing days are read as contiguous ranges: one range costs one scan, whatever its days.
+they are of one snapshot. Missing days are read in batches: a batch is one file, and all that a kill loses.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
 from crmbet.engine_failures import failures_explained
 from crmbet.failures import RowsUnaccounted, SourceMissing
-from crmbet.ingest.census import count_files, merge_days
-from crmbet.ingest.ledger import Ledger, chunk_digest, finish_captures
+from crmbet.ingest.census import Census
+from crmbet.ingest.copying import Batch, copy_days, count_chunks
+from crmbet.ingest.ledger import Ledger, chunk_digest
+from crmbet.ingest.relation import SOURCE, WHERE, Relation, ask_postgres, describe_relation
+from crmbet.ingest.verification import Look, days_to_look_at, everything
 from crmbet.manifest import UNDATED, Capture, SourceCaptures
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import BATCH_DAYS, attempt_name
+from crmbet.partitions import attempt_name, batches
+from crmbet.progress import Progress
 from crmbet.run import Run
-from crmbet.statements import Fragment, identifier, joined, literal, render
+from crmbet.statements import render
 
 if TYPE_CHECKING:
     import duckdb
 
+__all__ = ["SOURCE", "capture_relation"]
+
 log = logging.getLogger(__name__)
 
-SOURCE = "source"
-"""Alias under which the source database is attached to the engine."""
+LARGE_SHARE = 0.1
+"""Of a table's rows, from which on reading all its pages side by side was faster than one scan by an index."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,10 @@ class DayFingerprint:
     """What PostgreSQL says of one UTC day."""
 
     day: date | None
-    """None: the rows whose event time is missing or infinite."""
+    """None: the rows whose event time is missing, infinite or beyond the calendar."""
     rows: int
     digest: str
+    has_nan: bool
 
     @property
     def chunk(self) -> str:
@@ -54,37 +63,41 @@ def capture_relation(
     """Capture the days that are new or changed; returns all captures that the run uses.
 
     The database is attached to `connection` as `source`. Raises `SourceMissing` if the table, or a column that the
-    contract requires, is not there, and `LostConnection` if the server goes away.
+    contract requires, is not there, `SourceUnreadable` if its event time is no time, `SourceShrunk` if rows have
+    vanished, and `LostConnection` if the server goes away.
     """
-    ledger = Ledger.read(store, run.layout, contract.name)
+    ledger = Ledger.read(store, run, contract.name)
     if run.rereads_the_past:
         known = ledger.known_at(run.known_at)
-        if not known:
+        if not known.captures:
             raise SourceMissing(
                 f"{contract.relation} has not been captured by known_at {run.known_at.isoformat()}",
                 next_step="choose a later known_at, or none",
             )
-        return SourceCaptures(captures=known)
+        return known
 
+    made: dict[str, Capture] = {}
     with _one_snapshot(connection, contract):
-        days = _fingerprint(connection, run, contract)
-        missing = [day for day in days if run.params.full_refresh or day.digest not in ledger.by_digest]
-        made: dict[str, Capture] = {}
-        for batch in _contiguous(missing):
-            made |= _capture_days(connection, store, run, contract, batch)
+        relation = describe_relation(connection, contract)
+        look = _look(run, contract, ledger)
+        days = _fingerprint(connection, run, contract, relation, look)
+        missing = [day for day in days if not ledger.has(day.digest)]
+        progress = Progress(
+            log,
+            contract.relation,
+            unit="days",
+            total=len(missing),
+            total_rows=sum(day.rows for day in missing),
+        )
+        table_rows = max(relation.rows, sum(day.rows for day in days))
+        for batch in _batches(missing):
+            captures = _capture_days(connection, store, run, contract, relation, batch, table_rows)
+            made |= {capture.digest: capture for capture in ledger.record(captures)}
+            progress.advance(len(batch), sum(day.rows for day in batch))
+        progress.finish()
     current = [made.get(day.digest) or ledger.by_digest[day.digest] for day in days]
-    used = finish_captures(store, run, ledger, current, made.values())
-    return SourceCaptures(captures=used, new=len(made))
-
-
-def plan_relation(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, contract: SourceContract
-) -> list[DayFingerprint]:
-    """The days that `capture_relation` would capture."""
-    ledger = Ledger.read(store, run.layout, contract.name)
-    with _one_snapshot(connection, contract):
-        days = _fingerprint(connection, run, contract)
-    return [day for day in days if run.params.full_refresh or day.digest not in ledger.by_digest]
+    unseen = [chunk for chunk in ledger.newest if not look.covers(chunk)]
+    return ledger.settle(current, made=len(made), unseen=unseen)
 
 
 @contextmanager
@@ -92,7 +105,7 @@ def _one_snapshot(connection: duckdb.DuckDBPyConnection, contract: SourceContrac
     """A transaction in which fingerprints and rows agree, with its failures explained."""
     import duckdb
 
-    with failures_explained(f"Airflow connection crmbet_source, table {contract.relation}"):
+    with failures_explained(f"{WHERE}, table {contract.relation}"):
         connection.begin()
         try:
             yield
@@ -102,81 +115,66 @@ def _one_snapshot(connection: duckdb.DuckDBPyConnection, contract: SourceContrac
                 connection.rollback()
 
 
-def _relation(contract: SourceContract) -> Fragment:
-    schema, _, table = contract.relation.rpartition(".")
-    return identifier(schema or "public", table)
+def _reading(run: Run, contract: SourceContract) -> str:
+    """The end of a capture's digest: changes with how rows are read and dated, whatever they are.
+
+    So a capture that other columns or another zone had made is known for one, though its day is not looked at.
+    """
+    how = chunk_digest(contract.column_digest, contract.placement_digest, run.settings.operator_timezone)
+    return how[:8]
 
 
-def _ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
-    return connection.execute(f"FROM postgres_query({literal(SOURCE)}, {literal(query)})").fetchall()
-
-
-def _columns(contract: SourceContract) -> dict[str, Fragment]:
-    """Canonical name to the column in the source."""
-    return {name: identifier(column.source_name or name) for name, column in contract.columns.items()}
+def _look(run: Run, contract: SourceContract, ledger: Ledger) -> Look:
+    last = run.window.as_of.astimezone(UTC).date()
+    if run.params.verify_all or run.params.full_refresh:
+        return everything(last)
+    captured = ledger.newest
+    reading = _reading(run, contract)
+    return days_to_look_at(
+        as_of_date=run.as_of_date,
+        last=last,
+        verify_days=run.settings.verify_days,
+        earliest=min((date.fromisoformat(chunk) for chunk in captured.keys() - {UNDATED}), default=None),
+        known={chunk for chunk, capture in captured.items() if capture.digest.endswith(reading)},
+    )
 
 
 def _fingerprint(
-    connection: duckdb.DuckDBPyConnection, run: Run, contract: SourceContract
+    connection: duckdb.DuckDBPyConnection, run: Run, contract: SourceContract, relation: Relation, look: Look
 ) -> list[DayFingerprint]:
-    relation = _relation(contract)
-    found = {
-        str(row[0])
-        for row in _ask_postgres(connection, render("ingest/describe_relation", relation=literal(relation)))
-    }
-    missing = [
-        name
-        for name in (column.source_name or canonical for canonical, column in contract.columns.items())
-        if name not in found
-    ]
-    if missing:
-        raise SourceMissing(
-            f"column {', '.join(missing)} is missing from {contract.relation}"
-            if found
-            else f"the table {contract.relation} does not exist, or our login may not see it",
-            where="Airflow connection crmbet_source",
-            next_step=f"correct the database, or the names in include/contracts/sources/{contract.name}.yaml",
-        )
-    columns = _columns(contract)
-    rows = _ask_postgres(
+    rows = ask_postgres(
         connection,
         render(
             "ingest/fingerprint_days",
-            relation=relation,
-            event_time=columns[str(contract.event_time)],
-            columns=joined(list(columns.values())),
+            dated=relation.dated,
+            event_time=relation.event.value,
+            row_hash=relation.row_hash,
+            has_nan=relation.has_nan,
+            relation=relation.table,
+            within=relation.within(look.spans, undated=look.undated),
         ),
     )
+    # The kinds are a part of it, since a column that is captured as text from now on makes other files.
+    kinds = ",".join(column.kind for column in relation.columns)
     return [
         DayFingerprint(
             day,
             count,
-            chunk_digest(
-                contract.name,
-                str(day),
-                str(count),
-                str(content),
-                contract.column_digest,
-                run.settings.operator_timezone,
-            ),
+            chunk_digest(contract.name, str(day), str(count), str(content), kinds) + _reading(run, contract),
+            has_nan=nan > 0,
         )
-        for day, count, content in rows
+        for day, count, content, nan in rows
     ]
 
 
-def _contiguous(days: list[DayFingerprint]) -> Iterator[list[DayFingerprint]]:
-    """Days in runs without a gap, none longer than a batch; what has no day by itself."""
-    batch: list[DayFingerprint] = []
-    last: date | None = None
-    for day in days:
-        follows = last is not None and day.day is not None and day.day - last == timedelta(days=1)
-        if batch and (not follows or len(batch) == BATCH_DAYS):
-            yield batch
-            batch = []
-        batch.append(day)
-        last = day.day
-    if batch:
-        yield batch
+def _batches(missing: Sequence[DayFingerprint]) -> Iterator[list[DayFingerprint]]:
+    """Days to be read together, in order; at last the rows without a day."""
+    by_day = {day.day: day for day in missing if day.day is not None}
+    for batch in batches(sorted(by_day), {day: found.rows for day, found in by_day.items()}):
+        yield [by_day[day] for day in batch]
+    undated = [day for day in missing if day.day is None]
+    if undated:
+        yield undated
 
 
 def _capture_days(
@@ -184,87 +182,51 @@ def _capture_days(
     store: ObjectStore,
     run: Run,
     contract: SourceContract,
-    batch: list[DayFingerprint],
-) -> dict[str, Capture]:
-    columns = _columns(contract)
-    query = render(
-        "ingest/read_relation",
-        relation=Fragment(f"{SOURCE}.{_relation(contract)}"),
-        columns=Fragment(", ".join(_spelled(contract, name, column) for name, column in columns.items())),
-        event_time=columns[str(contract.event_time)],
-        source_key=literal(contract.relation),
-        zone=literal(run.settings.operator_timezone),
-        earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
-        chunks=joined([Fragment(f"({_date(day.day)}, {literal(day.digest)})") for day in batch]),
-        within=_within(batch, columns[str(contract.event_time)]),
+    relation: Relation,
+    days: Sequence[DayFingerprint],
+    table_rows: int,
+) -> list[Capture]:
+    """Copy some days into one file, and put it where their markers will say that it is."""
+    key = f"{run.layout.capture(contract.name, days[0].digest).prefix}{attempt_name()}.parquet"
+    batch = Batch(
+        days=tuple(day.day for day in days),
+        is_large=sum(day.rows for day in days) >= table_rows * LARGE_SHARE,
+        has_nan=any(day.has_nan for day in days),
     )
-    folder = store.url(run.layout.captures(contract.name).rstrip("/"))
-    written = connection.execute(
-        render(
-            "store/copy_by_chunk",
-            rows=Fragment(query),
-            folder=literal(folder),
-            names=literal(attempt_name() + "_{i}"),
-        )
-    ).fetchall()
-    files: dict[str, list[str]] = {day.digest: [] for day in batch}
-    for row in written:
-        files[row[5]["chunk"]].append(str(row[0]).removeprefix(store.url("")))
-    censuses = count_files(connection, store, contract, [key for keys in files.values() for key in keys])
-    captures = {
-        day.digest: Capture(
+    with tempfile.TemporaryDirectory(prefix="crmbet-", dir=run.settings.spill_directory or None) as folder:
+        path = Path(folder) / "days.parquet"
+        copy_days(connection, path, run, contract, relation, batch)
+        counted = count_chunks(connection, path, contract)
+        _account(days, counted, contract)
+        if not run.params.dry_run:
+            store.upload(path, key)
+    return [
+        Capture(
             source=contract.name,
             chunk=day.chunk,
             digest=day.digest,
-            files=sorted(files[day.digest]),
+            files=[key],
+            part=day.chunk,
             extracted=day.rows,
-            days=merge_days(censuses[key] for key in files[day.digest]),
+            days=counted[day.day].days,
+            latest_known_time=counted[day.day].latest_known_time,
             captured_at=run.known_at,
+            made_at=run.known_at,
         )
-        for day in batch
-    }
-    _account(captures.values(), contract)
-    log.info(
-        "captured %s to %s of %s: %d rows",
-        batch[0].chunk,
-        batch[-1].chunk,
-        contract.relation,
-        sum(day.rows for day in batch),
-    )
-    return captures
+        for day in days
+    ]
 
 
-def _within(batch: Sequence[DayFingerprint], event_time: Fragment) -> Fragment:
-    """The condition that the engine hands to PostgreSQL, so that a batch does not read the whole table."""
-    first, last = batch[0].day, batch[-1].day
-    column = f"relation.{event_time}"
-    if first is None or last is None:
-        return Fragment(f"({column} IS NULL OR NOT isfinite({column}))")
-    end = last + timedelta(days=1)
-    return Fragment(
-        f"{column} >= {literal(first.isoformat())}::TIMESTAMP AND {column} < {literal(end.isoformat())}::TIMESTAMP"
-    )
-
-
-def _date(day: date | None) -> Fragment:
-    return Fragment(f"DATE {literal(day.isoformat())}" if day else "NULL::DATE")
-
-
-def _spelled(contract: SourceContract, name: str, column: Fragment) -> str:
-    """Ids and enums as text, which every engine agrees on; money and instants as the database types them."""
-    source = f"relation.{column}"
-    if contract.columns[name].type in ("decimal", "timestamp"):
-        return f"{source} AS {identifier(name)}"
-    return f"{source}::VARCHAR AS {identifier(name)}"
-
-
-def _account(captures: Iterable[Capture], contract: SourceContract) -> None:
-    for capture in captures:
-        read = sum(day.rows for day in capture.days.values())
-        if read != capture.extracted:
+def _account(
+    days: Sequence[DayFingerprint], counted: Mapping[date | None, Census], contract: SourceContract
+) -> None:
+    told = {day.day: day.rows for day in days}
+    for day in told.keys() | counted.keys():
+        read = counted[day].rows if day in counted else 0
+        if read != told.get(day, 0):
             raise RowsUnaccounted(
-                f"PostgreSQL counted {capture.extracted} rows on {capture.chunk}, we read {read}",
-                where=f"Airflow connection crmbet_source, table {contract.relation}",
+                f"PostgreSQL counted {told.get(day, 0)} rows on {day or UNDATED}, we read {read}",
+                where=f"{WHERE}, table {contract.relation}",
                 why="the rows and their count were not of one snapshot",
                 next_step="clear the task; if it happens again, report it as a defect",
             )

@@ -19,7 +19,7 @@ class CleanOperator(BaseOperator):
         from crmbet.contracts import load_source_contracts
         from crmbet.manifest import CleanManifest
         from crmbet.operators.airflow_run import open_run
-        from crmbet.operators.handover import hand_over, read_extracts
+        from crmbet.operators.handover import day_ranges, end_dry_run, hand_over, read_extracts
 
         at = open_run(context)
         contracts = load_source_contracts()
@@ -28,9 +28,14 @@ class CleanOperator(BaseOperator):
                 name: clean_source(engine, at.store, at.run, contracts[name], captures)
                 for name, captures in read_extracts(at).sources.items()
             }
+        manifest = CleanManifest(sources=cleaned)
+        if at.run.params.dry_run:
+            plan = {name: day_ranges(source.made) for name, source in cleaned.items()}
+            self.log.info("dry run: days that would be cleaned: %s", plan)
+            end_dry_run(context, at, manifest, plan)
         counts = {
             "accepted": sum(source.accepted for source in cleaned.values()),
             "quarantined": sum(sum(source.quarantined.values()) for source in cleaned.values()),
             "duplicates": sum(source.duplicates for source in cleaned.values()),
         }
-        return hand_over(at, self.task_id, CleanManifest(sources=cleaned), counts)
+        return hand_over(at, self.task_id, manifest, counts)

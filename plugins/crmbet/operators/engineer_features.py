@@ -18,13 +18,23 @@ class EngineerFeaturesOperator(BaseOperator):
         from crmbet.contracts import load_source_contracts, load_table_contract
         from crmbet.features import engineer_features
         from crmbet.operators.airflow_run import open_run
-        from crmbet.operators.handover import hand_over, read_cleaned
+        from crmbet.operators.handover import end_dry_run, hand_over, read_cleaned
 
         at = open_run(context)
         with at.engine() as engine:
             manifest = engineer_features(
                 engine, at.store, at.run, load_source_contracts(), load_table_contract(), read_cleaned(at)
             )
-        return hand_over(
-            at, self.task_id, manifest, {"users": manifest.users, "days_built": manifest.days_built}
-        )
+        counts = {
+            "users": manifest.users,
+            "days_built": manifest.days_built,
+            "sessions_built": manifest.sessions_built,
+        }
+        if at.run.params.dry_run:
+            self.log.info(
+                "dry run: %d days of state and %d of sessions would be made",
+                manifest.days_built,
+                manifest.sessions_built,
+            )
+            end_dry_run(context, at, manifest, counts)
+        return hand_over(at, self.task_id, manifest, counts)

@@ -17,18 +17,18 @@ class ExtractPgOperator(BaseOperator):
         """Write `extract_pg.json`; returns its address and the number of rows."""
         from crmbet.contracts import load_source_contracts
         from crmbet.engine import attach_postgres
-        from crmbet.ingest.postgres import SOURCE, capture_relation, plan_relation
+        from crmbet.ingest.postgres import SOURCE, capture_relation
         from crmbet.manifest import ExtractManifest
         from crmbet.operators.airflow_run import open_run, source_dsn
-        from crmbet.operators.handover import end_dry_run, hand_over
+        from crmbet.operators.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         at = open_run(context)
         contract = load_source_contracts()["transactions"]
         with at.engine() as engine:
             attach_postgres(engine, source_dsn(), SOURCE, read_only=True)
-            if at.run.params.dry_run:
-                days = plan_relation(engine, at.store, at.run, contract)
-                end_dry_run(context, {contract.name: {day.chunk: day.rows for day in days}})
             captures = capture_relation(engine, at.store, at.run, contract)
         manifest = ExtractManifest(sources={contract.name: captures})
+        if at.run.params.dry_run:
+            end_dry_run(context, at, manifest, {contract.name: plan_captures(contract.name, captures)})
+        log_changes(manifest.sources)
         return hand_over(at, self.task_id, manifest, {contract.name: captures.extracted})

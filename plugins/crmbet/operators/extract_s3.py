@@ -16,20 +16,22 @@ class ExtractS3Operator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_s3.json`; returns its address and the records by feed."""
         from crmbet.contracts import load_source_contracts
-        from crmbet.ingest.lake import capture_feed, plan_feed
+        from crmbet.ingest.lake import capture_feed
         from crmbet.manifest import ExtractManifest
         from crmbet.operators.airflow_run import open_run
-        from crmbet.operators.handover import end_dry_run, hand_over
+        from crmbet.operators.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         at = open_run(context)
         feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
-        if at.run.params.dry_run:
-            plans = {feed.name: plan_feed(at.store, at.run, feed) for feed in feeds}
-            end_dry_run(context, {name: [entry.key for entry in entries] for name, entries in plans.items()})
         with at.engine() as engine:
             captured = {feed.name: capture_feed(engine, at.store, at.run, feed) for feed in feeds}
         present = {name: captures for name, captures in captured.items() if captures is not None}
         for name in captured.keys() - present.keys():
             self.log.info("the optional feed %s is absent: its columns stay NULL", name)
+        manifest = ExtractManifest(sources=present)
+        if at.run.params.dry_run:
+            plan = {name: plan_captures(name, captures) for name, captures in present.items()}
+            end_dry_run(context, at, manifest, plan)
+        log_changes(present)
         counts = {name: captures.extracted for name, captures in present.items()}
-        return hand_over(at, self.task_id, ExtractManifest(sources=present), counts)
+        return hand_over(at, self.task_id, manifest, counts)

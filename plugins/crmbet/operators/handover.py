@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
-from crmbet.manifest import CleanManifest, ExtractManifest, read_manifest, write_manifest
+from crmbet.manifest import CleanManifest, ExtractManifest, SourceCaptures, read_manifest, write_manifest
 from crmbet.operators.airflow_run import AirflowRun
 
 if TYPE_CHECKING:
@@ -41,18 +44,67 @@ def read_cleaned(at: AirflowRun) -> CleanManifest:
     return read_manifest(at.store, at.run.prefix, "clean", CleanManifest)
 
 
-def end_dry_run(context: Context, plan: Mapping[str, Any]) -> NoReturn:
-    """Log what would be captured, hand it to XCom, and skip this task and all that follow it."""
-    for source, chunks in plan.items():
-        names = list(chunks)
-        shown = ", ".join(
-            f"{name} ({chunks[name]} rows)" if isinstance(chunks, Mapping) else name
-            for name in names[:PLANNED_NAMES]
-        )
-        more = f" and {len(names) - PLANNED_NAMES} more" if len(names) > PLANNED_NAMES else ""
-        log.info("dry run: %s: %d chunks would be captured: %s%s", source, len(names), shown or "none", more)
-    context["ti"].xcom_push(key="plan", value={source: len(chunks) for source, chunks in plan.items()})
+def end_dry_run(context: Context, at: AirflowRun, manifest: BaseModel, plan: Mapping[str, Any]) -> NoReturn:
+    """Leave the manifest of what would be, for the tasks that plan on it; hand the plan to XCom, and skip."""
+    write_manifest(at.store, at.run.prefix, context["ti"].task_id, manifest)
+    context["ti"].xcom_push(key="plan", value=dict(plan))
     raise AirflowSkipException("dry_run: nothing was captured or changed; the plan is in this log")
+
+
+def plan_captures(source: str, captures: SourceCaptures) -> dict[str, Any]:
+    """Log what a source would bring; returns it in counts and days."""
+    rows = {capture.chunk: capture.extracted for capture in captures.captures}
+    shown = ", ".join(
+        f"{chunk} ({change}, {rows.get(chunk, 0)} rows)"
+        for chunk, change in islice(captures.changed.items(), PLANNED_NAMES)
+    )
+    log.info(
+        "dry run: %s: %d chunks would be captured%s; %d others changed or went: %s%s; days touched: %s",
+        source,
+        captures.new,
+        f", {len(captures.unreadable)} cannot be read" if captures.unreadable else "",
+        len(captures.changed) - captures.new,
+        shown or "none",
+        f" and {len(captures.changed) - PLANNED_NAMES} more" if len(captures.changed) > PLANNED_NAMES else "",
+        day_ranges(captures.touched_days),
+    )
+    return {
+        "chunks": captures.new,
+        "changed": dict(Counter(captures.changed.values())),
+        "rows": sum(rows.get(chunk, 0) for chunk in captures.changed),
+        "days": day_ranges(captures.touched_days),
+    }
+
+
+def log_changes(sources: Mapping[str, SourceCaptures]) -> None:
+    """Say what has changed since other runs looked, and so which days' features differ from what they had been."""
+    for name, captures in sources.items():
+        log.info(
+            "%s: %d chunks captured, %s; days touched: %s",
+            name,
+            captures.new,
+            ", ".join(f"{count} {change}" for change, count in Counter(captures.changed.values()).items())
+            or "nothing changed",
+            day_ranges(captures.touched_days),
+        )
+
+
+def day_ranges(days: Iterable[date | str]) -> str:
+    """Days in words: neighbours as a range, and what has no date at the end."""
+    dated: list[list[date]] = []
+    others = []
+    for text in sorted(str(day) for day in days):
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            others.append(text)
+            continue
+        if dated and day - dated[-1][-1] == timedelta(days=1):
+            dated[-1].append(day)
+        else:
+            dated.append([day])
+    ranges = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in dated]
+    return ", ".join([*ranges, *others]) or "none"
 
 
 def stop_before_loading(at: AirflowRun) -> None:

@@ -1,9 +1,9 @@
 # ruff: noqa: TID253 - these are subclasses, so their bases are needed to define them; only `gate.check` imports this.
 """Our own expectations: rules in SQL with a tolerance, which name the rows that break them.
 
-Suites name them as `expect_rows_to_satisfy` and `expect_column_copies_to_be_within`. Each counts its rows in
-the one statement that Great Expectations bundles all counts of a view into; keys are looked up only where
-rows break a rule.
+Suites name them as `expect_rows_to_satisfy`, `expect_column_copies_to_be_within` and
+`expect_compound_copies_to_be_within`. Each counts its rows in the one statement that Great Expectations bundles all
+counts of a view into; keys are looked up only where rows break a rule.
 """
 
 from __future__ import annotations
@@ -126,17 +126,50 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
         )
 
 
-class ExpectColumnCopiesToBeWithin(ToleratedShareExpectation):
+class CopiesExpectation(ToleratedShareExpectation, ABC):
+    """Rows that repeat a key beyond its first copy are rare. A key with a NULL in it has no copies."""
+
+    @abstractmethod
+    def _key(self) -> list[str]:
+        """The key's columns."""
+
+    def _aggregate(self) -> str:
+        key = [identifier(name) for name in self._key()]
+        whole = " AND ".join(f"{name} IS NOT NULL" for name in key)
+        return f"count(*) FILTER (WHERE {whole}) - count(DISTINCT ({', '.join(key)})) FILTER (WHERE {whole})"
+
+    def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:  # noqa: ARG002 - it is the key
+        key: list[ColumnElement[Any]] = [literal_column(identifier(name)).label(name) for name in self._key()]
+        whole = [name.is_not(None) for name in key]
+        return (
+            select(*key)
+            .select_from(rows)
+            .where(*whole)
+            .group_by(*key)
+            .having(func.count() > 1)
+            .order_by(*key)
+        )
+
+
+class ExpectColumnCopiesToBeWithin(CopiesExpectation):
     """Rows that repeat a value of a column beyond its first copy are rare. NULL has no copies."""
 
     column: pydantic.StrictStr = pydantic.Field(description="The column whose values should be unique.")
 
     success_keys: ClassVar[tuple[str, ...]] = ("column", "tolerance")
 
-    def _aggregate(self) -> str:
-        column = identifier(self.column)
-        return f"count({column}) - count(DISTINCT {column})"
+    def _key(self) -> list[str]:
+        return [self.column]
 
-    def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:  # noqa: ARG002 - it is the key
-        key: ColumnElement[Any] = literal_column(identifier(self.column)).label(self.column)
-        return select(key).select_from(rows).group_by(key).having(func.count(key) > 1).order_by(key)
+
+class ExpectCompoundCopiesToBeWithin(CopiesExpectation):
+    """Rows that repeat the values of several columns beyond their first copy are rare."""
+
+    columns: list[pydantic.StrictStr] = pydantic.Field(
+        description="The columns whose values should be unique together.", min_items=2
+    )
+
+    success_keys: ClassVar[tuple[str, ...]] = ("columns", "tolerance")
+
+    def _key(self) -> list[str]:
+        return self.columns

@@ -5,7 +5,8 @@ shares or counts; instants are aware datetimes (never ISO text, which Great Expe
 by letter). `as_of` and `known_at` are the subject's, always.
 
     raw       settings: min_rows_per_day, min_data_completeness, max_duplicate_percentage,
-              max_quarantine_percentage; and freshness_floor, the instant as_of less min_data_freshness_hours
+              max_quarantine_percentage, max_unreadable_percentage; and freshness_floor, the instant as_of less
+              min_data_freshness_hours
     features  expected_users, a count
 """
 
@@ -45,7 +46,7 @@ SAMPLED_KEYS = 20
 """Offending rows that a report names at most, for each expectation."""
 LONGEST_THRESHOLD = 200
 """Letters of a threshold that a report shows: a list of all columns is in the suite."""
-NO_THRESHOLD = frozenset({"column", "condition", "batch_id"})
+NO_THRESHOLD = frozenset({"column", "columns", "condition", "batch_id"})
 """Arguments of an expectation that say what is judged, not how strictly."""
 
 

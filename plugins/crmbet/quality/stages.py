@@ -45,6 +45,8 @@ def judge_raw(
         judged = Fragment(render("clean/select_judged", rows=Fragment(rows), days=wanted))
         connection.execute(render("store/create_view", name=identifier(view), rows=judged))
         views.append(view)
+    _create_files_view(connection, extracts)
+    views.append("raw_files")
     settings = run.settings
     thresholds: dict[str, Threshold] = {
         "min_rows_per_day": settings.min_rows_per_day,
@@ -52,9 +54,28 @@ def judge_raw(
         "max_outlier_percentage": settings.max_outlier_percentage,
         "max_duplicate_percentage": settings.max_duplicate_percentage,
         "max_quarantine_percentage": settings.max_quarantine_percentage,
+        "max_unreadable_percentage": settings.max_unreadable_percentage,
         "freshness_floor": run.window.as_of - timedelta(hours=settings.min_data_freshness_hours),
     }
     return check(connection, stage="raw", views=views, thresholds=thresholds, subject=_subject(run))
+
+
+def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:
+    """The chunks that the run looked at or relies on, and those that it could not read with the reason."""
+    import pyarrow as pa
+
+    delivered = [
+        *((name, capture.chunk, None) for name, of in extracts.sources.items() for capture in of.captures),
+        *((name, entry.chunk, entry.why) for name, of in extracts.sources.items() for entry in of.unreadable),
+    ]
+    columns = {
+        column: pa.array([row[place] for row in delivered], pa.string())
+        for place, column in enumerate(("source", "chunk", "why"))
+    }
+    connection.register("delivered", pa.table(columns))
+    rows = Fragment(render("store/read_rows", source=identifier("delivered")))
+    connection.execute(render("store/create_table", name=identifier("raw_files"), rows=rows))
+    connection.unregister("delivered")
 
 
 def judge_features(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,14 +10,14 @@ from typing import Any
 import boto3
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
 
+from crmbet.cleaning import clean_source
 from crmbet.contracts import SourceContract, load_source_contracts
 from crmbet.engine import LakeAccess, open_engine
 from crmbet.ingest.lake import capture_feed
-from crmbet.manifest import SourceCaptures
+from crmbet.manifest import CleanedSource, SourceCaptures
 from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
 from crmbet.partitions import scan
 from crmbet.run import Run, RunParams
@@ -26,8 +25,7 @@ from crmbet.settings import Settings
 from crmbet.window import Window, midnight
 from local.credentials import credentials
 from local.object_store import REGION
-
-Row = dict[str, Any]
+from tests.integration.ingest.deliveries import Row, parquet
 
 AS_OF = date(2026, 8, 12)
 FIRST_RUN = datetime(2026, 8, 12, 6, tzinfo=UTC)
@@ -87,9 +85,7 @@ def put_parquet(put: Callable[..., str]) -> Callable[..., str]:
     """Delivers rows as a Parquet file whose columns, and their types, are those of the schema."""
 
     def deliver(name: str, rows: Sequence[Row], schema: Mapping[str, pa.DataType], feed: str = "bets") -> str:
-        sink = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(list(schema.items()))), sink)
-        return put(name, sink.getvalue(), feed)
+        return put(name, parquet(rows, schema), feed)
 
     return deliver
 
@@ -157,6 +153,24 @@ def captured_rows(
         return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
     return read
+
+
+@pytest.fixture
+def clean(
+    engine: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    make_run: Callable[..., Run],
+    contract: SourceContract,
+) -> Callable[..., CleanedSource]:
+    """Cleans captures of the bets feed, or of another contract, and sees that every record is accounted for."""
+
+    def run(captures: SourceCaptures, of: SourceContract = contract) -> CleanedSource:
+        cleaned = clean_source(engine, store, make_run(), of, captures)
+        left = cleaned.accepted + cleaned.duplicates + sum(cleaned.quarantined.values())
+        assert left + sum(cleaned.outside.values()) == cleaned.extracted == captures.extracted
+        return cleaned
+
+    return run
 
 
 def _instant(text: str) -> datetime:

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from crmbet.contracts import load_source_contracts
-from crmbet.failures import RowsUnaccounted, SourceMissing, SourceUnreadable
 from crmbet.manifest import UNDATED
+from tests.integration.ingest.deliveries import (
+    HEADER,
+    REQUIRED,
+    TEXT,
+    bet,
+    csv_line,
+    csv_text,
+    json_lines,
+    parquet,
+)
 
 pytestmark = pytest.mark.integration
-
-TEXT = pa.string()
-REQUIRED = {"bet_id": TEXT, "user_id": TEXT, "placed_at": TEXT, "game_type": TEXT, "stake": TEXT}
-HEADER = "bet_id,user_id,placed_at,game_type,stake"
-
-
-def bet(number: int, **columns: Any) -> dict[str, Any]:
-    row = {
-        "bet_id": f"b{number}",
-        "user_id": "u1",
-        "placed_at": "2026-08-10T12:00:00Z",
-        "game_type": "slots",
-        "stake": "10.50",
-    }
-    return row | columns
-
-
-def csv_line(number: int, **columns: Any) -> str:
-    return ",".join(bet(number, **columns).values())
-
 
 # Parquet ---------------------------------------------------------------------------------------------------------
 
@@ -132,24 +123,42 @@ def test_csv_quotes_and_line_breaks_belong_to_the_field(put: Any, capture: Any, 
     assert captures.extracted == 5
 
 
-DIALECTS: dict[str, Callable[[str], str]] = {
+DIALECTS: dict[str, Callable[[str], str | bytes]] = {
     "plain": lambda text: text,
     "semicolons": lambda text: text.replace(",", ";"),
     "tabs": lambda text: text.replace(",", "\t"),
     "bars": lambda text: text.replace(",", "|"),
     "byte-order-mark": lambda text: "\ufeff" + text,
     "windows-lines": lambda text: text.replace("\n", "\r\n"),
+    "old-mac-lines": lambda text: text.replace("\n", "\r"),
+    "header-of-another-machine": lambda text: text.replace("\n", "\r").replace("\r", "\n", 1),
     "no-last-break": lambda text: text.rstrip("\n"),
-    "blank-lines-at-the-end": lambda text: text + "\n\n",
+    "blank-lines": lambda text: "\n" + text.replace("\n", "\n\n\n"),
+    "blank-windows-lines": lambda text: "\r\n" + text.replace("\n", "\r\n\r\n"),
     "quoted-header": lambda text: text.replace(HEADER, ",".join(f'"{name}"' for name in HEADER.split(","))),
+    "quoted-everything": lambda text: "".join(
+        ",".join(f'"{field}"' for field in line.split(",")) + "\n" for line in text.splitlines()
+    ),
+    "spaces-around-quotes": lambda text: text.replace("joão", ' "joão" '),
+    "commas-at-the-end": lambda text: text.replace("\n", ",,\n"),
+    "commas-at-the-end-of-some": lambda text: text.replace("10.50\n", "10.50,\n", 1),
+    "names-that-differ-in-capitals": lambda text: text.replace("10.50", "10.50,1,2").replace(
+        "stake", "stake,STAKE,_row"
+    ),
+    "a-strange-column-twice": lambda text: text.replace("10.50", "10.50,1,2").replace("stake", "stake,x,x"),
+    "latin-1": lambda text: text.encode("latin-1"),
+    "utf-16-little": lambda text: ("\ufeff" + text).encode("utf-16-le"),
+    "utf-16-big": lambda text: ("\ufeff" + text.replace("\n", "\r\n")).encode("utf-16-be"),
 }
 
 
 @pytest.mark.parametrize("extension", ["csv", "csv.gz"])
-def test_csv_dialects(put: Any, capture: Any, captured_rows: Any, extension: str) -> None:
+@pytest.mark.parametrize("damage", ["", "torn,line\n"])
+def test_csv_dialects(put: Any, capture: Any, captured_rows: Any, extension: str, damage: str) -> None:
     for name, change in DIALECTS.items():
-        text = change(f"{HEADER}\n{csv_line(1)}\n{csv_line(2, user_id='joão')}\n").encode()
-        put(f"{name}.{extension}", gzip.compress(text) if extension == "csv.gz" else text)
+        text = change(csv_text(csv_line(1), csv_line(2, user_id="joão")) + damage)
+        content = text.encode() if isinstance(text, str) else text
+        put(f"{name}.{extension}", gzip.compress(content) if extension == "csv.gz" else content)
 
     captures = capture()
 
@@ -157,12 +166,22 @@ def test_csv_dialects(put: Any, capture: Any, captured_rows: Any, extension: str
         name: [
             (row["_row"], row["bet_id"], row["user_id"], row["stake"])
             for row in captured_rows(captures)
-            if row["_source_key"] == f"raw/bets/{name}.{extension}"
+            if row["_source_key"] == f"raw/bets/{name}.{extension}" and not row["_reject"]
         ]
         for name in DIALECTS
     }
     assert found == {name: [(1, "b1", "u1", "10.50"), (2, "b2", "joão", "10.50")] for name in DIALECTS}
-    assert {captured.extracted for captured in captures.captures} == {2}
+    assert {captured.extracted for captured in captures.captures} == {3 if damage else 2}
+
+
+def test_letters_of_another_encoding_do_not_garble_the_rest(
+    put: Any, capture: Any, captured_rows: Any
+) -> None:
+    good = csv_text(*(csv_line(number, user_id="joão") for number in (1, 2)))
+    put("a.csv", good.encode() + csv_line(3, user_id="josé €5 “x”").encode("cp1252") + b"\n")
+    put("b.jsonl", json_lines(bet(4, user_id="j")).replace("j", "joão").encode("latin-1") + b"\n")
+
+    assert [row["user_id"] for row in captured_rows(capture())] == ["joão", "joão", "josé €5 “x”", "joão"]
 
 
 def test_csv_columns_are_found_by_name(put: Any, capture: Any, captured_rows: Any) -> None:
@@ -171,31 +190,6 @@ def test_csv_columns_are_found_by_name(put: Any, capture: Any, captured_rows: An
     (row,) = captured_rows(capture())
 
     assert [row[name] for name in REQUIRED] == ["b1", "u9", "2026-08-10 12:00:00", "poker", "7.25"]
-
-
-def test_a_malformed_csv_record_is_set_aside_with_its_line(
-    put: Any, capture: Any, captured_rows: Any
-) -> None:
-    lines = [HEADER, csv_line(1), csv_line(2) + ",surplus,more", "b3,u1", csv_line(4)]
-    put("part.csv", "\n".join(lines) + "\n")
-
-    captures = capture()
-
-    found = {row["bet_id"]: row for row in captured_rows(captures)}
-    rejected = sorted(row["_row"] for row in captured_rows(captures) if row["_reject"])
-    assert captures.extracted == 4
-    assert [found[name]["_reject"] for name in ("b1", "b4")] == [None, None]
-    assert rejected == [3, 4], "the physical lines, header included"
-    assert captures.captures[0].days[UNDATED].rows == 2
-
-
-def test_a_csv_file_with_a_header_alone_has_no_rows(put: Any, capture: Any) -> None:
-    put("part.csv", HEADER + "\n")
-
-    captures = capture()
-
-    assert [(captured.extracted, captured.files) for captured in captures.captures] == [(0, [])]
-    assert (capture().new, captures.new) == (0, 1), "captured once, like any other"
 
 
 # JSON lines ------------------------------------------------------------------------------------------------------
@@ -258,6 +252,36 @@ def test_a_file_that_is_one_json_array(put: Any, capture: Any, captured_rows: An
     assert captures.extracted == 3
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_json_in_other_encodings_and_line_ends(
+    put: Any, capture: Any, captured_rows: Any, encoding: str, line_end: str
+) -> None:
+    records = [bet(1), bet(2, user_id="joão")]
+    lines = "\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    array = json.dumps(records, ensure_ascii=False, indent=1)
+    put("a.jsonl", lines.replace("\n", line_end).encode(encoding))
+    put("b.json", array.replace("\n", line_end).encode(encoding))
+
+    found = captured_rows(capture())
+
+    assert [row["user_id"] for row in found] == ["u1", "joão", "u1", "joão"]
+    assert {row["_reject"] for row in found} == {None}
+
+
+def test_json_is_told_from_json_lines_by_more_than_its_first_letter(
+    put: Any, capture: Any, captured_rows: Any
+) -> None:
+    put("a.json", '["no", "object"]\n' + json_lines(bet(1), bet(2)))
+    put("b.json", "\n \n" + json.dumps([bet(3, user_id='],{"\\'), bet(4, user_id={"a": [1]})]) + "\n\n")
+    put("c.json", json.dumps(bet(5)))
+
+    captures = capture()
+
+    assert [captured.extracted for captured in captures.captures] == [3, 2, 1]
+    assert [row["bet_id"] for row in captured_rows(captures)] == [None, "b1", "b2", "b3", "b4", "b5"]
+
+
 # Columns ---------------------------------------------------------------------------------------------------------
 
 
@@ -294,104 +318,181 @@ def test_a_column_may_have_another_name_in_the_source(
     assert [row["stake"] for row in captured_rows(capture(mapped))] == ["10.50", "10.50"]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
-def test_a_missing_required_column_stops_the_run(
-    put: Any, put_parquet: Any, capture: Any, bucket: str, kind: str
+def test_optional_columns_and_types_differ_from_file_to_file(
+    put: Any, put_parquet: Any, capture: Any, captured_rows: Any, clean: Any
 ) -> None:
-    schema = {name: TEXT for name in REQUIRED if name != "stake"}
-    row = {name: bet(1)[name] for name in schema}
-    if kind == "parquet":
-        put_parquet("part.parquet", [row], schema)
-    else:
-        put("part.csv", f"{','.join(row)}\n{','.join(row.values())}\n")
+    kinds = [
+        (pa.decimal128(18, 2), Decimal("10.50")),
+        (pa.float64(), 10.5),
+        (TEXT, "10.50"),
+        (pa.int32(), 10),
+    ]
+    for number, (kind, value) in enumerate(kinds):
+        put_parquet(f"{number}.parquet", [bet(number, stake=value)], REQUIRED | {"stake": kind})
+    payout = {"payout": pa.float32(), "is_bonus": pa.bool_()}
+    put_parquet("4.parquet", [bet(4, payout=1.5, is_bonus=True)], REQUIRED | payout)
+    put("5.csv", csv_text(csv_line(5) + ",2,sim", header=HEADER + ",payout,is_bonus"))
+    put("6.jsonl", json_lines(bet(6, stake=10.5, payout=3, is_bonus=False)))
 
-    with pytest.raises(SourceMissing) as failure:
-        capture()
+    captures = capture()
 
-    assert "column stake is missing from the feed bets" in str(failure.value)
-    assert f"s3://{bucket}/raw/bets/part.{kind}" in str(failure.value)
-    assert "include/contracts/sources/bets.yaml" in str(failure.value)
-
-
-def test_a_repeated_column_is_refused(put: Any, capture: Any) -> None:
-    put("part.csv", f"{HEADER},stake\n{csv_line(1)},1\n")
-
-    with pytest.raises(SourceUnreadable, match="column stake appears more than once"):
-        capture()
-
-
-# Files that are not what they say ----------------------------------------------------------------------------------
-
-
-def _truncated(content: bytes) -> bytes:
-    return content[: len(content) * 2 // 3]
+    found = captured_rows(captures)
+    assert [Decimal(row["stake"]) for row in found] == [Decimal("10.5")] * 3 + [Decimal(10)] + [
+        Decimal("10.5")
+    ] * 3
+    assert [row["payout"] for row in found] == [None] * 4 + ["1.5", "2", "3"]
+    assert [row["is_bonus"] for row in found] == [None] * 4 + ["true", "sim", "false"]
+    assert clean(captures).accepted == 7
 
 
-def _many_lines() -> bytes:
-    lines = [csv_line(number, user_id=f"u{number * 7919 % 5003}") for number in range(20_000)]
-    return "\n".join([HEADER, *lines]).encode()
+def test_parquet_text_that_is_not_marked_as_text(put_parquet: Any, capture: Any, captured_rows: Any) -> None:
+    rows = [bet(number, user_id=value) for number, value in enumerate(["joão".encode(), b"jo\xe3o", None])]
+    put_parquet("part.parquet", rows, REQUIRED | {"user_id": pa.binary()})
+
+    assert [row["user_id"] for row in captured_rows(capture())] == ["joão", "jo\\xE3o", None]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("text.parquet", b"this is no Parquet at all, but text that somebody renamed"),
-        ("truncated.csv.gz", _truncated(gzip.compress(_many_lines()))),
-        ("truncated.jsonl.gz", _truncated(gzip.compress((json.dumps(bet(1)) + "\n").encode() * 50_000))),
-        ("plain.csv.gz", f"{HEADER}\n{csv_line(1)}\n".encode()),
-        ("zip.csv", b"PK\x03\x04\x14\x00\x08\x00" + bytes(range(256)) * 20),
-        ("latin1.csv", f"{HEADER}\n{csv_line(1, user_id='joão')}\n".encode("latin-1")),
-        ("latin1.jsonl", '{"bet_id": "b1", "user_id": "joão"}\n'.encode("latin-1")),
-        ("blank.csv", b"\n\n"),
-        ("broken.json", b'[{"bet_id": "b1"}, {"bet_id": '),
-        (
-            "open-quote.csv",
-            f"{HEADER}\n{csv_line(1)}\n{csv_line(2, user_id=chr(34) + 'u')}\n{csv_line(3)}\n".encode(),
-        ),
-    ],
-)
-def test_what_is_not_as_it_says_stops_the_run_and_is_named(
-    put: Any, capture: Any, store: Any, bucket: str, name: str, content: bytes
+def test_parquet_columns_that_differ_in_capitals_alone(
+    put_parquet: Any, capture: Any, captured_rows: Any
 ) -> None:
-    put("good.csv", f"{HEADER}\n{csv_line(1)}\n")
-    put(name, content)
+    put_parquet("part.parquet", [bet(1, Stake="wrong")], {"Stake": TEXT} | REQUIRED)
 
-    with pytest.raises((SourceUnreadable, SourceMissing, RowsUnaccounted)) as failure:
-        capture()
-
-    assert f"s3://{bucket}/raw/bets/{name}" in str(failure.value)
-    assert "clear the task" in str(failure.value) or "deliver" in str(failure.value)
-    assert "joão" not in str(failure.value), "an error quotes no data"
-    assert not [entry for entry in store.list("crmbet/") if entry.key.endswith("_done.json")]
+    assert [row["stake"] for row in captured_rows(capture())] == ["10.50"]
 
 
-def test_a_truncated_parquet_file_stops_the_run(put: Any, put_parquet: Any, store: Any, capture: Any) -> None:
-    key = put_parquet("part.parquet", [bet(number) for number in range(1000)], REQUIRED)
-    put("part.parquet", _truncated(store.read(key)))
-
-    with pytest.raises(SourceUnreadable) as failure:
-        capture()
-
-    assert store.url(key) in str(failure.value)
+# Folders ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_parquet_file_with_spoiled_pages_stops_the_run(
-    put: Any, put_parquet: Any, store: Any, capture: Any
+def test_every_format_plain_or_compressed_in_any_folder(
+    put: Any, capture: Any, captured_rows: Any, clean: Any
 ) -> None:
-    key = put_parquet("part.parquet", [bet(number) for number in range(5000)], REQUIRED)
-    content = bytearray(store.read(key))
-    content[40:2000] = bytes(range(256)) * 7 + bytes(168)
-    put("part.parquet", bytes(content))
+    folders = ["", "dt=2026-08-10/", "dt=2026-08-10/hour=12/", "2026/08/10/"]
+    files = {
+        "a.parquet": parquet,
+        "b.csv": lambda rows: csv_text(*(",".join(row.values()) for row in rows)).encode(),
+        "c.tsv": lambda rows: "\n".join(
+            "\t".join(row) for row in [HEADER.split(","), *map(dict.values, rows)]
+        ).encode(),
+        "d.jsonl": lambda rows: json_lines(*rows).encode(),
+        "e.json": lambda rows: json.dumps(rows).encode(),
+        "f.ndjson": lambda rows: json_lines(*rows).encode(),
+    }
+    numbers = iter(range(1000))
+    delivered = {}
+    for folder in folders:
+        for name, write in files.items():
+            for extension in ("", ".gz"):
+                rows = [bet(next(numbers)) for _ in range(2)]
+                content = gzip.compress(write(rows)) if extension else write(rows)
+                delivered[put(folder + name + extension, content)] = [row["bet_id"] for row in rows]
 
-    with pytest.raises((SourceUnreadable, RowsUnaccounted)) as failure:
-        capture()
+    captures = capture()
 
-    assert store.url(key) in str(failure.value)
+    found: dict[str, list[str]] = {}
+    for row in captured_rows(captures):
+        found.setdefault(row["_source_key"], []).append(row["bet_id"])
+    assert found == delivered
+    assert not captures.unreadable
+    assert clean(captures).accepted == captures.extracted == 2 * len(delivered)
 
 
 def test_what_is_no_data_is_passed_over(put: Any, capture: Any) -> None:
-    put("part.csv", f"{HEADER}\n{csv_line(1)}\n")
-    for name in ("_SUCCESS", ".part.csv.crc", "README.txt", "empty.csv"):
-        put(name, b"" if name == "empty.csv" else b"x")
+    put("part.csv", csv_text(csv_line(1)))
+    for name in ("_SUCCESS", ".part.csv.crc", "README.txt"):
+        put(name, b"x")
 
     assert [captured.chunk for captured in capture().captures] == ["raw/bets/part.csv"]
+
+
+def test_a_file_without_a_record_is_captured_once_like_any_other(
+    put: Any, capture: Any, clean: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = {
+        "nothing.csv": b"",
+        "nothing.jsonl": b"",
+        "nothing.csv.gz": gzip.compress(b""),
+        "nothing.json.gz": gzip.compress(b""),
+        "a-mark.csv": b"\xef\xbb\xbf",
+        "a-mark.json": b"\xef\xbb\xbf\n",
+        "blank-lines.csv": b"\n\r\n\n",
+        "blank-lines.jsonl": b"\n \n\n",
+        "a-header.csv": HEADER.encode(),
+        "a-header-and-blank-lines.csv": f"{HEADER}\r\n\r\n".encode(),
+        "an-array.json": b"[]",
+        "a-spacious-array.json": b" [\n ]\n",
+        "no-rows.parquet": parquet([]),
+    }
+    for name, content in empty.items():
+        put(name, content)
+    put("one.csv", csv_text(csv_line(1)))
+
+    captures = capture()
+
+    assert not captures.unreadable
+    found = {captured.chunk.rsplit("/")[-1]: captured for captured in captures.captures}
+    one = found.pop("one.csv")
+    assert (one.extracted, clean(captures).accepted) == (1, 1)
+    assert {name: (captured.extracted, captured.files) for name, captured in found.items()} == dict.fromkeys(
+        empty, (0, [])
+    )
+    assert all(f"{name} holds no record" in caplog.text for name in empty)
+    assert (captures.new, capture().new) == (len(empty) + 1, 0)
+
+
+def test_days_without_rows_between_days_with_rows(put: Any, capture: Any, clean: Any) -> None:
+    put("dt=2026-08-01/part.csv", csv_text(csv_line(1, placed_at="2026-08-01T12:00:00Z")))
+    put("dt=2026-08-02/part.csv", csv_text())
+    put("dt=2026-08-05/part.csv", csv_text(csv_line(5, placed_at="2026-08-05T12:00:00Z")))
+
+    cleaned = clean(capture())
+
+    assert [(day.day, day.rows) for day in cleaned.days] == [(date(2026, 8, 1), 1), (date(2026, 8, 5), 1)]
+
+
+def test_a_file_of_many_days_is_kept_in_their_order(
+    put: Any, capture: Any, store: Any, engine: Any, clean: Any
+) -> None:
+    days = [date(2026, 6, 1) + timedelta(days=number) for number in range(40)]
+    instants = [f"{day.isoformat()}T{hour:02}:00:00Z" for hour in range(3, 24) for day in days]
+    lines = [csv_line(number, placed_at=instants[number % len(instants)]) for number in range(130_000)]
+    put("part.csv", csv_text(*lines))
+
+    captures = capture()
+
+    ((file,),) = (captured.files for captured in captures.captures)
+    kept = engine.execute(
+        f"SELECT _row, _day, file_row_number FROM read_parquet('{store.url(file)}', file_row_number = true) "
+        "ORDER BY file_row_number"
+    ).fetchall()
+    assert sorted(row for row, _, _ in kept) == list(range(1, 130_001)), (
+        "each record has its place in the source"
+    )
+    assert kept == sorted(kept, key=lambda row: (row[1], row[0]))
+    assert Counter(day for _, day, _ in kept) == {
+        day: captures.captures[0].days[day.isoformat()].rows for day in days
+    }
+    bounds = engine.execute(
+        "SELECT stats_min, stats_max FROM parquet_metadata(?) WHERE path_in_schema = '_day' ORDER BY row_group_id",
+        [store.url(file)],
+    ).fetchall()
+    assert len(bounds) > 1
+    assert all(before[1] <= after[0] for before, after in pairwise(bounds)), (
+        "a reader of some days passes over the rest of the file"
+    )
+    assert [day.rows for day in clean(captures).days] == [
+        Counter(day for _, day, _ in kept)[day] for day in days
+    ]
+
+
+def test_a_listing_of_more_than_one_page(store: Any, capture: Any) -> None:
+    # Most are empty, which saves an upload each.
+    objects = {
+        f"raw/bets/{number:04}.jsonl": b"" if number % 50 else json_lines(bet(number)).encode()
+        for number in range(1050)
+    }
+    store.write_all(objects)
+
+    captures = capture()
+
+    assert [captured.chunk for captured in captures.captures] == sorted(objects)
+    assert captures.extracted == 21

@@ -9,7 +9,7 @@ import pytest
 
 from crmbet.contracts import SourceContract, load_source_contracts
 from crmbet.failures import SourceMissing, SourceShrunk
-from crmbet.ingest.lake import capture_feed, plan_feed
+from crmbet.ingest.lake import capture_feed
 from crmbet.manifest import SourceCaptures
 
 pytestmark = pytest.mark.integration
@@ -185,14 +185,21 @@ def test_an_absent_optional_feed_is_none(engine: Any, store: Any, make_run: Any)
     assert capture_feed(engine, store, make_run(), load_source_contracts()["sessions"]) is None
 
 
-def test_a_plan_names_what_would_be_captured_and_writes_nothing(
-    put: Any, capture: Any, store: Any, make_run: Any, contract: Any
+def test_a_dry_run_names_what_would_change_and_writes_nothing(
+    put: Any, delete: Any, capture: Any, store: Any
 ) -> None:
     put("a.csv", bets(1))
+    gone = put("gone.csv", bets(5))
     capture()
     changed, added = put("a.csv", bets(1, 2)), put("b.csv", bets(3))
+    delete(gone)
     before = list(store.list("crmbet/"))
 
-    assert [entry.key for entry in plan_feed(store, make_run(), contract)] == [changed, added]
+    planned = capture(dry_run=True)
+
+    assert planned.changed == {changed: "changed", added: "new", gone: "gone"}
+    assert planned.touched_days == ["2026-08-10"]
+    assert contents(planned) == {"a.csv": 2, "b.csv": 1, "gone.csv": 1}
+    assert planned.new == 2
     assert list(store.list("crmbet/")) == before
-    assert len(plan_feed(store, make_run(full_refresh=True), contract)) == 2
+    assert capture(dry_run=True, full_refresh=True).new == 2

@@ -34,6 +34,7 @@ def thresholds() -> dict[str, Threshold]:
         "max_outlier_percentage": 0.05,
         "max_duplicate_percentage": 0.02,
         "max_quarantine_percentage": 0.05,
+        "max_unreadable_percentage": 0.0,
         "freshness_floor": AS_OF - timedelta(hours=24),
         "expected_users": ROWS,
     }
@@ -46,6 +47,10 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         opened.execute("SET TimeZone = 'UTC'")
         for source in load_source_contracts().values():
             create_raw(opened, source)
+        opened.execute(
+            "CREATE TABLE files AS SELECT 'bets' AS source, 'raw/bets/part.csv' AS chunk, NULL::VARCHAR AS why"
+        )
+        opened.execute("CREATE TEMPORARY VIEW raw_files AS FROM files")
         create_features(opened)
         yield opened
 

@@ -1,0 +1,156 @@
+"""Cleaning and features from captured rows, beside a tuned pandas that starts from the same rows, typed.
+
+Both work in processes of their own, on the same cores. The tables that come out have to be equal, cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC
+from pathlib import Path
+
+from bench.apart import Apart, median_of, run_apart
+from bench.events import Events, deliver_bets, deliver_players, deliver_transactions
+from bench.figures import Figure
+from bench.pipeline import COMPUTING, EXTRACTS, features_of, run_tasks
+from bench.workbench import Operator, PipelineRun, Workbench
+from crmbet.contracts import load_table_contract
+from crmbet.engine import attach_postgres
+from crmbet.ingest.postgres import SOURCE
+
+LEAST_SPEEDUP = 5.0
+LEAST_MEMORY_RATIO = 4.0
+TOLERANCE = 1.000001e-6
+"""One in the last of six decimals: sums of doubles depend on their order, ours are exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How two feature tables differ."""
+
+    players: int
+    differing: Mapping[str, int]
+    """Cells by column; of `user_id`, players that only one table has."""
+    nearly_equal: int
+    """Reals that differ, but by no more than a rounding."""
+
+
+def measure(
+    workbench: Workbench,
+    folder: Path,
+    events: Events,
+    memory_limit: str,
+    *,
+    rounds: int,
+    pandas_keeps: bool,
+) -> list[Figure]:
+    """Deliver, capture, then compute both ways in turn, and compare what came out.
+
+    With `pandas_keeps` pandas writes its cleaned rows, as the pipeline always does.
+    """
+    with workbench.operator("features") as operator:
+        days = range(events.days)
+        deliver_bets(operator, events, days)
+        deliver_players(operator, events)
+        deliver_transactions(operator, events, days)
+        # So soon after as_of that some of the rows had not been ingested.
+        ours = PipelineRun(
+            operator=operator, as_of=events.as_of(), known_after_minutes=20, memory_limit=memory_limit
+        )
+        run_tasks(ours, *EXTRACTS)
+        typed = folder / "typed"
+        _write_typed(operator, typed)
+        pandas, pipeline = [], []
+        for number in range(rounds):
+            pandas.append(_run_pandas(ours, typed, keep=pandas_keeps))
+            # From the captures on, whatever an earlier round has left.
+            pipeline.append(run_tasks(replace(ours, full_refresh=number > 0), *COMPUTING))
+        equality = _equality(compare(ours, typed / "features.parquet"))
+    size = f"{events.bets:,} bets, {events.transactions:,} transactions, {events.days} days"
+    return [*_figures(size, median_of(pipeline), median_of(pandas), memory_limit), equality]
+
+
+def _write_typed(operator: Operator, folder: Path) -> None:
+    """The delivered rows as Parquet for pandas: of the contracts' types, but money as double, where it is fastest."""
+    folder.mkdir(parents=True)
+    with operator.engine() as engine:
+        attach_postgres(engine, operator.source_url, SOURCE, read_only=True)
+        lake = operator.store.url("raw")
+        rows = {
+            "bets": "SELECT * REPLACE (stake::DOUBLE AS stake, payout::DOUBLE AS payout) "
+            f"FROM read_parquet('{lake}/bets/*/*', hive_partitioning = false)",
+            "transactions": "SELECT * REPLACE (transaction_id::VARCHAR AS transaction_id, amount::DOUBLE AS amount) "
+            f"FROM {SOURCE}.public.tbl_transactions",
+            "players": "SELECT user_id, registered_at, timezone "
+            f"FROM read_csv('{lake}/players/*/*', all_varchar = false, hive_partitioning = false)",
+        }
+        for name, query in rows.items():
+            engine.execute(f"COPY ({query}) TO '{folder / name}.parquet' (FORMAT parquet)")
+
+
+def _run_pandas(ours: PipelineRun, folder: Path, *, keep: bool) -> Apart:
+    run = ours.run
+    instants = [
+        at.astimezone(UTC).replace(tzinfo=None).isoformat() for at in (run.window.as_of, run.known_at)
+    ]
+    settings = (run.settings.operator_timezone, str(run.settings.threads))
+    return run_apart("bench.pandas_peer", str(folder), *instants, *settings, *(["keep"] if keep else []))
+
+
+def compare(ours: PipelineRun, theirs: Path) -> Comparison:
+    """Compare every cell of both tables: text and whole numbers exactly, reals but for a rounding."""
+    unlike = {"user_id": "ours.user_id IS NULL OR theirs.user_id IS NULL"}
+    nearly = []
+    for name, column in load_table_contract().features.items():
+        left, right = f'ours."{name}"', f'theirs."{name}"'
+        unlike[name] = f"{left} IS DISTINCT FROM {right}"
+        if column.type in ("real", "r01"):
+            nearly.append(f"count(*) FILTER ({left} <> {right} AND abs({left} - {right}) <= {TOLERANCE})")
+            unlike[name] = f"({unlike[name]}) AND (abs({left} - {right}) > {TOLERANCE}) IS NOT FALSE"
+    counts = [f"count(*) FILTER ({condition})" for condition in unlike.values()]
+    with ours.operator.engine() as engine:
+        [(players, nearly_equal, *differing)] = engine.execute(
+            f"SELECT count(*), {' + '.join(nearly)}, {', '.join(counts)} "
+            f"FROM read_parquet({features_of(ours)}, hive_partitioning = false) AS ours "
+            f"FULL JOIN read_parquet('{theirs}') AS theirs USING (user_id)"
+        ).fetchall()
+    return Comparison(
+        players=players,
+        differing={name: count for name, count in zip(unlike, differing, strict=True) if count},
+        nearly_equal=nearly_equal,
+    )
+
+
+def _figures(size: str, pipeline: Apart, pandas: Apart, memory_limit: str) -> list[Figure]:
+    ours, theirs = pipeline.stopwatch, pandas.stopwatch
+    return [
+        Figure(name="clean and engineer_features", value=ours.total, unit="s", note=f"{size}: {ours}"),
+        Figure(name="the same by pandas", value=theirs.total, unit="s", note=str(theirs)),
+        Figure(name="pandas' time over ours", value=theirs.total / ours.total, unit="x", least=LEAST_SPEEDUP),
+        Figure(
+            name="clean and engineer_features, peak memory",
+            value=pipeline.peak_mib,
+            unit="MiB",
+            note=f"memory_limit {memory_limit}",
+        ),
+        Figure(name="the same by pandas, peak memory", value=pandas.peak_mib, unit="MiB"),
+        Figure(
+            name="pandas' peak memory over ours",
+            value=pandas.peak_mib / pipeline.peak_mib,
+            unit="x",
+            least=LEAST_MEMORY_RATIO,
+        ),
+    ]
+
+
+def _equality(found: Comparison) -> Figure:
+    named = ", ".join(f"{name} {count}" for name, count in found.differing.items())
+    return Figure(
+        name="cells in which pandas and ours differ",
+        value=sum(found.differing.values()),
+        unit="cells",
+        limit=0,
+        note=f"{found.players:,} players: "
+        + (named or f"{found.nearly_equal} reals differ by one in the sixth decimal"),
+    )

@@ -1,0 +1,79 @@
+"""One more day on a long history, beside the same table from all events in one go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.events import deliver_bets, deliver_transactions
+from bench.figures import Figure
+from bench.history import History
+from bench.pipeline import COMPUTING, EXTRACTS, features_of, run_tasks
+from bench.rebuild import key_of, rebuild_apart
+from bench.workbench import PipelineRun
+
+LEAST_RATIO = 10.0
+REBUILD_MEMORY = "8GB"
+"""Enough not to spill: what a day's run is held against is not slowed down."""
+
+
+def measure(history: History) -> list[Figure]:
+    """Deliver the last day, run it, then compute its table from all events; both have to be equal."""
+    events, operator = history.events, history.operator
+    day = events.days - 1
+    deliver_bets(operator, events, [day])
+    deliver_transactions(operator, events, [day])
+    at = history.run(events.days)
+    extracts = run_tasks(at, *EXTRACTS)
+    increment = run_tasks(at, *COMPUTING)
+    rebuilt = rebuild_apart(replace(at, memory_limit=REBUILD_MEMORY))
+    built = history.built
+    return [
+        Figure(
+            name="one more day: extract",
+            value=extracts.stopwatch.total,
+            unit="s",
+            note=str(extracts.stopwatch),
+        ),
+        Figure(
+            name="one more day: clean and engineer_features",
+            value=increment.stopwatch.total,
+            unit="s",
+            note=f"{history.size}: {increment.stopwatch}, {increment.peak_mib:.0f} MiB",
+        ),
+        Figure(
+            name="the same table from all cleaned events in one go",
+            value=rebuilt.stopwatch.total,
+            unit="s",
+            note=f"nothing kept, {rebuilt.peak_mib:.0f} MiB",
+        ),
+        Figure(
+            name="all events over one more day",
+            value=rebuilt.stopwatch.total / increment.stopwatch.total,
+            unit="x",
+            least=LEAST_RATIO,
+        ),
+        Figure(
+            name="the history from captures, cleaned rows and state kept",
+            value=built.stopwatch.total,
+            unit="s",
+            note=f"{built.stopwatch}, {built.peak_mib:.0f} MiB",
+        ),
+        Figure(
+            name="players whose row differs from that from all events",
+            value=_differing_rows(at),
+            unit="players",
+            limit=0,
+        ),
+    ]
+
+
+def _differing_rows(at: PipelineRun) -> int:
+    """Players that only one table has, or that have other features in it."""
+    with at.operator.engine() as engine:
+        rebuilt = at.operator.store.url(key_of(at))
+        [(differing,)] = engine.execute(
+            "SELECT count(*) FILTER (ours.row_hash IS DISTINCT FROM rebuilt.row_hash) "
+            f"FROM read_parquet({features_of(at)}, hive_partitioning = false) AS ours "
+            f"FULL JOIN read_parquet('{rebuilt}') AS rebuilt USING (user_id)"
+        ).fetchall()
+    return int(differing)

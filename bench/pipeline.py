@@ -1,0 +1,113 @@
+"""The cores of the tasks up to the feature table, each with an engine of its own, as the operators call them.
+
+`python -m bench.pipeline <run as JSON> <task> ...` runs some of them in a process apart. Tasks hand each other
+manifests on S3, so each can run where the others have ended.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from bench.apart import Apart, Stopwatch, report, run_apart
+from bench.workbench import PipelineRun
+from crmbet.cleaning import clean_source
+from crmbet.contracts import load_source_contracts, load_table_contract
+from crmbet.engine import attach_postgres
+from crmbet.features import engineer_features
+from crmbet.ingest.lake import capture_feed
+from crmbet.ingest.postgres import SOURCE, capture_relation
+from crmbet.manifest import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
+
+
+def extract_s3(at: PipelineRun) -> int:
+    """Capture the lake; returns the chunks that were new."""
+    run, store = at.run, at.operator.store
+    with at.engine() as engine:
+        found = {
+            name: capture_feed(engine, store, run, contract)
+            for name, contract in load_source_contracts().items()
+            if contract.kind == "lake"
+        }
+    present = {name: captures for name, captures in found.items() if captures is not None}
+    write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=present))
+    return sum(captures.new for captures in present.values())
+
+
+def extract_pg(at: PipelineRun) -> int:
+    """Capture the transactions; returns the chunks that were new."""
+    run, store = at.run, at.operator.store
+    contract = load_source_contracts()["transactions"]
+    with at.engine() as engine:
+        attach_postgres(engine, at.operator.source_url, SOURCE, read_only=True)
+        captures = capture_relation(engine, store, run, contract)
+    write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources={contract.name: captures}))
+    return captures.new
+
+
+def clean(at: PipelineRun) -> int:
+    """Clean what was captured; returns the rows accepted."""
+    run, store = at.run, at.operator.store
+    contracts = load_source_contracts()
+    captured = {
+        name: captures
+        for task in EXTRACTS
+        for name, captures in read_manifest(store, run.prefix, task, ExtractManifest).sources.items()
+    }
+    with at.engine() as engine:
+        cleaned = {
+            name: clean_source(engine, store, run, contracts[name], captures)
+            for name, captures in captured.items()
+        }
+    write_manifest(store, run.prefix, "clean", CleanManifest(sources=cleaned))
+    return sum(source.accepted for source in cleaned.values())
+
+
+def engineer(at: PipelineRun) -> int:
+    """Make the feature table; returns the days of state that were missing."""
+    run, store = at.run, at.operator.store
+    cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
+    with at.engine() as engine:
+        made = engineer_features(engine, store, run, load_source_contracts(), load_table_contract(), cleaned)
+    write_manifest(store, run.prefix, "engineer_features", made)
+    return made.days_built
+
+
+EXTRACTS = ("extract_s3", "extract_pg")
+COMPUTING = ("clean", "engineer_features")
+
+TASKS: Mapping[str, Callable[[PipelineRun], int]] = {
+    "extract_s3": extract_s3,
+    "extract_pg": extract_pg,
+    "clean": clean,
+    "engineer_features": engineer,
+}
+
+
+def run_tasks(at: PipelineRun, *tasks: str) -> Apart:
+    """Run tasks in a process apart; `counts` holds what each returned."""
+    return run_apart("bench.pipeline", at.to_json(), *tasks)
+
+
+def features_of(at: PipelineRun) -> list[str]:
+    """Addresses of the feature table's files, once the run has made it."""
+    store = at.operator.store
+    made = read_manifest(store, at.run.prefix, "engineer_features", FeatureManifest)
+    return [store.url(key) for key in made.files]
+
+
+def main() -> None:
+    """Run the tasks that the command line names."""
+    text, *tasks = sys.argv[1:]
+    at = PipelineRun.from_json(text)
+    stopwatch, counts = Stopwatch(), {}
+    # The client of S3 is Airflow's part of a task.
+    _ = at.operator.store
+    for task in tasks:
+        with stopwatch.step(task):
+            counts[task] = TASKS[task](at)
+    report(stopwatch, **counts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The feature table from all cleaned events in one go, keeping nothing: the same statements, without the store.
+
+`python -m bench.rebuild <run as JSON>` reads the cleaned rows of a run that has been cleaned, and leaves the table at
+`key_of` that run.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.apart import Apart, Stopwatch, report, run_apart
+from bench.workbench import PipelineRun
+from crmbet.contracts import load_source_contracts, load_table_contract
+from crmbet.features import STATE_SOURCES, bind_variables, compute_themes
+from crmbet.manifest import CleanManifest, read_manifest
+from crmbet.partitions import scan, write_file
+from crmbet.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.typing_rules import typed_columns
+
+
+def key_of(at: PipelineRun) -> str:
+    """Where the table of a run is left."""
+    return f"bench/{at.run.run_id}.parquet"
+
+
+def rebuild_apart(at: PipelineRun) -> Apart:
+    """Rebuild in a process apart."""
+    return run_apart("bench.rebuild", at.to_json())
+
+
+def rebuild(at: PipelineRun) -> int:
+    """Compute and write the table; returns the number of players."""
+    run, store = at.run, at.operator.store
+    cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
+    contracts = load_source_contracts()
+    with at.engine() as engine:
+        bind_variables(engine, run)
+        for name in (*STATE_SOURCES, "players"):
+            source = cleaned.sources.get(name)
+            files = [key for day in source.days for key in day.files] if source else []
+            rows = (
+                render("store/read_rows", source=scan(store, files))
+                if files
+                else render("clean/no_rows", columns=typed_columns(contracts[name]))
+            )
+            engine.execute(render("store/create_view", name=identifier(name), rows=Fragment(rows)))
+        days = [Fragment(f"DATE {literal(day.day.isoformat())}") for day in cleaned.sources["bets"].days]
+        query = compute_themes(
+            engine,
+            load_table_contract(),
+            state=Fragment(f"({statement('state/summarise_days')})"),
+            sessions=Fragment(f"({render('sessions/derive_sessions', days=joined(days))})"),
+        )
+        return write_file(engine, store, key_of(at), query)
+
+
+def main() -> None:
+    """Rebuild the table of the run that the command line describes."""
+    at = PipelineRun.from_json(sys.argv[1])
+    stopwatch = Stopwatch()
+    with stopwatch.step("rebuild"):
+        users = rebuild(at)
+    report(stopwatch, users=users)
+
+
+if __name__ == "__main__":
+    main()

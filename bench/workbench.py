@@ -1,0 +1,203 @@
+"""Services of the measurements' own, operators whose data lie there, and runs of the pipeline on that data.
+
+An operator's name, and a run of it, are plain text and numbers, so that work can be handed to a process apart, which is
+how its peak memory is told from ours.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import boto3
+from botocore.config import Config
+
+from crmbet.engine import LakeAccess, attach_postgres, open_engine
+from crmbet.ingest.postgres import SOURCE
+from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.window import Window, midnight
+from local.credentials import credentials
+from local.object_store import REGION, EmbeddedObjectStore
+from local.postgres import EmbeddedPostgres
+from local.workspace import Workspace
+
+if TYPE_CHECKING:
+    import duckdb
+
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "4GB",
+    "autovacuum": "off",
+}
+"""Filling a table must not take longer than what is measured on it, and nothing may work on it meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A betting operator: a bucket and a source database of one name."""
+
+    services: str
+    """Folder of the services that hold them."""
+    name: str
+
+    @property
+    def workspace(self) -> Workspace:
+        """Of the services."""
+        return Workspace(Path(self.services))
+
+    @property
+    def bucket(self) -> str:
+        """Name of the bucket."""
+        return f"bench-{self.name}".replace("_", "-")
+
+    @property
+    def source_url(self) -> str:
+        """The libpq URL of the source database."""
+        return EmbeddedPostgres(self.workspace).url(self.name)
+
+    @cached_property
+    def lake(self) -> LakeAccess:
+        """How the engine reaches the bucket."""
+        keys = credentials(self.workspace)
+        return LakeAccess(
+            region=REGION,
+            access_key=keys.access_key_id,
+            secret_key=keys.secret_access_key,
+            endpoint_url=EmbeddedObjectStore(self.workspace).endpoint,
+        )
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The bucket. Its client takes a moment to make."""
+        lake = self.lake
+        client = boto3.client(
+            "s3",
+            endpoint_url=lake.endpoint_url,
+            region_name=lake.region,
+            aws_access_key_id=lake.access_key,
+            aws_secret_access_key=lake.secret_key,
+            config=Config(
+                s3={"addressing_style": "path"},
+                proxies={},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                max_pool_connections=PARALLEL_REQUESTS,
+            ),
+        )
+        return ObjectStore(client, self.bucket)
+
+    @contextmanager
+    def engine(self, memory_limit: str = "4GB", threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The data engine, within reach of the bucket."""
+        settings = Settings.model_validate(
+            {"lake_bucket": self.bucket, "memory_limit": memory_limit, "threads": threads}
+        )
+        with open_engine(settings, self.lake) as connection:
+            yield connection
+
+    @contextmanager
+    def source(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The same, with the source database attached to write to."""
+        with self.engine() as connection:
+            attach_postgres(connection, self.source_url, SOURCE, read_only=False)
+            yield connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineRun:
+    """A run of the pipeline on an operator's data."""
+
+    operator: Operator
+    as_of: str
+    """ISO date."""
+    known_after_minutes: int = 360
+    """From as_of to known_at. A later run on the same data knows more."""
+    brand: str = "default"
+    """Our prefix: another brand finds nothing that was captured or made before."""
+    memory_limit: str = "2GB"
+    threads: int = 2
+    full_refresh: bool = False
+
+    @property
+    def run(self) -> Run:
+        """As the core takes it."""
+        settings = Settings.model_validate(
+            {
+                "lake_bucket": self.operator.bucket,
+                "brand": self.brand,
+                "memory_limit": self.memory_limit,
+                "threads": self.threads,
+            }
+        )
+        as_of_date = date.fromisoformat(self.as_of)
+        as_of = midnight(as_of_date, settings.zone)
+        return Run(
+            run_id=f"bench__{self.as_of}__{self.known_after_minutes}",
+            window=Window(as_of_date=as_of_date, as_of=as_of),
+            known_at=as_of + timedelta(minutes=self.known_after_minutes),
+            params=RunParams(full_refresh=self.full_refresh),
+            settings=settings,
+        )
+
+    @contextmanager
+    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The data engine within the run's settings, for the length of a task."""
+        with open_engine(self.run.settings, self.operator.lake) as connection:
+            yield connection
+
+    def to_json(self) -> str:
+        """For another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` made."""
+        fields = json.loads(text)
+        return cls(**fields | {"operator": Operator(**fields["operator"])})
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Running services, in a folder of their own."""
+
+    folder: Path
+
+    @contextmanager
+    def operator(self, name: str) -> Iterator[Operator]:
+        """A new operator, whose data is gone afterwards."""
+        workspace = Workspace(self.folder)
+        postgres, store = EmbeddedPostgres(workspace), EmbeddedObjectStore(workspace)
+        operator = Operator(services=str(self.folder), name=name)
+        postgres.create_database(name)
+        store.create_bucket(operator.bucket)
+        try:
+            yield operator
+        finally:
+            postgres.drop_database(name)
+            # Behind the server's back, but nobody asks for this bucket again.
+            shutil.rmtree(store.folder / operator.bucket)
+
+
+@contextmanager
+def open_workbench(folder: Path) -> Iterator[Workbench]:
+    """Start PostgreSQL and S3 in a folder, and stop them at the end."""
+    workspace = Workspace(folder)
+    postgres, store = EmbeddedPostgres(workspace, NOT_DURABLE), EmbeddedObjectStore(workspace)
+    try:
+        postgres.start()
+        store.start()
+        yield Workbench(folder)
+    finally:
+        store.stop()
+        postgres.stop()

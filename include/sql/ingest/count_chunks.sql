@@ -1,0 +1,10 @@
+-- What a captured file holds by chunk and operator day: rows, an order-free fingerprint of their contents, the newest
+-- known time.
+SELECT
+    _part,
+    _day,
+    count(*) AS rows,
+    sum(hash({contents})::HUGEINT)::VARCHAR AS fingerprint,
+    max({known_time}) AS latest_known_time
+FROM read_parquet({file}, hive_partitioning = false)
+GROUP BY _part, _day

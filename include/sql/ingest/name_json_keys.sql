@@ -1,0 +1,6 @@
+-- All names in some JSON records, none if there is no object among them.
+SELECT list(DISTINCT name ORDER BY name)
+FROM (
+    SELECT unnest(json_keys(record)) AS name
+    FROM (SELECT record FROM ({records}) WHERE record IS NOT NULL {sample})
+)

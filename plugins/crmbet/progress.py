@@ -1,0 +1,71 @@
+"""How far a long piece of work is, for the person who watches its log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+EVERY_SECONDS = 10.0
+"""Between two lines of the log: the first line of a piece of work that takes shorter is its last."""
+
+
+class Progress:
+    """Counts what is done and logs it now and then: parts, rows a second, and time left at that pace.
+
+    `total_rows` may be 0 where it is not known beforehand: the time left then goes by parts.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        what: str,
+        *,
+        unit: str,
+        total: int,
+        total_rows: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._what, self._unit = log, what, unit
+        self._total, self._total_rows = total, total_rows
+        self._clock = clock
+        self._began = self._logged_at = clock()
+        self.done = 0
+        self.rows = 0
+
+    def advance(self, parts: int, rows: int) -> None:
+        """Some more parts, with so many rows in them, are done."""
+        self.done += parts
+        self.rows += rows
+        now = self._clock()
+        if now - self._logged_at >= EVERY_SECONDS and self.done < self._total:
+            self._logged_at = now
+            self._log.info(
+                "%s: %d of %d %s, %s rows a second, about %s left",
+                self._what,
+                self.done,
+                self._total,
+                self._unit,
+                f"{self.rows / (now - self._began):,.0f}",
+                self._left(now - self._began),
+            )
+
+    def finish(self) -> None:
+        """All is done: the last line."""
+        if not self._total:
+            return
+        seconds = self._clock() - self._began
+        self._log.info(
+            "%s: %d %s with %s rows in %.1f s, %s rows a second",
+            self._what,
+            self.done,
+            self._unit,
+            f"{self.rows:,}",
+            seconds,
+            f"{self.rows / seconds:,.0f}" if seconds else "all",
+        )
+
+    def _left(self, seconds: float) -> timedelta:
+        share = self.rows / self._total_rows if self._total_rows else self.done / self._total
+        return timedelta(seconds=round(seconds * (1 - share) / share) if share else 0)

@@ -1,0 +1,180 @@
+"""Runs of the pipeline's core in processes of their own, which can be killed.
+
+A run is extract to engineer_features on real S3 and PostgreSQL, without Airflow, in a child of a server process that
+has imported everything and opened nothing: starting one takes milliseconds. `kill_at` sends SIGKILL before the n-th
+object is written, so that a test can die at every point that matters.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from crmbet.cleaning import clean_source
+from crmbet.contracts import load_source_contracts, load_table_contract
+from crmbet.engine import LakeAccess, attach_postgres, open_engine
+from crmbet.features import engineer_features
+from crmbet.ingest.lake import capture_feed
+from crmbet.ingest.postgres import SOURCE, capture_relation
+from crmbet.manifest import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
+from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.partitions import scan
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.window import Window, midnight
+
+Cells = dict[str, dict[str, Any]]
+"""User to feature to value."""
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload([__name__, "duckdb", "numpy", "pyarrow", "ijson", "boto3"])
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the sources are, and our prefix beside them."""
+
+    lake: LakeAccess
+    bucket: str
+    source_url: str
+
+    @property
+    def store(self) -> ObjectStore:
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.lake.endpoint_url,
+            region_name=self.lake.region,
+            aws_access_key_id=self.lake.access_key,
+            aws_secret_access_key=self.lake.secret_key,
+            config=Config(
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                max_pool_connections=PARALLEL_REQUESTS,
+            ),
+        )
+        return ObjectStore(client, self.bucket)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try of one run."""
+
+    run_id: str
+    as_of_date: date
+    known_at: datetime
+    brand: str = "default"
+    params: dict[str, Any] = field(default_factory=dict)
+    kill_at: int | None = None
+
+    def run(self, bucket: str) -> Run:
+        settings = Settings(lake_bucket=bucket, brand=self.brand, memory_limit="512MB")
+        return Run(
+            run_id=self.run_id,
+            window=Window(as_of_date=self.as_of_date, as_of=midnight(self.as_of_date, settings.zone)),
+            known_at=self.known_at,
+            params=RunParams(**self.params),
+            settings=settings,
+        )
+
+
+def start(site: Site, attempt: Attempt) -> BaseProcess:
+    """Begin a try; join it and look at its exit code."""
+    process = _server.Process(target=_run, args=(site, attempt))
+    process.start()
+    return process
+
+
+def finish(site: Site, attempt: Attempt) -> None:
+    """Try until it is done: a try that was killed is followed by one that is not."""
+    process = start(site, attempt)
+    process.join()
+    if process.exitcode == -signal.SIGKILL and attempt.kill_at is not None:
+        return finish(site, replace(attempt, kill_at=None))
+    assert process.exitcode == 0, f"{attempt} ended with {process.exitcode}"
+    return None
+
+
+def cells(site: Site, attempt: Attempt) -> Cells:
+    """The features that a finished run has made, with each row's hash."""
+    run = attempt.run(site.bucket)
+    manifest = features(site, attempt)
+    with open_engine(run.settings, site.lake) as connection:
+        rows = connection.sql(f"FROM {scan(site.store, manifest.files)}")
+        names = [*load_table_contract().features, "row_hash"]
+        found = (dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall())
+        return {row["user_id"]: {name: row[name] for name in names} for row in found}
+
+
+def features(site: Site, attempt: Attempt) -> FeatureManifest:
+    """What engineer_features has left."""
+    run = attempt.run(site.bucket)
+    return read_manifest(site.store, run.prefix, "engineer_features", FeatureManifest)
+
+
+def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
+    """What the sources brought."""
+    return read_manifest(site.store, attempt.run(site.bucket).prefix, "extract", ExtractManifest)
+
+
+def _run(site: Site, attempt: Attempt) -> None:
+    run, store = attempt.run(site.bucket), site.store
+    contracts = load_source_contracts()
+    with (
+        open_engine(run.settings, site.lake) as connection,
+        _killed_at(attempt.kill_at, store),
+    ):
+        captured = {
+            name: capture_feed(connection, store, run, contract)
+            for name, contract in contracts.items()
+            if contract.kind == "lake"
+        }
+        attach_postgres(connection, site.source_url, SOURCE, read_only=True)
+        captured["transactions"] = capture_relation(connection, store, run, contracts["transactions"])
+        used = ExtractManifest(sources={name: of for name, of in captured.items() if of is not None})
+        write_manifest(store, run.prefix, "extract", used)
+        cleaned = CleanManifest(
+            sources={
+                name: clean_source(connection, store, run, contracts[name], captures)
+                for name, captures in used.sources.items()
+            }
+        )
+        made = engineer_features(connection, store, run, contracts, load_table_contract(), cleaned)
+        write_manifest(store, run.prefix, "engineer_features", made)
+
+
+@contextmanager
+def _killed_at(number: int | None, store: ObjectStore) -> Iterator[None]:
+    """Count the objects that are written, and die before the n-th."""
+    written = 0
+
+    def count() -> None:
+        nonlocal written
+        written += 1
+        if written == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    write, upload = store.write, store.upload
+
+    def counted_write(key: str, content: bytes, content_type: str = "application/json") -> None:
+        count()
+        write(key, content, content_type)
+
+    def counted_upload(path: Path, key: str) -> None:
+        count()
+        upload(path, key)
+
+    store.write = counted_write  # type: ignore[method-assign]
+    store.upload = counted_upload  # type: ignore[method-assign]
+    yield

@@ -1,0 +1,384 @@
+"""However the days came in, the table is what one rebuild from nothing makes of what the sources hold now.
+
+Random histories of a small operator: days added in any order, late files, files rewritten or deleted, transactions
+inserted, changed and deleted, runs for any as_of, each of them perhaps killed at some object and tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import psycopg2
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from crmbet.engine import LakeAccess
+from local.credentials import credentials
+from local.object_store import REGION
+from tests.integration.pipeline_process import Attempt, Cells, Site, cells, extracts, features, finish, start
+
+pytestmark = pytest.mark.integration
+
+REPEATABLE = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)
+"""The same histories everywhere, not shrunk: one takes seconds."""
+
+FIRST_DAY = date(2018, 10, 30)
+"""The days go over 2018-11-04, which has no midnight in Sao Paulo."""
+DAYS = 8
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+TABLE = """
+CREATE TABLE tbl_transactions (
+    transaction_id uuid PRIMARY KEY, user_id varchar(50) NOT NULL, amount decimal(10,2) NOT NULL,
+    transaction_type varchar(20) NOT NULL, status varchar(20) NOT NULL, created_at timestamp NOT NULL
+)
+"""
+
+_numbers = count(1)
+
+
+@dataclass
+class Operator:
+    """An operator of a test's own, whose sources change between runs."""
+
+    site: Site
+    client: Any
+    runs: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def put(self, key: str, text: str) -> None:
+        self.client.put_object(Bucket=self.site.bucket, Key=f"raw/{key}", Body=text.encode())
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.site.bucket, Key=f"raw/{key}")
+
+    def sql(self, statement: str, *values: Any) -> None:
+        with closing(psycopg2.connect(self.site.source_url)) as connection, connection:
+            connection.cursor().execute(statement, values)
+
+    def attempt(self, as_of_date: date, *, brand: str = "increments", **options: Any) -> Attempt:
+        """A run that starts an hour after the one before."""
+        number = next(self.runs)
+        params = {"source_deletions": "remove"} | options.pop("params", {})
+        return Attempt(
+            run_id=f"run-{number}",
+            as_of_date=as_of_date,
+            known_at=STARTED + timedelta(hours=number),
+            brand=brand,
+            params=params,
+            **options,
+        )
+
+    def rebuild(self, as_of_date: date) -> Cells:
+        """What a run on an empty prefix makes."""
+        attempt = self.attempt(as_of_date, brand=f"rebuild{next(_numbers)}")
+        finish(self.site, attempt)
+        return cells(self.site, attempt)
+
+
+@pytest.fixture(scope="module")
+def open_operator(services: Any, new_database: Callable[[], str]) -> Callable[[], Operator]:
+    import boto3
+
+    keys = credentials(services.workspace)
+
+    def create() -> Operator:
+        bucket = f"equivalence-{next(_numbers)}"
+        services.object_store.create_bucket(bucket)
+        lake = LakeAccess(
+            region=REGION,
+            access_key=keys.access_key_id,
+            secret_key=keys.secret_access_key,
+            endpoint_url=services.object_store.endpoint,
+        )
+        site = Site(lake, bucket, new_database())
+        operator = Operator(site, site.store._client)
+        operator.sql(TABLE)
+        return operator
+
+    assert boto3
+    return create
+
+
+# What can happen to the sources ----------------------------------------------------------------------------------
+
+USERS = st.sampled_from(("ana", "bia", "caio"))
+PLACES = st.tuples(
+    st.integers(0, DAYS - 1), st.sampled_from((0, 2, 3, 12, 23)), st.sampled_from((0, 29, 31, 59))
+)
+"""Day, hour and minute, in UTC: the operator's midnight is at 02:00 or 03:00."""
+
+
+def instant(place: tuple[int, int, int]) -> datetime:
+    day, hour, minute = place
+    return datetime(*(FIRST_DAY + timedelta(days=day)).timetuple()[:3], hour, minute, tzinfo=UTC)
+
+
+@st.composite
+def bet_files(draw: st.DrawFn) -> str:
+    """A few bets of any days: most deliveries hold a day, some hold many, and keys repeat across files."""
+    lines = ["bet_id,user_id,placed_at,game_type,stake"]
+    day = draw(st.integers(0, DAYS - 1))
+    for _ in range(draw(st.integers(1, 8))):
+        place = draw(PLACES)
+        if draw(st.integers(0, 3)):
+            place = (day, *place[1:])
+        key = draw(st.integers(0, 40))
+        game, stake = draw(st.sampled_from(("slots", "crash", "poker"))), draw(st.integers(0, 90))
+        lines.append(f"b{key},{draw(USERS)},{instant(place).isoformat()},{game},{stake}.25")
+    if draw(st.integers(0, 4)) == 0:
+        lines.insert(1, 'broken,"quote,2018')
+    return "\n".join(lines) + "\n"
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[str, tuple[Any, ...]]:
+    """One change of the sources: what, and its arguments."""
+    kind = draw(
+        st.sampled_from(("bets", "bets", "bets", "unbets", "players", "insert", "insert", "update", "delete"))
+    )
+    name = draw(st.integers(0, 5))
+    match kind:
+        case "bets":
+            return kind, (f"bets/part-{name}.csv", draw(bet_files()))
+        case "unbets":
+            return kind, (f"bets/part-{name}.csv",)
+        case "players":
+            zone = draw(st.sampled_from(("America/Noronha", "Asia/Kolkata", "")))
+            day = FIRST_DAY + timedelta(days=draw(st.integers(0, DAYS)))
+            return kind, (f"players/dt={day}/all.csv", f"user_id,timezone\nana,{zone}\ndavi,{zone}\n")
+        case "insert":
+            status = draw(st.sampled_from(("completed", "pending")))
+            return kind, (name + 6 * draw(st.integers(0, 3)), draw(USERS), status, instant(draw(PLACES)))
+        case "update":
+            return kind, (draw(st.sampled_from(("completed", "failed"))), name)
+        case _:
+            return kind, (name,)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> tuple[list[Any], int, int | None]:
+    """Some changes, then a run: its as_of in days after the first, and the object before which it is killed."""
+    changed = draw(st.lists(changes(), min_size=1, max_size=5))
+    kill_at = draw(st.none() | st.integers(1, 40))
+    return changed, draw(st.integers(1, DAYS + 1)), kill_at
+
+
+def apply(operator: Operator, kind: str, arguments: tuple[Any, ...]) -> None:
+    match kind:
+        case "bets" | "players":
+            operator.put(*arguments)
+        case "unbets":
+            operator.delete(*arguments)
+        case "insert":
+            number, user, status, at = arguments
+            operator.sql(
+                "INSERT INTO tbl_transactions VALUES (lpad(%s::text, 32, '0')::uuid, %s, 10.5, 'deposit', %s, %s) "
+                "ON CONFLICT (transaction_id) DO UPDATE SET created_at = excluded.created_at",
+                *(number, user, status, at.replace(tzinfo=None)),
+            )
+        case "update":
+            operator.sql(
+                "UPDATE tbl_transactions SET status = %s WHERE transaction_id = lpad(%s::text, 32, '0')::uuid",
+                *arguments,
+            )
+        case "delete":
+            operator.sql(
+                "DELETE FROM tbl_transactions WHERE transaction_id = lpad(%s::text, 32, '0')::uuid",
+                *arguments,
+            )
+
+
+def start_with(operator: Operator) -> None:
+    """What is never deleted, so that the required sources are there."""
+    operator.put(
+        "bets/first.csv", f"bet_id,user_id,placed_at,game_type,stake\nb0,ana,{FIRST_DAY}T12:00:00Z,slots,1\n"
+    )
+    apply(operator, "insert", (99, "ana", "completed", instant((0, 12, 0))))
+
+
+def check_history(operator: Operator, history: list[Any]) -> None:
+    start_with(operator)
+    for changed, days, kill_at in history:
+        for change in changed:
+            apply(operator, *change)
+        attempt = operator.attempt(FIRST_DAY + timedelta(days=days), kill_at=kill_at)
+        finish(operator.site, attempt)
+
+        assert cells(operator.site, attempt) == operator.rebuild(attempt.as_of_date)
+
+
+@settings(REPEATABLE, max_examples=3)
+@given(history=st.lists(steps(), min_size=3, max_size=4))
+def test_any_history_gives_what_a_rebuild_gives(
+    open_operator: Callable[[], Operator], history: list[Any]
+) -> None:
+    check_history(open_operator(), history)
+
+
+@pytest.mark.full
+@settings(REPEATABLE, max_examples=40)
+@given(history=st.lists(steps(), min_size=3, max_size=8))
+def test_many_histories_give_what_a_rebuild_gives(
+    open_operator: Callable[[], Operator], history: list[Any]
+) -> None:
+    check_history(open_operator(), history)
+
+
+# What a change costs ---------------------------------------------------------------------------------------------
+
+
+def bets_of(days: Mapping[int, int]) -> str:
+    """So many bets on each of some days, at noon UTC."""
+    lines = [
+        f"d{day}n{number},ana,{FIRST_DAY + timedelta(days=day)}T12:00:00Z,slots,1"
+        for day, bets in days.items()
+        for number in range(bets)
+    ]
+    return "\n".join(["bet_id,user_id,placed_at,game_type,stake", *lines]) + "\n"
+
+
+@pytest.fixture
+def settled(open_operator: Callable[[], Operator]) -> Operator:
+    """An operator with a bets file and a transaction on each of five days, and a finished run over them."""
+    operator = open_operator()
+    for day in range(5):
+        operator.put(f"bets/dt={FIRST_DAY + timedelta(days=day)}/a.csv", bets_of({day: 3}))
+        apply(operator, "insert", (day, "ana", "pending", instant((day, 12, 0))))
+    finish(operator.site, operator.attempt(FIRST_DAY + timedelta(days=6)))
+    return operator
+
+
+def again(operator: Operator) -> tuple[dict[str, int], dict[str, list[str]], int]:
+    """One more run: chunks captured, days touched, days of state made."""
+    attempt = operator.attempt(FIRST_DAY + timedelta(days=6))
+    finish(operator.site, attempt)
+    sources = extracts(operator.site, attempt).sources
+    new = {name: of.new for name, of in sources.items() if of.new}
+    touched = {name: of.touched_days for name, of in sources.items() if of.touched_days}
+    return new, touched, features(operator.site, attempt).days_built
+
+
+def test_a_repeated_run_extracts_nothing_and_makes_nothing(settled: Operator) -> None:
+    assert again(settled) == ({}, {}, 0)
+
+
+def test_a_late_file_makes_its_days_alone(settled: Operator) -> None:
+    settled.put("bets/late.csv", bets_of({1: 4, 3: 1}))
+
+    assert again(settled) == ({"bets": 1}, {"bets": ["2018-10-31", "2018-11-02"]}, 2)
+
+
+def test_a_rewritten_file_makes_only_the_days_that_differ(settled: Operator) -> None:
+    settled.put("bets/many.csv", bets_of({0: 2, 1: 2, 2: 2}))
+    again(settled)
+    settled.put("bets/many.csv", bets_of({0: 2, 1: 3, 2: 2}))
+
+    assert again(settled) == ({"bets": 1}, {"bets": ["2018-10-31"]}, 1)
+
+
+def test_a_changed_status_makes_its_day_alone(settled: Operator) -> None:
+    apply(settled, "update", ("completed", 2))
+
+    assert again(settled) == ({"transactions": 1}, {"transactions": ["2018-11-01"]}, 1)
+
+
+# Side by side ----------------------------------------------------------------------------------------------------
+
+
+def test_four_runs_at_once_on_an_empty_prefix_end_as_one_after_another(
+    open_operator: Callable[[], Operator],
+) -> None:
+    operator = open_operator()
+    start_with(operator)
+    for day in range(DAYS):
+        operator.put(
+            f"bets/dt={FIRST_DAY + timedelta(days=day)}/a.csv", bets_of({day: 30, max(0, day - 2): 5})
+        )
+        apply(operator, "insert", (day, "bia", "completed", instant((day, 23, 59))))
+    attempts = [
+        operator.attempt(FIRST_DAY + timedelta(days=days), brand="parallel")
+        for days in range(DAYS - 3, DAYS + 1)
+    ]
+
+    processes = [start(operator.site, attempt) for attempt in attempts]
+    # One of them dies from outside, wherever it is by then.
+    processes[1].join(timeout=1.0)
+    processes[1].kill()
+    for process in processes:
+        process.join()
+    finish(operator.site, attempts[1])
+
+    assert [process.exitcode for process in (processes[0], *processes[2:])] == [0, 0, 0]
+    for attempt in attempts:
+        one_after_another = operator.attempt(attempt.as_of_date, brand="sequence")
+        finish(operator.site, one_after_another)
+        assert cells(operator.site, attempt) == cells(operator.site, one_after_another)
+        assert cells(operator.site, attempt) == operator.rebuild(attempt.as_of_date)
+
+
+# What was known --------------------------------------------------------------------------------------------------
+
+
+@settings(REPEATABLE, max_examples=2)
+@given(history=st.lists(steps(), min_size=2, max_size=3), later=st.lists(changes(), min_size=4, max_size=8))
+def test_what_is_captured_after_known_at_moves_no_cell(
+    open_operator: Callable[[], Operator], history: list[Any], later: list[Any]
+) -> None:
+    operator = open_operator()
+    start_with(operator)
+    known: list[tuple[Attempt, Cells]] = []
+    for changed, days, _ in history:
+        for change in changed:
+            apply(operator, *change)
+        attempt = operator.attempt(FIRST_DAY + timedelta(days=days))
+        finish(operator.site, attempt)
+        known.append((attempt, cells(operator.site, attempt)))
+    for change in later:
+        apply(operator, *change)
+    finish(operator.site, operator.attempt(FIRST_DAY + timedelta(days=DAYS)))
+
+    for attempt, found in known:
+        params = {"known_at": attempt.known_at.isoformat()}
+        repeated = Attempt(
+            run_id=f"again-{attempt.run_id}",
+            as_of_date=attempt.as_of_date,
+            known_at=attempt.known_at,
+            brand=attempt.brand,
+            params=params,
+        )
+        finish(operator.site, repeated)
+        assert cells(operator.site, repeated) == found
+
+
+def test_rows_that_were_ingested_after_known_at_are_not_known(open_operator: Callable[[], Operator]) -> None:
+    operator = open_operator()
+    start_with(operator)
+    early, late = (
+        operator.attempt(FIRST_DAY + timedelta(days=2)),
+        operator.attempt(FIRST_DAY + timedelta(days=2)),
+    )
+    between = early.known_at + timedelta(minutes=1)
+    header = "bet_id,user_id,placed_at,game_type,stake,ingested_at"
+    operator.put(
+        "bets/stamped.csv",
+        f"{header}\nx1,bia,{FIRST_DAY}T12:00:00Z,slots,1,{between.isoformat()}\nx2,caio,{FIRST_DAY}T12:00:00Z,slots,1,\n",
+    )
+
+    for attempt in (early, late):
+        finish(operator.site, attempt)
+
+    assert set(cells(operator.site, early)) == {"ana", "caio"}
+    assert set(cells(operator.site, late)) == {"ana", "bia", "caio"}
