@@ -5,8 +5,8 @@
 
 It is tuned: only columns that a feature or a rule of cleaning needs are read, players and enums are categoricals from
 the file on, money is whole numbers, text is never a Python object, and each theme groups its rows once. It answers from
-scratch for one as_of: unlike the pipeline it keeps neither cleaned rows nor state nor a quarantine. With `keep` it reads
-all columns and writes the cleaned rows, all in one file a source.
+scratch for one as_of: unlike the pipeline it keeps neither cleaned rows nor state nor a quarantine. With `keep` it
+reads all columns and writes the cleaned rows, a file a source.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ BLANKS = " \t\n\r\xa0"
 WEEK_HOURS = 7 * 24
 # fmt: off
 BET_COLUMNS = [
-    "bet_id", "user_id", "placed_at", "game_type", "stake", "payout", "session_id", "game_id", "device_type", "ingested_at",
+    "bet_id", "user_id", "placed_at", "game_type", "stake", "payout", "session_id", "game_id", "device_type",
+    "ingested_at",
 ]
 # fmt: on
 """Those that a feature needs, and those that can send a row into quarantine."""

@@ -5,7 +5,6 @@ Its extensions come as wheels and are loaded by path; nothing is downloaded at r
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from crmbet.failures import AccessRefused, LostConnection, SourceMissing
+from crmbet.scratch import scratch_folder
 from crmbet.settings import Settings
 from crmbet.statements import literal, statement
 
@@ -49,12 +49,12 @@ def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[
     """
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="crmbet-", dir=settings.spill_directory or None) as spill:
+    with scratch_folder(settings) as spill:
         connection = duckdb.connect(
             config={
                 "memory_limit": settings.memory_limit,
                 "threads": settings.threads,
-                "temp_directory": spill,
+                "temp_directory": str(spill),
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "preserve_insertion_order": "false",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from crmbet.failures import AccessRefused, CrmbetError, LostConnection, SourceMissing
+from crmbet.failures import AccessRefused, CrmbetError, LostConnection, SourceMissing, TemporaryFailure
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,7 +33,7 @@ LONGEST_QUOTE = 200
 def failures_explained(where: str) -> Iterator[None]:
     """Turn the engine's errors inside that are about a server, and not about data or SQL, into ours.
 
-    Raises `LostConnection`, `AccessRefused` or `SourceMissing`; any other error passes.
+    Raises `LostConnection`, `TemporaryFailure`, `AccessRefused` or `SourceMissing`; any other error passes.
     """
     import duckdb
 
@@ -67,6 +67,14 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
             why=first_line(error),
             next_step="grant the connection's login the right to read it",
         )
+    if "canceling statement due to" in words:
+        return TemporaryFailure(
+            "PostgreSQL cancelled a query",
+            where=where,
+            why=_cancellation(words),
+            next_step="the task retries by itself; if it goes on, raise statement_timeout of the login, or "
+            "max_standby_streaming_delay where the source is a replica",
+        )
     if any(sign in words for sign in NO_ANSWER_OF_POSTGRES):
         return LostConnection(
             "PostgreSQL went away",
@@ -80,6 +88,11 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
 def first_line(error: Exception) -> str:
     """The start of the engine's words. What follows may quote data."""
     return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_QUOTE]
+
+
+def _cancellation(words: str) -> str:
+    """PostgreSQL's reason, which comes after the query in the engine's words."""
+    return words[words.index("canceling statement due to") :].splitlines()[0][:LONGEST_QUOTE]
 
 
 def _explain_status(error: duckdb.HTTPException, where: str) -> CrmbetError:

@@ -50,6 +50,8 @@ def engineer_features(
     log.info("state: %d days, of which %d were made now", len(state), len(built))
     manifest = FeatureManifest(
         files=[],
+        state_files=[key for day in state for key in day.files],
+        session_files=[key for day in sessions for key in day.files],
         users=0,
         state_rows=sum(day.rows for day in state),
         session_rows=sum(day.rows for day in sessions),

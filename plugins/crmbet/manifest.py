@@ -147,6 +147,8 @@ class FeatureManifest(Record):
     """`engineer_features.json`."""
 
     files: list[str]
+    state_files: list[str] = Field(default_factory=list)
+    session_files: list[str] = Field(default_factory=list)
     users: int
     state_rows: int
     session_rows: int

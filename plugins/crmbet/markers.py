@@ -1,8 +1,8 @@
 """Markers: the small objects that say which folders of data count, and what is in them (docs/store.md).
 
-A marker is written last, in one PUT, under a name that no other attempt uses: two runs that finish the same folder leave
-two markers, and whoever reads them chooses the same one. Reading thousands of small objects takes seconds, so an index
-holds the contents of many in one object. It is a copy: a marker counts because it is there, with or without an index.
+A marker is written last, in one PUT, under a name that no other attempt uses: two runs that finish the same folder
+leave two markers, and whoever reads them chooses the same one. Reading thousands of small objects takes seconds, so an
+index holds the contents of many in one object. It is a copy: a marker counts because it is there, with or without one.
 """
 
 from __future__ import annotations

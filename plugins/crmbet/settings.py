@@ -77,6 +77,15 @@ class Settings(BaseModel):
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
 
+    run_retention_days: int = Field(
+        400, ge=1, description="Days that a run's manifests, and all that they name, are kept on S3."
+    )
+    sweep_grace_days: int = Field(
+        7,
+        ge=1,
+        description="Days that an object is kept although no manifest names it: a run may be writing it.",
+    )
+
     memory_limit: str = Field(
         "2GB", description="Memory of the data engine in one task, such as 512MB or 4GB."
     )

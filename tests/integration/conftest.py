@@ -16,10 +16,14 @@ import pytest
 from pydantic import BaseModel
 
 from crmbet.addresses import Layout
+from crmbet.engine import LakeAccess
 from crmbet.manifest import read_manifest
 from crmbet.object_store import ObjectStore
+from local.credentials import credentials
 from local.env import database_variables, lake_variables
+from local.object_store import REGION
 from local.workspace import PROJECT
+from tests.integration.pipeline_process import TABLE, ChangingOperator, Site
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -108,3 +112,24 @@ def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[]
             return Operator(bucket, os.environ["CRMBET_SOURCE_URL"], os.environ["CRMBET_TARGET_URL"])
 
         yield create
+
+
+@pytest.fixture(scope="module")
+def open_changing_operator(services: Any, new_database: Callable[[], str]) -> Callable[[], ChangingOperator]:
+    """Makes operators with an empty lake and an empty tbl_transactions, whose runs are processes of their own."""
+    keys = credentials(services.workspace)
+
+    def create() -> ChangingOperator:
+        bucket = f"changing-{next(_numbers)}"
+        services.object_store.create_bucket(bucket)
+        lake = LakeAccess(
+            region=REGION,
+            access_key=keys.access_key_id,
+            secret_key=keys.secret_access_key,
+            endpoint_url=services.object_store.endpoint,
+        )
+        operator = ChangingOperator(Site(lake, bucket, new_database()))
+        operator.sql(TABLE)
+        return operator
+
+    return create

@@ -11,14 +11,17 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psycopg2
 from botocore.config import Config
 
 from crmbet.cleaning import clean_source
@@ -37,6 +40,15 @@ from crmbet.window import Window, midnight
 Cells = dict[str, dict[str, Any]]
 """User to feature to value."""
 
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+TABLE = """
+CREATE TABLE tbl_transactions (
+    transaction_id uuid PRIMARY KEY, user_id varchar(50) NOT NULL, amount decimal(10,2) NOT NULL,
+    transaction_type varchar(20) NOT NULL, status varchar(20) NOT NULL, created_at timestamp NOT NULL
+)
+"""
+
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload([__name__, "duckdb", "numpy", "pyarrow", "ijson", "boto3"])
 
@@ -49,8 +61,9 @@ class Site:
     bucket: str
     source_url: str
 
-    @property
+    @cached_property
     def store(self) -> ObjectStore:
+        """A client of this process."""
         client = boto3.client(
             "s3",
             endpoint_url=self.lake.endpoint_url,
@@ -89,9 +102,47 @@ class Attempt:
         )
 
 
+@dataclass
+class ChangingOperator:
+    """An operator whose sources change between runs."""
+
+    site: Site
+    runs: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def put(self, key: str, text: str) -> None:
+        self.site.store.write(f"raw/{key}", text.encode())
+
+    def delete(self, key: str) -> None:
+        self.site.store.delete_all([f"raw/{key}"])
+
+    def sql(self, statement: str, *values: Any) -> None:
+        with closing(psycopg2.connect(self.site.source_url)) as connection, connection:
+            connection.cursor().execute(statement, values)
+
+    def attempt(self, as_of_date: date, *, brand: str = "increments", **options: Any) -> Attempt:
+        """A run that starts an hour after the one before."""
+        number = next(self.runs)
+        params = {"source_deletions": "remove"} | options.pop("params", {})
+        return Attempt(
+            run_id=f"run-{number}",
+            as_of_date=as_of_date,
+            known_at=STARTED + timedelta(hours=number),
+            brand=brand,
+            params=params,
+            **options,
+        )
+
+    def rebuild(self, as_of_date: date) -> Cells:
+        """What a run on an empty prefix makes."""
+        attempt = self.attempt(as_of_date, brand=f"rebuild{next(self.runs)}")
+        finish(self.site, attempt)
+        return cells(self.site, attempt)
+
+
 def start(site: Site, attempt: Attempt) -> BaseProcess:
     """Begin a try; join it and look at its exit code."""
-    process = _server.Process(target=_run, args=(site, attempt))
+    # A client of this process must not travel to another.
+    process = _server.Process(target=_run, args=(replace(site), attempt))
     process.start()
     return process
 
@@ -125,7 +176,10 @@ def features(site: Site, attempt: Attempt) -> FeatureManifest:
 
 def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
     """What the sources brought."""
-    return read_manifest(site.store, attempt.run(site.bucket).prefix, "extract", ExtractManifest)
+    prefix = attempt.run(site.bucket).prefix
+    lake = read_manifest(site.store, prefix, "extract_s3", ExtractManifest)
+    database = read_manifest(site.store, prefix, "extract_pg", ExtractManifest)
+    return ExtractManifest(sources={**lake.sources, **database.sources})
 
 
 def _run(site: Site, attempt: Attempt) -> None:
@@ -135,21 +189,24 @@ def _run(site: Site, attempt: Attempt) -> None:
         open_engine(run.settings, site.lake) as connection,
         _killed_at(attempt.kill_at, store),
     ):
-        captured = {
-            name: capture_feed(connection, store, run, contract)
+        lake = {
+            name: captures
             for name, contract in contracts.items()
-            if contract.kind == "lake"
+            if contract.kind == "lake" and (captures := capture_feed(connection, store, run, contract))
         }
+        write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=lake))
         attach_postgres(connection, site.source_url, SOURCE, read_only=True)
-        captured["transactions"] = capture_relation(connection, store, run, contracts["transactions"])
-        used = ExtractManifest(sources={name: of for name, of in captured.items() if of is not None})
-        write_manifest(store, run.prefix, "extract", used)
+        database = {
+            "transactions": capture_relation(connection, store, run, contracts["transactions"]),
+        }
+        write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources=database))
         cleaned = CleanManifest(
             sources={
                 name: clean_source(connection, store, run, contracts[name], captures)
-                for name, captures in used.sources.items()
+                for name, captures in (lake | database).items()
             }
         )
+        write_manifest(store, run.prefix, "clean", cleaned)
         made = engineer_features(connection, store, run, contracts, load_table_contract(), cleaned)
         write_manifest(store, run.prefix, "engineer_features", made)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,7 @@ from crmbet.operators.alerts import log_failure
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from local.env import database_variables
+from local.simulator import World, deliver
 
 pytestmark = pytest.mark.integration
 
@@ -149,22 +151,40 @@ def test_no_bets_feed(put: Any, bucket: str, caplog: Any) -> None:
 
 @pytest.mark.parametrize("content", [b"PAR1 cut off in the mid", b"bet_id,user_id\n1,2\n", b"PAR1PAR1PAR1"])
 def test_unreadable_parquet(put: Any, bucket: str, caplog: Any, content: bytes) -> None:
-    put("raw/bets/good.csv", BETS)
     put("raw/bets/dt=2026-08-10/part-00.parquet", content)
 
     message = failure_of(SourceUnreadable, caplog, ExtractS3Operator)
 
-    assert "a lake object cannot be read" in message
+    assert "no object of the feed bets can be read" in message
     assert f"s3://{bucket}/raw/bets/dt=2026-08-10/part-00.parquet" in message
-    assert "deliver the object again" in message
+    assert "Why: Invalid Input Error" in message
+    assert "deliver it again" in message
 
 
 def test_column_missing_in_the_lake(put: Any, caplog: Any) -> None:
     put("raw/bets/part.csv", BETS.replace("stake", "amount"))
 
-    assert "column stake is missing from the feed bets" in failure_of(
-        SourceMissing, caplog, ExtractS3Operator
-    )
+    message = failure_of(SourceUnreadable, caplog, ExtractS3Operator)
+
+    assert "column stake is missing; it has the columns bet_id, user_id, placed_at, game_type, amount" in message
+    assert "A name can be mapped in include/contracts/sources/bets.yaml" in message
+
+
+def test_one_unreadable_object_fails_the_raw_gate_unless_a_share_is_tolerated(
+    open_operator: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    operator = open_operator()
+    end = date(2024, 4, 10)
+    world = World(seed=11, players=120, start_day=end - timedelta(days=5), end_day=end)
+    delivery = deliver(world, bucket=operator.bucket, source_url=operator.source_url)
+    key = "raw/bets/dt=2024-04-09/cut-off.csv.gz"
+    operator.store.write(key, gzip.compress(BETS.encode())[:-9])
+    conf = {"as_of": end.isoformat()}
+
+    failed = operator.run(logical_date=None, run_conf=conf)
+
+    print(capfd.readouterr())
+    assert failed.states["validate_raw"] == "failed"
 
 
 @pytest.mark.parametrize("part", ["login", "password"])

@@ -6,22 +6,24 @@ inserted, changed and deleted, runs for any as_of, each of them perhaps killed a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from itertools import count
 from typing import Any
 
-import psycopg2
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from crmbet.engine import LakeAccess
-from local.credentials import credentials
-from local.object_store import REGION
-from tests.integration.pipeline_process import Attempt, Cells, Site, cells, extracts, features, finish, start
+from tests.integration.pipeline_process import (
+    Attempt,
+    Cells,
+    ChangingOperator,
+    cells,
+    extracts,
+    features,
+    finish,
+    start,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -38,78 +40,6 @@ REPEATABLE = settings(
 FIRST_DAY = date(2018, 10, 30)
 """The days go over 2018-11-04, which has no midnight in Sao Paulo."""
 DAYS = 8
-STARTED = datetime(2026, 1, 1, tzinfo=UTC)
-
-TABLE = """
-CREATE TABLE tbl_transactions (
-    transaction_id uuid PRIMARY KEY, user_id varchar(50) NOT NULL, amount decimal(10,2) NOT NULL,
-    transaction_type varchar(20) NOT NULL, status varchar(20) NOT NULL, created_at timestamp NOT NULL
-)
-"""
-
-_numbers = count(1)
-
-
-@dataclass
-class Operator:
-    """An operator of a test's own, whose sources change between runs."""
-
-    site: Site
-    client: Any
-    runs: Iterator[int] = field(default_factory=lambda: count(1))
-
-    def put(self, key: str, text: str) -> None:
-        self.client.put_object(Bucket=self.site.bucket, Key=f"raw/{key}", Body=text.encode())
-
-    def delete(self, key: str) -> None:
-        self.client.delete_object(Bucket=self.site.bucket, Key=f"raw/{key}")
-
-    def sql(self, statement: str, *values: Any) -> None:
-        with closing(psycopg2.connect(self.site.source_url)) as connection, connection:
-            connection.cursor().execute(statement, values)
-
-    def attempt(self, as_of_date: date, *, brand: str = "increments", **options: Any) -> Attempt:
-        """A run that starts an hour after the one before."""
-        number = next(self.runs)
-        params = {"source_deletions": "remove"} | options.pop("params", {})
-        return Attempt(
-            run_id=f"run-{number}",
-            as_of_date=as_of_date,
-            known_at=STARTED + timedelta(hours=number),
-            brand=brand,
-            params=params,
-            **options,
-        )
-
-    def rebuild(self, as_of_date: date) -> Cells:
-        """What a run on an empty prefix makes."""
-        attempt = self.attempt(as_of_date, brand=f"rebuild{next(_numbers)}")
-        finish(self.site, attempt)
-        return cells(self.site, attempt)
-
-
-@pytest.fixture(scope="module")
-def open_operator(services: Any, new_database: Callable[[], str]) -> Callable[[], Operator]:
-    import boto3
-
-    keys = credentials(services.workspace)
-
-    def create() -> Operator:
-        bucket = f"equivalence-{next(_numbers)}"
-        services.object_store.create_bucket(bucket)
-        lake = LakeAccess(
-            region=REGION,
-            access_key=keys.access_key_id,
-            secret_key=keys.secret_access_key,
-            endpoint_url=services.object_store.endpoint,
-        )
-        site = Site(lake, bucket, new_database())
-        operator = Operator(site, site.store._client)
-        operator.sql(TABLE)
-        return operator
-
-    assert boto3
-    return create
 
 
 # What can happen to the sources ----------------------------------------------------------------------------------
@@ -176,7 +106,7 @@ def steps(draw: st.DrawFn) -> tuple[list[Any], int, int | None]:
     return changed, draw(st.integers(1, DAYS + 1)), kill_at
 
 
-def apply(operator: Operator, kind: str, arguments: tuple[Any, ...]) -> None:
+def apply(operator: ChangingOperator, kind: str, arguments: tuple[Any, ...]) -> None:
     match kind:
         case "bets" | "players":
             operator.put(*arguments)
@@ -201,7 +131,7 @@ def apply(operator: Operator, kind: str, arguments: tuple[Any, ...]) -> None:
             )
 
 
-def start_with(operator: Operator) -> None:
+def start_with(operator: ChangingOperator) -> None:
     """What is never deleted, so that the required sources are there."""
     operator.put(
         "bets/first.csv", f"bet_id,user_id,placed_at,game_type,stake\nb0,ana,{FIRST_DAY}T12:00:00Z,slots,1\n"
@@ -209,7 +139,7 @@ def start_with(operator: Operator) -> None:
     apply(operator, "insert", (99, "ana", "completed", instant((0, 12, 0))))
 
 
-def check_history(operator: Operator, history: list[Any]) -> None:
+def check_history(operator: ChangingOperator, history: list[Any]) -> None:
     start_with(operator)
     for changed, days, kill_at in history:
         for change in changed:
@@ -223,18 +153,18 @@ def check_history(operator: Operator, history: list[Any]) -> None:
 @settings(REPEATABLE, max_examples=3)
 @given(history=st.lists(steps(), min_size=3, max_size=4))
 def test_any_history_gives_what_a_rebuild_gives(
-    open_operator: Callable[[], Operator], history: list[Any]
+    open_changing_operator: Callable[[], ChangingOperator], history: list[Any]
 ) -> None:
-    check_history(open_operator(), history)
+    check_history(open_changing_operator(), history)
 
 
 @pytest.mark.full
 @settings(REPEATABLE, max_examples=40)
 @given(history=st.lists(steps(), min_size=3, max_size=8))
 def test_many_histories_give_what_a_rebuild_gives(
-    open_operator: Callable[[], Operator], history: list[Any]
+    open_changing_operator: Callable[[], ChangingOperator], history: list[Any]
 ) -> None:
-    check_history(open_operator(), history)
+    check_history(open_changing_operator(), history)
 
 
 # What a change costs ---------------------------------------------------------------------------------------------
@@ -251,9 +181,9 @@ def bets_of(days: Mapping[int, int]) -> str:
 
 
 @pytest.fixture
-def settled(open_operator: Callable[[], Operator]) -> Operator:
+def settled(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
     """An operator with a bets file and a transaction on each of five days, and a finished run over them."""
-    operator = open_operator()
+    operator = open_changing_operator()
     for day in range(5):
         operator.put(f"bets/dt={FIRST_DAY + timedelta(days=day)}/a.csv", bets_of({day: 3}))
         apply(operator, "insert", (day, "ana", "pending", instant((day, 12, 0))))
@@ -261,7 +191,7 @@ def settled(open_operator: Callable[[], Operator]) -> Operator:
     return operator
 
 
-def again(operator: Operator) -> tuple[dict[str, int], dict[str, list[str]], int]:
+def again(operator: ChangingOperator) -> tuple[dict[str, int], dict[str, list[str]], int]:
     """One more run: chunks captured, days touched, days of state made."""
     attempt = operator.attempt(FIRST_DAY + timedelta(days=6))
     finish(operator.site, attempt)
@@ -271,17 +201,17 @@ def again(operator: Operator) -> tuple[dict[str, int], dict[str, list[str]], int
     return new, touched, features(operator.site, attempt).days_built
 
 
-def test_a_repeated_run_extracts_nothing_and_makes_nothing(settled: Operator) -> None:
+def test_a_repeated_run_extracts_nothing_and_makes_nothing(settled: ChangingOperator) -> None:
     assert again(settled) == ({}, {}, 0)
 
 
-def test_a_late_file_makes_its_days_alone(settled: Operator) -> None:
+def test_a_late_file_makes_its_days_alone(settled: ChangingOperator) -> None:
     settled.put("bets/late.csv", bets_of({1: 4, 3: 1}))
 
     assert again(settled) == ({"bets": 1}, {"bets": ["2018-10-31", "2018-11-02"]}, 2)
 
 
-def test_a_rewritten_file_makes_only_the_days_that_differ(settled: Operator) -> None:
+def test_a_rewritten_file_makes_only_the_days_that_differ(settled: ChangingOperator) -> None:
     settled.put("bets/many.csv", bets_of({0: 2, 1: 2, 2: 2}))
     again(settled)
     settled.put("bets/many.csv", bets_of({0: 2, 1: 3, 2: 2}))
@@ -289,7 +219,7 @@ def test_a_rewritten_file_makes_only_the_days_that_differ(settled: Operator) -> 
     assert again(settled) == ({"bets": 1}, {"bets": ["2018-10-31"]}, 1)
 
 
-def test_a_changed_status_makes_its_day_alone(settled: Operator) -> None:
+def test_a_changed_status_makes_its_day_alone(settled: ChangingOperator) -> None:
     apply(settled, "update", ("completed", 2))
 
     assert again(settled) == ({"transactions": 1}, {"transactions": ["2018-11-01"]}, 1)
@@ -299,9 +229,9 @@ def test_a_changed_status_makes_its_day_alone(settled: Operator) -> None:
 
 
 def test_four_runs_at_once_on_an_empty_prefix_end_as_one_after_another(
-    open_operator: Callable[[], Operator],
+    open_changing_operator: Callable[[], ChangingOperator],
 ) -> None:
-    operator = open_operator()
+    operator = open_changing_operator()
     start_with(operator)
     for day in range(DAYS):
         operator.put(
@@ -335,9 +265,9 @@ def test_four_runs_at_once_on_an_empty_prefix_end_as_one_after_another(
 @settings(REPEATABLE, max_examples=2)
 @given(history=st.lists(steps(), min_size=2, max_size=3), later=st.lists(changes(), min_size=4, max_size=8))
 def test_what_is_captured_after_known_at_moves_no_cell(
-    open_operator: Callable[[], Operator], history: list[Any], later: list[Any]
+    open_changing_operator: Callable[[], ChangingOperator], history: list[Any], later: list[Any]
 ) -> None:
-    operator = open_operator()
+    operator = open_changing_operator()
     start_with(operator)
     known: list[tuple[Attempt, Cells]] = []
     for changed, days, _ in history:
@@ -363,8 +293,10 @@ def test_what_is_captured_after_known_at_moves_no_cell(
         assert cells(operator.site, repeated) == found
 
 
-def test_rows_that_were_ingested_after_known_at_are_not_known(open_operator: Callable[[], Operator]) -> None:
-    operator = open_operator()
+def test_rows_that_were_ingested_after_known_at_are_not_known(
+    open_changing_operator: Callable[[], ChangingOperator],
+) -> None:
+    operator = open_changing_operator()
     start_with(operator)
     early, late = (
         operator.attempt(FIRST_DAY + timedelta(days=2)),

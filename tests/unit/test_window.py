@@ -48,6 +48,23 @@ def test_backfill_of_a_day_is_about_its_end() -> None:
     assert window.as_of_date == date(2026, 3, 6)
 
 
+def test_a_weeks_scheduled_run_is_about_the_day_that_it_ends_on() -> None:
+    # Sunday 05:00 in Sao Paulo to the next.
+    window = resolve(
+        run_type="scheduled", logical_date="2026-11-15T08:00:00Z", data_interval_end="2026-11-22T08:00:00Z"
+    )
+
+    assert window.as_of_date == date(2026, 11, 22)
+
+
+def test_a_weeks_manual_run_is_about_its_date() -> None:
+    window = resolve(
+        run_type="manual", logical_date="2026-11-18T00:00:00Z", data_interval_end="2026-11-15T08:00:00Z"
+    )
+
+    assert window.as_of_date == date(2026, 11, 18)
+
+
 def test_backfill_that_reuses_a_manual_run_ignores_the_interval_of_that_run() -> None:
     window = resolve(
         run_type="backfill", logical_date="2026-03-05T03:00:00Z", data_interval_end="2026-03-05T03:00:00Z"

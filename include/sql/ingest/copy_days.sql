@@ -1,6 +1,7 @@
 -- The rows of some UTC days into one local file: each with its chunk's day (`_part`) and the operator's day (`_day`).
 -- The operator's day is looked up by the quarter of an hour, since asking the calendar for every row took a third of the
--- time; no zone has moved by less than that since 1972. Version 2 of Parquet made the file a quarter smaller.
+-- time; no zone has moved by less than that since 1972. Version 2 of Parquet made the file a quarter smaller, and giving
+-- up on a dictionary early saved a tenth of the time: ids and instants never fit into one.
 COPY (
     WITH quarters AS (
         SELECT start, operator_day(start, {zone}, {earliest}) AS _day
@@ -21,4 +22,4 @@ COPY (
         END AS _part
     FROM ({rows}) AS rows
     LEFT JOIN quarters ON quarters.start = time_bucket(INTERVAL '15 minutes', {event_time})
-) TO {path} (FORMAT parquet, PARQUET_VERSION v2)
+) TO {path} (FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)

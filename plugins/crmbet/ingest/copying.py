@@ -44,7 +44,11 @@ def copy_days(
     relation: Relation,
     batch: Batch,
 ) -> None:
-    """Write the rows of some UTC days into a local file."""
+    """Write the rows of some UTC days into a local file.
+
+    The engine reads the pages of a table side by side where it can. What a query of PostgreSQL's gives comes over one
+    connection, in nearly twice the time, and is gathered first: 900 MB of memory or spill for five million rows.
+    """
     spans = joined_spans(Span(day, day) for day in batch.dated)
     undated = None in batch.days
     # Of conditions the engine hands a single range on to PostgreSQL. With any other it would fetch the whole table.

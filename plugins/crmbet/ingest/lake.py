@@ -29,6 +29,7 @@ from crmbet.object_store import ObjectStore, StoredObject
 from crmbet.partitions import BATCH_DAYS, attempt_name
 from crmbet.progress import Progress
 from crmbet.run import Run
+from crmbet.scratch import scratch_folder
 from crmbet.statements import Fragment, literal, render
 from crmbet.typing_rules import event_instant
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OBJECTS_UNDER_WAY = 8
-"""Objects being fetched, read or uploaded at once; as many lie on the local disk. Reading takes turns: see `_Capturing`."""
+"""Objects being fetched, read or uploaded at once; as many lie on the local disk."""
 
 
 def capture_feed(
@@ -128,7 +129,7 @@ def _capture_all(
                 except UnreadableObject as error:
                     entry = tasks[task]
                     unreadable.append(Unreadable(chunk=entry.key, why=str(error)))
-                    log.exception("%s cannot be read and is set aside: %s", store.url(entry.key), error)
+                    log.warning("%s cannot be read and is set aside: %s", store.url(entry.key), error)
                     progress.advance(1, 0)
                 else:
                     made[capture.digest] = capture
@@ -149,8 +150,8 @@ def _capturing(
 ) -> Iterator[_Capturing]:
     # A record's number is its place in the file, so reading must not shuffle.
     connection.execute("SET GLOBAL preserve_insertion_order = true")
-    with tempfile.TemporaryDirectory(prefix="crmbet-", dir=run.settings.spill_directory or None) as folder:
-        yield _Capturing(connection, store, run, contract, ledger, Path(folder))
+    with scratch_folder(run.settings) as folder:
+        yield _Capturing(connection, store, run, contract, ledger, folder)
 
 
 @dataclass

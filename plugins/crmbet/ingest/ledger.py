@@ -38,7 +38,7 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        self.before = _newest(
+        self.before = newest_captures(
             capture for capture in self.by_digest.values() if capture.captured_at != self.run.known_at
         )
 
@@ -56,11 +56,11 @@ class Ledger:
     @property
     def newest(self) -> dict[str, Capture]:
         """The newest capture of each chunk."""
-        return _newest(self.by_digest.values())
+        return newest_captures(self.by_digest.values())
 
     def known_at(self, instant: datetime) -> SourceCaptures:
         """What a run that goes back to an instant uses: of each chunk its newest capture, deleted ones left out."""
-        captures = _newest(
+        captures = newest_captures(
             capture for capture in self.by_digest.values() if capture.captured_at <= instant
         ).values()
         return self._source_captures(capture for capture in captures if not capture.gone)
@@ -193,7 +193,8 @@ class Ledger:
         )
 
 
-def _newest(captures: Iterable[Capture]) -> dict[str, Capture]:
+def newest_captures(captures: Iterable[Capture]) -> dict[str, Capture]:
+    """The newest capture of each chunk."""
     newest: dict[str, Capture] = {}
     for capture in captures:
         known = newest.get(capture.chunk)

@@ -7,12 +7,10 @@ they are of one snapshot. Missing days are read in batches: a batch is one file,
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
@@ -28,6 +26,7 @@ from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, batches
 from crmbet.progress import Progress
 from crmbet.run import Run
+from crmbet.scratch import scratch_folder
 from crmbet.statements import render
 
 if TYPE_CHECKING:
@@ -193,8 +192,8 @@ def _capture_days(
         is_large=sum(day.rows for day in days) >= table_rows * LARGE_SHARE,
         has_nan=any(day.has_nan for day in days),
     )
-    with tempfile.TemporaryDirectory(prefix="crmbet-", dir=run.settings.spill_directory or None) as folder:
-        path = Path(folder) / "days.parquet"
+    with scratch_folder(run.settings) as folder:
+        path = folder / "days.parquet"
         copy_days(connection, path, run, contract, relation, batch)
         counted = count_chunks(connection, path, contract)
         _account(days, counted, contract)

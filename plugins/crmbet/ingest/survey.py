@@ -97,7 +97,7 @@ def count_elements(path: Path) -> int | None:
             commas += int(np.count_nonzero((content == COMMA) & (inside == 0) & (depths == 1)))
             depth, in_string = depths[-1], inside[-1]
     # Outside of the value there is only the bracket that closes it.
-    if depth or in_string or outside != 1:
+    if depth or in_string or outside != 1 or solid < len("[]"):
         return None
     return commas + 1 if solid > len("[]") else 0
 

@@ -185,7 +185,8 @@ def test_an_object_that_cannot_be_read_is_set_aside_alone(
     )
     assert PERSONAL not in caplog.text + str(found), "a message quotes no data"
     assert not re.search(r"/(tmp|crmbet-)", caplog.text + str(found)), "nor does it name our own files"
-    markers = [entry.key for entry in store.list("crmbet/") if entry.key.endswith("_done.json")]
+    captured = store.list("crmbet/brand=default/captures/")
+    markers = [entry.key for entry in captured if entry.key.endswith("_done.json")]
     assert len(markers) == 1, "what was set aside is looked at again by the next run"
 
 

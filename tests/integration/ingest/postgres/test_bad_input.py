@@ -16,7 +16,7 @@ import pytest
 from crmbet.cleaning import clean_source
 from crmbet.contracts import SourceContract
 from crmbet.engine import LakeAccess, attach_postgres, open_engine
-from crmbet.failures import AccessRefused, LostConnection, SourceMissing, SourceUnreadable
+from crmbet.failures import AccessRefused, LostConnection, SourceMissing, SourceUnreadable, TemporaryFailure
 from crmbet.ingest.postgres import capture_relation
 from crmbet.ingest.relation import SOURCE
 from crmbet.manifest import UNDATED, CleanedSource, SourceCaptures
@@ -417,6 +417,22 @@ def test_a_server_that_goes_away_is_a_lost_connection(source: Any, capture: Any,
 
     assert "crmbet_source" in str(failure.value)
     assert "retries by itself" in str(failure.value)
+
+
+def test_a_query_that_postgresql_cancels_is_tried_again(
+    source: Any, engine: Any, postgres_url: str, store: Any, make_run: Any, contract: SourceContract
+) -> None:
+    source("ALTER TABLE tbl_transactions RENAME TO hidden")
+    source("CREATE VIEW tbl_transactions AS SELECT * FROM hidden WHERE pg_sleep(1) IS NOT NULL")
+    attach_postgres(engine, f"{postgres_url}&options=-c%20statement_timeout%3D300", SOURCE, read_only=True)
+    try:
+        with pytest.raises(TemporaryFailure) as failure:
+            capture_relation(engine, store, make_run(), contract)
+    finally:
+        engine.execute(f"DETACH {SOURCE}")
+
+    assert failure.value.why == "canceling statement due to statement timeout"
+    assert "statement_timeout" in failure.value.next_step
 
 
 @pytest.fixture

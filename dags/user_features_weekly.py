@@ -1,0 +1,77 @@
+"""Once a week: look at all of the sources' history, and remove what nothing needs any more.
+
+A daily run compares PostgreSQL's recent days and a thirtieth of the older ones. This one compares all of them, and
+captures what has changed: the log of `extract_pg` and `extract_s3` says which days that touches. A table of the past is
+restated by a backfill of `user_features_daily`, not by this.
+
+Then `plan_sweep` lists the objects below `crmbet/brand=<brand>/` that no kept manifest names (docs/store.md says what
+is kept), and `sweep` removes what the plan lists. With the param `dry_run`, both only say what they would do.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule, chain
+
+from crmbet.operators.alerts import log_failure
+from crmbet.operators.extract_pg import ExtractPgOperator
+from crmbet.operators.extract_s3 import ExtractS3Operator
+from crmbet.operators.plan_sweep import PlanSweepOperator
+from crmbet.operators.retrying import RETRY_POLICY
+from crmbet.operators.sweep import SweepOperator
+from crmbet.schedule import operator_timezone
+
+ZONE = operator_timezone(os.environ)
+
+PARAMS = {
+    "verify_all": Param(
+        True,
+        type="boolean",
+        title="Verify all",
+        description="Compare all days of PostgreSQL with what was captured.",
+    ),
+    "source_deletions": Param(
+        "stop",
+        type="string",
+        enum=["stop", "keep", "remove"],
+        title="Source deletions",
+        description="If source data vanished: stop the run, keep what was captured, or remove it everywhere.",
+    ),
+    "dry_run": Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Only say what would be captured and removed; change nothing.",
+    ),
+}
+
+with DAG(
+    "user_features_weekly",
+    schedule=CronDataIntervalTimetable("0 5 * * 0", timezone=ZONE),
+    start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(ZONE)),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRY_POLICY,
+        "execution_timeout": timedelta(hours=6),
+        "on_failure_callback": log_failure,
+    },
+    on_failure_callback=log_failure,
+    doc_md=__doc__,
+    tags=["crm", "maintenance"],
+) as dag:
+    extract_s3 = ExtractS3Operator(task_id="extract_s3")
+    extract_pg = ExtractPgOperator(task_id="extract_pg")
+    # A dry run skips the extracts.
+    plan_sweep = PlanSweepOperator(task_id="plan_sweep", trigger_rule=TriggerRule.NONE_FAILED)
+    sweep = SweepOperator(task_id="sweep")
+
+    chain([extract_s3, extract_pg], plan_sweep, sweep)

@@ -1,0 +1,31 @@
+"""The operator `plan_sweep`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class PlanSweepOperator(BaseOperator):
+    """Find out which of our objects no kept manifest names any more. Removes nothing."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write `plan_sweep.json`; returns its address and how many objects and bytes would go, by reason."""
+        from crmbet.operators.airflow_run import open_run
+        from crmbet.operators.handover import hand_over
+        from crmbet.sweep import plan_sweep
+
+        at = open_run(context)
+        plan = plan_sweep(at.store, at.run.layout, at.run.settings, at.run.known_at)
+        for folder in plan.unknown:
+            self.log.warning("%s is none of ours and is left alone", at.store.url(folder))
+        counts = {
+            "objects": len(plan.markers) + len(plan.objects),
+            "bytes": plan.size,
+            "reasons": plan.reasons,
+        }
+        return hand_over(at, self.task_id, plan, counts)

@@ -1,0 +1,28 @@
+"""The operator `sweep`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class SweepOperator(BaseOperator):
+    """Remove what the run's plan names, and nothing else."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Returns how many objects were removed."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from crmbet.manifest import read_manifest
+        from crmbet.operators.airflow_run import open_run
+        from crmbet.sweep import SweepPlan, sweep
+
+        at = open_run(context)
+        plan = read_manifest(at.store, at.run.prefix, "plan_sweep", SweepPlan)
+        if at.run.params.dry_run:
+            raise AirflowSkipException("dry_run: nothing was removed; plan_sweep says what would be")
+        return {"removed": sweep(at.store, plan)}

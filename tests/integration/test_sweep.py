@@ -1,0 +1,176 @@
+"""A sweep removes what nothing needs, and every run after it finds what it wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crmbet.addresses import DONE, Layout
+from crmbet.object_store import ObjectStore
+from crmbet.settings import Settings
+from crmbet.sweep import SweepPlan, plan_sweep, sweep
+from tests.integration.pipeline_process import (
+    STARTED,
+    Attempt,
+    ChangingOperator,
+    cells,
+    extracts,
+    features,
+    finish,
+    start,
+)
+
+pytestmark = pytest.mark.integration
+
+LAYOUT = Layout(brand="increments")
+AS_OF = date(2018, 11, 5)
+HEADER = "bet_id,user_id,placed_at,game_type,stake"
+
+# S3 dates objects by the real clock and captures are dated by their run's known_at, which these tests choose.
+PAST_THE_GRACE = timedelta(days=30)
+PAST_THE_RETENTION = timedelta(days=500)
+
+
+def bets(*keys: str) -> str:
+    return "\n".join([HEADER, *(f"{key},ana,2018-11-02T12:00:00Z,slots,1" for key in keys)]) + "\n"
+
+
+@pytest.fixture
+def operator(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
+    """An operator whose bets were rewritten and then run again."""
+    operator = open_changing_operator()
+    operator.sql(
+        "INSERT INTO tbl_transactions VALUES (gen_random_uuid(), 'ana', 10, 'deposit', 'completed', '2018-11-01 12:00')"
+    )
+    operator.put("bets/a.csv", bets("b1"))
+    operator.put("bets/b.csv", f"{HEADER}\nb9,bia,2018-11-03T12:00:00Z,slots,1\n")
+    finish(operator.site, operator.attempt(AS_OF))
+    operator.put("bets/a.csv", bets("b1", "b2"))
+    finish(operator.site, operator.attempt(AS_OF))
+    return operator
+
+
+def plan(operator: ChangingOperator, after: timedelta) -> SweepPlan:
+    """The plan of a sweep so much later than now."""
+    settings = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand)
+    return plan_sweep(operator.site.store, LAYOUT, settings, datetime.now(UTC) + after)
+
+
+def keys(operator: ChangingOperator, prefix: str = LAYOUT.root) -> set[str]:
+    return {entry.key for entry in operator.site.store.list(prefix)}
+
+
+def named(swept: SweepPlan) -> set[str]:
+    return {*swept.markers, *swept.objects}
+
+
+def test_what_kept_runs_name_stays(operator: ChangingOperator) -> None:
+    assert named(plan(operator, PAST_THE_GRACE)) == set()
+
+
+def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
+    operator: ChangingOperator,
+) -> None:
+    before = keys(operator)
+    killed = start(operator.site, operator.attempt(AS_OF, kill_at=6, params={"full_refresh": True}))
+    killed.join()
+    # Captures of a full refresh are finished one by one, and each is as good as the one before: its marker counts.
+    left = {key for key in keys(operator) - before if not key.endswith(DONE)}
+    assert left
+    abandoned = f"{LAYOUT.root}state/day=2018-11-02/set=0123/abandoned.parquet"
+    operator.site.store.write(abandoned, b"half a file")
+
+    assert named(plan(operator, timedelta())) == set(), "a run may be writing it"
+    doomed = plan(operator, PAST_THE_GRACE)
+
+    assert abandoned in doomed.objects
+    assert sweep(operator.site.store, doomed) == len(named(doomed))
+    assert keys(operator) & named(doomed) == set()
+    assert named(plan(operator, PAST_THE_GRACE)) == set()
+
+
+def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothing_anew(
+    operator: ChangingOperator,
+) -> None:
+    again = operator.attempt(AS_OF)
+    found = operator.rebuild(AS_OF)
+    before = keys(operator)
+
+    doomed = plan(operator, PAST_THE_RETENTION)
+    sweep(operator.site.store, doomed)
+
+    assert {key.removeprefix(LAYOUT.root).partition("/")[0] for key in named(doomed)} == {
+        "captures",
+        "cleaned",
+        "state",
+        "sessions",
+        "runs",
+    }
+    assert sum("source=bets/chunk=" in key for key in doomed.markers) == 1, "the capture that was replaced"
+    assert keys(operator) == before - named(doomed)
+    finish(operator.site, again)
+    assert {name: of.new for name, of in extracts(operator.site, again).sources.items()} == {
+        "bets": 0,
+        "transactions": 0,
+    }
+    assert (features(operator.site, again).days_built, cells(operator.site, again)) == (0, found)
+
+
+def test_what_was_known_within_the_retention_can_still_be_asked_for(operator: ChangingOperator) -> None:
+    first = STARTED + timedelta(hours=1)
+    asked = Attempt(
+        run_id="asked",
+        as_of_date=AS_OF,
+        known_at=first,
+        brand=LAYOUT.brand,
+        params={"known_at": first.isoformat()},
+    )
+    finish(operator.site, asked)
+    found = cells(operator.site, asked)
+    # The runs are from the beginning of the year, by their own account, and this sweep is not far from it.
+    settings = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, run_retention_days=10_000)
+
+    swept = plan_sweep(operator.site.store, LAYOUT, settings, datetime.now(UTC) + PAST_THE_GRACE)
+    sweep(operator.site.store, swept)
+    finish(operator.site, asked)
+
+    assert cells(operator.site, asked) == found
+
+
+def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
+    operator: ChangingOperator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doomed = plan(operator, PAST_THE_RETENTION)
+    delete_all = ObjectStore.delete_all
+
+    def die_after_markers(store: ObjectStore, wanted: Any) -> None:
+        if wanted == doomed.objects:
+            raise KeyboardInterrupt
+        delete_all(store, wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "delete_all", die_after_markers)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(operator.site.store, doomed)
+
+    again = operator.attempt(AS_OF)
+    finish(operator.site, again)
+    assert cells(operator.site, again) == operator.rebuild(AS_OF)
+    sweep(operator.site.store, plan(operator, PAST_THE_RETENTION))
+    assert not named(doomed) & keys(operator)
+
+
+def test_the_source_and_what_is_not_ours_are_never_touched(operator: ChangingOperator) -> None:
+    foreign = f"{LAYOUT.root}somebody/notes.txt"
+    operator.site.store.write(foreign, b"mine")
+    raw = keys(operator, "raw/")
+
+    doomed = plan(operator, PAST_THE_RETENTION)
+    sweep(operator.site.store, doomed)
+
+    assert doomed.unknown == [f"{LAYOUT.root}somebody"]
+    assert foreign in keys(operator)
+    assert keys(operator, "raw/") == raw
