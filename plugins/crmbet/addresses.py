@@ -7,6 +7,7 @@
         quarantine/source=<source>/day=<day>/set=<digest>/   rows of that day that break their contract
         state/day=<day>/set=<digest>/                one row per player and day
         sessions/day=<day>/set=<digest>/             one row per session
+        state_blocks/day=<first day>/set=<digest>/   the same, thirty days to a file; session_blocks likewise
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
         reports/as_of=<date>/run_id=<run>/           quality reports

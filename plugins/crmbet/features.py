@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from crmbet import FEATURE_SET_VERSION
+from crmbet.blocks import block_files
 from crmbet.contracts import SourceContract, TableContract
 from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
 from crmbet.object_store import ObjectStore
@@ -68,8 +69,10 @@ def engineer_features(
     query = compute_themes(
         connection,
         table,
-        state=_state_rows(connection, store, contracts, state),
-        sessions=_session_rows(store, sessions),
+        state=_state_rows(
+            connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
+        ),
+        sessions=_session_rows(store, block_files(connection, store, run, "session_blocks", sessions)),
     )
     key = f"{run.prefix}features/{attempt_name()}.parquet"
     users = write_file(connection, store, key, query)
@@ -105,18 +108,19 @@ def assembly(table: TableContract) -> str:
 
 def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Set what the statements ask for by name. Instants are naive UTC."""
-    variables: dict[str, object] = {
-        "as_of": _naive(run.window.as_of),
-        "last_day": run.window.last_day,
-        "known_at": _naive(run.known_at),
-        "operator_zone": run.settings.operator_timezone,
-        "ticket_low": run.settings.ticket_low,
-        "ticket_high": run.settings.ticket_high,
-        "feature_set_version": FEATURE_SET_VERSION,
-        "execution_id": run.run_id,
+    # Literals: a bound parameter makes the engine's client import pandas, which takes a second.
+    variables = {
+        "as_of": _instant(run.window.as_of),
+        "last_day": Fragment(f"DATE {literal(run.window.last_day.isoformat())}"),
+        "known_at": _instant(run.known_at),
+        "operator_zone": literal(run.settings.operator_timezone),
+        "ticket_low": Fragment(f"{run.settings.ticket_low}::DECIMAL(14, 2)"),
+        "ticket_high": Fragment(f"{run.settings.ticket_high}::DECIMAL(14, 2)"),
+        "feature_set_version": literal(FEATURE_SET_VERSION),
+        "execution_id": literal(run.run_id),
     }
     for name, value in variables.items():
-        connection.execute(f"SET VARIABLE {identifier(name)} = ?", [value])
+        connection.execute(render("store/set_variable", name=identifier(name), value=value))
 
 
 def _ensure_state(
@@ -193,9 +197,8 @@ def _state_rows(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
     contracts: Mapping[str, SourceContract],
-    state: Sequence[DayFiles],
+    files: Sequence[str],
 ) -> Fragment:
-    files = [key for day in state for key in day.files]
     if files:
         return scan(store, files)
     # Nothing happened before as_of; players may have registered.
@@ -204,8 +207,7 @@ def _state_rows(
     return Fragment(f"({statement('state/summarise_days')})")
 
 
-def _session_rows(store: ObjectStore, sessions: Sequence[DayFiles]) -> Fragment:
-    files = [key for day in sessions for key in day.files]
+def _session_rows(store: ObjectStore, files: Sequence[str]) -> Fragment:
     return scan(store, files) if files else Fragment(f"({statement('sessions/no_sessions')})")
 
 
@@ -257,5 +259,5 @@ def _digest(sql: str, run: Run, *parts: str) -> str:
     return hashlib.sha256("\0".join((sql, run.settings.operator_timezone, *parts)).encode()).hexdigest()[:24]
 
 
-def _naive(instant: datetime) -> datetime:
-    return instant.astimezone(UTC).replace(tzinfo=None)
+def _instant(instant: datetime) -> Fragment:
+    return Fragment(f"TIMESTAMP {literal(instant.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}")

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 INDEXES_KEPT = 2
 """Copies of markers: one may be written while another is read."""
 
+DAY_DATASETS = ("state", "sessions", "state_blocks", "session_blocks")
+"""Datasets kept by day that do not belong to one source."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -60,7 +63,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     planning.keep_runs()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
-    for dataset in [*planning.datasets("cleaned"), f"{layout.root}state/", f"{layout.root}sessions/"]:
+    for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
         planning.keep_days(dataset)
     return planning.plan()
 
@@ -155,7 +158,9 @@ class _Planning:
         """What is left over."""
         grace = self.now - timedelta(days=self.settings.sweep_grace_days)
         reasons: Counter[str] = Counter()
-        markers, objects, size = [], [], 0
+        markers: list[str] = []
+        objects: list[str] = []
+        size = 0
         unknown: set[str] = set()
         indexes = self._newest_indexes()
         for key, entry in self.entries.items():
@@ -213,6 +218,8 @@ KINDS = {
     "quarantine": "quarantined rows that nothing names",
     "state": "state that nothing names",
     "sessions": "sessions that nothing names",
+    "state_blocks": "blocks of days that have been made anew",
+    "session_blocks": "blocks of days that have been made anew",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
 }

@@ -24,6 +24,7 @@ import boto3
 import psycopg2
 from botocore.config import Config
 
+from crmbet import blocks
 from crmbet.cleaning import clean_source
 from crmbet.contracts import load_source_contracts, load_table_contract
 from crmbet.engine import LakeAccess, attach_postgres, open_engine
@@ -184,6 +185,8 @@ def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
 
 def _run(site: Site, attempt: Attempt) -> None:
     run, store = attempt.run(site.bucket), site.store
+    # Histories of a week have whole blocks too.
+    blocks.BLOCK_DAYS = 3
     contracts = load_source_contracts()
     with (
         open_engine(run.settings, site.lake) as connection,

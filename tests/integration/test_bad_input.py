@@ -26,6 +26,7 @@ from crmbet.failures import (
     SourceUnreadable,
     TemporaryFailure,
 )
+from crmbet.manifest import ExtractManifest
 from crmbet.operators.alerts import log_failure
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
@@ -166,12 +167,14 @@ def test_column_missing_in_the_lake(put: Any, caplog: Any) -> None:
 
     message = failure_of(SourceUnreadable, caplog, ExtractS3Operator)
 
-    assert "column stake is missing; it has the columns bet_id, user_id, placed_at, game_type, amount" in message
+    assert (
+        "column stake is missing; it has the columns bet_id, user_id, placed_at, game_type, amount" in message
+    )
     assert "A name can be mapped in include/contracts/sources/bets.yaml" in message
 
 
-def test_one_unreadable_object_fails_the_raw_gate_unless_a_share_is_tolerated(
-    open_operator: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
+    open_operator: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     operator = open_operator()
     end = date(2024, 4, 10)
@@ -179,12 +182,28 @@ def test_one_unreadable_object_fails_the_raw_gate_unless_a_share_is_tolerated(
     delivery = deliver(world, bucket=operator.bucket, source_url=operator.source_url)
     key = "raw/bets/dt=2024-04-09/cut-off.csv.gz"
     operator.store.write(key, gzip.compress(BETS.encode())[:-9])
-    conf = {"as_of": end.isoformat()}
+    target = "SELECT to_regclass('ml_features.user_features')"
 
-    failed = operator.run(logical_date=None, run_conf=conf)
+    failed = operator.run(logical_date=None, run_conf={"as_of": end.isoformat()})
 
-    print(capfd.readouterr())
-    assert failed.states["validate_raw"] == "failed"
+    assert (failed.states["extract_s3"], failed.states["validate_raw"]) == ("success", "failed")
+    assert failed.states["load_merge"] == "upstream_failed"
+    assert operator.query(target) == [(None,)], "the target was not touched"
+    # The task says why, then the run says that it failed.
+    message, _ = [line for line in caplog.messages if line.startswith("FAILED")]
+    assert "task=validate_raw" in message
+    assert key in message
+    assert "the gzip is truncated or damaged" in message
+    assert "Next: " in message
+
+    monkeypatch.setenv("CRMBET_MAX_UNREADABLE_PERCENTAGE", "1")
+    passed = operator.run(logical_date=None, run_conf={"as_of": end.isoformat()})
+
+    assert set(passed.states.values()) == {"success"}
+    extracted = passed.manifest("extract_s3", ExtractManifest).sources
+    assert extracted["bets"].extracted == delivery.rows["bets"]
+    assert [entry.chunk for entry in extracted["bets"].unreadable] == [key]
+    assert operator.query("SELECT count(*) > 0 FROM ml_features.user_features") == [(True,)]
 
 
 @pytest.mark.parametrize("part", ["login", "password"])

@@ -205,6 +205,25 @@ def test_a_repeated_run_extracts_nothing_and_makes_nothing(settled: ChangingOper
     assert again(settled) == ({}, {}, 0)
 
 
+def test_days_that_are_over_are_read_from_blocks_which_a_late_file_makes_anew(
+    settled: ChangingOperator,
+) -> None:
+    def blocks() -> set[str]:
+        folder = "crmbet/brand=increments/state_blocks/"
+        return {entry.key for entry in settled.site.store.list(folder) if entry.key.endswith(".parquet")}
+
+    before = blocks()
+    again(settled)
+    assert (len(before), blocks()) == (2, before)
+
+    settled.put("bets/late.csv", bets_of({1: 4}))
+    attempt = settled.attempt(FIRST_DAY + timedelta(days=6))
+    finish(settled.site, attempt)
+
+    assert len(blocks() - before) == 1
+    assert cells(settled.site, attempt) == settled.rebuild(attempt.as_of_date)
+
+
 def test_a_late_file_makes_its_days_alone(settled: ChangingOperator) -> None:
     settled.put("bets/late.csv", bets_of({1: 4, 3: 1}))
 

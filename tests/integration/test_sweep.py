@@ -67,8 +67,12 @@ def named(swept: SweepPlan) -> set[str]:
     return {*swept.markers, *swept.objects}
 
 
-def test_what_kept_runs_name_stays(operator: ChangingOperator) -> None:
-    assert named(plan(operator, PAST_THE_GRACE)) == set()
+def kinds(swept: SweepPlan) -> set[str]:
+    return {key.removeprefix(LAYOUT.root).partition("/")[0] for key in named(swept)}
+
+
+def test_what_kept_runs_name_stays_and_only_copies_of_it_go(operator: ChangingOperator) -> None:
+    assert kinds(plan(operator, PAST_THE_GRACE)) == {"state_blocks", "session_blocks"}
 
 
 def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
@@ -102,11 +106,13 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
     doomed = plan(operator, PAST_THE_RETENTION)
     sweep(operator.site.store, doomed)
 
-    assert {key.removeprefix(LAYOUT.root).partition("/")[0] for key in named(doomed)} == {
+    assert kinds(doomed) == {
         "captures",
         "cleaned",
         "state",
         "sessions",
+        "state_blocks",
+        "session_blocks",
         "runs",
     }
     assert sum("source=bets/chunk=" in key for key in doomed.markers) == 1, "the capture that was replaced"

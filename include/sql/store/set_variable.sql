@@ -1,0 +1,2 @@
+-- What later statements ask for by name.
+SET VARIABLE {name} = {value}
