@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from crmbet.engine import LakeAccess, open_engine
 from crmbet.engine_failures import failures_explained
 from crmbet.failures import AccessRefused, CrmbetError, LostConnection, SourceMissing
-from crmbet.ingest.lake import capture_feed
+from crmbet.object_store import ObjectStore
 from crmbet.settings import Settings
 from local.credentials import credentials
 from local.object_store import REGION
@@ -32,43 +33,68 @@ def lake(services: Any) -> LakeAccess:
     )
 
 
-@pytest.fixture
-def capture_with(store: Any, make_run: Any, contract: Any) -> Callable[[LakeAccess], None]:
-    """Captures with an engine that reaches S3 in a way of its own; the listing is not the engine's."""
-
-    def run(lake: LakeAccess) -> None:
-        with open_engine(Settings(lake_bucket="unused"), lake) as engine:
-            capture_feed(engine, store, make_run(), contract)
-
-    return run
-
-
-@pytest.mark.parametrize("name", ["part.parquet", "part.csv", "part.jsonl"])
-@pytest.mark.parametrize(
+NOT_REACHED = pytest.mark.parametrize(
     ("change", "failure", "said"),
     [
         ({"endpoint_url": "http://127.0.0.1:9"}, LostConnection, "retries by itself"),
         ({"secret_key": SECRET}, AccessRefused, "crmbet_lake"),
     ],
 )
+
+
+@NOT_REACHED
 def test_an_engine_that_does_not_reach_s3_blames_no_file(
     put: Any,
-    capture_with: Callable[[LakeAccess], None],
+    store: Any,
     lake: LakeAccess,
-    name: str,
     change: dict[str, str],
     failure: type[CrmbetError],
     said: str,
 ) -> None:
-    put(name, b"not looked at")
+    url = store.url(put("part.parquet", b"not looked at"))
 
-    with pytest.raises(failure) as found:
-        capture_with(replace(lake, **change))
+    with (
+        open_engine(Settings(lake_bucket="unused"), replace(lake, **change)) as engine,
+        pytest.raises(failure) as found,
+        failures_explained(url),
+    ):
+        engine.execute(f"FROM read_parquet('{url}')")
 
-    assert f"raw/bets/{name}" in str(found.value)
+    assert url in str(found.value)
     assert said in str(found.value)
     assert SECRET not in str(found.value)
     assert found.value.__suppress_context__, "the original would be logged below ours"
+
+
+@NOT_REACHED
+def test_an_object_that_cannot_be_fetched_is_not_an_unreadable_one(
+    put: Any,
+    store: Any,
+    lake: LakeAccess,
+    capture: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    failure: type[CrmbetError],
+    said: str,
+) -> None:
+    put("part.csv", b"not looked at")
+    access = replace(lake, **change)
+    client = boto3.client(
+        "s3",
+        endpoint_url=access.endpoint_url,
+        region_name=access.region,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+    monkeypatch.setattr(store, "download", ObjectStore(client, store.bucket).download)
+
+    with pytest.raises(failure) as found:
+        capture()
+
+    assert "raw/bets/part.csv" in str(found.value)
+    assert said in str(found.value)
+    assert SECRET not in str(found.value)
 
 
 def test_an_object_that_is_gone_is_missing(engine: Any, store: Any) -> None:
