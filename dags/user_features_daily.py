@@ -29,7 +29,7 @@ from crmbet.operators.engineer_features import EngineerFeaturesOperator
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.load_merge import LoadMergeOperator
-from crmbet.operators.retrying import RETRY_POLICY
+from crmbet.operators.retrying import RETRIES
 from crmbet.operators.validate import ValidateOperator
 from crmbet.schedule import operator_timezone
 
@@ -103,11 +103,7 @@ with DAG(
     max_active_runs=4,
     params=PARAMS,
     default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRY_POLICY,
+        **RETRIES,
         "execution_timeout": timedelta(hours=2),
         "on_failure_callback": log_failure,
     },

@@ -20,7 +20,7 @@ from crmbet.operators.alerts import log_failure
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.plan_sweep import PlanSweepOperator
-from crmbet.operators.retrying import RETRY_POLICY
+from crmbet.operators.retrying import RETRIES
 from crmbet.operators.sweep import SweepOperator
 from crmbet.schedule import operator_timezone
 
@@ -56,11 +56,7 @@ with DAG(
     max_active_runs=1,
     params=PARAMS,
     default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRY_POLICY,
+        **RETRIES,
         "execution_timeout": timedelta(hours=6),
         "on_failure_callback": log_failure,
     },

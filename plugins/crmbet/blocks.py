@@ -30,7 +30,7 @@ def block_files(
     dataset: str,
     days: Sequence[DayFiles],
 ) -> list[str]:
-    """The files to read for some days of a dataset: those of whole blocks, made where they are missing, and the rest."""
+    """The files to read for some days: those of whole blocks, made where they are missing, and of the other days."""
     by_block: dict[date, list[DayFiles]] = {}
     rest: list[DayFiles] = []
     for day in days:

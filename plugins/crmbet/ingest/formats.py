@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Format = Literal["parquet", "csv", "json"]
 
 DELIMITERS = (",", ";", "\t", "|")
+NUMERIC = re.compile(r"DECIMAL|DOUBLE|FLOAT")
 NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
 SAMPLED_RECORDS = 100
 """JSON records whose names are looked at before all of them are."""
@@ -87,7 +88,13 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
     _check_columns(names, contract)
     # By place: the engine renames one of two columns whose names differ in nothing but capital letters.
     engine_names = dict(zip(names, types, strict=True))
-    columns = {name: _as_text(column, types[column]) for name, column in engine_names.items()}
+    commas = {
+        column.source_name or name for name, column in contract.columns.items() if column.decimal_mark == ","
+    }
+    columns = {
+        name: _as_text(column, types[column], decimal_comma=name in commas)
+        for name, column in engine_names.items()
+    }
     texts = [
         columns[name]
         for name in _names(contract).values()
@@ -116,8 +123,11 @@ def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
     return names
 
 
-def _as_text(column: str, engine_type: str) -> str:
+def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
     quoted = _quoted(column)
+    if decimal_comma and NUMERIC.match(engine_type):
+        # As the contract says that the feed spells numbers: 10.125 would be read as ten thousand.
+        return f"replace({quoted}::VARCHAR, '.', ',')"
     if engine_type == "BLOB":
         # Text, from writers that do not mark it as such.
         return f"coalesce(TRY(decode({quoted})), {quoted}::VARCHAR)"

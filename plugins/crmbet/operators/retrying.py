@@ -1,6 +1,9 @@
-"""Which failures Airflow tries again: a lost connection, not bad data."""
+"""Which failures Airflow tries again, and how often: a lost connection, not bad data."""
 
 from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -19,3 +22,12 @@ RETRY_POLICY = ExceptionRetryPolicy(
     ]
 )
 """Errors that are neither are retried as the task says: nobody has foreseen them."""
+
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": RETRY_POLICY,
+}
+"""A DAG's default arguments."""

@@ -101,6 +101,19 @@ def test_parquet_lists_become_json(put_parquet: Any, capture: Any, captured_rows
     assert [row["consents"] and json.loads(row["consents"]) for row in found] == [["email", "sms"], None]
 
 
+def test_typed_numbers_are_spelled_with_the_contracts_decimal_mark(
+    put: Any, put_parquet: Any, capture: Any, captured_rows: Any, contract: Any
+) -> None:
+    described = contract.model_dump()
+    described["columns"]["stake"]["decimal_mark"] = ","
+    put_parquet("typed.parquet", [bet(1, stake=10.125)], REQUIRED | {"stake": pa.float64()})
+    put_parquet("text.parquet", [bet(2, stake="1.000,5")], REQUIRED)
+
+    found = captured_rows(capture(type(contract).model_validate(described)))
+
+    assert [row["stake"] for row in found] == ["1.000,5", "10,125"]
+
+
 # CSV -------------------------------------------------------------------------------------------------------------
 
 
