@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 BATCH_DAYS = 30
 """Days made by one statement: enough to share its fixed cost, few enough to bound what a kill loses."""
-BATCH_ROWS = 5_000_000
+BATCH_ROWS = 2_000_000
 """Rows that the days of one statement are made from, unless a single day has more."""
 
 
