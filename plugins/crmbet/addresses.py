@@ -18,12 +18,26 @@ its own. A folder of data counts only once such a marker is there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import quote
 
 DONE = "_done.json"
 INDEX = "_index/"
+
+_DATA = r"[^/]+(\.parquet|_done\.json)"
+_DAY = r"day=\d{4}-\d\d-\d\d/set=[0-9a-f]+"
+_COPY = rf"{INDEX}[^/]+\.json"
+OURS = re.compile(
+    rf"captures/source=[^/]+/(chunk=[0-9a-f]+/{_DATA}|{_COPY})"
+    rf"|cleaned/source=[^/]+/({_DAY}/{_DATA}|{_COPY})"
+    rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
+    rf"|(state|sessions|state_blocks|session_blocks)/({_DAY}/{_DATA}|{_COPY})"
+    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
+    r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
+)
+"""What we write below our root. Whatever else lies there is somebody else's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +62,10 @@ class Layout:
     def root(self) -> str:
         """The prefix that everything of the brand lies under."""
         return f"crmbet/brand={self.brand}/"
+
+    def is_ours(self, key: str) -> bool:
+        """Whether a key is one that this module gives out."""
+        return key.startswith(self.root) and OURS.fullmatch(key, len(self.root)) is not None
 
     def captures(self, source: str) -> str:
         """Folder of all captures of a source."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -18,7 +18,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from crmbet.addresses import DONE, INDEX, Layout
-from crmbet.ingest.ledger import newest_captures
+from crmbet.ingest.ledger import captures_by_digest, newest_captures, says_the_same
 from crmbet.manifest import (
     Capture,
     CleanManifest,
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 INDEXES_KEPT = 2
 """Copies of markers: one may be written while another is read."""
+
+READ_AT_ONCE = 32
+"""Manifests and markers held in memory: a manifest names every day of the history, and there is one a day."""
 
 DAY_DATASETS = ("state", "sessions", "state_blocks", "session_blocks")
 """Datasets kept by day that do not belong to one source."""
@@ -54,7 +57,7 @@ class SweepPlan(Record):
     reasons: dict[str, int]
     """Objects by why they go."""
     unknown: list[str]
-    """Folders below our prefix that nobody of us writes: they are left alone."""
+    """Folders below our prefix that hold what nobody of us writes: it is left alone."""
 
 
 def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: datetime) -> SweepPlan:
@@ -68,12 +71,22 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     return planning.plan()
 
 
-def sweep(store: ObjectStore, plan: SweepPlan) -> int:
-    """Remove what a plan names; returns how many objects that was. May be repeated."""
-    store.delete_all(plan.markers)
-    store.delete_all(plan.objects)
-    log.info("swept %d objects with %s bytes", len(plan.markers) + len(plan.objects), f"{plan.size:,}")
-    return len(plan.markers) + len(plan.objects)
+def sweep(store: ObjectStore, layout: Layout, settings: Settings, plan: SweepPlan) -> int:
+    """Remove what a plan names and still nothing needs; returns how many objects that was. May be repeated.
+
+    The plan is made once more, since a sweep that failed may be cleared weeks later: by then a run may use again what
+    was of no use, because the source holds again what it had held long ago.
+    """
+    again = plan_sweep(store, layout, settings, plan.planned_at)
+    unneeded = {*again.markers, *again.objects}
+    markers = [key for key in plan.markers if key in unneeded]
+    objects = [key for key in plan.objects if key in unneeded]
+    store.delete_all(markers)
+    store.delete_all(objects)
+    removed = len(markers) + len(objects)
+    planned = len(plan.markers) + len(plan.objects)
+    log.info("swept %d objects; %d others of the plan are gone or in use again", removed, planned - removed)
+    return removed
 
 
 @dataclass
@@ -82,18 +95,28 @@ class _Planning:
     layout: Layout
     settings: Settings
     now: datetime
-    entries: dict[str, StoredObject] = field(init=False)
-    """Everything below our prefix, by key."""
+    entries: dict[str, StoredObject] = field(default_factory=dict)
+    """Everything of ours below our prefix, by key."""
+    unknown: set[str] = field(default_factory=set)
+    """Folders of everything else."""
     kept: set[str] = field(default_factory=set)
     old: set[str] = field(default_factory=set)
     """Objects of runs that are past."""
 
     def __post_init__(self) -> None:
-        self.entries = {entry.key: entry for entry in self.store.list(self.layout.root)}
+        for entry in self.store.list(self.layout.root):
+            if self.layout.is_ours(entry.key):
+                self.entries[entry.key] = entry
+            else:
+                self.unknown.add(entry.key.rpartition("/")[0])
 
     @property
     def _cutoff(self) -> datetime:
         return self.now - timedelta(days=self.settings.run_retention_days)
+
+    @property
+    def _grace(self) -> datetime:
+        return self.now - timedelta(days=self.settings.sweep_grace_days)
 
     def datasets(self, kind: str) -> list[str]:
         """Folders of a kind of dataset, one a source."""
@@ -128,18 +151,24 @@ class _Planning:
 
     def keep_captures(self, dataset: str) -> None:
         """Keep what any known_at since the cut-off may ask for, by digest: with all of its markers and files."""
-        captures = dict(self._markers(dataset, Capture))
+        markers = dict(self._markers(dataset, Capture))
+        contents = captures_by_digest(markers.values())
         before = newest_captures(
-            capture for capture in captures.values() if capture.captured_at <= self._cutoff
+            capture for capture in contents.values() if capture.captured_at <= self._cutoff
         )
         wanted = {capture.digest for capture in before.values()}
-        wanted |= {capture.digest for capture in captures.values() if capture.captured_at > self._cutoff}
+        wanted |= {capture.digest for capture in contents.values() if capture.captured_at > self._cutoff}
+        # Of content that has come back, the newest capture restates an older one, under whose digest a run looks.
+        newest = newest_captures(contents.values())
+        wanted |= {
+            capture.digest for capture in contents.values() if says_the_same(capture, newest[capture.chunk])
+        }
         # A capture that a kept run has used keeps its markers, which say since when it was known.
         wanted |= {
-            capture.digest for capture in captures.values() if self.kept.issuperset(capture.files or [""])
+            capture.digest for capture in markers.values() if self.kept.issuperset(capture.files or [""])
         }
-        for key, capture in captures.items():
-            if capture.digest in wanted:
+        for key, capture in markers.items():
+            if capture.digest in wanted or self._is_young(key):
                 self.kept.update((key, *capture.files))
 
     def keep_days(self, dataset: str) -> None:
@@ -149,25 +178,22 @@ class _Planning:
         for day in days.values():
             newest[day.day] = max(newest.get(day.day, (day.made_at, day.digest)), (day.made_at, day.digest))
         for key, day in days.items():
-            used = bool(day.files) and self.kept.issuperset(day.files)
-            if used or day.digest == newest[day.day][1]:
+            files = [*day.files, *day.quarantine_files]
+            used = bool(files) and self.kept.issuperset(files)
+            if used or day.digest == newest[day.day][1] or self._is_young(key):
                 self.kept.add(key)
                 self._keep_files([day])
 
     def plan(self) -> SweepPlan:
         """What is left over."""
-        grace = self.now - timedelta(days=self.settings.sweep_grace_days)
         reasons: Counter[str] = Counter()
         markers: list[str] = []
         objects: list[str] = []
         size = 0
-        unknown: set[str] = set()
         indexes = self._newest_indexes()
         for key, entry in self.entries.items():
-            kind = key.removeprefix(self.layout.root).partition("/")[0]
-            if kind not in KINDS:
-                unknown.add(f"{self.layout.root}{kind}")
-            elif key not in self.kept and key not in indexes and entry.last_modified < grace:
+            if key not in self.kept and key not in indexes and not self._is_young(key):
+                kind = key.removeprefix(self.layout.root).partition("/")[0]
                 reasons[KINDS[kind] if key not in self.old else "runs past the retention"] += 1
                 size += entry.size
                 (markers if key.endswith(DONE) else objects).append(key)
@@ -177,7 +203,7 @@ class _Planning:
             objects=objects,
             size=size,
             reasons=dict(sorted(reasons.items())),
-            unknown=sorted(unknown),
+            unknown=sorted(self.unknown),
         )
 
     def _newest_indexes(self) -> set[str]:
@@ -196,20 +222,28 @@ class _Planning:
         for day in days:
             self.kept.update(day.files, day.quarantine_files)
 
+    def _is_young(self, key: str) -> bool:
+        """Whether an object is within the grace period, or newer than the plan."""
+        return key not in self.entries or self.entries[key].last_modified >= self._grace
+
     def _below(self, prefix: str) -> list[str]:
         return [key for key in self.entries if key.startswith(prefix)]
 
     def _markers(self, dataset: str, model: type[Model]) -> Iterator[tuple[str, Model]]:
         keys = [key for key in self._below(dataset) if key.endswith(DONE)]
-        for key, content in self.store.read_all(keys).items():
-            if content is not None:
-                yield key, model.model_validate_json(content)
+        for key, content in self._read(keys):
+            yield key, model.model_validate_json(content)
 
     def _manifests(self, runs: Iterable[str], task: str, model: type[Model]) -> Iterator[Model]:
         keys = [key for run in runs if (key := manifest_key(run, task)) in self.entries]
-        for content in self.store.read_all(keys).values():
-            if content is not None:
-                yield model.model_validate_json(content)
+        for _, content in self._read(keys):
+            yield model.model_validate_json(content)
+
+    def _read(self, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        for start in range(0, len(keys), READ_AT_ONCE):
+            for key, content in self.store.read_all(keys[start : start + READ_AT_ONCE]).items():
+                if content is not None:
+                    yield key, content
 
 
 KINDS = {

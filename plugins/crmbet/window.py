@@ -56,8 +56,12 @@ def resolve_window(start: Start, zone: ZoneInfo) -> Window:
         as_of_date = _parse_date(start.as_of)
     elif start.logical_date is None:
         as_of_date = start.started_at.astimezone(zone).date()
+    elif start.run_type == "scheduled" and start.data_interval_end is not None:
+        # Of a day or of a week.
+        as_of_date = start.data_interval_end.astimezone(zone).date()
     elif start.run_type in AUTOMATIC_RUN_TYPES:
-        as_of_date = _end_of_interval(start.logical_date, start.data_interval_end, zone)
+        # A backfill may reuse a manual run, with the manual run's interval: only the start day can be trusted.
+        as_of_date = start.logical_date.astimezone(zone).date() + timedelta(days=1)
     else:
         _refuse_interval_from_the_clock(start, zone)
         as_of_date = _named_day(start.logical_date, zone)
@@ -100,16 +104,6 @@ def resolve_known_at(known_at: str | None, started_at: datetime) -> datetime:
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a local day, in UTC. Where daylight saving skips 00:00, the day starts at 01:00."""
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
-
-
-def _end_of_interval(begin: datetime, end: datetime | None, zone: ZoneInfo) -> date:
-    """The day after a day's run; of a run for longer, such as a week, the day that it ends on.
-
-    A backfill may reuse a manual run, with the manual run's interval: of a day's run only the start can be trusted.
-    """
-    if end is not None and end - begin > timedelta(days=2):
-        return end.astimezone(zone).date()
-    return begin.astimezone(zone).date() + timedelta(days=1)
 
 
 def _named_day(instant: datetime, zone: ZoneInfo) -> date:

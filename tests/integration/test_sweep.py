@@ -53,10 +53,16 @@ def operator(open_changing_operator: Callable[[], ChangingOperator]) -> Changing
     return operator
 
 
-def plan(operator: ChangingOperator, after: timedelta) -> SweepPlan:
+def plan(operator: ChangingOperator, after: timedelta, **settings: Any) -> SweepPlan:
     """The plan of a sweep so much later than now."""
-    settings = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand)
-    return plan_sweep(operator.site.store, LAYOUT, settings, datetime.now(UTC) + after)
+    chosen = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, **settings)
+    return plan_sweep(operator.site.store, LAYOUT, chosen, datetime.now(UTC) + after)
+
+
+def sweep_by(operator: ChangingOperator, doomed: SweepPlan, **settings: Any) -> int:
+    """Sweep by a plan; returns how many objects went."""
+    chosen = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, **settings)
+    return sweep(operator.site.store, LAYOUT, chosen, doomed)
 
 
 def keys(operator: ChangingOperator, prefix: str = LAYOUT.root) -> set[str]:
@@ -72,7 +78,10 @@ def kinds(swept: SweepPlan) -> set[str]:
 
 
 def test_what_kept_runs_name_stays_and_only_copies_of_it_go(operator: ChangingOperator) -> None:
-    assert kinds(plan(operator, PAST_THE_GRACE)) == {"state_blocks", "session_blocks"}
+    doomed = plan(operator, PAST_THE_GRACE)
+
+    assert kinds(doomed) == {"state_blocks", "session_blocks"}
+    assert doomed.unknown == [], "the layout knows every key that a run writes"
 
 
 def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
@@ -91,7 +100,7 @@ def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
     doomed = plan(operator, PAST_THE_GRACE)
 
     assert abandoned in doomed.objects
-    assert sweep(operator.site.store, doomed) == len(named(doomed))
+    assert sweep_by(operator, doomed) == len(named(doomed))
     assert keys(operator) & named(doomed) == set()
     assert named(plan(operator, PAST_THE_GRACE)) == set()
 
@@ -104,7 +113,7 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
     before = keys(operator)
 
     doomed = plan(operator, PAST_THE_RETENTION)
-    sweep(operator.site.store, doomed)
+    sweep_by(operator, doomed)
 
     assert kinds(doomed) == {
         "captures",
@@ -137,10 +146,8 @@ def test_what_was_known_within_the_retention_can_still_be_asked_for(operator: Ch
     finish(operator.site, asked)
     found = cells(operator.site, asked)
     # The runs are from the beginning of the year, by their own account, and this sweep is not far from it.
-    settings = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, run_retention_days=10_000)
-
-    swept = plan_sweep(operator.site.store, LAYOUT, settings, datetime.now(UTC) + PAST_THE_GRACE)
-    sweep(operator.site.store, swept)
+    swept = plan(operator, PAST_THE_GRACE, run_retention_days=10_000)
+    sweep_by(operator, swept, run_retention_days=10_000)
     finish(operator.site, asked)
 
     assert cells(operator.site, asked) == found
@@ -160,12 +167,12 @@ def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "delete_all", die_after_markers)
         with pytest.raises(KeyboardInterrupt):
-            sweep(operator.site.store, doomed)
+            sweep_by(operator, doomed)
 
     again = operator.attempt(AS_OF)
     finish(operator.site, again)
     assert cells(operator.site, again) == operator.rebuild(AS_OF)
-    sweep(operator.site.store, plan(operator, PAST_THE_RETENTION))
+    sweep_by(operator, plan(operator, PAST_THE_RETENTION))
     assert not named(doomed) & keys(operator)
 
 
@@ -175,7 +182,7 @@ def test_the_source_and_what_is_not_ours_are_never_touched(operator: ChangingOpe
     raw = keys(operator, "raw/")
 
     doomed = plan(operator, PAST_THE_RETENTION)
-    sweep(operator.site.store, doomed)
+    sweep_by(operator, doomed)
 
     assert doomed.unknown == [f"{LAYOUT.root}somebody"]
     assert foreign in keys(operator)

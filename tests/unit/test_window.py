@@ -65,10 +65,10 @@ def test_a_weeks_manual_run_is_about_its_date() -> None:
     assert window.as_of_date == date(2026, 11, 18)
 
 
-def test_backfill_that_reuses_a_manual_run_ignores_the_interval_of_that_run() -> None:
-    window = resolve(
-        run_type="backfill", logical_date="2026-03-05T03:00:00Z", data_interval_end="2026-03-05T03:00:00Z"
-    )
+# The second is what `airflow dags trigger --logical-date` left in November: its interval comes from the clock.
+@pytest.mark.parametrize("interval_end", ["2026-03-05T03:00:00Z", "2026-11-22T03:00:00Z"])
+def test_backfill_that_reuses_a_manual_run_ignores_the_interval_of_that_run(interval_end: str) -> None:
+    window = resolve(run_type="backfill", logical_date="2026-03-05T03:00:00Z", data_interval_end=interval_end)
 
     assert window.as_of_date == date(2026, 3, 6)
 

@@ -46,11 +46,9 @@ class Ledger:
     def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
         """Read all markers of a source."""
         markers = Markers.read(store, run.layout.captures(source))
-        by_digest: dict[str, Capture] = {}
-        for key in sorted(markers.contents):
-            capture = Capture.model_validate_json(markers.contents[key])
-            known = by_digest.get(capture.digest)
-            by_digest[capture.digest] = _same_content(known, capture) if known else capture
+        by_digest = captures_by_digest(
+            Capture.model_validate_json(markers.contents[key]) for key in sorted(markers.contents)
+        )
         return cls(run, source, markers, by_digest)
 
     @property
@@ -193,6 +191,15 @@ class Ledger:
         )
 
 
+def captures_by_digest(captures: Iterable[Capture]) -> dict[str, Capture]:
+    """Each content once, though several runs may have captured it."""
+    by_digest: dict[str, Capture] = {}
+    for capture in captures:
+        known = by_digest.get(capture.digest)
+        by_digest[capture.digest] = _same_content(known, capture) if known else capture
+    return by_digest
+
+
 def newest_captures(captures: Iterable[Capture]) -> dict[str, Capture]:
     """The newest capture of each chunk."""
     newest: dict[str, Capture] = {}
@@ -218,8 +225,12 @@ def _differing_days(before: Capture | None, after: Capture | None) -> set[str]:
 
 def _has_come_back(capture: Capture, newest: Capture, run: Run) -> bool:
     """Whether the source holds again what it had held before something else, or before it was deleted."""
-    same = (capture.files, capture.part, capture.gone) == (newest.files, newest.part, newest.gone)
-    return not same and capture.captured_at <= newest.captured_at < run.known_at
+    return not says_the_same(capture, newest) and capture.captured_at <= newest.captured_at < run.known_at
+
+
+def says_the_same(capture: Capture, other: Capture) -> bool:
+    """Whether two captures of a chunk stand for the same rows, as a restated one does for the one that it restates."""
+    return (capture.files, capture.part, capture.gone) == (other.files, other.part, other.gone)
 
 
 def _restated(capture: Capture, newest: Capture, run: Run) -> Capture:

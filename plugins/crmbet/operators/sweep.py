@@ -25,4 +25,4 @@ class SweepOperator(BaseOperator):
         plan = read_manifest(at.store, at.run.prefix, "plan_sweep", SweepPlan)
         if at.run.params.dry_run:
             raise AirflowSkipException("dry_run: nothing was removed; plan_sweep says what would be")
-        return {"removed": sweep(at.store, plan)}
+        return {"removed": sweep(at.store, at.run.layout, at.run.settings, plan)}
