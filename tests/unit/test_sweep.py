@@ -41,6 +41,9 @@ def ago(days: float) -> datetime:
     return NOW - timedelta(days=days)
 
 
+LONG_AGO = ago(600)
+
+
 class MemoryStore:
     """An S3 bucket in memory, whose objects are as old as a test says."""
 
@@ -48,7 +51,7 @@ class MemoryStore:
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.most_read_at_once = 0
 
-    def put(self, key: str, content: bytes = b"rows", *, at: datetime = ago(600)) -> str:
+    def put(self, key: str, content: bytes = b"rows", *, at: datetime = LONG_AGO) -> str:
         self.objects[key] = (content, at)
         return key
 
