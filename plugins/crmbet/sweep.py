@@ -37,7 +37,7 @@ INDEXES_KEPT = 2
 """Copies of markers: one may be written while another is read."""
 
 READ_AT_ONCE = 32
-"""Manifests and markers held in memory: a manifest names every day of the history, and there is one a day."""
+"""Manifests in memory at once: each names every day of the history, and each day leaves some."""
 
 DAY_DATASETS = ("state", "sessions", "state_blocks", "session_blocks")
 """Datasets kept by day that do not belong to one source."""

@@ -48,11 +48,11 @@ class Operator:
             cursor.execute(sql)
             return cursor.fetchall()
 
-    def run(self, **options: Any) -> FinishedRun:
-        """Run the whole DAG in this process; `options` are those of `dag.test`."""
+    def run(self, dag_id: str = "user_features_daily", **options: Any) -> FinishedRun:
+        """Run a whole DAG in this process; `options` are those of `dag.test`."""
         from airflow.dag_processing.dagbag import DagBag
 
-        dag = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
+        dag = DagBag(dag_folder=str(PROJECT / "dags")).dags[dag_id]
         for task in dag.tasks:
             # A retry shows in the number of tries, and does not make a test wait for half a minute.
             task.retry_delay = timedelta(seconds=0)

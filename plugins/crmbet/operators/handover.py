@@ -59,11 +59,10 @@ def plan_captures(source: str, captures: SourceCaptures) -> dict[str, Any]:
         for chunk, change in islice(captures.changed.items(), PLANNED_NAMES)
     )
     log.info(
-        "dry run: %s: %d chunks would be captured%s; %d others changed or went: %s%s; days touched: %s",
+        "dry run: %s: %d chunks would be captured%s; what differs: %s%s; days touched: %s",
         source,
         captures.new,
         f", {len(captures.unreadable)} cannot be read" if captures.unreadable else "",
-        len(captures.changed) - captures.new,
         shown or "none",
         f" and {len(captures.changed) - PLANNED_NAMES} more" if len(captures.changed) > PLANNED_NAMES else "",
         day_ranges(captures.touched_days),
@@ -80,12 +79,13 @@ def log_changes(sources: Mapping[str, SourceCaptures]) -> None:
     """Say what has changed since other runs looked, and so which days' features differ from what they had been."""
     for name, captures in sources.items():
         log.info(
-            "%s: %d chunks captured, %s; days touched: %s",
+            "%s: %d chunks captured, %s; days touched: %s; what it overwrote before %s is unknown",
             name,
             captures.new,
             ", ".join(f"{count} {change}" for change, count in Counter(captures.changed.values()).items())
             or "nothing changed",
             day_ranges(captures.touched_days),
+            captures.bitemporal_from,
         )
 
 

@@ -1,0 +1,86 @@
+"""The weekly DAG on a small simulated operator: it captures, plans, and removes what its plan names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from crmbet.addresses import Layout
+from crmbet.manifest import ExtractManifest
+from crmbet.object_store import ObjectStore, StoredObject
+from crmbet.sweep import SweepPlan
+from local.simulator import World, deliver
+
+pytestmark = pytest.mark.integration
+
+LAYOUT = Layout(brand="default")
+ABANDONED = f"{LAYOUT.root}state/day=2024-03-02/set=0123/abandoned.parquet"
+FOREIGN = f"{LAYOUT.root}notes/about-players.txt"
+WORLD = World(seed=7, players=30, start_day=date(2024, 3, 1), end_day=date(2024, 3, 8))
+
+
+@pytest.fixture(scope="module")
+def operator(open_operator: Callable[[], Any]) -> Any:
+    operator = open_operator()
+    deliver(WORLD, bucket=operator.bucket, source_url=operator.source_url)
+    for key in (ABANDONED, FOREIGN):
+        operator.store.write(key, b"a year old")
+    return operator
+
+
+@pytest.fixture(autouse=True)
+def _old_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 dates objects itself: those two are shown as of a year ago."""
+    listed = ObjectStore.list
+
+    def backdated(store: ObjectStore, prefix: str) -> Iterator[StoredObject]:
+        for entry in listed(store, prefix):
+            age = timedelta(days=365 if entry.key in (ABANDONED, FOREIGN) else 0)
+            yield replace(entry, last_modified=entry.last_modified - age)
+
+    monkeypatch.setattr(ObjectStore, "list", backdated)
+
+
+def keys(operator: Any) -> set[str]:
+    return {entry.key for entry in operator.store.list("")}
+
+
+def test_a_dry_run_plans_and_changes_nothing(operator: Any) -> None:
+    before = keys(operator)
+
+    run = operator.run("user_features_weekly", logical_date=None, run_conf={"dry_run": True})
+
+    assert run.states == {
+        "extract_s3": "skipped", "extract_pg": "skipped", "plan_sweep": "success", "sweep": "skipped",
+    }  # fmt: skip
+    written = {"run", "extract_s3", "extract_pg", "plan_sweep"}
+    assert keys(operator) - before == {f"{LAYOUT.run(run.run_id)}{name}.json" for name in written}
+    assert before <= keys(operator)
+    assert run.manifest("plan_sweep", SweepPlan).objects == [ABANDONED]
+
+
+def test_it_captures_all_and_removes_what_nothing_needs(operator: Any) -> None:
+    before = keys(operator)
+
+    run = operator.run("user_features_weekly", logical_date=None)
+
+    assert set(run.states.values()) == {"success"}
+    assert set(run.tries.values()) == {1}
+    assert run.manifest("extract_pg", ExtractManifest).sources["transactions"].new > 0
+    doomed = run.manifest("plan_sweep", SweepPlan)
+    assert (doomed.markers, doomed.objects) == ([], [ABANDONED])
+    assert doomed.unknown == [FOREIGN.rpartition("/")[0]]
+    assert before - keys(operator) == {ABANDONED}
+
+
+def test_what_it_captured_is_not_captured_again(operator: Any) -> None:
+    run = operator.run("user_features_weekly", logical_date=None)
+
+    assert set(run.states.values()) == {"success"}
+    for task in ("extract_s3", "extract_pg"):
+        assert {source.new for source in run.manifest(task, ExtractManifest).sources.values()} == {0}
+    assert run.manifest("plan_sweep", SweepPlan).objects == []
