@@ -313,6 +313,31 @@ def test_what_a_run_has_taken_up_since_the_plan_is_not_removed(store: Any) -> No
     assert store.objects.keys() >= {*old.files, *newest.files, LAYOUT.capture("bets", "a1").marker("a1")}
 
 
+def test_a_sweep_that_dies_half_way_leaves_no_marker_without_its_files(store: Any) -> None:
+    store.capture("a1", ago(900))
+    store.capture("b2", ago(800))
+    doomed = plan(store)
+    delete_all = store.delete_all
+
+    def die_next_time(keys: list[str]) -> None:
+        delete_all(keys)
+        store.delete_all = die
+
+    def die(_keys: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    store.delete_all = die_next_time
+    with pytest.raises(KeyboardInterrupt):
+        sweep(store, LAYOUT, SETTINGS, doomed)
+    assert store.objects.keys() & {*doomed.markers, *doomed.objects}, "it died half-way"
+    for capture in ledger(store).by_digest.values():
+        assert store.objects.keys() >= set(capture.files)
+
+    store.delete_all = delete_all
+    sweep(store, LAYOUT, SETTINGS, doomed)
+    assert not store.objects.keys() & {*doomed.markers, *doomed.objects}
+
+
 def test_a_sweep_removes_nothing_that_its_plan_does_not_name(store: Any) -> None:
     doomed = plan(store)
     left = store.put(f"{LAYOUT.day('state', TODAY, 'a1').prefix}f.parquet")
