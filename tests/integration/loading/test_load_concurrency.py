@@ -46,11 +46,12 @@ def test_a_reader_sees_nothing_but_committed_states(
     load(session, stagings[0], strategy)
     committed = {query(look)[0]}
     seen: set[tuple[Any, ...]] = set()
-    finished = threading.Event()
+    finished, looked = threading.Event(), threading.Event()
 
     def read() -> None:
         while not finished.is_set():
             seen.add(query(look)[0])
+            looked.set()
 
     with ThreadPoolExecutor(1) as reader:
         reading = reader.submit(read)
@@ -60,6 +61,9 @@ def test_a_reader_sees_nothing_but_committed_states(
                 with session.connection, session.connection.cursor() as cursor:
                     cursor.execute(look)
                     committed.add(cursor.fetchone() or ())
+                # On a busy machine the reader may not get a turn: it looks at least once between two loads.
+                looked.clear()
+                assert looked.wait(timeout=30)
         finally:
             finished.set()
         reading.result()
