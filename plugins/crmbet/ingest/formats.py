@@ -88,9 +88,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
     _check_columns(names, contract)
     # By place: the engine renames one of two columns whose names differ in nothing but capital letters.
     engine_names = dict(zip(names, types, strict=True))
-    commas = {
-        column.source_name or name for name, column in contract.columns.items() if column.decimal_mark == ","
-    }
+    commas = {_names(contract)[name] for name in _with_decimal_comma(contract)}
     columns = {
         name: _as_text(column, types[column], decimal_comma=name in commas)
         for name, column in engine_names.items()
@@ -126,7 +124,6 @@ def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
 def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
     quoted = _quoted(column)
     if decimal_comma and NUMERIC.match(engine_type):
-        # As the contract says that the feed spells numbers: 10.125 would be read as ten thousand.
         return f"replace({quoted}::VARCHAR, '.', ',')"
     if engine_type == "BLOB":
         # Text, from writers that do not mark it as such.
@@ -274,10 +271,18 @@ def _check_keys(
 
 def _json_values(contract: SourceContract) -> dict[str, Fragment]:
     """What to take out of a record, in one pass over it, and the columns that makes."""
-    pointers = ("/" + name.replace("~", "~0").replace("/", "~1") for name in _names(contract).values())
-    paths = Fragment("[" + ", ".join(literal(pointer) for pointer in pointers) + "]")
-    values = [f"fields[{place}] AS {_quoted(name)}" for place, name in enumerate(contract.columns, start=1)]
-    return {"paths": paths, "values": Fragment(", ".join(values))}
+    names = _names(contract)
+    paths = {
+        name: literal("/" + names[name].replace("~", "~0").replace("/", "~1")) for name in contract.columns
+    }
+    fields = {name: f"fields[{place}]" for place, name in enumerate(contract.columns, start=1)}
+    for name in _with_decimal_comma(contract):
+        number = f"json_type(record, {paths[name]}) = 'DOUBLE'"
+        fields[name] = f"CASE WHEN {number} THEN replace({fields[name]}, '.', ',') ELSE {fields[name]} END"
+    return {
+        "paths": Fragment("[" + ", ".join(paths.values()) + "]"),
+        "values": Fragment(", ".join(f"{field} AS {_quoted(name)}" for name, field in fields.items())),
+    }
 
 
 def _read_nothing(contract: SourceContract) -> Reading:
@@ -293,6 +298,14 @@ def _require_all_lines(mended: Mended, lines: int) -> None:
 def _names(contract: SourceContract) -> dict[str, str]:
     """Each column's name in the source."""
     return {name: column.source_name or name for name, column in contract.columns.items()}
+
+
+def _with_decimal_comma(contract: SourceContract) -> list[str]:
+    """Columns whose typed numbers are spelled with a comma, as the contract says that their text is.
+
+    A point would stand between thousands there: 10.125 would be read as ten thousand.
+    """
+    return [name for name, column in contract.columns.items() if column.decimal_mark == ","]
 
 
 def _check_columns(found: Sequence[str], contract: SourceContract) -> None:

@@ -108,10 +108,11 @@ def test_typed_numbers_are_spelled_with_the_contracts_decimal_mark(
     described["columns"]["stake"]["decimal_mark"] = ","
     put_parquet("typed.parquet", [bet(1, stake=10.125)], REQUIRED | {"stake": pa.float64()})
     put_parquet("text.parquet", [bet(2, stake="1.000,5")], REQUIRED)
+    put("lines.jsonl", json_lines(*(bet(3, stake=value) for value in (10.125, "1.000,5", 7, None))))
 
     found = captured_rows(capture(type(contract).model_validate(described)))
 
-    assert [row["stake"] for row in found] == ["1.000,5", "10,125"]
+    assert [row["stake"] for row in found] == ["10,125", "1.000,5", "7", None, "1.000,5", "10,125"]
 
 
 # CSV -------------------------------------------------------------------------------------------------------------

@@ -71,7 +71,9 @@ def test_any_bytes_become_text_or_are_refused(file: Path, content: bytes) -> Non
     assert "\r" not in text.replace("\r\n", "")
 
 
-def test_plain_text_is_not_copied(file: Path) -> None:
+@pytest.mark.parametrize("block", range(1, 12))
+def test_plain_text_is_not_copied(file: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_bytes("é,b\r\nc,d\n".encode())
+    monkeypatch.setattr(module, "BLOCK", block)
 
     assert plain_text(file) == file

@@ -58,8 +58,9 @@ def plain_survey(content: bytes, longest: int, *, quotes: bool) -> Survey:
 
 
 @settings(deadline=None)
-@given(content=CSV, quotes=st.booleans(), block=SIZES, longest=st.integers(2, 9))
+@given(content=CSV, quotes=st.booleans(), block=SIZES, longest=st.sampled_from([2, 5, 9, 1000]))
 @example(content=b'"\n\n"\n\r\n\n"a\r\n\r\n"', quotes=True, block=1, longest=2)
+@example(content=b'"a\na," ",a\na"\n', quotes=True, block=1, longest=1000)
 def test_lines_and_records_are_counted_as_a_plain_reading_counts_them(
     file: Path, content: bytes, quotes: bool, block: int, longest: int
 ) -> None:
