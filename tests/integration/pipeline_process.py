@@ -51,7 +51,7 @@ CREATE TABLE tbl_transactions (
 """
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([__name__, "duckdb", "numpy", "pyarrow", "ijson", "boto3"])
+_server.set_forkserver_preload([__name__, "duckdb", "numpy", "pyarrow", "boto3"])
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,9 @@ class _Capturing:
 
         try:
             yield from readings(connection, local, entry.key, self.contract)
+        except duckdb.OutOfMemoryException:
+            # Of the worker, not of the object.
+            raise
         except duckdb.Error as error:
             raise UnreadableObject(first_line(error).replace(str(local.parent), "")) from None
 
@@ -247,6 +250,9 @@ class _Capturing:
         )
         try:
             (rows,) = connection.execute(copy).fetchone() or (0,)
+        except duckdb.OutOfMemoryException:
+            # Of the worker, not of the object.
+            raise
         except duckdb.Error as error:
             return first_line(error).replace(str(written.parent), "")
         if rows != reading.records:
