@@ -56,7 +56,7 @@ class SourceColumn(Strict):
     source_name: str = ""
     """The column's name in the source, where it is not the canonical one."""
     required: bool = False
-    """A row without a value here goes to quarantine; a file without the column stops the run."""
+    """A row without a value here goes to quarantine; a file without the column is set aside."""
     on_invalid: Literal["quarantine", "null"] = "quarantine"
     """What becomes of a value that is there and breaks the contract."""
     max_length: int | None = None
