@@ -8,6 +8,7 @@
         state/day=<day>/set=<digest>/                one row per player and day
         sessions/day=<day>/set=<digest>/             one row per session
         state_blocks/day=<first day>/set=<digest>/   the same, thirty days to a file; session_blocks likewise
+        models/as_of=<date>/                         parameters that a run fitted, for those that cannot
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
         reports/as_of=<date>/run_id=<run>/           quality reports
@@ -34,6 +35,7 @@ OURS = re.compile(
     rf"|cleaned/source=[^/]+/({_DAY}/{_DATA}|{_COPY})"
     rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
     rf"|(state|sessions|state_blocks|session_blocks)/({_DAY}/{_DATA}|{_COPY})"
+    r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
 )
@@ -74,6 +76,15 @@ class Layout:
     def capture(self, source: str, digest: str) -> Partition:
         """One captured chunk."""
         return Partition(prefix=f"{self.captures(source)}chunk={digest}/")
+
+    @property
+    def all_fitted_models(self) -> str:
+        """Folder of all fitted models."""
+        return f"{self.root}models/"
+
+    def fitted_models(self, as_of: date) -> str:
+        """Folder of the models that runs of an as_of fitted."""
+        return f"{self.all_fitted_models}as_of={as_of.isoformat()}/"
 
     @property
     def runs(self) -> str:

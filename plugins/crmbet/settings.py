@@ -73,6 +73,15 @@ class Settings(BaseModel):
         Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
     )
 
+    clv_margin: Share = Field(0.10, description="Share of a deposit that is earned, in clv_12m.")
+    clv_monthly_discount_rate: Share = Field(0.01, description="Discount a month, in clv_12m (0.01 is 1%).")
+    min_model_cohort: int = Field(
+        100, ge=1, description="Fewest players active on two days or more that a model is fitted on."
+    )
+    min_calibration_users: int = Field(
+        500, ge=1, description="Fewest players in the holdout that churn_risk_score is calibrated on."
+    )
+
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
