@@ -197,6 +197,13 @@ class FeatureColumn(Strict):
     role: Literal["key", "bookkeeping", "feature"] = "feature"
     personal: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _share_has_its_range(cls, column: Any) -> Any:
+        if isinstance(column, dict) and column.get("type") == "r01":
+            return {"minimum": 0, "maximum": 1, **column}
+        return column
+
     @property
     def postgres_type(self) -> str:
         """The column's type in PostgreSQL."""

@@ -73,6 +73,13 @@ class Settings(BaseModel):
         Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
     )
 
+    adult_age: int = Field(18, ge=16, le=30, description="Age in years from which a player may be written to.")
+    rg_min_cohort: int = Field(
+        20, ge=2, description="Fewest players from whom a responsible-gambling threshold is taken."
+    )
+    rg_band_medium: Share = Field(0.2, description="rg_risk_score from which rg_risk_band is 'medium'.")
+    rg_band_high: Share = Field(0.4, description="rg_risk_score from which rg_risk_band is 'high'.")
+
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
@@ -128,6 +135,8 @@ class Settings(BaseModel):
     def _cut_offs_are_ordered(self) -> Settings:
         if self.ticket_low >= self.ticket_high:
             raise ValueError(f"{PREFIX}TICKET_LOW must be below {PREFIX}TICKET_HIGH")
+        if self.rg_band_medium >= self.rg_band_high:
+            raise ValueError(f"{PREFIX}RG_BAND_MEDIUM must be below {PREFIX}RG_BAND_HIGH")
         return self
 
     @cached_property

@@ -39,7 +39,7 @@ INDEXES_KEPT = 2
 READ_AT_ONCE = 32
 """Manifests in memory at once: each names every day of the history, and each day leaves some."""
 
-DAY_DATASETS = ("state", "sessions", "state_blocks", "session_blocks")
+DAY_DATASETS = ("state", "sessions", "state_blocks", "session_bets")
 """Datasets kept by day that do not belong to one source."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -253,7 +253,7 @@ KINDS = {
     "state": "state that nothing names",
     "sessions": "sessions that nothing names",
     "state_blocks": "blocks of days that have been made anew",
-    "session_blocks": "blocks of days that have been made anew",
+    "session_bets": "sessions that nothing names",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
 }
