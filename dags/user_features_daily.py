@@ -78,6 +78,12 @@ PARAMS = {
         title="Verify all",
         description="Compare every day of PostgreSQL with what was captured, not only the recent ones and a thirtieth.",
     ),
+    "refreeze_thresholds": Param(
+        False,
+        type="boolean",
+        title="Refreeze thresholds",
+        description="Take the responsible-gambling thresholds from this run's players, for this and later as_of dates.",
+    ),
     "source_deletions": Param(
         "stop",
         type="string",

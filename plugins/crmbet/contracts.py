@@ -207,9 +207,12 @@ class FeatureColumn(Strict):
     @property
     def postgres_type(self) -> str:
         """The column's type in PostgreSQL."""
-        return {"r01": "double precision", "real": "double precision", "money": "numeric(14,2)"}.get(
-            self.type, self.type
-        )
+        return {
+            "r01": "double precision",
+            "real": "double precision",
+            "money": "numeric(14,2)",
+            "char(3)": "character(3)",
+        }.get(self.type, self.type)
 
 
 class TableContract(Strict):

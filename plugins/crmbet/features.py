@@ -20,6 +20,7 @@ from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
+from crmbet.thresholds import FrozenThresholds, freeze, read_thresholds
 from crmbet.typing_rules import typed_columns
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ THEMES = (
     "markers",
     "consent",
 )
-"""Statements in include/sql/features/, in an order in which each finds what it asks for; `assemble_features` joins them."""
+"""Statements in include/sql/features/, each after those that it asks; `assemble_features` joins them."""
 
 STATE_SOURCES = ("bets", "transactions", "communications", "limits")
 SESSION_DAYS = 30
@@ -92,6 +93,9 @@ def engineer_features(
     players = cleaned.sources.get("players")
     player_files = [key for day in players.days for key in day.files] if players else []
     _create_view(connection, store, "players", player_files, contracts["players"])
+    frozen = None
+    if not run.params.refreeze_thresholds:
+        frozen = read_thresholds(store, run.layout, FEATURE_SET_VERSION, run.as_of_date)
     query = compute_themes(
         connection,
         table,
@@ -99,26 +103,58 @@ def engineer_features(
             connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
         ),
         sessions=session_rows,
+        thresholds=frozen.thresholds if frozen else None,
     )
+    thresholds = dict(connection.execute(statement("features/used_thresholds")).fetchall())
     key = f"{run.prefix}features/{attempt_name()}.parquet"
     users = write_file(connection, store, key, query)
-    return manifest.model_copy(update={"files": [key], "users": users})
+    if frozen is None and thresholds:
+        # Last, so that a run which failed has frozen nothing.
+        _freeze(store, run, thresholds)
+    return manifest.model_copy(update={"files": [key], "users": users, "thresholds": thresholds})
 
 
 def compute_themes(
-    connection: duckdb.DuckDBPyConnection, table: TableContract, *, state: Fragment, sessions: Fragment
+    connection: duckdb.DuckDBPyConnection,
+    table: TableContract,
+    *,
+    state: Fragment,
+    sessions: Fragment,
+    thresholds: Mapping[str, float] | None = None,
 ) -> str:
     """Compute every theme; returns the SELECT of the feature table over them.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound and
-    `players` exists as a table or view.
+    `players` exists as a table or view. `thresholds` (marker to threshold) are those that have been frozen; None:
+    they are taken from this run's players.
     """
     for name, source in (("state", state), ("recent_state", state), ("sessions", sessions)):
         _create_table(connection, name, render(f"features/read_{name}", source=source))
     connection.execute(statement("features/create_measures"))
     for name in THEMES:
-        _create_table(connection, name, statement(f"features/{name}"))
+        frozen = name == "thresholds" and thresholds is not None
+        rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
+        _create_table(connection, name, rows)
     return assembly(table)
+
+
+def _frozen_rows(thresholds: Mapping[str, float]) -> str:
+    rows = [Fragment(f"({literal(name)}, {value!r}::DOUBLE)") for name, value in sorted(thresholds.items())]
+    return render("features/frozen_thresholds", rows=joined(rows))
+
+
+def _freeze(store: ObjectStore, run: Run, thresholds: dict[str, float]) -> None:
+    act = FrozenThresholds(
+        feature_set_version=FEATURE_SET_VERSION,
+        as_of=run.as_of_date,
+        frozen_at=run.known_at,
+        deliberate=run.params.refreeze_thresholds,
+        thresholds=thresholds,
+    )
+    key = freeze(store, run.layout, act, attempt_name())
+    log.info(
+        "thresholds of %d responsible-gambling markers are frozen in %s", len(thresholds), store.url(key)
+    )
 
 
 def assembly(table: TableContract) -> str:

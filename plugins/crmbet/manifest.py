@@ -155,6 +155,8 @@ class FeatureManifest(Record):
     days: int
     days_built: int
     sessions_built: int
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Responsible-gambling marker to the threshold that was used."""
 
 
 class QualityManifest(Record):

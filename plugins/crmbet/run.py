@@ -29,6 +29,7 @@ class RunParams(BaseModel):
     dry_run: bool = False
     full_refresh: bool = False
     verify_all: bool = False
+    refreeze_thresholds: bool = False
     source_deletions: Literal["stop", "keep", "remove"] = "stop"
     fail_on: frozenset[Severity] = Field(default=frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"}))
 

@@ -73,7 +73,9 @@ class Settings(BaseModel):
         Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
     )
 
-    adult_age: int = Field(18, ge=16, le=30, description="Age in years from which a player may be written to.")
+    adult_age: int = Field(
+        18, ge=16, le=30, description="Age in years from which a player may be written to."
+    )
     rg_min_cohort: int = Field(
         20, ge=2, description="Fewest players from whom a responsible-gambling threshold is taken."
     )
