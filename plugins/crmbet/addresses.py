@@ -10,6 +10,7 @@
         state_blocks/day=<first day>/set=<digest>/   the state again, thirty days to a file
         session_bets/day=<day>/set=<digest>/         bets of that day by recorded session
         thresholds/version=<v>/as_of=<date>/         of the responsible-gambling markers, as they were frozen
+        models/as_of=<date>/                         parameters that a run fitted, for those that cannot
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
         reports/as_of=<date>/run_id=<run>/           quality reports
@@ -37,6 +38,7 @@ OURS = re.compile(
     rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
     rf"|(state|sessions|state_blocks|session_bets)/({_DAY}/{_DATA}|{_COPY})"
     r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
+    r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
 )
@@ -77,6 +79,15 @@ class Layout:
     def capture(self, source: str, digest: str) -> Partition:
         """One captured chunk."""
         return Partition(prefix=f"{self.captures(source)}chunk={digest}/")
+
+    @property
+    def all_fitted_models(self) -> str:
+        """Folder of all fitted models."""
+        return f"{self.root}models/"
+
+    def fitted_models(self, as_of: date) -> str:
+        """Folder of the models that runs of an as_of fitted."""
+        return f"{self.all_fitted_models}as_of={as_of.isoformat()}/"
 
     @property
     def runs(self) -> str:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from crmbet import FEATURE_SET_VERSION
 from crmbet.blocks import block_files
 from crmbet.contracts import SourceContract, TableContract
-from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
+from crmbet.fitted_models import read_earlier_fits, write_fitted_models
+from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest, ModelFit, ModelRun
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
+from crmbet.scoring import score_players
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
 from crmbet.thresholds import FrozenThresholds, freeze, read_thresholds
 from crmbet.typing_rules import typed_columns
@@ -39,9 +41,6 @@ THEMES = (
     "visits",
     "money",
     "rfm",
-    "value",
-    "churn",
-    "models",
     "lifecycle",
     "channels",
     "diversity",
@@ -95,47 +94,57 @@ def engineer_features(
     _create_view(connection, store, "players", player_files, contracts["players"])
     frozen = None
     if not run.params.refreeze_thresholds:
-        frozen = read_thresholds(store, run.layout, FEATURE_SET_VERSION, run.as_of_date)
-    query = compute_themes(
+        frozen = read_thresholds(
+            store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at
+        )
+    query, models = compute_themes(
         connection,
+        run,
         table,
         state=_state_rows(
             connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
         ),
         sessions=session_rows,
         thresholds=frozen.thresholds if frozen else None,
+        fits=read_earlier_fits(store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
     )
     thresholds = dict(connection.execute(statement("features/used_thresholds")).fetchall())
     key = f"{run.prefix}features/{attempt_name()}.parquet"
     users = write_file(connection, store, key, query)
+    # Last, so that a run which failed has left nothing for others.
     if frozen is None and thresholds:
-        # Last, so that a run which failed has frozen nothing.
         _freeze(store, run, thresholds)
-    return manifest.model_copy(update={"files": [key], "users": users, "thresholds": thresholds})
+    write_fitted_models(store, run.layout, models, known_at=run.known_at, run_id=run.run_id)
+    return manifest.model_copy(
+        update={"files": [key], "users": users, "thresholds": thresholds, "models": models}
+    )
 
 
 def compute_themes(
     connection: duckdb.DuckDBPyConnection,
+    run: Run,
     table: TableContract,
     *,
     state: Fragment,
     sessions: Fragment,
     thresholds: Mapping[str, float] | None = None,
-) -> str:
-    """Compute every theme; returns the SELECT of the feature table over them.
+    fits: Mapping[str, ModelFit] | None = None,
+) -> tuple[str, ModelRun]:
+    """Compute every theme; returns the SELECT of the feature table over them, and what the models learned.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound and
     `players` exists as a table or view. `thresholds` (marker to threshold) are those that have been frozen; None:
-    they are taken from this run's players.
+    they are taken from this run's players. `fits` serve a model that this run's players do not suffice for.
     """
     for name, source in (("state", state), ("recent_state", state), ("sessions", sessions)):
         _create_table(connection, name, render(f"features/read_{name}", source=source))
     connection.execute(statement("features/create_measures"))
+    models = score_players(connection, run.settings, run.as_of_date, fits)
     for name in THEMES:
         frozen = name == "thresholds" and thresholds is not None
         rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
         _create_table(connection, name, rows)
-    return assembly(table)
+    return assembly(table), models
 
 
 def _frozen_rows(thresholds: Mapping[str, float]) -> str:

@@ -81,6 +81,14 @@ class Settings(BaseModel):
     )
     rg_band_medium: Share = Field(0.2, description="rg_risk_score from which rg_risk_band is 'medium'.")
     rg_band_high: Share = Field(0.4, description="rg_risk_score from which rg_risk_band is 'high'.")
+    clv_margin: Share = Field(0.10, description="Share of a deposit that is earned, in clv_12m.")
+    clv_monthly_discount_rate: Share = Field(0.01, description="Discount a month, in clv_12m (0.01 is 1%).")
+    min_model_cohort: int = Field(
+        100, ge=1, description="Fewest players active on two days or more that a model is fitted on."
+    )
+    min_calibration_users: int = Field(
+        500, ge=1, description="Fewest players in the holdout that churn_risk_score is calibrated on."
+    )
 
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")

@@ -69,6 +69,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
         planning.keep_days(dataset)
+    planning.keep_fitted_models()
     return planning.plan()
 
 
@@ -189,6 +190,16 @@ class _Planning:
                 self.kept.add(key)
                 self._keep_files([day])
 
+    def keep_fitted_models(self) -> None:
+        """Keep young models and all of the newest as_of: nothing else may be left to fall back on."""
+        keys = self._below(self.layout.all_fitted_models)
+        newest = max((key.rpartition("/")[0] for key in keys), default="")
+        self.kept.update(
+            key
+            for key in keys
+            if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._cutoff
+        )
+
     def plan(self) -> SweepPlan:
         """What is left over."""
         reasons: Counter[str] = Counter()
@@ -259,6 +270,7 @@ KINDS = {
     "sessions": "sessions that nothing names",
     "state_blocks": "blocks of days that have been made anew",
     "session_bets": "sessions that nothing names",
+    "models": "model parameters past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
 }

@@ -2,7 +2,7 @@
 
 A threshold that moved with the cohort would let a player look better because others got worse. So the first run of a
 feature_set_version freezes them, and later runs use what is frozen until somebody freezes anew (the param
-`refreeze_thresholds`). A run uses nothing that was frozen for a later as_of.
+`refreeze_thresholds`). A run uses nothing that was frozen for a later as_of or after its known_at.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FrozenThresholds(BaseModel):
     feature_set_version: str
     as_of: date
     frozen_at: datetime
-    """When the run that did it started."""
+    """The known_at of the run that did it."""
     deliberate: bool
     """Whether it was asked for, and so stands before what was frozen earlier."""
     thresholds: dict[str, float]
@@ -35,9 +35,9 @@ class FrozenThresholds(BaseModel):
 
 
 def read_thresholds(
-    store: ObjectStore, layout: Layout, version: str, as_of_date: date
+    store: ObjectStore, layout: Layout, version: str, *, as_of_date: date, known_at: datetime
 ) -> FrozenThresholds | None:
-    """What a run about `as_of_date` has to use: the last deliberate act up to that day, else the first of all."""
+    """What a run has to use: the act that stands, of those known at known_at for its as_of or an earlier one."""
     folder = layout.thresholds(version)
     keys = [entry.key for entry in store.list(folder) if _as_of(entry.key) <= as_of_date]
     found = (
@@ -45,11 +45,11 @@ def read_thresholds(
         for content in store.read_all(keys).values()
         if content is not None
     )
-    return choose(found)
+    return choose(act for act in found if act.frozen_at <= known_at)
 
 
 def choose(frozen: Iterable[FrozenThresholds]) -> FrozenThresholds | None:
-    """The act that stands. Ties go to the content, so that everybody chooses the same one."""
+    """The act that stands: the last deliberate one, else the first of all; ties go to the content."""
 
     def order(act: FrozenThresholds) -> tuple[date, datetime, str]:
         return act.as_of, act.frozen_at, act.model_dump_json()

@@ -236,6 +236,7 @@ def test_a_day_that_is_all_quarantine_is_kept_for_the_run_that_used_it(store: An
         "runs/run_id=r1/notebook.ipynb",
         "reports/index.html",
         "models/churn/weights.bin",
+        "models/as_of=2026-01-01/notes.txt",
     ],
 )
 def test_what_nobody_of_us_writes_is_left_alone_and_named(store: Any, key: str) -> None:
