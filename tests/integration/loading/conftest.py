@@ -14,7 +14,7 @@ from psycopg2.extras import execute_values
 from crmbet.contracts import TableContract, load_table_contract
 from crmbet.engine import open_engine
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, Staging, staged_columns
+from crmbet.loading.staging import ENGINE_TYPES, Staging
 from crmbet.loading.target import ensure_target
 from crmbet.settings import Settings
 from crmbet.statements import identifier
@@ -110,7 +110,7 @@ def row(contract: TableContract) -> Callable[..., Row]:
     """Makes a row of the feature table with a plausible value in every column but those named."""
 
     def make(user_id: str, day: int = 20, row_hash: str = "h1", **columns: Any) -> Row:
-        defaults = {name: VALUES[contract.columns[name].type] for name in staged_columns(contract)}
+        defaults = {name: VALUES[contract.columns[name].type] for name in contract.computed}
         as_of = datetime(2026, 11, day, 3, tzinfo=UTC)
         return {**defaults, "user_id": user_id, "as_of": as_of, "row_hash": row_hash, **columns}
 
@@ -123,7 +123,7 @@ def stage(connect: Callable[[], connection]) -> Callable[..., Staging]:
     own = connect()
 
     def make(session: LoadSession, rows: Sequence[Row]) -> Staging:
-        columns = staged_columns(session.contract)
+        columns = list(session.contract.computed)
         name = f"user_features_staging_{uuid.uuid4().hex[:16]}"
         table = session.in_schema(name)
         listed = ", ".join(identifier(column) for column in columns)
@@ -153,9 +153,7 @@ def write_parquet(
     """Writes rows as a run's feature table; returns the files."""
 
     def write(rows: Sequence[Row], columns: dict[str, str] | None = None) -> list[str]:
-        types = columns or {
-            name: ENGINE_TYPES[contract.columns[name].type] for name in staged_columns(contract)
-        }
+        types = columns or {name: ENGINE_TYPES[contract.columns[name].type] for name in contract.computed}
         path = tmp_path / f"{uuid.uuid4().hex}.parquet"
         engine.execute(
             f"CREATE TEMP TABLE rows ({', '.join(f'{name} {type_}' for name, type_ in types.items())})"

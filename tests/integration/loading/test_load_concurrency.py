@@ -12,8 +12,9 @@ import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from crmbet.failures import LockHeld
-from crmbet.loading.load import LoadCounts, Strategy, load
+from crmbet.loading.load import LoadCounts, Strategy
 from crmbet.loading.staging import Staging
+from tests.integration.loading.small_loads import load_rows
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -43,7 +44,7 @@ def test_a_reader_sees_nothing_but_committed_states(
 ) -> None:
     look = STATE.format(session.table)
     stagings = [stage(session, rows_of_load(strategy, number, row)) for number in range(LOADS)]
-    load(session, stagings[0], strategy)
+    load_rows(session, stagings[0], strategy)
     committed = {query(look)[0]}
     seen: set[tuple[Any, ...]] = set()
     finished, looked = threading.Event(), threading.Event()
@@ -57,7 +58,7 @@ def test_a_reader_sees_nothing_but_committed_states(
         reading = reader.submit(read)
         try:
             for staging in stagings[1:]:
-                load(session, staging, strategy)
+                load_rows(session, staging, strategy)
                 with session.connection, session.connection.cursor() as cursor:
                     cursor.execute(look)
                     committed.add(cursor.fetchone() or ())
@@ -76,11 +77,11 @@ def test_a_reader_sees_nothing_but_committed_states(
 def test_a_reader_is_not_kept_waiting_by_a_load(
     session: LoadSession, open_session: Callable[..., LoadSession], query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    load(session, stage(session, [row("a")]), "merge")
+    load_rows(session, stage(session, [row("a")]))
     loading = open_session("a run that takes its time")
 
     with loading.exclusive_transaction() as cursor:
-        loading.hold_writers_off(cursor)
+        loading.hold_writers_off(cursor, loading.table)
         cursor.execute(f"DELETE FROM {loading.table}")
         query("SET statement_timeout = '2s'")
         assert query(f"SELECT count(*) FROM {loading.table}") == [(1,)]
@@ -98,7 +99,7 @@ def test_loads_at_once_queue_and_the_newest_as_of_wins(
 
     def load_when_all_are_ready(own: LoadSession, staging: Staging) -> LoadCounts:
         start.wait()
-        return load(own, staging, "merge")
+        return load_rows(own, staging)
 
     with ThreadPoolExecutor(len(work)) as pool:
         counts = list(pool.map(load_when_all_are_ready, *zip(*work, strict=True)))
@@ -118,10 +119,10 @@ def test_a_load_that_waited_dates_its_rows_after_those_it_waited_for(
     holder, waiting = open_session("holder"), open_session("waiting")
 
     with ThreadPoolExecutor(1) as pool, holder.exclusive_transaction() as cursor:
-        outcome = pool.submit(load, waiting, second, "merge")
+        outcome = pool.submit(load_rows, waiting, second)
         wait_until_blocked(query)
         cursor.execute(
-            f"INSERT INTO {session.table} SELECT *, clock_timestamp() FROM {session.in_schema(first.table)}"
+            f"INSERT INTO {session.table} SELECT *, false, clock_timestamp() FROM {session.in_schema(first.table)}"
         )
         holder.connection.commit()
         outcome.result()
@@ -137,12 +138,12 @@ def test_a_load_that_waits_too_long_names_the_holder(
     waiting = open_session("manual__2026-11-20", lock_timeout_seconds=1)
 
     with holder.exclusive_transaction(), pytest.raises(LockHeld) as failure:
-        load(waiting, staging, "merge")
+        load_rows(waiting, staging)
 
     assert "'crmbet run scheduled__2026-11-19T03:00:00+00:00'" in str(failure.value)
     assert f"pg_terminate_backend({holder.connection.info.backend_pid})" in str(failure.value)
     assert waiting.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
-    assert load(waiting, staging, "merge").inserted == 1
+    assert load_rows(waiting, staging).inserted == 1
 
 
 def test_a_load_waits_for_another_writer_of_the_table_and_gives_up_in_time(
@@ -154,10 +155,10 @@ def test_a_load_waits_for_another_writer_of_the_table_and_gives_up_in_time(
         cursor.execute(f"LOCK TABLE {session.table} IN ROW EXCLUSIVE MODE")
 
     with pytest.raises(LockHeld, match="another session holds one that conflicts"):
-        load(open_session(lock_timeout_seconds=1), staging, "merge")
+        load_rows(open_session(lock_timeout_seconds=1), staging)
 
     writer.rollback()
-    assert load(session, staging, "merge").inserted == 1
+    assert load_rows(session, staging).inserted == 1
 
 
 def wait_until_blocked(query: Query) -> None:

@@ -46,7 +46,7 @@ def with_columns(contract: TableContract, columns: dict[str, dict[str, Any]]) ->
 
 def columns_of(session: LoadSession) -> dict[str, Any]:
     with session.transaction() as cursor:
-        return read_columns(cursor, session)
+        return read_columns(cursor, session, session.contract.name)
 
 
 def test_the_first_use_makes_schema_table_key_index_and_comments(
@@ -69,10 +69,12 @@ def test_the_first_use_makes_schema_table_key_index_and_comments(
         session.table,
     )
     assert dict(comments) == {name: column.meaning for name, column in contract.columns.items()}
-    indexed = query("SELECT indexdef FROM pg_indexes WHERE schemaname = %s ORDER BY 1", contract.schema_name)
-    assert [definition.rpartition(" USING ")[2] for (definition,) in indexed] == [
-        "btree (rfm_segment)",
-        "btree (user_id)",
+    indexed = query("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = %s", contract.schema_name)
+    assert sorted((table, definition.rpartition(" USING ")[2]) for table, definition in indexed) == [
+        ("user_features", "btree (rfm_segment)"),
+        ("user_features", "btree (user_id)"),
+        ("user_features_history", "brin (as_of) WITH (pages_per_range='16')"),
+        ("user_features_history", "btree (user_id, as_of)"),
     ]
     assert session.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
 
@@ -126,6 +128,20 @@ def test_a_table_that_drifted_is_refused_with_the_statement_that_mends_it(
     assert columns_of(session) == drifted
     query(re.sub(r"\(give every row a value\);", "", refusal.value.next_step.partition("or run: ")[2]))
     assert ensure_target(session) == []
+
+
+def test_a_history_that_drifted_is_refused_before_anything_is_changed(
+    session: LoadSession, query: Query
+) -> None:
+    query(f"ALTER TABLE {session.history} DROP COLUMN row_hash")
+    session = replace(session, contract=with_columns(session.contract, {"a_text": {"type": "text"}}))
+
+    with pytest.raises(
+        LoadRefused, match=r"user_features_history is not as its contract says.*row_hash is missing"
+    ):
+        ensure_target(session)
+
+    assert "a_text" not in columns_of(session)
 
 
 def test_drift_is_refused_before_anything_else_is_changed(session: LoadSession, query: Query) -> None:
