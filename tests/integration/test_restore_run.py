@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
-from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import handle_event_submit
+from airflow.triggers.base import TriggerEvent
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 from crmbet.contracts import load_table_contract
 from crmbet.loading.backup import take_backup
 from crmbet.loading.session import LoadSession
 from crmbet.loading.target import ensure_target
-from local.workspace import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +33,8 @@ pytestmark = pytest.mark.integration
 TABLE = "ml_features.user_features"
 PLAYER = """
     INSERT INTO ml_features.user_features
-        (user_id, total_transactions, rfm_segment, as_of, known_at, feature_set_version, execution_id, row_hash, updated_at)
+        (user_id, total_transactions, rfm_segment,
+         as_of, known_at, feature_set_version, execution_id, row_hash, updated_at)
     VALUES (%s, 1, 'prospect', now(), now(), '1', 'a run', 'h', now())
 """
 
@@ -81,22 +87,38 @@ def test_an_unknown_name_fails_without_a_retry_and_touches_nothing(target: Targe
     assert target.players() == ["bad", "good"]
 
 
-def test_without_a_name_the_run_waits_for_a_person(target: Target) -> None:
-    run = target.run()
+def answer_as_the_form_does(position: int) -> list[str]:
+    """Wait until a run asks, and choose one of its options as the API does; returns the options."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with create_session() as database:
+            detail = database.scalar(select(HITLDetail).where(HITLDetail.responded_at.is_(None)))
+            asking = detail and database.get(TaskInstance, detail.ti_id)
+            if detail and asking and asking.state == "awaiting_input":
+                detail.responded_by = {"id": "1", "name": "ana"}
+                detail.responded_at = datetime.now(UTC)
+                detail.chosen_options = [detail.options[position]]
+                detail.params_input = {}
+                event = TriggerEvent(detail.as_resume_event_payload())
+                handle_event_submit(event, task_instance=asking, session=database)
+                return list(detail.options)
+        time.sleep(0.2)
+    raise AssertionError("no run asks for a backup")
 
-    assert run.states["choose_backup"] == "awaiting_input"
-    assert target.players() == ["bad", "good"]
 
+@pytest.mark.parametrize(
+    ("position", "state", "players"), [(0, "success", ["good"]), (-1, "skipped", ["bad", "good"])]
+)
+def test_without_a_name_the_run_lists_the_backups_and_a_person_chooses(
+    target: Target, position: int, state: str, players: list[str]
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        answering = pool.submit(answer_as_the_form_does, position)
+        run = target.run()
 
-def test_what_a_person_chose_is_put_back_and_none_ends_the_run(target: Target) -> None:
-    choose = DagBag(dag_folder=str(PROJECT / "dags")).dags["restore_backup"].get_task("choose_backup")
-
-    def answer(option: str) -> Any:
-        return choose.execute_complete({}, {"chosen_options": [option], "responded_by_user": None})
-
-    assert answer(target.backup) == target.backup
-    with pytest.raises(AirflowSkipException, match="nothing is put back"):
-        answer(choose.options[-1])
+    assert answering.result() == [target.backup, "none: leave the table as it is"]
+    assert run.states == {"choose_backup": state, "restore_backup": state}
+    assert target.players() == players
 
 
 def test_a_target_without_backups_has_nothing_to_put_back(open_operator: Callable[[], Operator]) -> None:
