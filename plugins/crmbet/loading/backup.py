@@ -88,14 +88,14 @@ def back_up(cursor: extensions.cursor, session: LoadSession, taken_at: datetime)
     if proof.rows == 0:
         return None
     backups = list_backups(cursor, session)
+    if backups and backups[0].proof.content == proof.content:
+        return None
     if any(backup.name == backup_name(session, taken_at) for backup in backups):
         raise TemporaryFailure(
             "the run has taken another backup within the same second",
             where=session.where,
             next_step=RETRIED_BY_ITSELF,
         )
-    if backups and backups[0].proof.content == proof.content:
-        return None
     backup = Backup(name=backup_name(session, taken_at), proof=proof)
     _copy(cursor, session, backup, columns)
     return backup

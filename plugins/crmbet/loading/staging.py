@@ -284,12 +284,12 @@ def _explain(error: duckdb.Error, where: str) -> CrmbetError:
             why=first_line,
             next_step=RECOMPUTE,
         )
-    if any(sign in text for sign in ("No space left", "max_temp_directory_size")):
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in text:
         return TemporaryFailure(
-            "the disk that the engine spills to is full",
+            "the engine has too little memory, or the disk that it spills to is full",
             where=where,
             why=first_line,
-            next_step=f"{RETRIED_BY_ITSELF}; if it goes on, make room there or raise CRMBET_MEMORY_LIMIT",
+            next_step=f"{RETRIED_BY_ITSELF}; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
         )
     # What PostgreSQL answers comes as the bare base class, with ERROR in it. A connection that ends within the copy
     # comes as the base class or breaks the engine, which another try has anew; S3 that goes away as an IOException.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -18,15 +20,19 @@ from crmbet.loading.staging import ENGINE_TYPES, Staging
 from crmbet.loading.target import ensure_target
 from crmbet.settings import Settings
 from crmbet.statements import identifier
+from local.postgres import EmbeddedPostgres
+from local.workspace import Workspace
+from tests.integration.loading.small_loads import POSTGRES_15
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     import duckdb
     from psycopg2.extensions import connection
 
 Row = dict[str, Any]
+
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 VALUES = {
     "text": "prospect",
@@ -43,10 +49,29 @@ VALUES = {
 }
 
 
+DEFAULT_SERVER = os.environ.get("TEST_POSTGRES", "18")
+"""The major version that loads are tested with; `make chaos` goes through all of them twice."""
+
+
 @pytest.fixture(scope="session")
-def postgres_url(new_database: Callable[[], str]) -> str:
-    """One database for all tests of loading."""
-    return new_database()
+def server_15(session_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """PostgreSQL 15, where Debian's package is installed."""
+    if not POSTGRES_15.is_dir():
+        pytest.skip(f"PostgreSQL 15 is not installed: there is no {POSTGRES_15}")
+    own = EmbeddedPostgres(Workspace(session_folder / "postgres15"), NOT_DURABLE, POSTGRES_15)
+    own.start()
+    yield own
+    own.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> str:
+    """One database for all tests of loading; `BOTH_SERVERS` asks for one on each server."""
+    if getattr(request, "param", DEFAULT_SERVER) == "18":
+        return new_database()
+    server: EmbeddedPostgres = request.getfixturevalue("server_15")
+    server.create_database("loading")
+    return server.url("loading")
 
 
 @pytest.fixture

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from crmbet.loading.load import LoadCounts, LoadRules, Strategy, load
 from crmbet.loading.session import LoadSession
 from crmbet.loading.staging import Staging
+
+POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+BOTH_SERVERS = pytest.mark.parametrize("postgres_url", ["18", "15"], indirect=True, scope="session")
+"""For the tests that matter most: on the oldest server at hand too."""
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

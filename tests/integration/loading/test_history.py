@@ -11,7 +11,7 @@ from crmbet.failures import LoadRefused
 from crmbet.loading.load import LoadCounts
 from crmbet.loading.staging import Staging
 from crmbet.statements import identifier
-from tests.integration.loading.small_loads import load_rows
+from tests.integration.loading.small_loads import BOTH_SERVERS, load_rows
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -34,6 +34,7 @@ def recorded(query: Query, session: LoadSession) -> dict[tuple[str, int], str]:
     return {(user_id, day): row_hash for user_id, day, row_hash in found}
 
 
+@BOTH_SERVERS
 @pytest.mark.parametrize("strategy", ["merge", "append", "replace"])
 def test_every_staged_row_is_recorded_with_every_cell(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any
@@ -109,6 +110,7 @@ def test_what_a_retry_computed_anew_by_corrected_formulas_wins(
     assert recorded(query, session) == {("a", 20): "right"}
 
 
+@BOTH_SERVERS
 def test_rows_lie_in_partitions_by_month_and_one_day_reads_one_of_them(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:

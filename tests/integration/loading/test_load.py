@@ -14,7 +14,7 @@ from crmbet.loading.backup import list_backups, take_backup
 from crmbet.loading.load import LoadCounts, LoadRules, load
 from crmbet.loading.staging import Staging
 from crmbet.statements import identifier
-from tests.integration.loading.small_loads import NOON, load_rows
+from tests.integration.loading.small_loads import BOTH_SERVERS, NOON, load_rows
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -84,6 +84,7 @@ def test_the_same_rows_again_write_nothing(
     assert versions(query, session) == before
 
 
+@BOTH_SERVERS
 def test_a_merge_updates_inserts_and_leaves_alone_in_one_go(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
@@ -161,6 +162,7 @@ def test_append_adds_new_players_and_touches_no_other(
     assert days(query, session)["b"] == (21, "h1")
 
 
+@BOTH_SERVERS
 def test_replace_leaves_exactly_what_was_staged(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
@@ -304,6 +306,7 @@ def test_staging_that_changed_since_it_was_checked_is_not_loaded(
     assert versions(query, session) == {}
 
 
+@BOTH_SERVERS
 def test_the_target_is_backed_up_inside_the_load_if_it_has_changed_since(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:

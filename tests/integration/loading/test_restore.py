@@ -14,7 +14,7 @@ from crmbet.loading.restore import restore
 from crmbet.loading.staging import Staging
 from crmbet.loading.target import ensure_target
 from crmbet.statements import identifier
-from tests.integration.loading.small_loads import load_rows, next_second
+from tests.integration.loading.small_loads import BOTH_SERVERS, load_rows, next_second
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -40,6 +40,7 @@ def rows_of(query: Query, table: str) -> list[tuple[Any, ...]]:
     return query(f"SELECT * FROM {table} ORDER BY user_id, as_of")
 
 
+@BOTH_SERVERS
 def test_the_table_holds_what_the_backup_holds_and_what_it_held_is_kept(
     session: LoadSession, query: Query, backup: str
 ) -> None:

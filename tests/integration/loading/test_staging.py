@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from crmbet.engine import open_engine
 from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
 from crmbet.loading.staging import ENGINE_TYPES, Staging, staged, staging_name
 from crmbet.settings import Settings
-from tests.integration.loading.small_loads import load_rows
+from tests.integration.loading.small_loads import BOTH_SERVERS, load_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,7 @@ def load_after_losing_the_connection(session: LoadSession, staging: Staging, que
     load_rows(session, staging)
 
 
+@BOTH_SERVERS
 def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
     session: LoadSession,
     engine: Engine,
@@ -70,6 +72,7 @@ def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
     assert staging_tables(query) == []
 
 
+@BOTH_SERVERS
 def test_every_type_of_a_contract_survives_the_copy(
     session: LoadSession,
     engine: Engine,
@@ -298,6 +301,36 @@ def test_what_a_killed_try_left_is_replaced(
         assert load_rows(session, staging).inserted == 1
 
     assert staging_tables(query) == []
+
+
+def test_what_a_dead_run_left_is_swept_and_what_a_living_one_uses_is_not(
+    session: LoadSession,
+    open_session: Callable[..., LoadSession],
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    files = write_parquet([row("a")])
+    dead, living = open_session("a run that dies"), open_session("a run that takes its time")
+    theirs = session.in_schema(staging_name(session.contract, "somebody's own"))
+    query(f"CREATE UNLOGGED TABLE {theirs} ()")
+
+    with (
+        suppress(LostConnection),
+        staged(dead, engine, postgres_url, files, 1),
+        staged(living, engine, postgres_url, files, 1) as used,
+    ):
+        query("SELECT pg_terminate_backend(%s)", dead.connection.info.backend_pid)
+        with staged(session, engine, postgres_url, files, 1):
+            names = {staging_name(session.contract, run) for run in (session.run_id, living.run_id)}
+            assert set(staging_tables(query)) == names | {staging_name(session.contract, "somebody's own")}
+        assert query(f"SELECT count(*) FROM {living.in_schema(used.table)}") == [(1,)]
+
+    query(f"DROP TABLE {theirs}")
+    assert staging_tables(query) == []
+    assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
 def test_an_unreachable_server_is_temporary_and_its_password_stays_secret(

@@ -15,6 +15,7 @@ from crmbet.contracts import FeatureColumn, TableContract
 from crmbet.failures import AccessRefused, LoadRefused, LockHeld
 from crmbet.loading.target import ensure_target, read_columns
 from crmbet.statements import identifier
+from tests.integration.loading.small_loads import BOTH_SERVERS
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -49,6 +50,7 @@ def columns_of(session: LoadSession) -> dict[str, Any]:
         return read_columns(cursor, session, session.contract.name)
 
 
+@BOTH_SERVERS
 def test_the_first_use_makes_schema_table_key_index_and_comments(
     open_session: Callable[..., LoadSession], query: Query
 ) -> None:
