@@ -32,6 +32,9 @@ BusinessKey = Annotated[
 ]
 """One column or several, of which no two rows of a day may agree."""
 
+LOAD_COLUMNS = ("gone", "updated_at")
+"""Columns of the target that no run computes: the load sets them."""
+
 NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")
 STRPTIME_FORMAT = re.compile(r"([^%\0]|%-?[dHIjmMSy]|%[aAbBfgnpTYzZ%])+")
 YEAR_CODE = re.compile(r"%(Y|-?y)")
@@ -229,6 +232,11 @@ class TableContract(Strict):
     def key(self) -> str:
         """The primary key's column."""
         return next(name for name, column in self.columns.items() if column.role == "key")
+
+    @property
+    def computed(self) -> dict[str, FeatureColumn]:
+        """The columns that a run computes: all but those which the load sets, LOAD_COLUMNS."""
+        return {name: column for name, column in self.columns.items() if name not in LOAD_COLUMNS}
 
     @property
     def features(self) -> dict[str, FeatureColumn]:

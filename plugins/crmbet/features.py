@@ -167,7 +167,7 @@ def _freeze(store: ObjectStore, run: Run, thresholds: dict[str, float]) -> None:
 
 
 def assembly(table: TableContract) -> str:
-    """SELECT of the run's feature table: the contract's columns in order, but `updated_at`, which the load sets."""
+    """SELECT of the run's feature table: the contract's columns in order, but those which the load sets."""
     hashed = [Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features]
     return render(
         "features/assemble_features",

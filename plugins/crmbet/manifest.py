@@ -284,6 +284,9 @@ class LoadManifest(Record):
     updated: int
     unchanged: int
     removed: int
+    marked: int
+    recorded: int
+    backup: str | None
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -25,6 +25,7 @@ class RunParams(BaseModel):
     as_of: str | None = None
     known_at: str | None = None
     load_strategy: Literal["merge", "replace", "append"] = "merge"
+    accept_loss: bool = False
     validate_only: bool = False
     dry_run: bool = False
     full_refresh: bool = False

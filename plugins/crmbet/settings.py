@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -92,6 +92,13 @@ class Settings(BaseModel):
 
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
+    gone_users: Literal["keep", "mark", "delete"] = Field(
+        "mark", description="What a merge does with players whom the sources do not know any more."
+    )
+    max_table_shrink: Share = Field(
+        0.10,
+        description="Share of its players that the table may lose in one load, deleted or marked as gone.",
+    )
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
 
     run_retention_days: int = Field(

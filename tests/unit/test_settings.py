@@ -67,6 +67,8 @@ BAD_VALUES = [
     ("MIN_CALIBRATION_USERS", "0"),
     ("BACKUP_RETENTION_DAYS", "1.5"),
     ("BACKUP_RETENTION_COUNT", "0"),
+    ("GONE_USERS", "forget"),
+    ("MAX_TABLE_SHRINK", "1.5"),
     ("LOCK_TIMEOUT_SECONDS", "10 minutes"),
     ("MEMORY_LIMIT", "2"),
     ("MEMORY_LIMIT", "0GB"),
