@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bench import extract_pg, extract_s3, features, growth, increment, parsing, simulation, unchanged
+from bench import extract_pg, extract_s3, features, growth, increment, load, parsing, simulation, unchanged
 from bench.events import Events
 from bench.figures import Figure, print_table, write_json
 from bench.history import History, open_history
@@ -95,6 +95,13 @@ class Bench:
         """One more day, beside all events in one go."""
         return increment.measure(self.history)
 
+    def load(self) -> list[Figure]:
+        """Staging and merge, beside psql and a comparison."""
+        sizes = self.options
+        return load.measure(
+            self.workbench, self.folder, sizes.load_rows, sizes.load_columns, sizes.load_rounds
+        )
+
     def growth(self) -> list[Figure]:
         """Time and memory by number of bets, in 1 GB."""
         return growth.measure(self.workbench, self.options.growth_bets, self.options.growth_days)
@@ -109,6 +116,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "features": Bench.features,
     "unchanged": Bench.unchanged,
     "increment": Bench.increment,
+    "load": Bench.load,
     "growth": Bench.growth,
 }
 
@@ -177,6 +185,9 @@ def _read_options() -> argparse.Namespace:
     add("--history-transactions", "5M", "unchanged, increment: transactions")
     add("--history-players", "50k", "unchanged, increment: players")
     add("--history-days", "366", "unchanged, increment: days, the added one among them")
+    add("--load-rows", "1M", "load: players")
+    add("--load-columns", "101", "load: columns, of which reals fill up what the contract lacks")
+    add("--load-rounds", "3", "load: repetitions")
     sizes = ["1M", "4M", "16M"]
     parser.add_argument(
         "--growth-bets",

@@ -57,6 +57,12 @@ PARAMS = {
         title="Load strategy",
         description="merge: insert and update. replace: the table becomes this run's rows. append: new players only.",
     ),
+    "accept_loss": Param(
+        False,
+        type="boolean",
+        title="Accept loss",
+        description="Let the load lose what it would refuse to: many players at once, or, by replace, a later as_of.",
+    ),
     "validate_only": Param(
         False, type="boolean", title="Validate only", description="Stop after validation: no backup, no load."
     ),
@@ -77,6 +83,12 @@ PARAMS = {
         type="boolean",
         title="Verify all",
         description="Compare every day of PostgreSQL with what was captured, not only the recent ones and a thirtieth.",
+    ),
+    "refreeze_thresholds": Param(
+        False,
+        type="boolean",
+        title="Refreeze thresholds",
+        description="Take the responsible-gambling thresholds from this run's players, for this and later as_of dates.",
     ),
     "source_deletions": Param(
         "stop",

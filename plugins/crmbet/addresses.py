@@ -6,8 +6,10 @@
         cleaned/source=<source>/day=<day>/set=<digest>/
         quarantine/source=<source>/day=<day>/set=<digest>/   rows of that day that break their contract
         state/day=<day>/set=<digest>/                one row per player and day
-        sessions/day=<day>/set=<digest>/             one row per session
-        state_blocks/day=<first day>/set=<digest>/   the same, thirty days to a file; session_blocks likewise
+        sessions/day=<day>/set=<digest>/             one row per session, derived from bets
+        state_blocks/day=<first day>/set=<digest>/   the state again, thirty days to a file
+        session_bets/day=<day>/set=<digest>/         bets of that day by recorded session
+        thresholds/version=<v>/as_of=<date>/         of the responsible-gambling markers, as they were frozen
         models/as_of=<date>/                         parameters that a run fitted, for those that cannot
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
@@ -34,7 +36,8 @@ OURS = re.compile(
     rf"captures/source=[^/]+/(chunk=[0-9a-f]+/{_DATA}|{_COPY})"
     rf"|cleaned/source=[^/]+/({_DAY}/{_DATA}|{_COPY})"
     rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
-    rf"|(state|sessions|state_blocks|session_blocks)/({_DAY}/{_DATA}|{_COPY})"
+    rf"|(state|sessions|state_blocks|session_bets)/({_DAY}/{_DATA}|{_COPY})"
+    r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
@@ -95,6 +98,10 @@ class Layout:
     def reports(self) -> str:
         """Folder of all quality reports."""
         return f"{self.root}reports/"
+
+    def thresholds(self, version: str) -> str:
+        """Folder of the frozen thresholds of a version of the feature definitions."""
+        return f"{self.root}thresholds/version={_segment(version)}/"
 
     def dataset(self, name: str) -> str:
         """Folder of a dataset kept by day, such as 'state' or 'cleaned/source=bets'."""

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from crmbet import FEATURE_SET_VERSION
 from crmbet.blocks import block_files
 from crmbet.contracts import SourceContract, TableContract
-from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
+from crmbet.fitted_models import read_earlier_fits, write_fitted_models
+from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest, ModelFit, ModelRun
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
+from crmbet.scoring import score_players
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
+from crmbet.thresholds import FrozenThresholds, freeze, read_thresholds
 from crmbet.typing_rules import typed_columns
 
 if TYPE_CHECKING:
@@ -27,10 +30,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-THEMES = ("games", "stakes", "hours", "rhythm", "visits", "money", "rfm", "value", "churn", "channels")
-"""Statements in include/sql/features/, each at the grain of one player; `assemble_features` joins them."""
+THEMES = (
+    "users",
+    "games",
+    "stakes",
+    "results",
+    "hours",
+    "rhythm",
+    "devices",
+    "visits",
+    "money",
+    "rfm",
+    "lifecycle",
+    "channels",
+    "diversity",
+    "protection_play",
+    "protection_sessions",
+    "protection_limits",
+    "protection_values",
+    "thresholds",
+    "markers",
+    "consent",
+)
+"""Statements in include/sql/features/, each after those that it asks; `assemble_features` joins them."""
 
-STATE_SOURCES = ("bets", "transactions", "communications")
+STATE_SOURCES = ("bets", "transactions", "communications", "limits")
+SESSION_DAYS = 30
+"""Days of sessions that features go over, and the longest that a recorded session takes bets."""
 
 
 def engineer_features(
@@ -47,7 +73,7 @@ def engineer_features(
     """
     bind_variables(connection, run)
     state, built = _ensure_state(connection, store, run, contracts, cleaned)
-    sessions, sessions_built = _ensure_sessions(connection, store, run, contracts, cleaned)
+    sessions, session_rows, sessions_built = _ensure_sessions(connection, store, run, contracts, cleaned)
     log.info("state: %d days, of which %d were made now", len(state), len(built))
     manifest = FeatureManifest(
         files=[],
@@ -66,38 +92,82 @@ def engineer_features(
     players = cleaned.sources.get("players")
     player_files = [key for day in players.days for key in day.files] if players else []
     _create_view(connection, store, "players", player_files, contracts["players"])
-    query = compute_themes(
+    frozen = None
+    if not run.params.refreeze_thresholds:
+        frozen = read_thresholds(
+            store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at
+        )
+    query, models = compute_themes(
         connection,
+        run,
         table,
         state=_state_rows(
             connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
         ),
-        sessions=_session_rows(store, block_files(connection, store, run, "session_blocks", sessions)),
+        sessions=session_rows,
+        thresholds=frozen.thresholds if frozen else None,
+        fits=read_earlier_fits(store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
     )
+    thresholds = dict(connection.execute(statement("features/used_thresholds")).fetchall())
     key = f"{run.prefix}features/{attempt_name()}.parquet"
     users = write_file(connection, store, key, query)
-    return manifest.model_copy(update={"files": [key], "users": users})
+    # Last, so that a run which failed has left nothing for others.
+    if frozen is None and thresholds:
+        _freeze(store, run, thresholds)
+    write_fitted_models(store, run.layout, models, known_at=run.known_at, run_id=run.run_id)
+    return manifest.model_copy(
+        update={"files": [key], "users": users, "thresholds": thresholds, "models": models}
+    )
 
 
 def compute_themes(
-    connection: duckdb.DuckDBPyConnection, table: TableContract, *, state: Fragment, sessions: Fragment
-) -> str:
-    """Compute every theme; returns the SELECT of the feature table over them.
+    connection: duckdb.DuckDBPyConnection,
+    run: Run,
+    table: TableContract,
+    *,
+    state: Fragment,
+    sessions: Fragment,
+    thresholds: Mapping[str, float] | None = None,
+    fits: Mapping[str, ModelFit] | None = None,
+) -> tuple[str, ModelRun]:
+    """Compute every theme; returns the SELECT of the feature table over them, and what the models learned.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound and
-    `players` exists as a table or view.
+    `players` exists as a table or view. `thresholds` (marker to threshold) are those that have been frozen; None:
+    they are taken from this run's players. `fits` serve a model that this run's players do not suffice for.
     """
-    _create_dated(connection, "state", state)
-    _create_dated(connection, "sessions", sessions)
+    for name, source in (("state", state), ("recent_state", state), ("sessions", sessions)):
+        _create_table(connection, name, render(f"features/read_{name}", source=source))
     connection.execute(statement("features/create_measures"))
-    for name in ("users", *THEMES):
-        rows = Fragment(statement(f"features/{name}"))
-        connection.execute(render("store/create_table", name=identifier(name), rows=rows))
-    return assembly(table)
+    models = score_players(connection, run.settings, run.as_of_date, fits)
+    for name in THEMES:
+        frozen = name == "thresholds" and thresholds is not None
+        rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
+        _create_table(connection, name, rows)
+    return assembly(table), models
+
+
+def _frozen_rows(thresholds: Mapping[str, float]) -> str:
+    rows = [Fragment(f"({literal(name)}, {value!r}::DOUBLE)") for name, value in sorted(thresholds.items())]
+    return render("features/frozen_thresholds", rows=joined(rows))
+
+
+def _freeze(store: ObjectStore, run: Run, thresholds: dict[str, float]) -> None:
+    act = FrozenThresholds(
+        feature_set_version=FEATURE_SET_VERSION,
+        as_of=run.as_of_date,
+        frozen_at=run.known_at,
+        deliberate=run.params.refreeze_thresholds,
+        thresholds=thresholds,
+    )
+    key = freeze(store, run.layout, act, attempt_name())
+    log.info(
+        "thresholds of %d responsible-gambling markers are frozen in %s", len(thresholds), store.url(key)
+    )
 
 
 def assembly(table: TableContract) -> str:
-    """SELECT of the run's feature table: the contract's columns in order, but `updated_at`, which the load sets."""
+    """SELECT of the run's feature table: the contract's columns in order, but those which the load sets."""
     hashed = [Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features]
     return render(
         "features/assemble_features",
@@ -111,11 +181,16 @@ def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     # Literals: a bound parameter makes the engine's client import pandas, which takes a second.
     variables = {
         "as_of": _instant(run.window.as_of),
+        "as_of_date": Fragment(f"DATE {literal(run.window.as_of_date.isoformat())}"),
         "last_day": Fragment(f"DATE {literal(run.window.last_day.isoformat())}"),
         "known_at": _instant(run.known_at),
         "operator_zone": literal(run.settings.operator_timezone),
         "ticket_low": Fragment(f"{run.settings.ticket_low}::DECIMAL(14, 2)"),
         "ticket_high": Fragment(f"{run.settings.ticket_high}::DECIMAL(14, 2)"),
+        "adult_age": Fragment(f"{run.settings.adult_age}::INTEGER"),
+        "rg_min_cohort": Fragment(f"{run.settings.rg_min_cohort}::INTEGER"),
+        "rg_band_medium": Fragment(f"{run.settings.rg_band_medium}::DOUBLE"),
+        "rg_band_high": Fragment(f"{run.settings.rg_band_high}::DOUBLE"),
         "feature_set_version": literal(FEATURE_SET_VERSION),
         "execution_id": literal(run.run_id),
     }
@@ -161,36 +236,95 @@ def _ensure_sessions(
     run: Run,
     contracts: Mapping[str, SourceContract],
     cleaned: CleanManifest,
-) -> tuple[list[DayFiles], list[date]]:
-    """The recorded sessions where any before as_of is known, else sessions derived from bets; and the days made now.
+) -> tuple[list[DayFiles], Fragment, list[date]]:
+    """Sessions of the last 30 days before as_of: their days, a table expression, and the days made now.
 
-    A feed that starts later is none yet: it must not change an earlier table. A derived day depends on its
-    neighbours, since a session may run past midnight until 06:00.
+    They are the recorded ones where any before as_of is known, else derived from bets. A feed that starts later is
+    none yet: it must not change an earlier table.
     """
     recorded = cleaned.sources.get("sessions")
-    if recorded is not None and recorded.accepted:
-        return recorded.days, []
+    if recorded is None or not recorded.accepted:
+        days, made = _derive_sessions(connection, store, run, contracts, cleaned)
+        return days, _rows_of(store, days, "sessions/no_sessions"), made
+    days, made = _assign_bets(connection, store, run, contracts, cleaned)
+    sessions = [day for day in recorded.days if _is_recent(day.day, run)]
+    _create_view(
+        connection, store, "recorded", [key for day in sessions for key in day.files], contracts["sessions"]
+    )
+    query = render(
+        "sessions/add_bets",
+        recorded=identifier("recorded"),
+        session_bets=_rows_of(store, days, "sessions/no_session_bets"),
+    )
+    return [*sessions, *days], Fragment(f"({query})"), made
+
+
+def _derive_sessions(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    cleaned: CleanManifest,
+) -> tuple[list[DayFiles], list[date]]:
+    """A derived day depends on its neighbours, since a session may run past midnight until 06:00."""
     bets = _by_day(cleaned.sources.get("bets"))
     sql = statements_digest("sessions")
 
     def around(day: date) -> list[date]:
         return [near for near in (day - timedelta(days=1), day, day + timedelta(days=1)) if near in bets]
 
-    wanted = {day: _digest(sql, run, *(bets[near].digest for near in around(day))) for day in bets}
-
     def make(batch: Sequence[date]) -> Iterable[DayFiles]:
         near = sorted({neighbour for day in batch for neighbour in around(day)})
         _create_view(
             connection, store, "bets", [key for day in near for key in bets[day].files], contracts["bets"]
         )
-        query = render(
-            "sessions/derive_sessions",
-            days=joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch]),
-        )
+        query = render("sessions/derive_sessions", days=_date_list(batch))
         return _write(connection, store, run, "sessions", query, batch, wanted)
 
-    rows = {day: files.rows for day, files in bets.items()}
-    return ensure_days(store, run, "sessions", wanted, make, rows)
+    recent = [day for day in bets if _is_recent(day, run)]
+    wanted = {day: _digest(sql, run, *(bets[near].digest for near in around(day))) for day in recent}
+    return ensure_days(store, run, "sessions", wanted, make, {day: bets[day].rows for day in recent})
+
+
+def _assign_bets(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    cleaned: CleanManifest,
+) -> tuple[list[DayFiles], list[date]]:
+    """Bets by recorded session. A day of bets depends on the sessions that may hold them."""
+    bets, sessions = _by_day(cleaned.sources.get("bets")), _by_day(cleaned.sources.get("sessions"))
+    sql = statements_digest("sessions")
+
+    def reach(day: date) -> list[date]:
+        days = (day + timedelta(days=offset) for offset in range(1 - SESSION_DAYS, 2))
+        return [near for near in days if near in sessions]
+
+    def make(batch: Sequence[date]) -> Iterable[DayFiles]:
+        near = sorted({other for day in batch for other in reach(day)})
+        for name, source, files in (
+            ("bets", "bets", [key for day in batch for key in bets[day].files]),
+            ("recorded", "sessions", [key for day in near for key in sessions[day].files]),
+        ):
+            _create_view(connection, store, name, files, contracts[source])
+        query = render("sessions/assign_bets", days=_date_list(batch))
+        return _write(connection, store, run, "session_bets", query, batch, wanted)
+
+    recent = [day for day in bets if _is_recent(day, run)]
+    wanted = {
+        day: _digest(sql, run, bets[day].digest, *(sessions[near].digest for near in reach(day)))
+        for day in recent
+    }
+    return ensure_days(store, run, "session_bets", wanted, make, {day: bets[day].rows for day in recent})
+
+
+def _is_recent(day: date, run: Run) -> bool:
+    return (run.window.last_day - day).days < SESSION_DAYS
+
+
+def _date_list(days: Iterable[date]) -> Fragment:
+    return joined([Fragment(f"DATE {literal(day.isoformat())}") for day in days])
 
 
 def _state_rows(
@@ -207,14 +341,15 @@ def _state_rows(
     return Fragment(f"({statement('state/summarise_days')})")
 
 
-def _session_rows(store: ObjectStore, files: Sequence[str]) -> Fragment:
-    return scan(store, files) if files else Fragment(f"({statement('sessions/no_sessions')})")
+def _rows_of(store: ObjectStore, days: Iterable[DayFiles], nothing: str) -> Fragment:
+    """The files of some days, or what has their columns and no rows."""
+    files = [key for day in days for key in day.files]
+    return scan(store, files) if files else Fragment(f"({statement(nothing)})")
 
 
-def _create_dated(connection: duckdb.DuckDBPyConnection, name: str, source: Fragment) -> None:
-    """A table with ages, read from S3 once, since every theme goes over it."""
-    rows = Fragment(render("features/read_dated_rows", source=source))
-    connection.execute(render("store/create_table", name=identifier(name), rows=rows))
+def _create_table(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> None:
+    """A table, since every theme is read several times."""
+    connection.execute(render("store/create_table", name=identifier(name), rows=Fragment(rows)))
 
 
 def _create_view(

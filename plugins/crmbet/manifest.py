@@ -251,6 +251,8 @@ class FeatureManifest(Record):
     days: int
     days_built: int
     sessions_built: int
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Responsible-gambling marker to the threshold that was used."""
     models: ModelRun | None = None
     """None after a dry run."""
 
@@ -282,6 +284,9 @@ class LoadManifest(Record):
     updated: int
     unchanged: int
     removed: int
+    marked: int
+    recorded: int
+    backup: str | None
 
 
 Model = TypeVar("Model", bound=BaseModel)

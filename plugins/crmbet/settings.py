@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -73,6 +73,14 @@ class Settings(BaseModel):
         Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
     )
 
+    adult_age: int = Field(
+        18, ge=16, le=30, description="Age in years from which a player may be written to."
+    )
+    rg_min_cohort: int = Field(
+        20, ge=2, description="Fewest players from whom a responsible-gambling threshold is taken."
+    )
+    rg_band_medium: Share = Field(0.2, description="rg_risk_score from which rg_risk_band is 'medium'.")
+    rg_band_high: Share = Field(0.4, description="rg_risk_score from which rg_risk_band is 'high'.")
     clv_margin: Share = Field(0.10, description="Share of a deposit that is earned, in clv_12m.")
     clv_monthly_discount_rate: Share = Field(0.01, description="Discount a month, in clv_12m (0.01 is 1%).")
     min_model_cohort: int = Field(
@@ -84,6 +92,13 @@ class Settings(BaseModel):
 
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
+    gone_users: Literal["keep", "mark", "delete"] = Field(
+        "mark", description="What a merge does with players whom the sources do not know any more."
+    )
+    max_table_shrink: Share = Field(
+        0.10,
+        description="Share of its players that the table may lose in one load, deleted or marked as gone.",
+    )
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
 
     run_retention_days: int = Field(
@@ -137,6 +152,8 @@ class Settings(BaseModel):
     def _cut_offs_are_ordered(self) -> Settings:
         if self.ticket_low >= self.ticket_high:
             raise ValueError(f"{PREFIX}TICKET_LOW must be below {PREFIX}TICKET_HIGH")
+        if self.rg_band_medium >= self.rg_band_high:
+            raise ValueError(f"{PREFIX}RG_BAND_MEDIUM must be below {PREFIX}RG_BAND_HIGH")
         return self
 
     @cached_property

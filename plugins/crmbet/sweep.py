@@ -39,7 +39,7 @@ INDEXES_KEPT = 2
 READ_AT_ONCE = 32
 """Manifests in memory at once: each names every day of the history, and each day leaves some."""
 
-DAY_DATASETS = ("state", "sessions", "state_blocks", "session_blocks")
+DAY_DATASETS = ("state", "sessions", "state_blocks", "session_bets")
 """Datasets kept by day that do not belong to one source."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -64,6 +64,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     """What a sweep would remove. Writes nothing."""
     planning = _Planning(store, layout, settings, now)
     planning.keep_runs()
+    planning.keep_thresholds()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
@@ -149,6 +150,10 @@ class _Planning:
                 self.kept.update(cleaned.quarantine_files)
         for features in self._manifests(young, "engineer_features", FeatureManifest):
             self.kept.update(features.state_files, features.session_files)
+
+    def keep_thresholds(self) -> None:
+        """Keep all that was ever frozen: it is small, and an old as_of asks for it again."""
+        self.kept.update(self._below(f"{self.layout.root}thresholds/"))
 
     def keep_captures(self, dataset: str) -> None:
         """Keep what any known_at since the cut-off may ask for, by digest: with all of its markers and files."""
@@ -264,7 +269,7 @@ KINDS = {
     "state": "state that nothing names",
     "sessions": "sessions that nothing names",
     "state_blocks": "blocks of days that have been made anew",
-    "session_blocks": "blocks of days that have been made anew",
+    "session_bets": "sessions that nothing names",
     "models": "model parameters past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",

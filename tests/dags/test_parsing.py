@@ -29,6 +29,7 @@ import json, sys
 import airflow.sdk
 before = set(sys.modules)
 import runpy
+runpy.run_path("dags/restore_backup.py")
 runpy.run_path("dags/user_features_daily.py")
 runpy.run_path("dags/user_features_weekly.py")
 print(json.dumps(sorted(set(sys.modules) - before)))
@@ -62,7 +63,7 @@ print(json.dumps([[SerializedDagModel.hash(DagSerialization.to_dict(dag)) for da
 
 def test_every_dag_file_parses(dag_bag: Any) -> None:
     assert dag_bag.import_errors == {}
-    assert sorted(dag_bag.dags) == ["user_features_daily", "user_features_weekly"]
+    assert sorted(dag_bag.dags) == ["restore_backup", "user_features_daily", "user_features_weekly"]
 
 
 def test_parsing_imports_nothing_heavy(ask: Any) -> None:
@@ -87,7 +88,7 @@ def test_serialising_gives_one_hash_in_every_process(ask: Any) -> None:
     # Else each parse would be a new version of the DAG. Sets differ in order with the hash seed.
     hashes = ask(HASH, PYTHONHASHSEED="1") + ask(HASH, PYTHONHASHSEED="2")
 
-    assert len(hashes) == 4
+    assert len(hashes) == 4, "two looks, in two processes"
     assert len({tuple(of_all_dags) for of_all_dags in hashes}) == 1
 
 

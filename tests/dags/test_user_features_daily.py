@@ -86,10 +86,12 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
         "as_of": ["null", "string"],
         "known_at": ["null", "string"],
         "load_strategy": "string",
+        "accept_loss": "boolean",
         "validate_only": "boolean",
         "dry_run": "boolean",
         "full_refresh": "boolean",
         "verify_all": "boolean",
+        "refreeze_thresholds": "boolean",
         "source_deletions": "string",
         "fail_on": "array",
     }

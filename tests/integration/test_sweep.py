@@ -80,7 +80,7 @@ def kinds(swept: SweepPlan) -> set[str]:
 def test_what_kept_runs_name_stays_and_only_copies_of_it_go(operator: ChangingOperator) -> None:
     doomed = plan(operator, PAST_THE_GRACE)
 
-    assert kinds(doomed) == {"state_blocks", "session_blocks"}
+    assert kinds(doomed) == {"state_blocks"}
     assert doomed.unknown == [], "the layout knows every key that a run writes"
 
 
@@ -121,7 +121,6 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
         "state",
         "sessions",
         "state_blocks",
-        "session_blocks",
         "runs",
     }
     assert sum("source=bets/chunk=" in key for key in doomed.markers) == 1, "the capture that was replaced"

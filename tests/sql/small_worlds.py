@@ -47,6 +47,8 @@ TIMES = (
     time(23, 59, 59, 999_999),
 )
 STAKES = ("0", "0", "0.0001", "1", "10", "10", "20", "33.3333", "99999.9999", "10000000")
+PAYOUTS = (None, "0", "0", "0.0001", "9.9999", "10", "25", "10000000")
+BIRTHS = (None, "1990-05-05", "2008-02-29", "2008-02-28", "2008-03-01", "2008-03-02", "2000-11-04")
 AMOUNTS = ("0.01", "10", "49.99", "50", "50", "100", "499.99", "500", "99999999.99")
 KINDS = ("deposit", "deposit", "deposit", "withdrawal", "bet", "win", "bonus", "refund")
 STATUSES = ("completed", "completed", "completed", "pending", "failed", "cancelled")
@@ -86,8 +88,20 @@ def worlds(draw: st.DrawFn) -> World:
     registered = draw(st.lists(users, unique=True, max_size=5))
     return World(
         as_of_date=last_day + timedelta(days=1),
-        settings={"operator_timezone": zone_name},
-        bets=rows(36, placed_at=instants, game_type=st.sampled_from(GAMES), stake=st.sampled_from(STAKES)),
+        settings={"operator_timezone": zone_name, "rg_min_cohort": draw(st.sampled_from((2, 3, 20)))},
+        bets=rows(
+            36,
+            placed_at=instants,
+            game_type=st.sampled_from(GAMES),
+            stake=st.sampled_from(STAKES),
+            payout=st.sampled_from(PAYOUTS),
+            rtp=st.sampled_from((None, "0.965", "0", "1")),
+            is_bonus=st.sampled_from((None, "true", "false")),
+            device_type=st.sampled_from((None, "mobile", "desktop")),
+            game_id=st.sampled_from((None, "g1", "g2")),
+            balance_after=st.sampled_from((None, "0", "10", "500")),
+            session_id=st.sampled_from((None, None, "sessions 0", "sessions 3", "nowhere")),
+        ),
         transactions=rows(
             20,
             created_at=instants,
@@ -99,8 +113,25 @@ def worlds(draw: st.DrawFn) -> World:
             10, sent_at=instants, channel=st.sampled_from(CHANNELS), opened_at=perhaps, clicked_at=perhaps
         ),
         players=[
-            {"user_id": user, "timezone": draw(st.sampled_from(PLAYER_ZONES)), "registered_at": draw(perhaps)}
+            {
+                "user_id": user,
+                "timezone": draw(st.sampled_from(PLAYER_ZONES)),
+                "registered_at": draw(perhaps),
+                "birth_date": draw(st.sampled_from(BIRTHS)),
+                "consents": draw(st.sampled_from((None, "none", "email", "sms,email", "email,push,phone"))),
+                "is_test": draw(st.sampled_from(("false", "false", "true", None))),
+                "is_blocked": draw(st.sampled_from(("false", "false", "true", None))),
+                "prohibited": draw(st.sampled_from(("false", "false", "true", None))),
+                "self_excluded_until": draw(st.none() | instants),
+            }
             for user in registered
         ],
         sessions=recorded,
+        limits=rows(
+            8,
+            changed_at=instants,
+            kind=st.sampled_from(("deposit", "loss", "self_exclusion", "self_exclusion")),
+            old_value=st.sampled_from((None, "10", "30")),
+            new_value=st.sampled_from((None, "10", "30", "200")),
+        ),
     )

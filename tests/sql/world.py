@@ -19,8 +19,7 @@ from crmbet.statements import Fragment, identifier, joined, literal, render, sta
 from crmbet.typing_rules import typed_columns
 from crmbet.window import Window, midnight
 
-SOURCES = ("bets", "transactions", "communications", "players", "sessions")
-"""What features are made of; limits are cleaned, and no feature reads them yet."""
+SOURCES = ("bets", "transactions", "communications", "players", "sessions", "limits")
 KNOWN_AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 TYPICAL: Mapping[str, Mapping[str, str]] = {
@@ -91,16 +90,25 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     bind_variables(connection, world.run())
     for source in SOURCES:
         _create_cleaned(connection, source, world)
-    days = connection.execute("SELECT DISTINCT _day FROM bets").fetchall()
-    if connection.execute("SELECT count(*) FROM cleaned_sessions").fetchone() != (0,):
-        sessions = Fragment("cleaned_sessions")
-    elif days:
-        of_days = joined([Fragment(f"DATE {literal(day.isoformat())}") for (day,) in days])
-        sessions = Fragment(f"({render('sessions/derive_sessions', days=of_days)})")
-    else:
-        sessions = Fragment(f"({statement('sessions/no_sessions')})")
     state = Fragment(f"({statement('state/summarise_days')})")
-    return compute_themes(connection, table(), state=state, sessions=sessions)
+    query, _ = compute_themes(connection, world.run(), table(), state=state, sessions=_sessions(connection))
+    return query
+
+
+def _sessions(connection: duckdb.DuckDBPyConnection) -> Fragment:
+    days = connection.execute(
+        "SELECT DISTINCT _day FROM bets WHERE _day > getvariable('last_day') - INTERVAL 30 DAYS"
+    ).fetchall()
+    of_days = joined([Fragment(f"DATE {literal(day.isoformat())}") for (day,) in days])
+    if connection.execute("SELECT count(*) FROM recorded").fetchone() != (0,):
+        bets = render("sessions/assign_bets", days=of_days) if days else statement("sessions/no_session_bets")
+        recorded = render(
+            "sessions/add_bets", recorded=identifier("recorded"), session_bets=Fragment(f"({bets})")
+        )
+        return Fragment(f"({recorded})")
+    if days:
+        return Fragment(f"({render('sessions/derive_sessions', days=of_days)})")
+    return Fragment(f"({statement('sessions/no_sessions')})")
 
 
 def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: World) -> None:
@@ -116,7 +124,7 @@ def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: W
     ]
     schema = pa.schema([(name, pa.string()) for name in contract.columns])
     connection.register("given", pa.Table.from_pylist(rows, schema))
-    name = "cleaned_sessions" if source == "sessions" else source
+    name = "recorded" if source == "sessions" else source
     values = joined([_cleaned(contract, column) for column in contract.columns])
     day = "NULL::DATE"
     scope = "true"
@@ -132,12 +140,16 @@ def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: W
 
 
 def _cleaned(contract: SourceContract, name: str) -> Fragment:
-    value = f"given.{identifier(name)}"
-    if contract.columns[name].type == "timestamp":
-        value = f"parse_timestamp({value})"
-    if contract.columns[name].type == "decimal":
-        column = contract.columns[name]
-        value = f"{value}::DECIMAL({column.precision}, {column.scale})"
-    if contract.columns[name].type == "channels":
-        value = f"string_split({value}, ',')"
+    column, value = contract.columns[name], f"given.{identifier(name)}"
+    match column.type:
+        case "timestamp":
+            value = f"parse_timestamp({value})"
+        case "decimal":
+            value = f"{value}::DECIMAL({column.precision}, {column.scale})"
+        case "real":
+            value = f"{value}::DOUBLE"
+        case "boolean" | "date":
+            value = f"{value}::{column.type}"
+        case "channels":
+            value = f"CASE {value} WHEN 'none' THEN [] ELSE string_split({value}, ',') END"
     return Fragment(f"{value} AS {identifier(name)}")

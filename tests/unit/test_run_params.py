@@ -19,6 +19,7 @@ def test_no_param_is_the_daily_run() -> None:
         as_of=None,
         known_at=None,
         load_strategy="merge",
+        accept_loss=False,
         validate_only=False,
         dry_run=False,
         full_refresh=False,

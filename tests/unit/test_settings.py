@@ -57,12 +57,18 @@ BAD_VALUES = [
     ("TICKET_LOW", "0"),
     ("TICKET_LOW", "49.995"),
     ("TICKET_HIGH", "inf"),
+    ("ADULT_AGE", "12"),
+    ("RG_MIN_COHORT", "1"),
+    ("RG_BAND_MEDIUM", "20"),
+    ("RG_BAND_HIGH", "-0.4"),
     ("CLV_MARGIN", "10"),
     ("CLV_MONTHLY_DISCOUNT_RATE", "-0.01"),
     ("MIN_MODEL_COHORT", "0"),
     ("MIN_CALIBRATION_USERS", "0"),
     ("BACKUP_RETENTION_DAYS", "1.5"),
     ("BACKUP_RETENTION_COUNT", "0"),
+    ("GONE_USERS", "forget"),
+    ("MAX_TABLE_SHRINK", "1.5"),
     ("LOCK_TIMEOUT_SECONDS", "10 minutes"),
     ("MEMORY_LIMIT", "2"),
     ("MEMORY_LIMIT", "0GB"),
@@ -110,6 +116,8 @@ def test_no_value_is_repeated(name: str) -> None:
 def test_the_ticket_cut_offs_must_be_ordered() -> None:
     with pytest.raises(BadSetting, match="CRMBET_TICKET_LOW must be below CRMBET_TICKET_HIGH"):
         read(CRMBET_TICKET_LOW="500", CRMBET_TICKET_HIGH="500")
+    with pytest.raises(BadSetting, match="CRMBET_RG_BAND_MEDIUM must be below CRMBET_RG_BAND_HIGH"):
+        read(CRMBET_RG_BAND_MEDIUM="0.5")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,19 @@ CREATE OR REPLACE MACRO money_units(value) AS (value::DECIMAL(29, 4) * 10000)::H
 -- A sum of squared money as a whole number of hundred-millionths.
 CREATE OR REPLACE MACRO square_units(value) AS (value::DECIMAL(29, 8) * 100000000)::HUGEINT;
 
+-- Money units, none negative, over a count: half a cent rounds up.
+CREATE OR REPLACE MACRO money_per(units, n) AS
+    (((2 * units + 100 * n) // (200 * n))::DECIMAL(19, 2) * 0.01)::DECIMAL(14, 2);
+
+-- Twice the median of an ascending list of integers, which is an integer too.
+CREATE OR REPLACE MACRO twice_median(ascending) AS
+    ascending[(len(ascending) + 1) // 2] + ascending[len(ascending) // 2 + 1];
+
+-- Twenty times a percentile in steps of 5, by linear interpolation at p (n - 1), of an ascending list of integers.
+CREATE OR REPLACE MACRO twenty_percentiles(ascending, percent) AS
+    ascending[percent // 5 * (len(ascending) - 1) // 20 + 1] * (20 - percent // 5 * (len(ascending) - 1) % 20)
+    + coalesce(ascending[percent // 5 * (len(ascending) - 1) // 20 + 2], 0) * (percent // 5 * (len(ascending) - 1) % 20);
+
 -- Shannon entropy of counts over the entropy of `kinds` equal ones: 0 for one kind, 1 for all alike; NULL for no count.
 CREATE OR REPLACE MACRO normalised_entropy(counts, kinds) AS
     CASE
@@ -23,9 +36,23 @@ CREATE OR REPLACE MACRO normalised_entropy(counts, kinds) AS
 
 -- Burstiness of n gaps with sum s and sum of squares q, for finite n: -1 regular, 0 Poisson, 1 bursts (Kim and Jo,
 -- Physical Review E 94, 032311, 2016).
-CREATE OR REPLACE MACRO burstiness(n, s, q) AS
+CREATE OR REPLACE MACRO finite_burstiness(n, s, q) AS
     (sqrt(n + 1) * sqrt(n * q - s * s) / s - sqrt(n - 1))
     / ((sqrt(n + 1) - 2) * sqrt(n * q - s * s) / s + sqrt(n - 1));
+
+-- How often something happens, from the days on which it did: 90 days' ages, ascending.
+CREATE OR REPLACE MACRO cadence(ages) AS
+    CASE
+        WHEN len(coalesce(ages, [])) = 0 THEN 'nenhum'
+        WHEN len(ages) = 1 THEN 'esporadico'
+        WHEN twice_median_gap(ages) <= 4 THEN 'diario'
+        WHEN twice_median_gap(ages) <= 20 THEN 'semanal'
+        WHEN twice_median_gap(ages) <= 62 THEN 'mensal'
+        ELSE 'esporadico'
+    END;
+
+CREATE OR REPLACE MACRO twice_median_gap(ages) AS
+    twice_median(list_sort(list_transform(ages[2:], lambda age, place: age - ages[place])));
 
 -- Quarter 1 (worst) to 4 of a user with `worse` users strictly worse among n: ties always share a score.
 CREATE OR REPLACE MACRO quarter(worse, n) AS least(4, 1 + (4 * worse) // n)::SMALLINT;

@@ -9,7 +9,7 @@ WITH by_operator_weekday AS (
             sum(hour_12), sum(hour_13), sum(hour_14), sum(hour_15), sum(hour_16), sum(hour_17),
             sum(hour_18), sum(hour_19), sum(hour_20), sum(hour_21), sum(hour_22), sum(hour_23)
         ] AS bets_by_hour
-    FROM state
+    FROM recent_state
     WHERE age < 90 AND bets > 0
     GROUP BY user_id, isodow(_day)
 ),
@@ -27,10 +27,21 @@ by_hour AS (
     JOIN users USING (user_id)
     WHERE bets > 0
 ),
+-- The clock's face as a circle. DECIMAL, so that opposite hours cancel exactly.
+directions AS (
+    SELECT
+        hour,
+        round(cos(hour * pi() / 12), 12)::DECIMAL(13, 12) AS east,
+        round(sin(hour * pi() / 12), 12)::DECIMAL(13, 12) AS north
+    FROM range(24) AS hours(hour)
+),
 counts AS (
     SELECT
         user_id,
         sum(bets) AS bets,
+        sum(bets * east)::DOUBLE AS east,
+        sum(bets * north)::DOUBLE AS north,
+        coalesce(sum(bets) FILTER (hour < 6), 0) AS night_bets,
         coalesce(sum(bets) FILTER (weekday >= 5), 0) AS weekend_bets,
         [
             coalesce(sum(bets) FILTER (weekday = 0), 0),
@@ -48,6 +59,7 @@ counts AS (
             coalesce(sum(bets) FILTER (hour >= 18), 0)
         ] AS bets_by_slot
     FROM by_hour
+    JOIN directions USING (hour)
     GROUP BY user_id
 ),
 ranked AS (
@@ -65,7 +77,13 @@ SELECT
     user_id,
     array_to_string(list_sort(list_transform(busiest, lambda entry: entry.day)), ',') AS dias_semana_preferidos,
     ['madrugada', 'manha', 'tarde', 'noite'][list_position(bets_by_slot, list_max(bets_by_slot))] AS horarios_atividade,
+    real6(sqrt(east * east + north * north) / bets) AS hour_concentration,
+    -- Without a direction there is no mean hour.
+    CASE
+        WHEN hour_concentration > 0 THEN real6((degrees(atan2(north, east)) / 15 + 24) % 24)
+    END AS preferred_hour,
     real6(weekend_bets / bets) AS weekend_activity_ratio,
+    real6(night_bets / bets) AS night_activity_ratio,
     normalised_entropy(bets_by_weekday, 7) AS weekday_entropy,
     normalised_entropy(bets_by_slot, 4) AS slot_entropy
 FROM ranked

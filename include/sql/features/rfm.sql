@@ -27,7 +27,9 @@ SELECT
     recency_score,
     frequency_score,
     monetary_score,
+    recency_score::VARCHAR || frequency_score || monetary_score AS rfm_code,
     CASE
+        WHEN cell IS NULL THEN 'prospect'
         WHEN cell = 44 THEN 'champions'
         WHEN cell IN (43, 34, 33) THEN 'loyal'
         WHEN cell IN (42, 32) THEN 'potential_loyalist'
@@ -40,4 +42,5 @@ SELECT
         WHEN cell = 12 THEN 'hibernating'
         WHEN cell = 11 THEN 'lost'
     END AS rfm_segment
-FROM cells
+FROM users
+LEFT JOIN cells USING (user_id)

@@ -1,7 +1,7 @@
 -- Everyone who has a row: in players, transactions (of any status) or bets before as_of. Sessions and messages alone make
--- none. Shift: whole hours from the operator's wall clock to the player's at as_of.
+-- none. With what is known of the player; shift: whole hours from the operator's wall clock to the player's at as_of.
 WITH seen AS (
-    SELECT user_id, max(age) AS first_event_age
+    SELECT user_id, max(age) AS first_fact_age
     FROM state
     WHERE bets > 0 OR transactions > 0
     GROUP BY user_id
@@ -17,13 +17,18 @@ registered AS (
                 epoch(local_time(getvariable('as_of'), coalesce(timezone, getvariable('operator_zone'))))
                 - epoch(local_time(getvariable('as_of'), getvariable('operator_zone')))
             ) / 3600
-        )::INTEGER AS hour_shift
+        )::INTEGER AS hour_shift,
+        birth_date,
+        list_sort(list_distinct(consents)) AS canais_permitidos,
+        is_test,
+        is_blocked,
+        self_excluded_until,
+        prohibited
     FROM players
     WHERE registered_at IS NULL OR registered_at < getvariable('as_of')
 )
 SELECT
-    user_id,
-    coalesce(registered_age, first_event_age) AS tenure_days,
-    coalesce(hour_shift, 0) AS hour_shift
+    * REPLACE (coalesce(hour_shift, 0) AS hour_shift),
+    coalesce(registered_age, first_fact_age)::INTEGER AS tenure_days
 FROM seen
 FULL JOIN registered USING (user_id)

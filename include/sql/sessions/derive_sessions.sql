@@ -1,9 +1,14 @@
 -- Sessions where the operator records none: a gap of more than 30 minutes between bets, or 06:00 on the operator's clock,
--- starts a new one. So a session touches two days at most; it belongs to the day it starts on.
+-- starts a new one. So a session touches two days at most; it belongs to the day it starts on. With what was staked and
+-- paid in it.
 WITH placed AS (
     SELECT
         user_id,
         placed_at,
+        bet_id,
+        stake,
+        payout,
+        balance_after,
         (local_time(placed_at, getvariable('operator_zone')) - INTERVAL 6 HOURS)::DATE AS block
     FROM bets
 ),
@@ -16,9 +21,7 @@ marked AS (
 ),
 numbered AS (
     SELECT
-        user_id,
-        placed_at,
-        block,
+        *,
         -- Bets of one instant are peers (RANGE), so that all of them come after a break before any of them. Not FILTER:
         -- the engine takes quadratic time for that, 5 s instead of 0.3 s for a day of 80,000 bets of one player.
         count(CASE WHEN is_break THEN 1 END) OVER (
@@ -27,14 +30,29 @@ numbered AS (
     FROM marked
 ),
 sessions AS (
-    SELECT user_id, min(placed_at) AS started_at, max(placed_at) AS ended_at
+    SELECT
+        user_id,
+        min(placed_at) AS started_at,
+        max(placed_at) AS ended_at,
+        count(*)::INTEGER AS bets,
+        sum(stake)::DECIMAL(18, 4) AS stake_sum,
+        coalesce(sum(stake) FILTER (payout IS NOT NULL), 0)::DECIMAL(18, 4) AS settled_stake_sum,
+        coalesce(sum(payout), 0)::DECIMAL(22, 4) AS payout_sum,
+        max(struct_pack(placed_at, bet_id, stake, balance_after)) AS last_bet
     FROM numbered
     GROUP BY user_id, block, number
 )
 SELECT
     user_id,
+    NULL::VARCHAR AS session_id,
     started_at,
     ended_at,
+    bets,
+    stake_sum,
+    settled_stake_sum,
+    payout_sum,
+    last_bet.stake AS last_stake,
+    last_bet.balance_after AS last_balance,
     local_time(started_at, getvariable('operator_zone'))::DATE AS _day
 FROM sessions
 WHERE _day IN ({days})

@@ -1,6 +1,6 @@
 -- Daily state: one row per player and operator day, with all that any feature of that day needs. Sums are exact; hours
 -- are the operator's, since a player's zone may change. A message stays on the day it was sent: whether it had been
--- opened by some as_of can be told from its times.
+-- opened by some as_of can be told from its times. A list is NULL where nothing of its kind is known.
 WITH bet_days AS (
     SELECT
         user_id,
@@ -9,6 +9,15 @@ WITH bet_days AS (
         sum(stake)::DECIMAL(18, 4) AS stake_sum,
         -- Wider than a stake: the square of 100,000 does not fit in DECIMAL(18, 4) times itself.
         sum(stake::DECIMAL(19, 4) * stake::DECIMAL(19, 4))::DECIMAL(38, 8) AS stake_square_sum,
+        count(payout)::INTEGER AS settled,
+        coalesce(sum(stake) FILTER (payout IS NOT NULL), 0)::DECIMAL(18, 4) AS settled_stake_sum,
+        coalesce(sum(payout), 0)::DECIMAL(22, 4) AS payout_sum,
+        count(*) FILTER (payout > stake)::INTEGER AS wins,
+        count(rtp)::INTEGER AS bets_with_rtp,
+        -- What the house keeps in the long run. Nine decimals of a rate are more than any provider publishes.
+        coalesce(sum(stake::DECIMAL(19, 4) * (1 - rtp)::DECIMAL(10, 9)), 0)::DECIMAL(38, 13) AS theoretical_loss,
+        coalesce(sum(stake) FILTER (is_bonus IS NOT NULL), 0)::DECIMAL(18, 4) AS stake_of_known_kind,
+        coalesce(sum(stake) FILTER (is_bonus), 0)::DECIMAL(18, 4) AS bonus_stake,
         count(*) FILTER (game_type = 'cassino')::INTEGER AS bets_cassino,
         count(*) FILTER (game_type = 'crash')::INTEGER AS bets_crash,
         count(*) FILTER (game_type = 'esportes')::INTEGER AS bets_esportes,
@@ -42,7 +51,10 @@ WITH bet_days AS (
         count(*) FILTER (hour = 20)::INTEGER AS hour_20,
         count(*) FILTER (hour = 21)::INTEGER AS hour_21,
         count(*) FILTER (hour = 22)::INTEGER AS hour_22,
-        count(*) FILTER (hour = 23)::INTEGER AS hour_23
+        count(*) FILTER (hour = 23)::INTEGER AS hour_23,
+        list_sort(list_distinct(list(game_id) FILTER (game_id IS NOT NULL))) AS game_ids,
+        -- One entry a bet.
+        list_sort(list(device_type) FILTER (device_type IS NOT NULL)) AS devices
     FROM (SELECT *, hour(local_time(placed_at, getvariable('operator_zone'))) AS hour FROM bets)
     GROUP BY user_id, _day
 ),
@@ -54,10 +66,14 @@ transaction_days AS (
         count(*) FILTER (status = 'completed')::INTEGER AS completed,
         count(*) FILTER (status = 'completed' AND transaction_type = 'deposit')::INTEGER AS deposits,
         count(*) FILTER (status = 'completed' AND transaction_type = 'withdrawal')::INTEGER AS withdrawals,
+        count(*) FILTER (status = 'completed' AND transaction_type = 'bet')::INTEGER AS bet_transactions,
+        count(*) FILTER (status = 'failed' AND transaction_type = 'deposit')::INTEGER AS failed_deposits,
+        count(*) FILTER (status = 'cancelled' AND transaction_type = 'withdrawal')::INTEGER AS cancelled_withdrawals,
         coalesce(sum(amount) FILTER (status = 'completed' AND transaction_type = 'deposit'), 0)::DECIMAL(18, 2)
             AS deposit_sum,
         coalesce(sum(amount) FILTER (status = 'completed' AND transaction_type = 'withdrawal'), 0)::DECIMAL(18, 2)
-            AS withdrawal_sum
+            AS withdrawal_sum,
+        list_sort(list(created_at) FILTER (status = 'completed' AND transaction_type = 'deposit')) AS deposited_at
     FROM transactions
     GROUP BY user_id, _day
 ),
@@ -65,59 +81,41 @@ message_days AS (
     SELECT
         user_id,
         _day,
-        list({'channel': channel, 'opened_at': opened_at, 'clicked_at': clicked_at} ORDER BY message_id) AS engagements
+        count(*) FILTER (channel = 'email')::INTEGER AS sent_email,
+        count(*) FILTER (channel = 'sms')::INTEGER AS sent_sms,
+        count(*) FILTER (channel = 'push')::INTEGER AS sent_push,
+        count(*) FILTER (channel = 'whatsapp')::INTEGER AS sent_whatsapp,
+        count(*) FILTER (channel = 'telegram')::INTEGER AS sent_telegram,
+        count(*) FILTER (channel = 'phone')::INTEGER AS sent_phone,
+        list({'channel': channel, 'opened_at': opened_at, 'clicked_at': clicked_at} ORDER BY message_id)
+            FILTER (opened_at IS NOT NULL OR clicked_at IS NOT NULL) AS engagements
     FROM communications
-    WHERE opened_at IS NOT NULL OR clicked_at IS NOT NULL
+    GROUP BY user_id, _day
+),
+limit_days AS (
+    SELECT
+        user_id,
+        _day,
+        count(*)::INTEGER AS limit_changes,
+        -- A first limit has no old value, and is no increase.
+        count(*) FILTER (kind <> 'self_exclusion' AND (new_value > old_value OR (old_value >= 0 AND new_value IS NULL)))
+            ::INTEGER AS limit_increases,
+        list({'changed_at': changed_at, 'old_days': old_value, 'new_days': new_value} ORDER BY changed_at)
+            FILTER (kind = 'self_exclusion') AS exclusions
+    FROM limits
     GROUP BY user_id, _day
 )
 SELECT
     user_id,
     _day,
-    coalesce(bets, 0) AS bets,
-    coalesce(stake_sum, 0) AS stake_sum,
-    coalesce(stake_square_sum, 0) AS stake_square_sum,
-    coalesce(bets_cassino, 0) AS bets_cassino,
-    coalesce(bets_crash, 0) AS bets_crash,
-    coalesce(bets_esportes, 0) AS bets_esportes,
-    coalesce(bets_poker, 0) AS bets_poker,
-    coalesce(bets_slots, 0) AS bets_slots,
-    coalesce(stake_cassino, 0) AS stake_cassino,
-    coalesce(stake_crash, 0) AS stake_crash,
-    coalesce(stake_esportes, 0) AS stake_esportes,
-    coalesce(stake_poker, 0) AS stake_poker,
-    coalesce(stake_slots, 0) AS stake_slots,
-    coalesce(hour_00, 0) AS hour_00,
-    coalesce(hour_01, 0) AS hour_01,
-    coalesce(hour_02, 0) AS hour_02,
-    coalesce(hour_03, 0) AS hour_03,
-    coalesce(hour_04, 0) AS hour_04,
-    coalesce(hour_05, 0) AS hour_05,
-    coalesce(hour_06, 0) AS hour_06,
-    coalesce(hour_07, 0) AS hour_07,
-    coalesce(hour_08, 0) AS hour_08,
-    coalesce(hour_09, 0) AS hour_09,
-    coalesce(hour_10, 0) AS hour_10,
-    coalesce(hour_11, 0) AS hour_11,
-    coalesce(hour_12, 0) AS hour_12,
-    coalesce(hour_13, 0) AS hour_13,
-    coalesce(hour_14, 0) AS hour_14,
-    coalesce(hour_15, 0) AS hour_15,
-    coalesce(hour_16, 0) AS hour_16,
-    coalesce(hour_17, 0) AS hour_17,
-    coalesce(hour_18, 0) AS hour_18,
-    coalesce(hour_19, 0) AS hour_19,
-    coalesce(hour_20, 0) AS hour_20,
-    coalesce(hour_21, 0) AS hour_21,
-    coalesce(hour_22, 0) AS hour_22,
-    coalesce(hour_23, 0) AS hour_23,
-    coalesce(transactions, 0) AS transactions,
-    coalesce(completed, 0) AS completed,
-    coalesce(deposits, 0) AS deposits,
-    coalesce(withdrawals, 0) AS withdrawals,
-    coalesce(deposit_sum, 0) AS deposit_sum,
-    coalesce(withdrawal_sum, 0) AS withdrawal_sum,
-    engagements
+    coalesce(COLUMNS(* EXCLUDE (user_id, _day, game_ids, devices, deposited_at, engagements, exclusions)), 0),
+    game_ids,
+    devices,
+    deposited_at,
+    engagements,
+    exclusions
 FROM bet_days
 FULL JOIN transaction_days USING (user_id, _day)
 FULL JOIN message_days USING (user_id, _day)
+FULL JOIN limit_days USING (user_id, _day)
 ORDER BY _day, user_id

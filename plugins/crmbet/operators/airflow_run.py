@@ -88,8 +88,8 @@ def target_dsn() -> str:
 
 
 @contextmanager
-def load_session(run: Run) -> Iterator[LoadSession]:
-    """This run's access to the target table, for the length of a task.
+def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
+    """A run's access to the target table, for the length of a task.
 
     Not through PostgresHook: which driver that returns depends on what else is installed.
     """
@@ -104,8 +104,8 @@ def load_session(run: Run) -> Iterator[LoadSession]:
         yield LoadSession(
             connection=connection,
             contract=load_table_contract(),
-            run_id=run.run_id,
-            lock_timeout_seconds=run.settings.lock_timeout_seconds,
+            run_id=run_id,
+            lock_timeout_seconds=settings.lock_timeout_seconds,
         )
 
 

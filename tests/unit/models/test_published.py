@@ -75,7 +75,7 @@ def test_pareto_nbd_and_bg_nbd_agree_on_who_comes_back() -> None:
     bg = BGNBD.of(bg_nbd.fit(histories)).expected_repeats(histories, 39)
 
     assert pareto.sum() == pytest.approx(bg.sum(), rel=0.05)
-    # They bought on 1,882 days of the 39 weeks that followed, Christmas included (CDNOW_sample.txt of the package).
+    # They bought on 1,882 days of the 39 weeks that followed, Christmas included (CDNOW_sample.txt).
     assert pareto.sum() == pytest.approx(1_882, rel=0.15)
 
 

@@ -21,8 +21,8 @@ from crmbet.settings import Settings
 pytestmark = pytest.mark.unit
 
 SOURCES = load_source_contracts()
-FEATURES = {name: column for name, column in load_table_contract().columns.items() if name != "updated_at"}
-"""The table's columns before the load: it stamps updated_at itself."""
+FEATURES = load_table_contract().computed
+"""The table's columns before the load, which sets the others itself."""
 RAW = {suite.name: suite for suite in load_suites("raw")}
 (USER_FEATURES,) = load_suites("features")
 

@@ -1,0 +1,41 @@
+-- Limits that players set for themselves, self-exclusions, and bans by law. Unknown (NULL) where no source tells.
+WITH sources AS (
+    SELECT
+        EXISTS (SELECT 1 FROM state WHERE limit_changes > 0) AS has_limits,
+        EXISTS (SELECT 1 FROM players WHERE registered_at IS NULL OR registered_at < getvariable('as_of')) AS has_players
+),
+increases AS (
+    SELECT user_id, sum(limit_increases) AS increases
+    FROM recent_state
+    WHERE age < 90
+    GROUP BY user_id
+),
+exclusions AS (
+    SELECT
+        user_id,
+        -- The last one stands, a removal (NULL) too. A hundred years are for ever.
+        last(
+            exclusion.changed_at
+            + CASE
+                WHEN exclusion.new_days < 36500 THEN to_microseconds((exclusion.new_days * 86400000000)::BIGINT)
+                WHEN exclusion.new_days IS NOT NULL THEN INTERVAL 36500 DAYS
+            END
+            ORDER BY exclusion.changed_at
+        ) AS until,
+        bool_or(exclusion.new_days IS NOT NULL OR exclusion.old_days IS NOT NULL) AS was_excluded
+    FROM (SELECT user_id, unnest(exclusions) AS exclusion FROM state WHERE exclusions IS NOT NULL)
+    GROUP BY user_id
+)
+SELECT
+    user_id,
+    CASE WHEN has_limits THEN coalesce(increases, 0) END::INTEGER AS rg_limit_increases_90d,
+    CASE
+        WHEN self_excluded_until > getvariable('as_of') OR until > getvariable('as_of') THEN 'active'
+        WHEN self_excluded_until IS NOT NULL OR was_excluded THEN 'past'
+        WHEN has_limits OR has_players THEN 'none'
+    END AS rg_self_exclusion_status,
+    prohibited AS rg_prohibited_flag
+FROM users
+CROSS JOIN sources
+LEFT JOIN increases USING (user_id)
+LEFT JOIN exclusions USING (user_id)
