@@ -15,7 +15,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bench import extract_pg, extract_s3, features, growth, increment, load, parsing, simulation, unchanged
+from bench import (
+    extract_pg,
+    extract_s3,
+    features,
+    growth,
+    increment,
+    load,
+    models,
+    parsing,
+    simulation,
+    unchanged,
+)
 from bench.events import Events
 from bench.figures import Figure, print_table, write_json
 from bench.history import History, open_history
@@ -87,6 +98,10 @@ class Bench:
             pandas_keeps=sizes.features_pandas_keeps,
         )
 
+    def models(self) -> list[Figure]:
+        """Fitting the models and scoring players."""
+        return models.measure(self.options.models_players)
+
     def unchanged(self) -> list[Figure]:
         """A run in which nothing changed."""
         return unchanged.measure(self.history)
@@ -114,6 +129,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "extract_pg": Bench.extract_pg,
     "extract_s3": Bench.extract_s3,
     "features": Bench.features,
+    "models": Bench.models,
     "unchanged": Bench.unchanged,
     "increment": Bench.increment,
     "load": Bench.load,
@@ -181,6 +197,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument(
         "--features-memory", default="1GB", metavar="SIZE", help="features: memory_limit; %(default)s"
     )
+    add("--models-players", "1M", "models: players")
     add("--history-bets", "40M", "unchanged, increment: bets")
     add("--history-transactions", "5M", "unchanged, increment: transactions")
     add("--history-players", "50k", "unchanged, increment: players")
