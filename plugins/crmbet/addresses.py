@@ -13,6 +13,7 @@
         models/as_of=<date>/                         parameters that a run fitted, for those that cannot
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
+        runs/run_id=<run>/matrix/                    the same as numbers, and the pipeline that made them
         reports/as_of=<date>/run_id=<run>/           quality reports
 
 Nothing is ever updated, not even a marker: each attempt writes files, and then a `<attempt>_done.json`, under names of
@@ -39,7 +40,7 @@ OURS = re.compile(
     rf"|(state|sessions|state_blocks|session_bets)/({_DAY}/{_DATA}|{_COPY})"
     r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
-    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
+    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet|matrix/[^/]+\.(parquet|joblib))"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""

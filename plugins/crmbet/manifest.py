@@ -239,6 +239,21 @@ class FittedModels(Record):
     """By the model's field in `ModelRun`."""
 
 
+class MatrixFiles(Record):
+    """The ML-ready matrix of a run."""
+
+    matrix: str
+    """Parquet: the key and float32 columns."""
+    pipeline: str
+    """The fitted scikit-learn pipeline, by joblib."""
+    players: int
+    columns: list[str]
+    left_out: list[str]
+    """Columns of the feature table that are not in it."""
+    silhouettes: dict[int, float]
+    """By number of clusters."""
+
+
 class FeatureManifest(Record):
     """`engineer_features.json`."""
 
@@ -253,6 +268,7 @@ class FeatureManifest(Record):
     sessions_built: int
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Responsible-gambling marker to the threshold that was used."""
+    matrix: MatrixFiles | None = None
     models: ModelRun | None = None
     """None after a dry run."""
 
