@@ -349,3 +349,18 @@ def test_a_sweep_removes_nothing_that_its_plan_does_not_name(store: Any) -> None
 
     assert sweep(store, LAYOUT, SETTINGS, doomed) == 0
     assert store.objects.keys() == before >= {left}
+
+
+def test_models_go_with_the_retention_but_for_the_newest_as_of(store: Any) -> None:
+    def put(as_of: date, days: float) -> str:
+        key: str = store.put(f"{LAYOUT.fitted_models(as_of)}a.json", b"{}", at=ago(days))
+        return key
+
+    old, newest = put(date(2024, 1, 1), 700), put(date(2024, 2, 1), 650)
+    swept(store)
+    assert set(store.objects) == {newest}
+
+    young = put(date(2026, 11, 1), 23)
+    swept(store)
+    assert set(store.objects) == {young}
+    assert old not in store.objects
