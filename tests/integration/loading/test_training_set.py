@@ -18,9 +18,9 @@ from crmbet.loading.training_set import create_training_set
 
 pytestmark = pytest.mark.integration
 
-# Its clocks went back on 2018-02-17 and forward on 2018-11-04.
+# Its clocks went forward on 2018-11-04, so that the days from then on begin an hour earlier in UTC.
 ZONE = ZoneInfo("America/Sao_Paulo")
-FIRST = date(2018, 2, 12)
+FIRST = date(2018, 10, 30)
 HISTORY = """
 CREATE SCHEMA own;
 CREATE TABLE own.user_features_history (
@@ -117,10 +117,10 @@ def test_a_training_set_is_that_of_the_slow_reference(
     assert training_set(cursor, rows, pairs, days, mature_by) == reference(rows, pairs, days, mature_by)
 
 
-def test_a_day_of_25_hours_moves_no_label(cursor: Any) -> None:
+def test_a_day_of_23_hours_moves_no_label(cursor: Any) -> None:
     rows = [("a", midnight(day), midnight(day), day) for day in range(12)]
 
-    # From the 14th to the 19th of February 2018.
+    # From the 1st to the 6th of November.
     found = training_set(cursor, rows, [("a", midnight(2))], 5, midnight(20))
 
     assert [(row[2], row[3], row[5]) for row in found] == [(midnight(7), 7, 2)]
