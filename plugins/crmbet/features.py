@@ -75,7 +75,7 @@ def engineer_features(
         sessions=_session_rows(store, block_files(connection, store, run, "session_blocks", sessions)),
     )
     key = f"{run.prefix}features/{attempt_name()}.parquet"
-    users = write_file(connection, store, key, query)
+    users = write_file(connection, store, run, key, query)
     return manifest.model_copy(update={"files": [key], "users": users})
 
 
@@ -243,7 +243,7 @@ def _write(
 ) -> list[DayFiles]:
     digests = {day: wanted[day] for day in batch}
     made = {day: unmade_day(run, day, wanted[day]) for day in batch}
-    for file in write_by_day(connection, store, run.layout, dataset, query, digests):
+    for file in write_by_day(connection, store, run, dataset, query, digests):
         day = made[file.day]
         made[file.day] = day.model_copy(
             update={"files": [*day.files, file.key], "rows": day.rows + file.rows}

@@ -55,6 +55,8 @@ class Capture(Record):
     files: list[str]
     part: str | None = None
     """Which rows of the files are the chunk's, where they hold others too: a UTC day (ISO) or UNDATED. None: all."""
+    types: dict[str, str] = Field(default_factory=dict)
+    """Engine types of the columns that are not captured as text."""
     extracted: int
     """Records in the source, counted independently of the parser."""
     days: dict[str, DayCount]
