@@ -8,6 +8,7 @@
         state/day=<day>/set=<digest>/                one row per player and day
         sessions/day=<day>/set=<digest>/             one row per session
         state_blocks/day=<first day>/set=<digest>/   the same, thirty days to a file; session_blocks likewise
+        feature_tables/day=<as_of>/set=<digest>/     markers that name the run whose feature table was made from this
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run
         reports/as_of=<date>/run_id=<run>/           quality reports
@@ -33,7 +34,7 @@ OURS = re.compile(
     rf"captures/source=[^/]+/(chunk=[0-9a-f]+/{_DATA}|{_COPY})"
     rf"|cleaned/source=[^/]+/({_DAY}/{_DATA}|{_COPY})"
     rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
-    rf"|(state|sessions|state_blocks|session_blocks)/({_DAY}/{_DATA}|{_COPY})"
+    rf"|(state|sessions|state_blocks|session_blocks|feature_tables)/({_DAY}/{_DATA}|{_COPY})"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
 )

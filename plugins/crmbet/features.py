@@ -30,6 +30,12 @@ log = logging.getLogger(__name__)
 THEMES = ("games", "stakes", "hours", "rhythm", "visits", "money", "rfm", "value", "churn", "channels")
 """Statements in include/sql/features/, each at the grain of one player; `assemble_features` joins them."""
 
+TABLES = "feature_tables"
+"""Markers of feature tables, which lie in the folders of the runs that made them."""
+
+SIGNATURE = ("known_at", "execution_id")
+"""Variables that say which run has made a table, and alter nothing else in it."""
+
 STATE_SOURCES = ("bets", "transactions", "communications")
 
 
@@ -64,19 +70,65 @@ def engineer_features(
         return manifest
 
     players = cleaned.sources.get("players")
-    player_files = [key for day in players.days for key in day.files] if players else []
-    _create_view(connection, store, "players", player_files, contracts["players"])
-    query = compute_themes(
-        connection,
-        table,
-        state=_state_rows(
-            connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
-        ),
-        sessions=_session_rows(store, block_files(connection, store, run, "session_blocks", sessions)),
-    )
+    player_days = players.days if players else []
+
+    def make(_as_of: Sequence[date]) -> Iterable[DayFiles]:
+        _create_view(
+            connection,
+            store,
+            "players",
+            [key for day in player_days for key in day.files],
+            contracts["players"],
+        )
+        query = compute_themes(
+            connection,
+            table,
+            state=_state_rows(
+                connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
+            ),
+            sessions=_session_rows(store, block_files(connection, store, run, "session_blocks", sessions)),
+        )
+        rows = write_file(connection, store, run, key, query)
+        yield unmade_day(run, run.as_of_date, digest).model_copy(update={"files": [key], "rows": rows})
+
     key = f"{run.prefix}features/{attempt_name()}.parquet"
-    users = write_file(connection, store, run, key, query)
-    return manifest.model_copy(update={"files": [key], "users": users})
+    digest = _table_digest(run, contracts, table, state=state, sessions=sessions, players=player_days)
+    (made,), _ = ensure_days(
+        store, run, TABLES, {run.as_of_date: digest}, make, {run.as_of_date: manifest.state_rows}
+    )
+    if made.files != [key]:
+        log.info(
+            "nothing that the features are made from has changed: the table of an earlier run is signed anew"
+        )
+        signed = render("store/sign_rows", source=scan(store, made.files))
+        write_file(connection, store, run, key, signed)
+    return manifest.model_copy(update={"files": [key], "users": made.rows})
+
+
+def _table_digest(
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    table: TableContract,
+    *,
+    state: Sequence[DayFiles],
+    sessions: Sequence[DayFiles],
+    players: Sequence[DayFiles],
+) -> str:
+    """Identity of a feature table, but for what says which run has made it: of all that its statements read.
+
+    What is computed elsewhere than in statements changes FEATURE_SET_VERSION, which is among the variables.
+    """
+    variables = {name: value for name, value in _variables(run).items() if name not in SIGNATURE}
+    parts = [[(day.day, day.digest) for day in days] for days in (state, sessions, players)]
+    statements = statements_digest(".", "features", "state", "sessions", "clean")
+    read = (
+        variables,
+        parts,
+        statements,
+        table.digest,
+        [contracts[name].digest for name in sorted(contracts)],
+    )
+    return hashlib.sha256(repr(read).encode()).hexdigest()[:24]
 
 
 def compute_themes(
@@ -109,7 +161,12 @@ def assembly(table: TableContract) -> str:
 def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Set what the statements ask for by name. Instants are naive UTC."""
     # Literals: a bound parameter makes the engine's client import pandas, which takes a second.
-    variables = {
+    for name, value in _variables(run).items():
+        connection.execute(render("store/set_variable", name=identifier(name), value=value))
+
+
+def _variables(run: Run) -> dict[str, Fragment]:
+    return {
         "as_of": _instant(run.window.as_of),
         "last_day": Fragment(f"DATE {literal(run.window.last_day.isoformat())}"),
         "known_at": _instant(run.known_at),
@@ -119,8 +176,6 @@ def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
         "feature_set_version": literal(FEATURE_SET_VERSION),
         "execution_id": literal(run.run_id),
     }
-    for name, value in variables.items():
-        connection.execute(render("store/set_variable", name=identifier(name), value=value))
 
 
 def _ensure_state(

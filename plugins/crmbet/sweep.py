@@ -68,6 +68,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
         planning.keep_days(dataset)
+    planning.keep_tables()
     return planning.plan()
 
 
@@ -184,6 +185,12 @@ class _Planning:
                 self.kept.add(key)
                 self._keep_files([day])
 
+    def keep_tables(self) -> None:
+        """Keep what says that a run's feature table may be used again, as long as the run is kept."""
+        for key, table in self._markers(f"{self.layout.root}feature_tables/", DayFiles):
+            if self._is_young(key) or self.kept.issuperset(table.files):
+                self.kept.add(key)
+
     def plan(self) -> SweepPlan:
         """What is left over."""
         reasons: Counter[str] = Counter()
@@ -254,6 +261,7 @@ KINDS = {
     "sessions": "sessions that nothing names",
     "state_blocks": "blocks of days that have been made anew",
     "session_blocks": "blocks of days that have been made anew",
+    "feature_tables": "runs past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
 }
