@@ -11,8 +11,9 @@
         session_bets/day=<day>/set=<digest>/         bets of that day by recorded session
         thresholds/version=<v>/as_of=<date>/         of the responsible-gambling markers, as they were frozen
         models/as_of=<date>/                         parameters that a run fitted, for those that cannot
+        feature_tables/day=<as_of>/set=<digest>/     markers that name the run whose feature table was made from this
         runs/run_id=<run>/<task>.json                what a run used and made
-        runs/run_id=<run>/features/                  the feature table of the run
+        runs/run_id=<run>/features/                  the feature table of the run, and what was learned with it
         reports/as_of=<date>/run_id=<run>/           quality reports
 
 Nothing is ever updated, not even a marker: each attempt writes files, and then a `<attempt>_done.json`, under names of
@@ -36,10 +37,10 @@ OURS = re.compile(
     rf"captures/source=[^/]+/(chunk=[0-9a-f]+/{_DATA}|{_COPY})"
     rf"|cleaned/source=[^/]+/({_DAY}/{_DATA}|{_COPY})"
     rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
-    rf"|(state|sessions|state_blocks|session_bets)/({_DAY}/{_DATA}|{_COPY})"
+    rf"|(state|sessions|state_blocks|session_bets|feature_tables)/({_DAY}/{_DATA}|{_COPY})"
     r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
-    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
+    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.(parquet|json))"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""

@@ -70,6 +70,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
         planning.keep_days(dataset)
     planning.keep_fitted_models()
+    planning.keep_tables()
     return planning.plan()
 
 
@@ -200,6 +201,12 @@ class _Planning:
             if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._cutoff
         )
 
+    def keep_tables(self) -> None:
+        """Keep what says that a run's feature table may be used again, as long as the run is kept."""
+        for key, table in self._markers(f"{self.layout.root}feature_tables/", DayFiles):
+            if self._is_young(key) or self.kept.issuperset(table.files):
+                self.kept.add(key)
+
     def plan(self) -> SweepPlan:
         """What is left over."""
         reasons: Counter[str] = Counter()
@@ -271,6 +278,7 @@ KINDS = {
     "state_blocks": "blocks of days that have been made anew",
     "session_bets": "sessions that nothing names",
     "models": "model parameters past the retention",
+    "feature_tables": "runs past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
 }

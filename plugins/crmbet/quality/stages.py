@@ -37,7 +37,7 @@ def judge_raw(
         used = [capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())]
         if not used and not contract.required:
             continue
-        rows = typed_day(connection, store, contract, used, days)
+        rows = typed_day(store, contract, used, days)
         wanted = joined(
             [Fragment(f"DATE {literal(day.isoformat())}") for day in sorted(days)] or [Fragment("NULL")]
         )
