@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -14,12 +15,15 @@ MOUNT = "crmbet"
 
 
 def _views() -> list[dict[str, Any]]:
-    # Relative: the UI may be served below a prefix.
+    from airflow.sdk.configuration import conf
+
+    # The UI may be served below a prefix.
+    prefix = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
     views = {"nav": ("", ""), "dag": ("-dag", ""), "dag_run": ("-run", "?run={RUN_ID}")}
     return [
         {
             "name": "Player features" if destination == "nav" else "Monitoring",
-            "href": f"{MOUNT}/{query}",
+            "href": f"{prefix}/{MOUNT}/{query}",
             "destination": destination,
             "url_route": f"{MOUNT}{suffix}",
             **({"category": "browse"} if destination == "nav" else {}),

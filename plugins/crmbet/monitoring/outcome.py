@@ -22,7 +22,7 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    """Name of the exception's class."""
+    """Name of our exception's class, or Killed, Unforeseen, DeadlineMissed, Recovered: a page of the runbook."""
     what: str
     where: str = ""
     why: str = ""
@@ -43,7 +43,7 @@ class Failure(BaseModel):
             )
         if isinstance(error, BaseException):
             return cls(
-                kind=type(error).__name__,
+                kind="Unforeseen",
                 what=f"an error that nobody foresaw: {type(error).__name__}",
                 next_step="read the end of the task's log",
             )

@@ -148,9 +148,9 @@ function drawStatus() {
 
 function drawTables(runs) {
   const failed = overview.runs.filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
-    link(run.as_of ?? "?", reportUrl(run.id, breach.stage)), el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", breach.check.replaceAll("_", " ")),
-    `${breach.view}: ${breach.title}. Found ${breach.observed || "nothing"}${breach.threshold ? `, wanted ${breach.threshold}` : ""}`]));
-  show("breaches", failed.length ? table(["as of", "Check", "What"], failed) : empty("All checks passed", "in every run that is kept"));
+    el("span", { class: "when" }, link(run.as_of?.slice(5) ?? "?", reportUrl(run.id, breach.stage))),
+    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title}. Found ${breach.observed || "nothing"}${breach.threshold ? `, wanted ${breach.threshold}` : ""}`)]));
+  show("breaches", failed.length ? table(["as of", "What"], failed) : empty("All checks passed", "in every run that is kept"));
 
   const newest = [...runs].reverse().find((run) => run.cleaned !== null);
   const reasons = newest ? Object.entries(newest.reasons).flatMap(([source, found]) => Object.entries(found).map(([reason, rows]) => [source, reason, rows])) : [];
@@ -160,7 +160,7 @@ function drawTables(runs) {
     : empty("Nothing set aside", newest ? `in the run of ${newest.as_of}` : "no run has cleaned anything yet"));
 
   const alerts = overview.alerts.map((alert) => [
-    el("span", {}, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id)),
+    el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id)),
     el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : alert.kind === "deadline" ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
   show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring began"));
 
@@ -211,9 +211,9 @@ const curve = (name, data, more = {}) => ({ name, type: "line", data, symbolSize
 function drawCharts() {
   const runs = inRange();
   const grades = { A: css("--good"), B: css("--good"), C: css("--warn"), D: css("--warn"), F: css("--bad") };
-  chart("chart-score", runs, [curve("Score", runs.map((run) => run.score === null ? null : { value: run.score, itemStyle: { color: grades[run.grade] } }), { areaStyle: { opacity: 0.08 }, symbolSize: 8, showSymbol: true,
+  chart("chart-score", runs, [curve("Score", runs.map((run) => run.score === null ? null : { value: run.score, itemStyle: { color: grades[run.grade] } }), { areaStyle: { opacity: 0.08 }, symbolSize: 6, showSymbol: true, showAllSymbol: true,
     markLine: { silent: true, symbol: "none", lineStyle: { color: css("--line"), type: "dashed" }, label: { color: css("--muted"), formatter: "{b}", position: "insideEndTop" }, data: [{ name: "A", yAxis: 0.9 }, { name: "B", yAxis: 0.8 }, { name: "C", yAxis: 0.7 }, { name: "D", yAxis: 0.6 }] } })],
-    { format: score, axis: (value) => value.toFixed(1), y: { min: 0, max: 1 } });
+    { format: score, axis: (value) => value.toFixed(1), y: { min: (range) => Math.min(0.5, Math.floor(range.min * 10) / 10), max: 1 } });
   chart("chart-records", runs, [bar("kept", runs.map((run) => run.cleaned), "in"), bar("duplicates", runs.map((run) => run.duplicates), "in"),
     curve("set aside", runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
   const byTask = (place, scale) => ORDER.map((task) => [task, runs.map((run) => { const value = run.tasks[task]?.[place]; return value === null || value === undefined ? null : value / scale; })]);
