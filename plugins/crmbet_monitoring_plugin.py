@@ -34,7 +34,7 @@ def _views() -> list[dict[str, Any]]:
 
 def _apps() -> list[dict[str, Any]]:
     """The app, in the API server alone: a task has no use for a web framework."""
-    if "api-server" not in sys.argv and "airflow.api_fastapi.app" not in sys.modules:
+    if "airflow.api_fastapi.app" not in sys.modules:
         return []
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag

@@ -18,7 +18,9 @@ Kind = Literal["failed", "recovered", "deadline"]
 
 SHOWN_BREACHES = 5
 LONGEST_TEXT = 1_500
-"""Characters of one field: Slack takes 3,000 a block."""
+"""Characters of one field."""
+LONGEST_SLACK_TEXT = 3_000
+"""Characters of one block, as Slack counts them: escaped."""
 LONGEST_TITLE = 150
 TITLES: Mapping[Kind, str] = {"failed": "failed", "recovered": "is good again", "deadline": "is late"}
 
@@ -102,7 +104,7 @@ class Message:
 
     def to_slack(self) -> dict[str, Any]:
         """The body of a Slack incoming webhook. Only our own labels and links are markup."""
-        blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(self.title)}]
+        blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(self.title, LONGEST_TITLE)}]
         blocks += [
             {"type": "section", "text": _plain(f"{name}: {text}")}
             for name, text in self.facts.items()
@@ -144,9 +146,11 @@ def escape_slack(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _plain(text: str) -> dict[str, Any]:
-    """A text object in which Slack reads no markup at all."""
-    return {"type": "plain_text", "text": escape_slack(text), "emoji": False}
+def _plain(text: str, longest: int = LONGEST_SLACK_TEXT) -> dict[str, Any]:
+    """A text object in which Slack reads no markup at all. A longer one would have the whole message refused."""
+    while len(escaped := escape_slack(text)) > longest:
+        text = text[: -max(1, (len(escaped) - longest) // 5)]
+    return {"type": "plain_text", "text": escaped, "emoji": False}
 
 
 def _tell(breach: Breach) -> str:

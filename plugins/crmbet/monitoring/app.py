@@ -83,7 +83,7 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/runbook")
     def runbook() -> HTMLResponse:
-        return HTMLResponse(_render_runbook(), headers={"Content-Security-Policy": REPORT_POLICY})
+        return HTMLResponse(render_runbook(), headers={"Content-Security-Policy": REPORT_POLICY})
 
     @app.get("")
     def without_slash(request: Request) -> Response:
@@ -175,7 +175,7 @@ def _json_ready(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
 
 
-def _render_runbook() -> str:
+def render_runbook() -> str:
     """docs/runbook.md as a page whose headings can be linked to."""
     from markdown_it import MarkdownIt
 
