@@ -33,7 +33,7 @@ def tell_failure(context: Any) -> None:
     """A run has failed: log it, keep it, send it. Never raises."""
     ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
     row = _read_row(dag_id, run_id)
-    task_id = (row or {}).get("failed_task") or (ti.task_id if ti else None)
+    task_id = _first_failed(context) or (row or {}).get("failed_task") or (ti.task_id if ti else None)
     outcome = _outcome(dag_id, run_id, task_id, row)
     failure = outcome.failure or Failure.of(None)
     if context.get("reason") == "all_tasks_deadlocked":
@@ -187,28 +187,57 @@ def _channels() -> dict[str, Any]:
     return found
 
 
+def _first_failed(context: Any) -> str | None:
+    """The first task, in the run's order, that failed itself. Airflow names the last one, which may be the record.
+
+    None where it cannot be asked: `dags test` runs this callback outside of any task.
+    """
+    ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
+    if ti is None:
+        return None
+    try:
+        states = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])[run_id]
+    except Exception as error:  # noqa: BLE001 - a message that says less is better than none
+        log.debug("no task states of %s: %s", run_id, type(error).__name__)
+        return None
+    for task in context["dag"].topological_sort():
+        if str(getattr(states.get(task.task_id), "value", states.get(task.task_id))) == "failed":
+            return str(task.task_id)
+    return None
+
+
 def _outcome(dag_id: str, run_id: str, task_id: str | None, row: Mapping[str, Any] | None) -> TaskOutcome:
-    """What the failed task said: in its XCom, or in the run's row. `dags test` has no XCom for this callback."""
-    said = _pull(dag_id, run_id, task_id, OUTCOME) if task_id else None
-    said = said or ((row or {}).get("tasks") or {}).get(task_id)
-    return TaskOutcome.model_validate(said) if said else TaskOutcome(state="failed")
+    """What the failed task said: in its XCom, or in the run's row, which is all that `dags test` has."""
+    said, asked = None, False
+    if task_id:
+        said, asked = _pull(dag_id, run_id, task_id, OUTCOME)
+        said = said or ((row or {}).get("tasks") or {}).get(task_id)
+    if said:
+        return TaskOutcome.model_validate(said)
+    if asked:
+        return TaskOutcome(state="failed", failure=Failure.of(None))
+    unknown = Failure(
+        kind="Unforeseen", what="a task failed and cannot be asked why", next_step="read the end of its log"
+    )
+    return TaskOutcome(state="failed", failure=unknown)
 
 
-def _pull(dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+def _pull(dag_id: str, run_id: str, task_id: str, key: str) -> tuple[Any, bool]:
+    """An XCom's value, None if there is none; and whether it could be asked for."""
     from airflow.sdk.execution_time.xcom import XCom
 
     try:
-        return XCom.get_one(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key)
+        return XCom.get_one(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key), True
     except Exception as error:  # noqa: BLE001 - a message that says less is better than none
         log.debug("no XCom %s of %s: %s", key, task_id, type(error).__name__)
-        return None
+        return None, False
 
 
 def _as_of_date(row: Mapping[str, Any] | None, dag_id: str, run_id: str) -> str | None:
     if row and row["as_of_date"]:
         return str(row["as_of_date"])
     for task_id in ("extract_s3", "extract_pg"):
-        handed = _pull(dag_id, run_id, task_id, "return_value")
+        handed, _ = _pull(dag_id, run_id, task_id, "return_value")
         if handed and handed.get("as_of"):
             return str(handed["as_of"])
     return None
