@@ -40,7 +40,7 @@ def test_it_returns_the_figures_of_the_run(open_operator: Callable[..., Any]) ->
     assert metrics.data_quality_score == 1.0
     assert 0 < metrics.duration_seconds < 600
 
-    failed = run_pipeline(config.model_copy(update={"max_quarantine_percentage": 0.0}), AS_OF)
+    failed = run_pipeline(config.model_copy(update={"min_rows_per_day": 1_000_000}), AS_OF)
 
     assert (failed.state, failed.failed_task) == ("failed", "validate_raw")
     assert failed.records_loaded is None

@@ -168,7 +168,8 @@ def go_wrong(live: Live) -> None:
     ended = "SELECT run_id, state FROM dag_run WHERE state IN ('success', 'failed')"
     wait_for(lambda: len(live.query("airflow", ended)) == 3)
     live.states.update(live.query("airflow", ended))
-    wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.alerts")) >= 3)
+    # One each for the killed and the broken run, two for the late one.
+    wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.alerts")) >= 4)
     time.sleep(1)  # whatever would come too much has time to come
 
 
@@ -378,6 +379,13 @@ def test_the_page_in_the_uis_frame(live: Live, tab: Tab) -> None:
     frame.locator("#alerts").get_by_role("link", name="validate_raw").click()
     page.wait_for_url(lambda url: f"/runs/{BROKEN}" in url)
     page.get_by_text("validate_raw").first.wait_for()
+    assert tab.complaints == []
+
+
+def test_the_tab_on_a_run_is_about_that_run(live: Live, tab: Tab) -> None:
+    tab.page.goto(f"{live.login.url}/dags/{DAG}/runs/{KILLED}/plugin/crmbet-run")
+    frame = tab.page.frame_locator("iframe")
+    frame.get_by_role("heading", name="This run failed at extract_s3").wait_for()
     assert tab.complaints == []
 
 

@@ -117,7 +117,17 @@ function inRange() {
   return all.filter((run) => run.as_of > first);
 }
 
+// The tab on a run is about that run; everywhere else the page is about today.
+function ofRun(run) {
+  const failed = run.state === "failed";
+  return [failed ? "bad" : "good", failed ? `This run failed${run.failed_task ? ` at ${run.failed_task}` : ""}` : "This run succeeded",
+    run.failure ?? "", `It ended ${ago(run.ended)}.`, run];
+}
+
 function verdict() {
+  const asked = new URLSearchParams(location.search).get("run");
+  const one = asked && overview.runs.find((run) => run.id === asked);
+  if (one) return ofRun(one);
   const newest = overview.runs.find((run) => !run.dry);
   const good = overview.runs.filter((run) => !run.dry && run.state === "success" && run.cut_off);
   const fresh = good.reduce((best, run) => (!best || run.cut_off > best.cut_off ? run : best), null);
