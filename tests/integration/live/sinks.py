@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -55,6 +56,29 @@ def web_sink() -> Iterator[WebSink]:
         sink.closing.set()
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def udp_sink() -> Iterator[tuple[int, list[str]]]:
+    """A StatsD server's port, and the lines that have come to it."""
+    lines: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((ports.HOST, 0))
+        server.settimeout(0.2)
+        closing = threading.Event()
+
+        def listen() -> None:
+            while not closing.is_set():
+                with suppress(TimeoutError):
+                    lines.extend(server.recv(65_536).decode().splitlines())
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1], lines
+        finally:
+            closing.set()
+            thread.join()
 
 
 @dataclass

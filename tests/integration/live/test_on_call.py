@@ -30,7 +30,7 @@ from local.env import LAKE_BUCKET, environment, lake_variables
 from local.postgres import EmbeddedPostgres
 from local.simulator import World, deliver
 from local.workspace import Workspace
-from tests.integration.live.sinks import MailSink, WebSink, mail_sink, web_sink
+from tests.integration.live.sinks import MailSink, WebSink, mail_sink, udp_sink, web_sink
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +53,8 @@ class Live:
     web: WebSink
     mail: MailSink
     states: dict[str, str]
+    metrics: list[str]
+    """Lines of StatsD."""
 
     def query(self, database: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         url = EmbeddedPostgres(self.workspace).url(database)
@@ -100,7 +102,12 @@ def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
 @pytest.fixture(scope="module")
 def live(session_folder: Path) -> Iterator[Live]:
     workspace = Workspace(session_folder / "oncall")
-    with web_sink() as web, mail_sink() as mail, pytest.MonkeyPatch.context() as patch:
+    with (
+        web_sink() as web,
+        mail_sink() as mail,
+        udp_sink() as (port, metrics),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         try:
             embedded.up(workspace)
             for variable, value in lake_variables(workspace, LAKE_BUCKET).items():
@@ -111,15 +118,15 @@ def live(session_folder: Path) -> Iterator[Live]:
                 source_url=environment(workspace)["CRMBET_SOURCE_URL"],
                 broken=True,
             )
-            login = ui.start(workspace, variables(web, mail))
-            running = Live(workspace, login, web, mail, {})
+            login = ui.start(workspace, variables(web, mail, port))
+            running = Live(workspace, login, web, mail, {}, metrics)
             go_wrong(running)
             yield running
         finally:
             embedded.stop(workspace)
 
 
-def variables(web: WebSink, mail: MailSink) -> dict[str, str]:
+def variables(web: WebSink, mail: MailSink, statsd_port: int) -> dict[str, str]:
     connections = {
         "SLACK": {"conn_type": "slackwebhook", "host": f"{web.url}/hang", "password": SLACK_SECRET},
         "EMAIL": {
@@ -133,6 +140,8 @@ def variables(web: WebSink, mail: MailSink) -> dict[str, str]:
     return {
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,stranger:",
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_PORT": str(statsd_port),
         **{f"AIRFLOW_CONN_CRMBET_ALERTS_{name}": json.dumps(value) for name, value in connections.items()},
     }
 
@@ -243,6 +252,11 @@ def test_failed_runs_have_their_rows(live: Live) -> None:
     state, task, failure, _, extracted, *_ = by_run[KILLED]
     assert (state, task, extracted) == ("failed", "extract_s3", None)
     assert "killed" in failure
+
+
+def test_figures_are_airflow_metrics_too(live: Live) -> None:
+    gauges = {line.partition(":")[0] for line in live.metrics if line.endswith("|g")}
+    assert {"airflow.crmbet.records_extracted", "airflow.crmbet.data_quality_score"} <= gauges
 
 
 def task_logs(live: Live, run_id: str) -> list[Path]:
