@@ -159,7 +159,7 @@ def _tell(
         breaches=_breaches(quality or {}),
         links=links,
     )
-    delivered = send_to_all(_channels(), message)
+    delivered = send_to_all(configured_channels(), message)
     level = logging.INFO if kind == "recovered" else logging.ERROR
     log.log(level, "ALERT %s dag=%s run=%s task=%s: %s", kind, dag_id, run_id, task_id, failure.what)
     for name, result in delivered.items():
@@ -169,7 +169,7 @@ def _tell(
     _keep(message, delivered)
 
 
-def _channels() -> dict[str, Any]:
+def configured_channels() -> dict[str, Any]:
     """The connections that exist; one that cannot be read is named and passed over."""
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException

@@ -12,6 +12,7 @@ import pytest
 from crmbet.alerting.channels import EMAIL_CONNECTION, SENT, SLACK_CONNECTION, WEBHOOK_CONNECTION, send_to_all
 from crmbet.alerting.message import Message
 from crmbet.monitoring.outcome import Failure
+from crmbet.operators.alerts import configured_channels
 from local import ports
 from tests.integration.live.sinks import MailSink, WebSink, mail_sink, web_sink
 
@@ -86,3 +87,10 @@ def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: Mai
     _, headers, body = next(post for post in web.posts if post[2].get("dag_id"))
     assert headers["Authorization"] == "Bearer token"
     assert body["failure"]["what"] == "it was killed"
+
+
+def test_a_connection_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_SLACK", "{no json")
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", '{"conn_type": "http", "host": "http://x"}')
+
+    assert list(configured_channels()) == [WEBHOOK_CONNECTION]

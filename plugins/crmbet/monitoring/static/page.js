@@ -174,11 +174,14 @@ function drawTables(runs) {
     el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : alert.kind === "deadline" ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
   show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring began"));
 
-  const drift = overview.drift.map((result) => [
-    String(result.observed?.column ?? result.observed?.feature ?? result.stage ?? "–"),
-    typeof result.observed === "object" ? JSON.stringify(result.observed).slice(0, 160) : String(result.observed ?? "–"),
-    result.success ? tag("as before", "good") : tag("drifted", "bad")]);
-  show("drift", drift.length ? table(["Feature", "Observed", "State"], drift) : empty("No drift figures yet", "They appear once runs keep the results of their distribution checks."));
+  // A row an expectation; those in breach name the features that have drifted as their keys.
+  const drift = overview.drift.flatMap((result) => (Array.isArray(result.observed) ? result.observed : []).map((found) => {
+    const keys = (result.sample_keys ?? []).filter((one) => one.expectation === found.expectation).flatMap((one) => one.keys);
+    return [el("span", { class: "when" }, link((result.as_of ?? "?").slice(5, 10), reportUrl(result.execution_id, result.stage))),
+      `${keys.length ? `${keys.join(", ")}: ` : ""}${found.expectation}`,
+      result.success ? tag("as before", "good") : tag("drifted", "bad")];
+  }));
+  show("drift", drift.length ? table(["as of", "Feature", "State"], drift) : empty("No drift figures yet", "They appear once runs keep the results of their distribution checks."));
 }
 
 // ---------------------------------------------------------------- charts
