@@ -82,7 +82,7 @@ def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str
 
 
 def keeps_type(column: SourceColumn, engine_type: str) -> bool:
-    """Whether a value of the engine's type becomes the same cell, or fault, as its text would (docs/adr/0011).
+    """Whether a value of the engine's type becomes the same cell, or fault, as its text would (docs/adr/0014).
 
     A double is no decimal: of its text's digits it has others. What the contract gives formats for is text.
     """
