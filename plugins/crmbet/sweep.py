@@ -64,6 +64,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     """What a sweep would remove. Writes nothing."""
     planning = _Planning(store, layout, settings, now)
     planning.keep_runs()
+    planning.keep_baselines()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
@@ -148,6 +149,10 @@ class _Planning:
                 self.kept.update(cleaned.quarantine_files)
         for features in self._manifests(young, "engineer_features", FeatureManifest):
             self.kept.update(features.state_files, features.session_files)
+
+    def keep_baselines(self) -> None:
+        """Keep all: they are small, and a backfill may ask for an old one."""
+        self.kept.update(self._below(f"{self.layout.root}baselines/"))
 
     def keep_captures(self, dataset: str) -> None:
         """Keep what any known_at since the cut-off may ask for, by digest: with all of its markers and files."""
