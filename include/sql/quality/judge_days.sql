@@ -6,5 +6,5 @@ SELECT
     count(*) FILTER ({keyless}) / count(*) AS keyless_share,
     (count(*) FILTER ({keyed}) - count(DISTINCT hash({key})) FILTER ({keyed})) / count(*) AS copy_share,
     count(_fault) / count(*) AS fault_share
-FROM ({rows})
+FROM {rows}
 GROUP BY _day

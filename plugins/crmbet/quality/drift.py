@@ -13,6 +13,7 @@ from crmbet.quality.profile import ABSENT, OTHER, Distribution, Profile
 
 Z = 4.753
 """Standard deviations that a normal measure exceeds once in a million."""
+DECILES = 9
 KS_CRITICAL = sqrt(log(2 / 1e-6) / 2)
 """The same for the Kolmogorov-Smirnov distance of two samples (Smirnov 1948), in sqrt(1/n + 1/m)."""
 
@@ -99,8 +100,9 @@ def _distribution_function(bins: dict[str, int]) -> list[float]:
 def _quartile_shift(now: Distribution, then: Distribution, chance: float) -> float | None:
     if not now.quartiles or not then.quartiles:
         return None
-    scale = then.quartiles[2] - then.quartiles[0] or then.edges[-1] - then.edges[0]
-    if scale <= 0:
+    # A column of few values moves by whole steps; the other measures see that.
+    scale = then.quartiles[2] - then.quartiles[0]
+    if len(then.edges) < DECILES or scale <= 0:
         return None
     moved = max(abs(a - b) for a, b in zip(now.quartiles, then.quartiles, strict=True))
     return max(0.0, moved / scale - Z * sqrt(chance))

@@ -49,7 +49,8 @@ def create_feature_tables(
     measures = measure(connection, source, feature_kinds(table), baseline)
     rows = next(iter(measures.values())).rows if measures else 0
     own = Profile(units=rows, columns={name: of.distribution for name, of in measures.items()})
-    _create_profile(connection, measures, known, absent)
+    unbounded = {name for name, column in table.features.items() if column.maximum is None}
+    _create_profile(connection, measures, known, absent, unbounded)
     usable = sum(
         of.distinct > 1 and of.nonfinite == 0 and of.filled >= min_feature_fill * of.rows
         for of in measures.values()
@@ -70,7 +71,9 @@ def _create_profile(
     measures: Mapping[str, Measures],
     known: Known,
     absent: frozenset[str],
+    unbounded: set[str],
 ) -> None:
+    """`unbounded` are the features that may have outliers: in a bounded one, what is far away is within its range."""
     judged = {name: of for name, of in measures.items() if of.filled or name not in absent}
 
     def share(part: int, whole: int) -> float:
@@ -114,7 +117,7 @@ def _create_profile(
             "float64",
             [
                 share(of.outliers, of.filled)
-                if of.kind == "numbers" and not known.excuses(name, "outliers")
+                if of.kind == "numbers" and name in unbounded and not known.excuses(name, "outliers")
                 else None
                 for name, of in measures.items()
             ],

@@ -91,8 +91,8 @@ def check(  # noqa: PLR0913 - all but the first by name
         if docs is not None:
             context.build_data_docs()
     absent = [suite.name for suite in suites if suite.name not in views and not suite.meta.required]
-    told = [*notes, *(f"Waits for {', '.join(entry.needs)}: {entry.description}." for entry in waiting)]
-    return Report(stage, subject, tuple(outcomes), tuple(absent), tuple(told))
+    waits_for = tuple(f"{entry.description} ({', '.join(entry.needs)})" for entry in waiting)
+    return Report(stage, subject, tuple(outcomes), tuple(absent), tuple(notes), waits_for)
 
 
 @contextmanager

@@ -96,6 +96,8 @@ class Report:
     """Views of optional sources that are not there, so that nothing was expected of them."""
     notes: tuple[str, ...] = ()
     """What a reader must know of how the data were judged, in sentences."""
+    waiting: tuple[str, ...] = ()
+    """Rules that wait for columns which the table's contract does not have yet, each with what it needs."""
 
     @cached_property
     def checks(self) -> tuple[CheckResult, ...]:
@@ -153,6 +155,7 @@ class Report:
             "expectations_passed": sum(outcome.passed for outcome in self.outcomes),
             "absent_sources": list(self.absent),
             "notes": list(self.notes),
+            "waiting": list(self.waiting),
             "checks": [
                 {
                     "check": result.check.label,

@@ -220,8 +220,8 @@ class TestFeatures:
     def test_rules_that_apply_name_only_columns_of_the_contract(self) -> None:
         """A renamed column is found here, before a run finds it."""
         sql = {"is", "null", "not", "and", "or", "map", "coalesce", "isfinite", "trim", "lower", "in", "select"} | {
-            "regexp_full_match", "list_sort", "list_distinct", "string_split", "from", "where", "user_features", "group",
-            "by", "all", "having", "count",
+            "regexp_full_match", "list_sort", "list_distinct", "string_split", "from", "where", "group", "by",
+            "user_features", "all", "having", "count",
         }  # fmt: skip
         for entry in USER_FEATURES.expectations:
             if "condition" in entry.kwargs and not entry.needs:
