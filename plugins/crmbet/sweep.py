@@ -261,5 +261,6 @@ KINDS = {
     "session_blocks": "blocks of days that have been made anew",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
+    "baselines": "none does: they are all kept",
 }
 """Folders below our prefix, and why something in them may go."""

@@ -25,6 +25,10 @@ DAY = date(2026, 3, 5)
             "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/a1_done.json",
         ),
         (
+            LAYOUT.baseline("raw", DAY, DAY, "manual__1"),
+            "crmbet/brand=acme/baselines/stage=raw/frozen=2026-03-05/as_of=2026-03-05/run_id=manual__1.json",
+        ),
+        (
             LAYOUT.report(DAY, "manual__1"),
             "crmbet/brand=acme/reports/as_of=2026-03-05/run_id=manual__1/",
         ),
