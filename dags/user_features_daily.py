@@ -110,6 +110,19 @@ PARAMS = {
         title="Fail on",
         description="Severities of a quality breach that fail the run. Others show in the report only.",
     ),
+    "thresholds": Param(
+        {},
+        type="object",
+        additionalProperties={"type": "number"},
+        title="Thresholds",
+        description='Thresholds of the quality gates for this run, by the setting\'s name: {"max_psi": 0.4}.',
+    ),
+    "refresh_baseline": Param(
+        False,
+        type="boolean",
+        title="Refresh baseline",
+        description="Freeze this run's distributions as what later runs are compared with: the business has changed.",
+    ),
 }
 
 with DAG(

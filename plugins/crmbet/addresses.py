@@ -15,6 +15,7 @@
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run, and what was learned with it
         reports/as_of=<date>/run_id=<run>/           quality reports
+        baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
 
 Nothing is ever updated, not even a marker: each attempt writes files, and then a `<attempt>_done.json`, under names of
 its own. A folder of data counts only once such a marker is there.
@@ -42,6 +43,8 @@ OURS = re.compile(
     r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.(parquet|json))"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
+    r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
+    r"|baselines/stage=[^/]+/frozen=[^/]+/as_of=[^/]+/run_id=[^/]+\.json"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""
 
@@ -119,6 +122,15 @@ class Layout:
     def report(self, as_of: date, run_id: str) -> str:
         """Folder of a run's quality reports."""
         return f"{self.reports}as_of={as_of.isoformat()}/run_id={_segment(run_id)}/"
+
+    def baselines(self, stage: str) -> str:
+        """Folder of a stage's baselines."""
+        return f"{self.root}baselines/stage={stage}/"
+
+    def baseline(self, stage: str, frozen: date, as_of: date, run_id: str) -> str:
+        """What a run has added to the baseline that was begun as of `frozen`."""
+        folder = f"{self.baselines(stage)}frozen={frozen.isoformat()}/as_of={as_of.isoformat()}/"
+        return f"{folder}run_id={_segment(run_id)}.json"
 
 
 def _segment(run_id: str) -> str:

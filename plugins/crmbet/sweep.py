@@ -65,6 +65,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     planning = _Planning(store, layout, settings, now)
     planning.keep_runs()
     planning.keep_thresholds()
+    planning.keep_baselines()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
@@ -155,6 +156,10 @@ class _Planning:
     def keep_thresholds(self) -> None:
         """Keep all that was ever frozen: it is small, and an old as_of asks for it again."""
         self.kept.update(self._below(f"{self.layout.root}thresholds/"))
+
+    def keep_baselines(self) -> None:
+        """Keep all: they are small, and a backfill may ask for an old one."""
+        self.kept.update(self._below(f"{self.layout.root}baselines/"))
 
     def keep_captures(self, dataset: str) -> None:
         """Keep what any known_at since the cut-off may ask for, by digest: with all of its markers and files."""
@@ -281,5 +286,6 @@ KINDS = {
     "feature_tables": "runs past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
+    "baselines": "none does: they are all kept",
 }
 """Folders below our prefix, and why something in them may go."""

@@ -126,6 +126,8 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
         "refreeze_thresholds": "boolean",
         "source_deletions": "string",
         "fail_on": "array",
+        "thresholds": "object",
+        "refresh_baseline": "boolean",
     }
     assert schemas["as_of"]["format"] == "date"
     assert schemas["known_at"]["format"] == "date-time"
@@ -153,6 +155,8 @@ def test_the_form_and_the_run_agree_on_names_and_defaults(dag: Any) -> None:
         ("source_deletions", "ignore"),
         ("fail_on", ["SEVERE"]),
         ("fail_on", "CRITICAL"),
+        ("thresholds", {"max_psi": "much"}),
+        ("refresh_baseline", "yes"),
     ],
 )
 def test_the_form_refuses_what_makes_no_sense(dag: Any, name: str, value: Any) -> None:

@@ -276,6 +276,16 @@ def test_dags_that_wait_for_the_table_are_told_what_it_holds(played: Played) -> 
     ]
 
 
+def test_every_check_of_both_stages_is_a_row_that_the_monitoring_reads(played: Played) -> None:
+    rows = played.operator.query(
+        f"""
+        SELECT stage, count(*), bool_and(success), min(grade), min(score), count(DISTINCT as_of)
+        FROM ml_features.quality_results WHERE execution_id = '{played.first.run_id}' GROUP BY stage ORDER BY stage
+        """
+    )
+    assert rows == [("features", 11, True, "A", 1.0, 1), ("raw", 9, True, "A", 1.0, 1)]
+
+
 def test_the_same_day_again_captures_and_writes_nothing(played: Played) -> None:
     assert played.again.run_id != played.first.run_id
     assert played.again.states == dict.fromkeys(TASKS, "success")
@@ -402,6 +412,14 @@ def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(
         **dict.fromkeys(TASKS[3:], "upstream_failed"),
     }
     assert run.tries["validate_raw"] == 1, "a breach is not retried"
+    [(rows, failed)] = broken.query(
+        f"""
+        SELECT count(*), count(*) FILTER (WHERE NOT success AND jsonb_array_length(observed) > 0)
+        FROM ml_features.quality_results WHERE execution_id = '{run.run_id}' AND stage = 'raw'
+        """
+    )
+    assert rows == 9
+    assert failed > 0
     report = run.manifest("validate_raw", QualityManifest)
     assert not report.passed
     assert (run.state, run.recorded) == ("failed", {"success"}), "the record does not turn a failed run green"

@@ -273,6 +273,15 @@ def test_the_newest_two_indexes_stay(store: Any) -> None:
 # Runs --------------------------------------------------------------------------------------------------------------
 
 
+def test_baselines_stay_and_data_docs_go_with_their_run(store: Any) -> None:
+    kept = store.put(LAYOUT.baseline("raw", TODAY, TODAY, "old"), at=ago(900))
+    store.put(f"{LAYOUT.report(TODAY, 'old')}data_docs/raw/validations/a/b.html", at=ago(900))
+
+    swept(store)
+
+    assert store.objects.keys() == {kept}
+
+
 def test_a_run_goes_as_a_whole_with_its_reports(store: Any) -> None:
     for run_id, days in (("old", 401), ("young", 399)):
         store.put(f"{LAYOUT.run(run_id)}run.json", at=ago(days + 1))

@@ -60,7 +60,7 @@ def open_run(context: Context) -> AirflowRun:
     it. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
     """
     params = RunParams.read(context["params"])
-    settings = Settings.from_environ(os.environ)
+    settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
     dag_run: Any = context["dag_run"]
     # `dags test` says that the run started at its logical date, which may lie years back.
     started_at = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
