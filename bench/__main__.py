@@ -24,6 +24,7 @@ from bench import (
     load,
     models,
     parsing,
+    quality,
     simulation,
     unchanged,
 )
@@ -121,6 +122,13 @@ class Bench:
         """Time and memory by number of bets, in 1 GB."""
         return growth.measure(self.workbench, self.options.growth_bets, self.options.growth_days)
 
+    def quality(self) -> list[Figure]:
+        """The quality gates, beside bare SQL and pandas."""
+        sizes = self.options
+        return quality.measure(
+            self.folder, sizes.quality_raw_rows, sizes.quality_feature_rows, sizes.quality_pandas_rows
+        )
+
 
 # `unchanged` comes before `increment`, which leaves nothing as it was.
 GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
@@ -134,6 +142,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "increment": Bench.increment,
     "load": Bench.load,
     "growth": Bench.growth,
+    "quality": Bench.quality,
 }
 
 
@@ -214,6 +223,9 @@ def _read_options() -> argparse.Namespace:
         metavar="N",
         help=f"growth: numbers of bets; {' '.join(sizes)}",
     )
+    add("--quality-raw-rows", "10M", "quality: bets")
+    add("--quality-feature-rows", "1M", "quality: players")
+    add("--quality-pandas-rows", "1M", "quality: bets that pandas judges")
     add("--growth-days", "365", "growth: days")
     return parser.parse_args()
 

@@ -52,7 +52,7 @@ def rebuild(at: PipelineRun) -> int:
             state=Fragment(f"({statement('state/summarise_days')})"),
             sessions=Fragment(f"({render('sessions/derive_sessions', days=joined(days))})"),
         )
-        return write_file(engine, store, key_of(at), query)
+        return write_file(engine, store, at.run, key_of(at), query)
 
 
 def main() -> None:

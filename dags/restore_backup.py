@@ -16,10 +16,11 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from crmbet.operators.alerts import log_failure
+from crmbet.operators.alerts import ALERTED
 from crmbet.operators.choose_backup import ChooseBackupOperator
 from crmbet.operators.restore_backup import RestoreBackupOperator
 from crmbet.operators.retrying import RETRIES
+from crmbet.operators.watching import WATCHED
 
 PARAMS = {
     "backup": Param(
@@ -37,8 +38,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
-    default_args={**RETRIES, "on_failure_callback": log_failure},
-    on_failure_callback=log_failure,
+    default_args={**RETRIES, **WATCHED},
+    **ALERTED,
     doc_md=__doc__,
     tags=["crm", "maintenance"],
 ) as dag:

@@ -55,6 +55,8 @@ class Capture(Record):
     files: list[str]
     part: str | None = None
     """Which rows of the files are the chunk's, where they hold others too: a UTC day (ISO) or UNDATED. None: all."""
+    types: dict[str, str] = Field(default_factory=dict)
+    """Engine types of the columns that are not captured as text."""
     extracted: int
     """Records in the source, counted independently of the parser."""
     days: dict[str, DayCount]
@@ -254,6 +256,20 @@ class MatrixFiles(Record):
     """By number of clusters."""
 
 
+class Learned(Record):
+    """What was learned from the players of a feature table; it lies beside the table."""
+
+    thresholds: dict[str, float]
+    """Responsible-gambling marker to the threshold that was used."""
+    models: ModelRun
+
+    @property
+    def is_its_own(self) -> bool:
+        """Whether every model was fitted on these players, so that nothing of an earlier run is in the table."""
+        served = (self.models.deposit_days, self.models.activity_days, self.models.deposit_values)
+        return not any(model.problem for model in served)
+
+
 class FeatureManifest(Record):
     """`engineer_features.json`."""
 
@@ -266,10 +282,9 @@ class FeatureManifest(Record):
     days: int
     days_built: int
     sessions_built: int
-    thresholds: dict[str, float] = Field(default_factory=dict)
-    """Responsible-gambling marker to the threshold that was used."""
     matrix: MatrixFiles | None = None
-    models: ModelRun | None = None
+    """None after a dry run, and without players."""
+    learned: Learned | None = None
     """None after a dry run."""
 
 

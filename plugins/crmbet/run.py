@@ -32,6 +32,9 @@ class RunParams(BaseModel):
     verify_all: bool = False
     refreeze_thresholds: bool = False
     source_deletions: Literal["stop", "keep", "remove"] = "stop"
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Settings of the quality gates that this run has for itself, by name."""
+    refresh_baseline: bool = False
     fail_on: frozenset[Severity] = Field(default=frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"}))
 
     @classmethod

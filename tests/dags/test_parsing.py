@@ -77,7 +77,8 @@ def test_the_plugin_loader_leaves_the_package_alone(ask: Any) -> None:
     loaded = ask(LOADED_AS_PLUGINS)
 
     assert loaded["errors"] == {}
-    assert loaded["ours"] == []
+    assert loaded["ours"] == [], "not even the page, in a process that is no API server"
+    assert "crmbet_monitoring" in loaded["plugins"]
 
 
 def test_the_package_is_importable_beside_the_plugin_loader(ask: Any) -> None:
@@ -94,7 +95,8 @@ def test_serialising_gives_one_hash_in_every_process(ask: Any) -> None:
 
 def test_tasks_reach_airflow_through_its_sdk_alone() -> None:
     # Models, settings and sessions would be the metadata database, which a task under an executor does not have.
-    for path in sorted([*(PROJECT / "plugins").rglob("*.py"), *(PROJECT / "dags").rglob("*.py")]):
+    # The plugin is no task: it hands the API server's own checks to the page.
+    for path in sorted([*(PROJECT / "plugins" / "crmbet").rglob("*.py"), *(PROJECT / "dags").rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]

@@ -47,6 +47,7 @@ def test_the_form_of_the_dag_is_read() -> None:
         ({"fail_on": ["critical"]}, "fail_on: "),
         ({"validate_only": "perhaps"}, "validate_only: "),
         ({"as_of": 20261122}, "as_of: "),
+        ({"thresholds": {"max_psi": "much"}}, "thresholds: "),
     ],
 )
 def test_a_bad_param_is_named(given: dict[str, Any], named: str) -> None:

@@ -273,6 +273,15 @@ def test_the_newest_two_indexes_stay(store: Any) -> None:
 # Runs --------------------------------------------------------------------------------------------------------------
 
 
+def test_baselines_stay_and_data_docs_go_with_their_run(store: Any) -> None:
+    kept = store.put(LAYOUT.baseline("raw", TODAY, TODAY, "old"), at=ago(900))
+    store.put(f"{LAYOUT.report(TODAY, 'old')}data_docs/raw/validations/a/b.html", at=ago(900))
+
+    swept(store)
+
+    assert store.objects.keys() == {kept}
+
+
 def test_a_run_goes_as_a_whole_with_its_reports(store: Any) -> None:
     for run_id, days in (("old", 401), ("young", 399)):
         store.put(f"{LAYOUT.run(run_id)}run.json", at=ago(days + 1))
@@ -283,6 +292,25 @@ def test_a_run_goes_as_a_whole_with_its_reports(store: Any) -> None:
 
     assert {key.rpartition("run_id=")[2].partition("/")[0] for key in store.objects} == {"young"}
     assert len(store.objects) == 3
+
+
+def test_a_feature_table_may_be_used_again_as_long_as_its_run_is_kept(store: Any) -> None:
+    tables = {
+        run_id: store.put(f"{LAYOUT.run(run_id)}features/a.parquet", at=at)
+        for run_id, at in {"young": ago(30), "past": LONG_AGO}.items()
+    }
+    for run_id, key in tables.items():
+        store.day("feature_tables", run_id.encode().hex(), ago(30), files=[key])
+
+    done = swept(store)
+
+    assert tables["young"] in store.objects
+    assert tables["past"] not in store.objects
+    markers = {
+        run_id: LAYOUT.day("feature_tables", TODAY, run_id.encode().hex()).marker("a1") for run_id in tables
+    }
+    assert markers["young"] in store.objects
+    assert done.markers == [markers["past"]]
 
 
 def test_manifests_are_read_a_few_at_a_time(store: Any) -> None:

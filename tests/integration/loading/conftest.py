@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from crmbet.settings import Settings
 from crmbet.statements import identifier
 from local.postgres import EmbeddedPostgres
 from local.workspace import Workspace
-from tests.integration.loading.small_loads import POSTGRES_15
+from tests.integration.loading.small_loads import DEFAULT_SERVER, POSTGRES_15
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,10 +46,6 @@ VALUES = {
     "boolean": True,
     "timestamptz": datetime(2026, 11, 20, 3, tzinfo=UTC),
 }
-
-
-DEFAULT_SERVER = os.environ.get("TEST_POSTGRES", "18")
-"""The major version that loads are tested with; `make chaos` goes through all of them twice."""
 
 
 @pytest.fixture(scope="session")

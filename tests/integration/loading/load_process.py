@@ -19,6 +19,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import duckdb
@@ -102,13 +103,15 @@ class Servers:
 
     workspace: Workspace
     settings: dict[str, str]
+    programs: Path | None = None
+    """Of PostgreSQL; None: the embedded one's."""
     postgres: EmbeddedPostgres = field(init=False)
     store: EmbeddedObjectStore = field(init=False)
     engine: duckdb.DuckDBPyConnection = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
-        self.postgres = EmbeddedPostgres(self.workspace, self.settings | LOGGING)
+        self.postgres = EmbeddedPostgres(self.workspace, self.settings | LOGGING, self.programs)
         self.store = EmbeddedObjectStore(self.workspace)
 
     def start(self) -> None:
@@ -164,13 +167,13 @@ class Servers:
             process = _server.Process(target=_load, args=(attempt,))
             process.start()
             while process.is_alive():
-                lines += _read_lines(log)
+                _read_lines(log, lines)
                 if at is not None and act is not None and not acted and len(lines) >= at:
                     act(process)
                     acted = True
                 time.sleep(0.001)
             process.join()
-            lines += _read_lines(log)
+            _read_lines(log, lines)
         return Run(exit_code=process.exitcode, acted=acted, lines=lines)
 
     def look(self) -> Seen:
@@ -295,16 +298,17 @@ def mount_small_disk(folder: str, mib: int) -> None:
             raise OSError(ctypes.get_errno(), "this process may not mount a disk of its own")
 
 
-def _read_lines(log: BinaryIO) -> list[Line]:
-    """What has been logged since the last look. A line that is not whole yet is left for the next."""
-    found = []
+def _read_lines(log: BinaryIO, lines: list[Line]) -> None:
+    """Add what has been logged since the last look. A line that is not whole yet is left for the next."""
     while line := log.readline():
         if not line.endswith(b"\n"):
             log.seek(-len(line), os.SEEK_CUR)
             break
         if match := LINE.search(line):
-            found.append(Line(match[1].decode(), match[2].decode(errors="replace")))
-    return found
+            lines.append(Line(match[1].decode(), match[2].decode(errors="replace")))
+        elif line.startswith(b"\t") and lines:
+            # Statements go over several lines, and ours begin with a comment.
+            lines[-1].text += " " + line.decode(errors="replace").strip()
 
 
 def _kill_family(process: psutil.Process | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,6 +16,8 @@ from crmbet.loading.session import LoadSession
 from crmbet.loading.staging import Staging
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+DEFAULT_SERVER = os.environ.get("TEST_POSTGRES", "18")
+"""The major version that loads are tested with; `make chaos` goes through all of them twice."""
 BOTH_SERVERS = pytest.mark.parametrize("postgres_url", ["18", "15"], indirect=True, scope="session")
 """For the tests that matter most: on the oldest server at hand too."""
 

@@ -27,7 +27,7 @@ Query = Callable[..., list[tuple[Any, ...]]]
 MakeRow = Callable[..., dict[str, Any]]
 Stage = Callable[..., Staging]
 
-PLAYERS = 40
+PLAYERS = 10
 STATE = """
     SELECT count(*), max(as_of), sum(hash_record_extended(ROW(user_id, as_of, row_hash), 7)::numeric) FROM {}
 """
