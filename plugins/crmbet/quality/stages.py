@@ -313,7 +313,7 @@ class _Delivered:
 
 def _keep(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> Fragment:
     """Copy rows to a file; returns them as a table expression."""
-    connection.execute(render("store/copy_to_file", rows=Fragment(rows), url=literal(str(path))))
+    connection.execute(render("store/copy_to_file", rows=Fragment(rows), path=literal(str(path))))
     return Fragment(f"read_parquet({literal(str(path))})")
 
 
