@@ -26,6 +26,7 @@ from crmbet.manifest import (
     ModelFit,
     ModelRun,
 )
+from crmbet.matrix import write_matrix
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, find_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
@@ -124,7 +125,8 @@ def engineer_features(
         key = f"{run.prefix}features/{attempt_name()}.parquet"
         users = write_file(connection, store, run, key, query)
         used = dict(connection.execute(statement("features/used_thresholds")).fetchall())
-        learned = Learned(thresholds=used, models=models)
+        matrix = write_matrix(connection, store, run, table, [key])
+        learned = Learned(thresholds=used, models=models, matrix=matrix)
         store.write(_learned_key(key), learned.model_dump_json(indent=1).encode())
         # Last, so that a run which failed has left nothing for others.
         if frozen is None and used:

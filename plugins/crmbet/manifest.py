@@ -262,6 +262,8 @@ class Learned(Record):
     thresholds: dict[str, float]
     """Responsible-gambling marker to the threshold that was used."""
     models: ModelRun
+    matrix: MatrixFiles | None = None
+    """The table as numbers; None if there are no players."""
 
     @property
     def is_its_own(self) -> bool:
@@ -282,8 +284,6 @@ class FeatureManifest(Record):
     days: int
     days_built: int
     sessions_built: int
-    matrix: MatrixFiles | None = None
-    """None after a dry run, and without players."""
     learned: Learned | None = None
     """None after a dry run."""
 

@@ -22,6 +22,7 @@ from crmbet.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.statements import Fragment, assignments, identifier, render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from psycopg2 import extensions
@@ -117,12 +118,19 @@ class Goal:
     """Whether anything has to be written to the target."""
 
 
-def load(session: LoadSession, staging: Staging, rules: LoadRules, taken_at: datetime) -> LoadCounts:
+def load(
+    session: LoadSession,
+    staging: Staging,
+    rules: LoadRules,
+    taken_at: datetime,
+    alongside: Callable[[extensions.cursor, datetime], object] | None = None,
+) -> LoadCounts:
     """Write staging into target and history; all of it is visible to readers at once, or nothing is.
 
     A load whose rows are there already writes nothing, so that a retry after a lost commit is harmless. Before
     the target is changed there is a backup that equals it: one is taken, dated `taken_at` (an aware instant),
-    if the newest does not.
+    if the newest does not. `alongside` writes what belongs to these rows in the same transaction; it is given the
+    load's instant.
 
     Raises `LoadRefused` if the load would lose more than `rules` allow, if the tables are not as their contract
     says, and if the verification finds anything but what was staged; `LockHeld` if another load goes on. In each
@@ -146,6 +154,8 @@ def load(session: LoadSession, staging: Staging, rules: LoadRules, taken_at: dat
         if before.oldest_staged is not None and before.newest_staged is not None:
             span = (before.oldest_staged, before.newest_staged)
             recorded = record(cursor, session, write.staging, span, write.written_at)
+        if alongside is not None:
+            alongside(cursor, write.written_at)
     return LoadCounts(**{**vars(done), "recorded": recorded.inserted + recorded.updated})
 
 

@@ -17,6 +17,7 @@ class BackupTableOperator(BaseOperator):
         """Write `backup_table.json`; returns its address, the backup's name (None if none was needed) and its rows."""
         from crmbet.loading.backup import take_backup
         from crmbet.loading.target import ensure_target
+        from crmbet.loading.training_set import ensure_training_set
         from crmbet.manifest import BackupManifest
         from crmbet.operators.airflow_run import load_session, open_run
         from crmbet.operators.handover import hand_over, stop_before_loading
@@ -26,6 +27,7 @@ class BackupTableOperator(BaseOperator):
         with load_session(at.run.run_id, at.run.settings) as session:
             for column in ensure_target(session):
                 self.log.info("added the new column %s to the target", column)
+            ensure_training_set(session, at.run.settings.operator_timezone)
             backup = take_backup(session, timezone.utcnow())
         manifest = BackupManifest(
             backup=backup.name if backup else None, rows=backup.proof.rows if backup else 0

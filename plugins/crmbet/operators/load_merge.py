@@ -10,9 +10,14 @@ from airflow.sdk import BaseOperator, timezone
 from crmbet.failures import CrmbetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from airflow.sdk.definitions.context import Context
+    from psycopg2 import extensions
 
     from crmbet.loading.session import LoadSession
+    from crmbet.manifest import FeatureManifest
     from crmbet.run import Run
 
 
@@ -40,11 +45,30 @@ class LoadMergeOperator(BaseOperator):
         files = [at.store.url(key) for key in features.files]
         with at.engine() as engine, load_session(at.run.run_id, settings) as session:
             with staged(session, engine, target_dsn(), files, features.users) as staging:
-                counts = load(session, staging, rules, timezone.utcnow())
+                counts = load(
+                    session, staging, rules, timezone.utcnow(), self._models(at.run, features, session)
+                )
             manifest = LoadManifest(strategy=rules.strategy, **asdict(counts))
             handed = hand_over(at, self.task_id, manifest, manifest.model_dump())
             self._sweep(session, at.run)
         return handed
+
+    @staticmethod
+    def _models(
+        run: Run, features: FeatureManifest, session: LoadSession
+    ) -> Callable[[extensions.cursor, datetime], int]:
+        """What writes the parameters that the run's rows were scored with."""
+        from crmbet.loading.model_parameters import Origin, record_models
+
+        def write(cursor: extensions.cursor, written_at: datetime) -> int:
+            if features.learned is None:
+                return 0
+            origin = Origin(
+                as_of=run.window.as_of, known_at=run.known_at, run_id=run.run_id, written_at=written_at
+            )
+            return record_models(cursor, session.contract.schema_name, features.learned.models, origin)
+
+        return write
 
     def _sweep(self, session: LoadSession, run: Run) -> None:
         """Drop backups that are no longer kept. The load has succeeded: whatever happens here does not undo that."""
