@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ VALUES = {
     "smallint": 2,
     "real": 1.25,
     "r01": 0.5,
-    "money": 12.34,
+    "money": Decimal("12.34"),
     "boolean": True,
     "timestamptz": datetime(2026, 11, 20, 3, tzinfo=UTC),
 }

@@ -39,7 +39,7 @@ def recorded(query: Query, session: LoadSession) -> dict[tuple[str, int], str]:
 def test_every_staged_row_is_recorded_with_every_cell(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any
 ) -> None:
-    rows = [row("a"), row("b", frequencia_jogo=None)]
+    rows = [row("a"), row("b", bet_volatility=None)]
     load_rows(session, stage(session, [row("a", day=19)]))
 
     counts = load_rows(session, stage(session, rows), strategy)

@@ -56,7 +56,7 @@ def days(query: Query, session: LoadSession) -> dict[str, tuple[int, str]]:
 def test_a_first_load_inserts_every_row_with_every_cell(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    rows = [row("a"), row("b", frequencia_jogo=None, dias_semana_preferidos="0,5,6", balance_ratio=1000.0)]
+    rows = [row("a"), row("b", bet_volatility=None, dias_semana_preferidos="0,5,6", balance_ratio=1000.0)]
 
     counts = load_rows(session, stage(session, rows), "merge")
 
@@ -71,7 +71,7 @@ def test_a_first_load_inserts_every_row_with_every_cell(
 def test_the_same_rows_again_write_nothing(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any
 ) -> None:
-    rows = [row("a"), row("b", frequencia_jogo=None)]
+    rows = [row("a"), row("b", bet_volatility=None)]
     load_rows(session, stage(session, rows), "merge")
     before = versions(query, session)
     told_later = [

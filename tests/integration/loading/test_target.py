@@ -73,6 +73,8 @@ def test_the_first_use_makes_schema_table_key_index_and_comments(
     assert dict(comments) == {name: column.meaning for name, column in contract.columns.items()}
     indexed = query("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = %s", contract.schema_name)
     assert sorted((table, definition.rpartition(" USING ")[2]) for table, definition in indexed) == [
+        ("user_features", "btree (churn_risk_band)"),
+        ("user_features", "btree (lifecycle_stage)"),
         ("user_features", "btree (rfm_segment)"),
         ("user_features", "btree (user_id)"),
         ("user_features_history", "brin (as_of) WITH (pages_per_range='16')"),
@@ -111,7 +113,7 @@ def test_new_nullable_columns_are_added_and_the_rows_stay(session: LoadSession, 
         ),
         ("ALTER TABLE {table} ALTER user_id TYPE text", "column user_id is text, not character varying(50)"),
         ("ALTER TABLE {table} ALTER row_hash DROP NOT NULL", "column row_hash allows NULL"),
-        ("ALTER TABLE {table} ALTER sessions_30d SET NOT NULL", "column sessions_30d does not allow NULL"),
+        ("ALTER TABLE {table} ALTER bet_volatility SET NOT NULL", "column bet_volatility does not allow NULL"),
         ("ALTER TABLE {table} DROP COLUMN rfm_segment", "column rfm_segment is missing and may not be NULL"),
         ('ALTER TABLE {table} ADD COLUMN "Odd ""one""" text', 'column Odd "one" is not in the contract'),
         ("ALTER TABLE {table} DROP CONSTRAINT user_features_pkey", "the primary key is not user_id"),
