@@ -74,8 +74,9 @@ def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBP
     engine.execute("SET VARIABLE operator_zone = 'UTC'")
     engine.execute(
         "CREATE OR REPLACE TEMPORARY TABLE bets AS "
-        "SELECT 'user ' || user_number AS user_id, TIMESTAMP '2026-02-20' + to_hours(hour) AS placed_at "
-        "FROM range(2) AS users(user_number), range(10, 17, 2) AS hours(hour), range(30000)"
+        "SELECT 'user ' || user_number AS user_id, TIMESTAMP '2026-02-20' + to_hours(hour) AS placed_at, "
+        "number::VARCHAR AS bet_id, 1.0 AS stake, NULL::DECIMAL AS payout, NULL::DECIMAL AS balance_after "
+        "FROM range(2) AS users(user_number), range(10, 17, 2) AS hours(hour), range(30000) AS bets(number)"
     )
     derived = render("sessions/derive_sessions", days=Fragment("DATE '2026-02-20'"))
 
@@ -83,4 +84,4 @@ def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBP
         sessions = engine.execute(derived).fetchall()
 
     assert len(sessions) == 8
-    assert all(started_at == ended_at for _, started_at, ended_at, _ in sessions)
+    assert all(started_at == ended_at for _, _, started_at, ended_at, *_ in sessions)

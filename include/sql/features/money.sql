@@ -51,6 +51,6 @@ SELECT
     CASE
         WHEN registered_age >= first_deposit_age THEN registered_age - first_deposit_age
         WHEN registered_age < first_deposit_age THEN 0
-    END AS days_to_first_deposit
+    END::INTEGER AS days_to_first_deposit
 FROM users
 LEFT JOIN sums USING (user_id)
