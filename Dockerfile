@@ -13,6 +13,8 @@ COPY dags /opt/airflow/dags
 COPY plugins /opt/airflow/plugins
 COPY include /opt/airflow/include
 COPY config /opt/airflow/config
+# The monitoring page shows the runbook.
+COPY docs /opt/airflow/docs
 
 # Compiled here, because the user below may not: otherwise every task process would compile the package anew.
 # The spill folder belongs to that user, and so does a fresh volume mounted on it.

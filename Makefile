@@ -12,7 +12,7 @@ code := plugins dags local bench config tests
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui demo demo-broken test test-full lint format typecheck bench requirements clean
+.PHONY: help setup services stop ui demo demo-broken test test-full chaos lint format typecheck bench catalogue requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ test: setup  ## Run the tests (ARGS="-k name" for some of them)
 test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
 
+chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader beside a thousand loads; on PostgreSQL 15 too
+	@$(python) -m pytest tests/integration/loading $(ARGS)
+	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/loading $(ARGS)
+
 lint: setup typecheck  ## Check style, format and types
 	@$(python) -m ruff check $(code)
 	@$(python) -m ruff format --check $(code)
@@ -55,6 +59,9 @@ format: setup  ## Format the code and mend what the linter can mend
 
 bench: setup  ## Measure against limits and peers; results in bench/results/ (ARGS="--help" for sizes)
 	@$(python) -m bench $(ARGS)
+
+catalogue: setup  ## Write docs/features.md from the contract of the feature table
+	@PYTHONPATH=plugins $(python) -m crmbet.catalogue > docs/features.md
 
 requirements: setup  ## Compile requirements*.in into pinned requirements*.txt
 	@.venv/bin/uv pip compile --quiet --universal --no-header --python-version 3.11 requirements.in -o requirements.txt

@@ -15,7 +15,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bench import extract_pg, extract_s3, features, growth, increment, parsing, simulation, unchanged
+from bench import (
+    extract_pg,
+    extract_s3,
+    features,
+    growth,
+    increment,
+    load,
+    models,
+    parsing,
+    quality,
+    simulation,
+    unchanged,
+)
 from bench.events import Events
 from bench.figures import Figure, print_table, write_json
 from bench.history import History, open_history
@@ -87,6 +99,10 @@ class Bench:
             pandas_keeps=sizes.features_pandas_keeps,
         )
 
+    def models(self) -> list[Figure]:
+        """Fitting the models and scoring players."""
+        return models.measure(self.options.models_players)
+
     def unchanged(self) -> list[Figure]:
         """A run in which nothing changed."""
         return unchanged.measure(self.history)
@@ -95,9 +111,23 @@ class Bench:
         """One more day, beside all events in one go."""
         return increment.measure(self.history)
 
+    def load(self) -> list[Figure]:
+        """Staging and merge, beside psql and a comparison."""
+        sizes = self.options
+        return load.measure(
+            self.workbench, self.folder, sizes.load_rows, sizes.load_columns, sizes.load_rounds
+        )
+
     def growth(self) -> list[Figure]:
         """Time and memory by number of bets, in 1 GB."""
         return growth.measure(self.workbench, self.options.growth_bets, self.options.growth_days)
+
+    def quality(self) -> list[Figure]:
+        """The quality gates, beside bare SQL and pandas."""
+        sizes = self.options
+        return quality.measure(
+            self.folder, sizes.quality_raw_rows, sizes.quality_feature_rows, sizes.quality_pandas_rows
+        )
 
 
 # `unchanged` comes before `increment`, which leaves nothing as it was.
@@ -107,9 +137,12 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "extract_pg": Bench.extract_pg,
     "extract_s3": Bench.extract_s3,
     "features": Bench.features,
+    "models": Bench.models,
     "unchanged": Bench.unchanged,
     "increment": Bench.increment,
+    "load": Bench.load,
     "growth": Bench.growth,
+    "quality": Bench.quality,
 }
 
 
@@ -173,10 +206,14 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument(
         "--features-memory", default="1GB", metavar="SIZE", help="features: memory_limit; %(default)s"
     )
+    add("--models-players", "1M", "models: players")
     add("--history-bets", "40M", "unchanged, increment: bets")
     add("--history-transactions", "5M", "unchanged, increment: transactions")
     add("--history-players", "50k", "unchanged, increment: players")
     add("--history-days", "366", "unchanged, increment: days, the added one among them")
+    add("--load-rows", "1M", "load: players")
+    add("--load-columns", "101", "load: columns, of which reals fill up what the contract lacks")
+    add("--load-rounds", "3", "load: repetitions")
     sizes = ["1M", "4M", "16M"]
     parser.add_argument(
         "--growth-bets",
@@ -186,6 +223,9 @@ def _read_options() -> argparse.Namespace:
         metavar="N",
         help=f"growth: numbers of bets; {' '.join(sizes)}",
     )
+    add("--quality-raw-rows", "10M", "quality: bets")
+    add("--quality-feature-rows", "1M", "quality: players")
+    add("--quality-pandas-rows", "1M", "quality: bets that pandas judges")
     add("--growth-days", "365", "growth: days")
     return parser.parse_args()
 

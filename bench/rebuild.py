@@ -45,13 +45,14 @@ def rebuild(at: PipelineRun) -> int:
             )
             engine.execute(render("store/create_view", name=identifier(name), rows=Fragment(rows)))
         days = [Fragment(f"DATE {literal(day.day.isoformat())}") for day in cleaned.sources["bets"].days]
-        query = compute_themes(
+        query, _ = compute_themes(
             engine,
+            run,
             load_table_contract(),
             state=Fragment(f"({statement('state/summarise_days')})"),
             sessions=Fragment(f"({render('sessions/derive_sessions', days=joined(days))})"),
         )
-        return write_file(engine, store, key_of(at), query)
+        return write_file(engine, store, at.run, key_of(at), query)
 
 
 def main() -> None:

@@ -20,20 +20,25 @@ import os
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule, chain
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TriggerRule, chain
 
-from crmbet.operators.alerts import log_failure
+from crmbet.operators.alerts import ALERTED
 from crmbet.operators.backup_table import BackupTableOperator
 from crmbet.operators.clean import CleanOperator
 from crmbet.operators.engineer_features import EngineerFeaturesOperator
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.load_merge import LoadMergeOperator
+from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.retrying import RETRIES
 from crmbet.operators.validate import ValidateOperator
+from crmbet.operators.watching import WATCHED
 from crmbet.schedule import operator_timezone
 
 ZONE = operator_timezone(os.environ)
+LAKE = Asset("crmbet_lake")
+FEATURES = Asset("user_features")
+"""A DAG scheduled on it receives run_id, as_of, rows, grade and score of the load in the event's `extra`."""
 
 PARAMS = {
     "as_of": Param(
@@ -57,6 +62,12 @@ PARAMS = {
         title="Load strategy",
         description="merge: insert and update. replace: the table becomes this run's rows. append: new players only.",
     ),
+    "accept_loss": Param(
+        False,
+        type="boolean",
+        title="Accept loss",
+        description="Let the load lose what it would refuse to: many players at once, or, by replace, a later as_of.",
+    ),
     "validate_only": Param(
         False, type="boolean", title="Validate only", description="Stop after validation: no backup, no load."
     ),
@@ -78,6 +89,12 @@ PARAMS = {
         title="Verify all",
         description="Compare every day of PostgreSQL with what was captured, not only the recent ones and a thirtieth.",
     ),
+    "refreeze_thresholds": Param(
+        False,
+        type="boolean",
+        title="Refreeze thresholds",
+        description="Take the responsible-gambling thresholds from this run's players, for this and later as_of dates.",
+    ),
     "source_deletions": Param(
         "stop",
         type="string",
@@ -93,6 +110,19 @@ PARAMS = {
         title="Fail on",
         description="Severities of a quality breach that fail the run. Others show in the report only.",
     ),
+    "thresholds": Param(
+        {},
+        type="object",
+        additionalProperties={"type": "number"},
+        title="Thresholds",
+        description='Thresholds of the quality gates for this run, by the setting\'s name: {"max_psi": 0.4}.',
+    ),
+    "refresh_baseline": Param(
+        False,
+        type="boolean",
+        title="Refresh baseline",
+        description="Freeze this run's distributions as what later runs are compared with: the business has changed.",
+    ),
 }
 
 with DAG(
@@ -104,14 +134,14 @@ with DAG(
     params=PARAMS,
     default_args={
         **RETRIES,
+        **WATCHED,
         "execution_timeout": timedelta(hours=2),
-        "on_failure_callback": log_failure,
     },
-    on_failure_callback=log_failure,
+    **ALERTED,
     doc_md=__doc__,
     tags=["crm", "features"],
 ) as dag:
-    extract_s3 = ExtractS3Operator(task_id="extract_s3")
+    extract_s3 = ExtractS3Operator(task_id="extract_s3", inlets=[LAKE])
     extract_pg = ExtractPgOperator(task_id="extract_pg")
     validate_raw = ValidateOperator(task_id="validate_raw", stage="raw")
     # A dry run skips what comes before these two, and they plan on what that would have left.
@@ -122,8 +152,13 @@ with DAG(
     validate = ValidateOperator(task_id="validate", stage="features")
     # A backfill's runs come side by side: these two touch the target, so one run at a time.
     backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)
-    load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1)
+    load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1, outlets=[FEATURES])
+    # Runs whatever the others came to, and as a teardown has no say in what the run came to.
+    record_run = RecordRunOperator(
+        task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)
+    ).as_teardown(on_failure_fail_dagrun=False)
 
     chain(
         [extract_s3, extract_pg], validate_raw, clean, engineer_features, validate, backup_table, load_merge
     )
+    chain([extract_s3, extract_pg, load_merge], record_run)

@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule, chain
 
-from crmbet.operators.alerts import log_failure
+from crmbet.operators.alerts import ALERTED
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.plan_sweep import PlanSweepOperator
 from crmbet.operators.retrying import RETRIES
 from crmbet.operators.sweep import SweepOperator
+from crmbet.operators.watching import WATCHED
 from crmbet.schedule import operator_timezone
 
 ZONE = operator_timezone(os.environ)
@@ -57,10 +58,10 @@ with DAG(
     params=PARAMS,
     default_args={
         **RETRIES,
+        **WATCHED,
         "execution_timeout": timedelta(hours=6),
-        "on_failure_callback": log_failure,
     },
-    on_failure_callback=log_failure,
+    **ALERTED,
     doc_md=__doc__,
     tags=["crm", "maintenance"],
 ) as dag:

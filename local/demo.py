@@ -22,6 +22,8 @@ from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.processes import ServiceFailed
 from local.services import up
+from local.simulator.simulation import name_archetypes
+from local.simulator.world import World
 from local.workspace import Workspace, default_workspace, read_record, write_record
 
 DAG = "user_features_daily"
@@ -73,7 +75,11 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
             [airflow.executable("airflow"), "dags", "test", DAG, day.isoformat()],
             env=environ, cwd=workspace.project, stdout=file, stderr=subprocess.STDOUT, check=False,
         ).returncode  # fmt: skip
-    outcome = read_outcome(workspace, sample.bucket, environ, DAG, log.read_text(encoding="utf-8"))
+    start = date.fromisoformat(read_record(workspace.record(sample.bucket))["start"])
+    archetypes = name_archetypes(World(SEED, PLAYERS, start, day))
+    outcome = read_outcome(
+        workspace, sample.bucket, environ, DAG, log.read_text(encoding="utf-8"), archetypes
+    )
     if outcome is None:
         print(f"The run did not get as far as its first task: see the end of {log}", file=sys.stderr)
         return 1

@@ -18,19 +18,21 @@ RUN_ID = re.compile(r"\brun (manual__\S+)")
 FAILURE = re.compile(r"FAILED dag=\S+ run=\S+ task=\S+ try=\d+: (.*?)(?: \[crmbet\.|$)", re.MULTILINE)
 ORDER = (
     "extract_s3", "extract_pg", "validate_raw", "clean", "engineer_features", "validate", "backup_table", "load_merge",
+    "record_run",
 )  # fmt: skip
 SHOWN_COLUMNS = {
     "user_id": "user_id",
     "favorite_game_type": "game",
-    "ticket_medio_categoria": "ticket",
-    "frequencia_jogo": "tx/day",
-    "dias_semana_preferidos": "weekdays",
-    "horarios_atividade": "slot",
+    "bets_count_30d": "bets 30d",
+    "deposit_sum_30d": "paid in 30d",
     "rfm_segment": "segment",
-    "customer_lifetime_value_score": "value",
+    "lifecycle_stage": "stage",
+    "p_alive": "p_alive",
+    "clv_12m": "clv_12m",
     "churn_risk_score": "churn",
+    "rg_risk_band": "rg band",
+    "marketing_allowed": "marketing",
 }
-SHOWN_ROWS = 6
 SHOWN_REASONS = 4
 
 
@@ -59,9 +61,17 @@ class Outcome:
 
 
 def read_outcome(
-    workspace: Workspace, bucket: str, environ: Mapping[str, str], dag: str, log: str
+    workspace: Workspace,
+    bucket: str,
+    environ: Mapping[str, str],
+    dag: str,
+    log: str,
+    archetypes: Mapping[str, str],
 ) -> Outcome | None:
-    """Gather what a run left behind, None if its first task did not get as far as to name it. `log` is its output."""
+    """Gather what a run left behind, None if its first task did not get as far as to name it.
+
+    `log` is its output; `archetypes` has user ids and what the simulator drew them as.
+    """
     named = RUN_ID.search(log)
     if not named:
         return None
@@ -79,13 +89,12 @@ def read_outcome(
     rows: list[tuple[Any, ...]] = []
     table_rows = 0
     if _query(environ["CRMBET_TARGET_URL"], "SELECT to_regclass('ml_features.user_features')", ())[0][0]:
-        rows = _query(
+        found = _query(
             environ["CRMBET_TARGET_URL"],
-            # One player of each segment says more than six of one.
-            f"SELECT {columns} FROM (SELECT DISTINCT ON (rfm_segment) * FROM ml_features.user_features "
-            "WHERE favorite_game_type IS NOT NULL ORDER BY rfm_segment, user_id) AS each ORDER BY user_id LIMIT %s",
-            (SHOWN_ROWS,),
+            f"SELECT {columns} FROM ml_features.user_features ORDER BY bets_count_lifetime, user_id",
+            (),
         )
+        rows = _one_of_each(found, archetypes)
         ((table_rows,),) = _query(
             environ["CRMBET_TARGET_URL"], "SELECT count(*) FROM ml_features.user_features", ()
         )
@@ -99,6 +108,15 @@ def read_outcome(
         bucket=bucket,
         failure=failure.group(1) if (failure := FAILURE.search(log)) else "",
     )
+
+
+def _one_of_each(rows: list[tuple[Any, ...]], archetypes: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    """Of each archetype the player in the middle, by bets ever; the archetype in front."""
+    by_archetype: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        by_archetype.setdefault(archetypes.get(row[0], ""), []).append(row)
+    by_archetype.pop("", None)
+    return [(name, *found[len(found) // 2]) for name, found in sorted(by_archetype.items())]
 
 
 def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> None:
@@ -129,7 +147,8 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
     print()
     if outcome.rows and not failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
-        _print_table(list(SHOWN_COLUMNS.values()), outcome.rows)
+        print("  A player of each kind that the simulator draws, the one in the middle by bets:")
+        _print_table(["drawn as", *SHOWN_COLUMNS.values()], outcome.rows)
 
 
 def _describe(task: str, manifest: dict[str, Any]) -> str:

@@ -38,10 +38,19 @@ START_TIMEOUT_SECONDS = 60
 
 
 class EmbeddedPostgres:
-    """The server of a workspace. `settings` are server parameters that differ from PostgreSQL's defaults."""
+    """The server of a workspace. `settings` are server parameters that differ from PostgreSQL's defaults.
 
-    def __init__(self, workspace: Workspace, settings: Mapping[str, str] | None = None) -> None:
+    `folder_of_programs` has those of another installation; None: the wheel's.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Mapping[str, str] | None = None,
+        folder_of_programs: Path | None = None,
+    ) -> None:
         self.workspace = workspace
+        self._programs = folder_of_programs
         self.folder = workspace.state / "postgres"
         self.data = self.folder / "data"
         self.daemon = Daemon(workspace, "postgres")
@@ -154,19 +163,20 @@ class EmbeddedPostgres:
             folder.chmod(0o700)
             os.chown(folder, account.user, account.group)
         if os.geteuid() == 0:
-            for folder in (self.folder.parent, programs()):
+            for folder in (self.folder.parent, self._programs or programs()):
                 _let_pass(folder)
 
     def _make_cluster(self, account: Account) -> None:
         """Make the data folder, which is there only when it is complete."""
         draft = self.folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
+        # The built-in locale sorts and folds alike on every machine, whatever is installed; older servers lack it.
+        builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self._programs is None else []
         # fmt: off
         command = [
-            str(programs() / "initdb"), f"--pgdata={draft}",
+            str((self._programs or programs()) / "initdb"), f"--pgdata={draft}",
             f"--username={SUPERUSER}", "--auth=trust",
-            # The built-in locale sorts and folds alike on every machine, whatever is installed there.
-            "--encoding=UTF8", "--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8",
+            "--encoding=UTF8", "--locale=C", *builtin,
             "--no-sync", "--no-instructions",
         ]
         # fmt: on
@@ -187,7 +197,7 @@ class EmbeddedPostgres:
             "port": str(PORT),
             "unix_socket_directories": f'"{socket_folder}"',
         }
-        command = [str(programs() / "postgres"), "-D", str(self.data)]
+        command = [str((self._programs or programs()) / "postgres"), "-D", str(self.data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         self.daemon.start(command, environ={}, account=account)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,8 +42,10 @@ class Login:
     password: str
 
 
-def start(workspace: Workspace) -> Login:
+def start(workspace: Workspace, more: Mapping[str, str] | None = None) -> Login:
     """Make all four run and report health; the services under them must run already.
+
+    `more` are variables that replace or join those of every process.
 
     Raises `ServiceFailed` with the end of the log of the one at fault.
     """
@@ -55,7 +58,7 @@ def start(workspace: Workspace) -> Login:
             ports.remember(workspace, SERVICE, port)
         keys = credentials(workspace)
         airflow.write_password_file(workspace, keys)
-        environ = process_environment(workspace, ui_port=port)
+        environ = {**process_environment(workspace, ui_port=port), **(more or {})}
         for name, arguments in COMPONENTS.items():
             daemon = Daemon(workspace, name)
             if daemon.process() is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.simulator.archetypes import NAMES
 from local.simulator.calendar import OperatorDay
 from local.simulator.contact import contact_day
 from local.simulator.feeds import (
@@ -14,6 +15,7 @@ from local.simulator.feeds import (
     players_table,
     sessions_table,
     transactions_table,
+    user_ids,
 )
 from local.simulator.play import play_day
 from local.simulator.population import Standing, draw_population
@@ -40,6 +42,16 @@ class Batch:
     shard: int
     is_last_day: bool
     tables: dict[str, pa.Table]
+
+
+def name_archetypes(world: World) -> dict[str, str]:
+    """User id to the archetype that the player was drawn from."""
+    named: dict[str, str] = {}
+    for shard in world.shards():
+        population = draw_population(world, shard)
+        names = (NAMES[number] for number in population.archetype)
+        named.update(zip(user_ids(population).to_pylist(), names, strict=True))
+    return named
 
 
 def simulate(world: World) -> Iterator[Batch]:

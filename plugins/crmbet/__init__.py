@@ -5,5 +5,5 @@ The modules at this level and below are the Airflow-free core; `crmbet.operators
 that parsing a DAG stays in milliseconds.
 """
 
-FEATURE_SET_VERSION = "1"
+FEATURE_SET_VERSION = "2"
 """Raised when the meaning of any feature column changes; every row of the table carries it."""

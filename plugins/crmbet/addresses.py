@@ -9,9 +9,14 @@
         sessions/day=<day>/set=<digest>/             one row per session, derived from bets
         state_blocks/day=<first day>/set=<digest>/   the state again, thirty days to a file
         session_bets/day=<day>/set=<digest>/         bets of that day by recorded session
+        thresholds/version=<v>/as_of=<date>/         of the responsible-gambling markers, as they were frozen
+        models/as_of=<date>/                         parameters that a run fitted, for those that cannot
+        feature_tables/day=<as_of>/set=<digest>/     markers that name the run whose feature table was made from this
         runs/run_id=<run>/<task>.json                what a run used and made
-        runs/run_id=<run>/features/                  the feature table of the run
+        runs/run_id=<run>/features/                  the feature table of the run, and what was learned with it
+        runs/run_id=<run>/matrix/                    the same as numbers, and the pipeline that made them
         reports/as_of=<date>/run_id=<run>/           quality reports
+        baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
 
 Nothing is ever updated, not even a marker: each attempt writes files, and then a `<attempt>_done.json`, under names of
 its own. A folder of data counts only once such a marker is there.
@@ -34,9 +39,13 @@ OURS = re.compile(
     rf"captures/source=[^/]+/(chunk=[0-9a-f]+/{_DATA}|{_COPY})"
     rf"|cleaned/source=[^/]+/({_DAY}/{_DATA}|{_COPY})"
     rf"|quarantine/source=[^/]+/{_DAY}/[^/]+\.parquet"
-    rf"|(state|sessions|state_blocks|session_bets)/({_DAY}/{_DATA}|{_COPY})"
-    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.parquet)"
+    rf"|(state|sessions|state_blocks|session_bets|feature_tables)/({_DAY}/{_DATA}|{_COPY})"
+    r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
+    r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
+    r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.(parquet|json)|matrix/[^/]+\.(parquet|joblib))"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
+    r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
+    r"|baselines/stage=[^/]+/frozen=[^/]+/as_of=[^/]+/run_id=[^/]+\.json"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""
 
@@ -77,6 +86,15 @@ class Layout:
         return Partition(prefix=f"{self.captures(source)}chunk={digest}/")
 
     @property
+    def all_fitted_models(self) -> str:
+        """Folder of all fitted models."""
+        return f"{self.root}models/"
+
+    def fitted_models(self, as_of: date) -> str:
+        """Folder of the models that runs of an as_of fitted."""
+        return f"{self.all_fitted_models}as_of={as_of.isoformat()}/"
+
+    @property
     def runs(self) -> str:
         """Folder of all runs."""
         return f"{self.root}runs/"
@@ -85,6 +103,10 @@ class Layout:
     def reports(self) -> str:
         """Folder of all quality reports."""
         return f"{self.root}reports/"
+
+    def thresholds(self, version: str) -> str:
+        """Folder of the frozen thresholds of a version of the feature definitions."""
+        return f"{self.root}thresholds/version={_segment(version)}/"
 
     def dataset(self, name: str) -> str:
         """Folder of a dataset kept by day, such as 'state' or 'cleaned/source=bets'."""
@@ -101,6 +123,15 @@ class Layout:
     def report(self, as_of: date, run_id: str) -> str:
         """Folder of a run's quality reports."""
         return f"{self.reports}as_of={as_of.isoformat()}/run_id={_segment(run_id)}/"
+
+    def baselines(self, stage: str) -> str:
+        """Folder of a stage's baselines."""
+        return f"{self.root}baselines/stage={stage}/"
+
+    def baseline(self, stage: str, frozen: date, as_of: date, run_id: str) -> str:
+        """What a run has added to the baseline that was begun as of `frozen`."""
+        folder = f"{self.baselines(stage)}frozen={frozen.isoformat()}/as_of={as_of.isoformat()}/"
+        return f"{folder}run_id={_segment(run_id)}.json"
 
 
 def _segment(run_id: str) -> str:

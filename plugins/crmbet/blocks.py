@@ -65,7 +65,9 @@ def _make_block(
     if not files:
         return block
     key = f"{run.layout.day(dataset, first, digest).prefix}{attempt_name()}.parquet"
-    rows = write_file(connection, store, key, render("store/read_rows_in_order", source=scan(store, files)))
+    rows = write_file(
+        connection, store, run, key, render("store/read_rows_in_order", source=scan(store, files))
+    )
     return block.model_copy(update={"files": [key], "rows": rows})
 
 

@@ -19,10 +19,10 @@ from crmbet.failures import RowsUnaccounted
 from crmbet.ingest.captured import captured_rows
 from crmbet.manifest import UNDATED, Capture, CleanedSource, DayFiles, SourceCaptures
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import column_types, ensure_days, file_list, scan, unmade_day, write_by_day
+from crmbet.partitions import ensure_days, unmade_day, write_by_day
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statements_digest
-from crmbet.typing_rules import no_rows, typed_rows
+from crmbet.typing_rules import CAPTURED_TYPES, no_rows, typed_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -127,7 +127,6 @@ def day_digests(
 
 
 def typed_day(
-    connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
     contract: SourceContract,
     captures: Sequence[Capture],
@@ -142,33 +141,18 @@ def typed_day(
         day = Fragment(f"DATE {literal(snapshot.isoformat())}")
     else:
         day = Fragment("_day")
-    if contract.kind == "lake":
-        # All of it is text (docs/adr/0004).
-        alike = [(column_types(connection, scan(store, filled[0].files[:1])), filled)]
-    else:
-        alike = _by_types(connection, store, filled)
     return "\nUNION ALL\n".join(
-        f"({typed_rows(contract, captured_rows(store, captures), types, day)})" for types, captures in alike
+        f"({typed_rows(contract, captured_rows(store, alike), alike[0].types, day)})"
+        for alike in _by_types(filled)
     )
 
 
-def _by_types(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, captures: Sequence[Capture]
-) -> list[tuple[dict[str, str], list[Capture]]]:
-    """Captures by the types of their files, which differ once a column of the source has changed its type.
-
-    The engine would read them together as the types of the first file.
-    """
-    keys = {key for capture in captures for key in capture.files}
-    columns: dict[str, dict[str, str]] = {}
-    described = connection.execute(render("store/describe_files", files=file_list(store, sorted(keys))))
-    for url, name, engine_type in described.fetchall():
-        columns.setdefault(url.removeprefix(store.url("")), {})[name] = engine_type
+def _by_types(captures: Sequence[Capture]) -> list[list[Capture]]:
+    """Captures whose columns have the same types: the engine would read all of them as the types of the first file."""
     alike: dict[frozenset[tuple[str, str]], list[Capture]] = {}
     for capture in captures:
-        # One attempt wrote all files of a capture, with the same types.
-        alike.setdefault(frozenset(columns[capture.files[0]].items()), []).append(capture)
-    return [(dict(types), group) for types, group in alike.items()]
+        alike.setdefault(frozenset(capture.types.items()), []).append(capture)
+    return list(alike.values())
 
 
 def _clean_days(
@@ -181,7 +165,7 @@ def _clean_days(
     digests: dict[date, str],
 ) -> list[DayFiles]:
     captures = list({capture.digest: capture for parts in batch.values() for capture in parts}.values())
-    rows = Fragment(typed_day(connection, store, contract, captures, batch))
+    rows = Fragment(typed_day(store, contract, captures, batch))
     days = joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch])
     known_at = Fragment(
         f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
@@ -196,11 +180,11 @@ def _clean_days(
     fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
     made = {day: unmade_day(run, day, digests[day]) for day in batch}
     wanted = {day: digests[day] for day in batch}
-    for file in write_by_day(connection, store, run.layout, dataset, accepted, wanted):
+    for file in write_by_day(connection, store, run, dataset, accepted, wanted):
         made[file.day] = made[file.day].model_copy(update={"files": [*made[file.day].files, file.key]})
     if any(fate == "quarantined" for _, fate, _, _ in fates):
         for file in write_by_day(
-            connection, store, run.layout, f"quarantine/source={contract.name}", quarantined, wanted
+            connection, store, run, f"quarantine/source={contract.name}", quarantined, wanted
         ):
             kept = [*made[file.day].quarantine_files, file.key]
             made[file.day] = made[file.day].model_copy(update={"quarantine_files": kept})
@@ -248,7 +232,7 @@ def _rules(contract: SourceContract) -> str:
         typed_rows(
             contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day")
         )
-        for captured_as in ("VARCHAR", "TIMESTAMP")
+        for captured_as in CAPTURED_TYPES
     ]
     return repr((contract.digest, statements_digest(".", "clean"), generated))
 

@@ -32,6 +32,9 @@ BusinessKey = Annotated[
 ]
 """One column or several, of which no two rows of a day may agree."""
 
+LOAD_COLUMNS = ("gone", "updated_at")
+"""Columns of the target that no run computes: the load sets them."""
+
 NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")
 STRPTIME_FORMAT = re.compile(r"([^%\0]|%-?[dHIjmMSy]|%[aAbBfgnpTYzZ%])+")
 YEAR_CODE = re.compile(r"%(Y|-?y)")
@@ -207,9 +210,12 @@ class FeatureColumn(Strict):
     @property
     def postgres_type(self) -> str:
         """The column's type in PostgreSQL."""
-        return {"r01": "double precision", "real": "double precision", "money": "numeric(14,2)"}.get(
-            self.type, self.type
-        )
+        return {
+            "r01": "double precision",
+            "real": "double precision",
+            "money": "numeric(14,2)",
+            "char(3)": "character(3)",
+        }.get(self.type, self.type)
 
 
 class TableContract(Strict):
@@ -226,6 +232,11 @@ class TableContract(Strict):
     def key(self) -> str:
         """The primary key's column."""
         return next(name for name, column in self.columns.items() if column.role == "key")
+
+    @property
+    def computed(self) -> dict[str, FeatureColumn]:
+        """The columns that a run computes: all but those which the load sets, LOAD_COLUMNS."""
+        return {name: column for name, column in self.columns.items() if name not in LOAD_COLUMNS}
 
     @property
     def features(self) -> dict[str, FeatureColumn]:

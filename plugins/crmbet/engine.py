@@ -67,9 +67,6 @@ def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[
             for extension in ("httpfs", "postgres_scanner"):
                 connection.load_extension(str(_extension_file(extension)))
             if lake is not None:
-                # The engine holds a part of every file that it writes, and reckons parts by the largest file allowed:
-                # of its own 800 GB they would be 77 MiB each, which thirty days at once do not leave room for.
-                connection.execute("SET GLOBAL s3_uploader_max_filesize = '50GB'")
                 _reach_lake(connection, lake)
             yield connection
         finally:

@@ -9,17 +9,29 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.blocks import block_files
 from crmbet.contracts import SourceContract, TableContract
-from crmbet.manifest import CleanedSource, CleanManifest, DayFiles, FeatureManifest
+from crmbet.fitted_models import read_earlier_fits, write_fitted_models
+from crmbet.manifest import (
+    CleanedSource,
+    CleanManifest,
+    DayFiles,
+    FeatureManifest,
+    Learned,
+    ModelFit,
+    ModelRun,
+)
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import attempt_name, ensure_days, scan, unmade_day, write_by_day, write_file
+from crmbet.partitions import attempt_name, ensure_days, find_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
+from crmbet.scoring import score_players
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
+from crmbet.thresholds import FrozenThresholds, freeze, read_thresholds
 from crmbet.typing_rules import typed_columns
 
 if TYPE_CHECKING:
@@ -38,9 +50,6 @@ THEMES = (
     "visits",
     "money",
     "rfm",
-    "value",
-    "churn",
-    "models",
     "lifecycle",
     "channels",
     "diversity",
@@ -52,7 +61,13 @@ THEMES = (
     "markers",
     "consent",
 )
-"""Statements in include/sql/features/, in an order in which each finds what it asks for; `assemble_features` joins them."""
+"""Statements in include/sql/features/, each after those that it asks; `assemble_features` joins them."""
+
+TABLES = "feature_tables"
+"""Markers of feature tables, which lie in the folders of the runs that made them."""
+
+SIGNATURE = ("known_at", "execution_id")
+"""Variables that say which run has made a table, and alter nothing else in it."""
 
 STATE_SOURCES = ("bets", "transactions", "communications", "limits")
 SESSION_DAYS = 30
@@ -90,39 +105,177 @@ def engineer_features(
         return manifest
 
     players = cleaned.sources.get("players")
-    player_files = [key for day in players.days for key in day.files] if players else []
+    player_days = players.days if players else []
+    player_files = [key for day in player_days for key in day.files]
     _create_view(connection, store, "players", player_files, contracts["players"])
-    query = compute_themes(
-        connection,
+    frozen = None if run.params.refreeze_thresholds else _frozen_thresholds(store, run)
+
+    def compute() -> _Table:
+        blocks = block_files(connection, store, run, "state_blocks", state)
+        query, models = compute_themes(
+            connection,
+            run,
+            table,
+            state=_state_rows(connection, store, contracts, blocks),
+            sessions=session_rows,
+            thresholds=frozen,
+            fits=read_earlier_fits(store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
+        )
+        key = f"{run.prefix}features/{attempt_name()}.parquet"
+        users = write_file(connection, store, run, key, query)
+        used = dict(connection.execute(statement("features/used_thresholds")).fetchall())
+        learned = Learned(thresholds=used, models=models)
+        store.write(_learned_key(key), learned.model_dump_json(indent=1).encode())
+        # Last, so that a run which failed has left nothing for others.
+        if frozen is None and used:
+            _freeze(store, run, used)
+        write_fitted_models(store, run.layout, models, known_at=run.known_at, run_id=run.run_id)
+        return _Table(key, users, learned)
+
+    made = compute() if frozen is None else None
+    digest = _table_digest(
+        run,
+        contracts,
         table,
-        state=_state_rows(
-            connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
-        ),
-        sessions=session_rows,
+        state=state,
+        sessions=sessions,
+        players=player_days,
+        thresholds=made.learned.thresholds if made else frozen,
     )
-    key = f"{run.prefix}features/{attempt_name()}.parquet"
-    users = write_file(connection, store, key, query)
-    return manifest.model_copy(update={"files": [key], "users": users})
+    found = _find_table(store, run, digest) if made is None else None
+    if found:
+        log.info("nothing that the features are made from has changed: an earlier run's table is signed anew")
+        key = f"{run.prefix}features/{attempt_name()}.parquet"
+        signed = render("store/sign_rows", source=scan(store, [found.key]))
+        write_file(connection, store, run, key, signed)
+        made = _Table(key, found.users, found.learned)
+    else:
+        made = made or compute()
+        _mark_table(store, run, digest, made, manifest.state_rows)
+    return manifest.model_copy(update={"files": [made.key], "users": made.users, "learned": made.learned})
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A feature table in the folder of a run."""
+
+    key: str
+    users: int
+    learned: Learned
+
+
+def _find_table(store: ObjectStore, run: Run, digest: str) -> _Table | None:
+    """The table that another run has made from the same, if nothing but this digest decides what is in it."""
+    found, _ = find_days(store, run.layout, TABLES, {run.as_of_date: digest})
+    day = found.get(run.as_of_date)
+    if day is None or run.params.full_refresh:
+        return None
+    (key,) = day.files
+    content = store.read(_learned_key(key))
+    learned = Learned.model_validate_json(content) if content else None
+    return _Table(key, day.rows, learned) if learned and learned.is_its_own else None
+
+
+def _mark_table(store: ObjectStore, run: Run, digest: str, made: _Table, state_rows: int) -> None:
+    def make(_as_of: Sequence[date]) -> Iterable[DayFiles]:
+        day = unmade_day(run, run.as_of_date, digest)
+        yield day.model_copy(update={"files": [made.key], "rows": made.users})
+
+    ensure_days(store, run, TABLES, {run.as_of_date: digest}, make, {run.as_of_date: state_rows})
+
+
+def _learned_key(table: str) -> str:
+    return table.removesuffix(".parquet") + ".json"
+
+
+def _frozen_thresholds(store: ObjectStore, run: Run) -> dict[str, float] | None:
+    act = read_thresholds(
+        store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at
+    )
+    return act.thresholds if act else None
+
+
+def _table_digest(
+    run: Run,
+    contracts: Mapping[str, SourceContract],
+    table: TableContract,
+    *,
+    state: Sequence[DayFiles],
+    sessions: Sequence[DayFiles],
+    players: Sequence[DayFiles],
+    thresholds: Mapping[str, float] | None,
+) -> str:
+    """Identity of a feature table, but for what says which run has made it: of all that its statements read.
+
+    What is computed elsewhere than in statements changes FEATURE_SET_VERSION, which is among the variables.
+    """
+    variables = {name: value for name, value in _variables(run).items() if name not in SIGNATURE}
+    parts = [[(day.day, day.digest) for day in days] for days in (state, sessions, players)]
+    statements = statements_digest(".", "features", "models", "state", "sessions", "clean")
+    settings = run.settings.model_dump(
+        mode="json",
+        include={"clv_margin", "clv_monthly_discount_rate", "min_model_cohort", "min_calibration_users"},
+    )
+    read = (
+        variables,
+        settings,
+        sorted((thresholds or {}).items()),
+        parts,
+        statements,
+        table.digest,
+        [contracts[name].digest for name in sorted(contracts)],
+    )
+    return hashlib.sha256(repr(read).encode()).hexdigest()[:24]
 
 
 def compute_themes(
-    connection: duckdb.DuckDBPyConnection, table: TableContract, *, state: Fragment, sessions: Fragment
-) -> str:
-    """Compute every theme; returns the SELECT of the feature table over them.
+    connection: duckdb.DuckDBPyConnection,
+    run: Run,
+    table: TableContract,
+    *,
+    state: Fragment,
+    sessions: Fragment,
+    thresholds: Mapping[str, float] | None = None,
+    fits: Mapping[str, ModelFit] | None = None,
+) -> tuple[str, ModelRun]:
+    """Compute every theme; returns the SELECT of the feature table over them, and what the models learned.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound and
-    `players` exists as a table or view.
+    `players` exists as a table or view. `thresholds` (marker to threshold) are those that have been frozen; None:
+    they are taken from this run's players. `fits` serve a model that this run's players do not suffice for.
     """
     for name, source in (("state", state), ("recent_state", state), ("sessions", sessions)):
         _create_table(connection, name, render(f"features/read_{name}", source=source))
     connection.execute(statement("features/create_measures"))
+    models = score_players(connection, run.settings, run.as_of_date, fits)
     for name in THEMES:
-        _create_table(connection, name, statement(f"features/{name}"))
-    return assembly(table)
+        frozen = name == "thresholds" and thresholds is not None
+        rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
+        _create_table(connection, name, rows)
+    return assembly(table), models
+
+
+def _frozen_rows(thresholds: Mapping[str, float]) -> str:
+    rows = [Fragment(f"({literal(name)}, {value!r}::DOUBLE)") for name, value in sorted(thresholds.items())]
+    return render("features/frozen_thresholds", rows=joined(rows))
+
+
+def _freeze(store: ObjectStore, run: Run, thresholds: dict[str, float]) -> None:
+    act = FrozenThresholds(
+        feature_set_version=FEATURE_SET_VERSION,
+        as_of=run.as_of_date,
+        frozen_at=run.known_at,
+        deliberate=run.params.refreeze_thresholds,
+        thresholds=thresholds,
+    )
+    key = freeze(store, run.layout, act, attempt_name())
+    log.info(
+        "thresholds of %d responsible-gambling markers are frozen in %s", len(thresholds), store.url(key)
+    )
 
 
 def assembly(table: TableContract) -> str:
-    """SELECT of the run's feature table: the contract's columns in order, but `updated_at`, which the load sets."""
+    """SELECT of the run's feature table: the contract's columns in order, but those which the load sets."""
     hashed = [Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features]
     return render(
         "features/assemble_features",
@@ -134,7 +287,12 @@ def assembly(table: TableContract) -> str:
 def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Set what the statements ask for by name. Instants are naive UTC."""
     # Literals: a bound parameter makes the engine's client import pandas, which takes a second.
-    variables = {
+    for name, value in _variables(run).items():
+        connection.execute(render("store/set_variable", name=identifier(name), value=value))
+
+
+def _variables(run: Run) -> dict[str, Fragment]:
+    return {
         "as_of": _instant(run.window.as_of),
         "as_of_date": Fragment(f"DATE {literal(run.window.as_of_date.isoformat())}"),
         "last_day": Fragment(f"DATE {literal(run.window.last_day.isoformat())}"),
@@ -149,8 +307,6 @@ def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
         "feature_set_version": literal(FEATURE_SET_VERSION),
         "execution_id": literal(run.run_id),
     }
-    for name, value in variables.items():
-        connection.execute(render("store/set_variable", name=identifier(name), value=value))
 
 
 def _ensure_state(
@@ -333,7 +489,7 @@ def _write(
 ) -> list[DayFiles]:
     digests = {day: wanted[day] for day in batch}
     made = {day: unmade_day(run, day, wanted[day]) for day in batch}
-    for file in write_by_day(connection, store, run.layout, dataset, query, digests):
+    for file in write_by_day(connection, store, run, dataset, query, digests):
         day = made[file.day]
         made[file.day] = day.model_copy(
             update={"files": [*day.files, file.key], "rows": day.rows + file.rows}

@@ -1,4 +1,4 @@
-"""S3 as the core sees it: list, read, write once. Bulk data goes through the engine; this carries small objects.
+"""S3 as the core sees it: list, read, write once. The engine reads bulk data by itself, and writes it to local files.
 
 Every failure of the client is turned into one of ours, so that the retry policy can tell a wrong key (permanent) from
 a server that went away (temporary).
@@ -6,7 +6,7 @@ a server that went away (temporary).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -91,6 +91,10 @@ class ObjectStore:
             except S3UploadFailedError as error:
                 # It hides the client's own error, which says whether trying again helps.
                 raise error.__context__ or error from None
+
+    def upload_all(self, keys: Mapping[Path, str]) -> None:
+        """Copy files to objects, side by side."""
+        self._side_by_side(lambda item: self.upload(*item), list(keys.items()))
 
     def delete_all(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is not there is no error."""

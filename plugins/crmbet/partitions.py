@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.addresses import Layout
@@ -20,7 +21,8 @@ from crmbet.markers import Markers
 from crmbet.object_store import ObjectStore
 from crmbet.progress import Progress
 from crmbet.run import Run
-from crmbet.statements import Fragment, joined, literal, render
+from crmbet.scratch import scratch_folder
+from crmbet.statements import Fragment, literal, render
 
 if TYPE_CHECKING:
     import duckdb
@@ -124,37 +126,44 @@ def batches(days: Sequence[date], rows: Mapping[date, int]) -> Iterator[list[dat
 def write_by_day(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
-    layout: Layout,
+    run: Run,
     dataset: str,
     query: str,
     digests: Mapping[date, str],
 ) -> list[WrittenFile]:
-    """Write a query's rows into the folders of their `_day`, one file a day (more where a day is large)."""
-    pairs = [
-        Fragment(f"(DATE {literal(day.isoformat())}, {literal(digest)})") for day, digest in digests.items()
-    ]
-    written = connection.execute(
-        render(
-            "store/copy_by_day",
-            rows=Fragment(query),
-            digests=joined(pairs),
-            folder=literal(store.url(layout.dataset(dataset).rstrip("/"))),
-            names=literal(attempt_name() + "_{i}"),
-        )
-    ).fetchall()
-    bucket = store.url("")
-    return [
-        WrittenFile(
-            key=str(row[0]).removeprefix(bucket), day=date.fromisoformat(row[5]["day"]), rows=int(row[1])
-        )
-        for row in written
-    ]
+    """Write a query's rows into the folders of their `_day`, one file a day (more where a day is large).
+
+    All of its days are among those that have a digest.
+    """
+    attempt = attempt_name()
+    with scratch_folder(run.settings) as folder:
+        copied = connection.execute(
+            render(
+                "store/copy_by_day",
+                rows=Fragment(query),
+                folder=literal(str(folder)),
+                names=literal(attempt + "_{i}"),
+            )
+        ).fetchall()
+        keys: dict[Path, str] = {}
+        written = []
+        for name, rows, _, _, _, partition in copied:
+            path, day = Path(name), date.fromisoformat(partition["_day"])
+            keys[path] = f"{run.layout.day(dataset, day, digests[day]).prefix}{path.name}"
+            written.append(WrittenFile(key=keys[path], day=day, rows=int(rows)))
+        store.upload_all(keys)
+    return written
 
 
-def write_file(connection: duckdb.DuckDBPyConnection, store: ObjectStore, key: str, query: str) -> int:
+def write_file(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, key: str, query: str
+) -> int:
     """Write a query's rows into one Parquet file; returns how many."""
-    copy = render("store/copy_to_file", rows=Fragment(query), url=literal(store.url(key)))
-    (rows,) = connection.execute(copy).fetchone() or (0,)
+    with scratch_folder(run.settings) as folder:
+        path = folder / "rows.parquet"
+        copy = render("store/copy_to_file", rows=Fragment(query), path=literal(str(path)))
+        (rows,) = connection.execute(copy).fetchone() or (0,)
+        store.upload(path, key)
     return int(rows)
 
 

@@ -25,11 +25,16 @@ class RunParams(BaseModel):
     as_of: str | None = None
     known_at: str | None = None
     load_strategy: Literal["merge", "replace", "append"] = "merge"
+    accept_loss: bool = False
     validate_only: bool = False
     dry_run: bool = False
     full_refresh: bool = False
     verify_all: bool = False
+    refreeze_thresholds: bool = False
     source_deletions: Literal["stop", "keep", "remove"] = "stop"
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Settings of the quality gates that this run has for itself, by name."""
+    refresh_baseline: bool = False
     fail_on: frozenset[Severity] = Field(default=frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"}))
 
     @classmethod

@@ -10,16 +10,42 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from crmbet.failures import BadSetting
+from crmbet.failures import BadParam, BadSetting
 
 PREFIX = "CRMBET_"
 SEED_NAMES = {"lake_bucket": "DATA_LAKE_BUCKET"}
 """Settings whose bare fallback has another name in the seed document than ours."""
+
+THRESHOLDS = (
+    "min_data_completeness",
+    "max_outlier_percentage",
+    "max_duplicate_percentage",
+    "max_quarantine_percentage",
+    "max_unreadable_percentage",
+    "min_data_freshness_hours",
+    "min_rows_per_day",
+    "min_volume_ratio",
+    "max_snapshot_age_days",
+    "max_orphan_percentage",
+    "max_overdrawn_percentage",
+    "max_psi",
+    "max_ks_distance",
+    "max_quartile_shift",
+    "max_variance_ratio",
+    "max_skew_shift",
+    "max_feature_correlation",
+    "min_feature_fill",
+    "max_feature_magnitude",
+    "max_feature_cardinality",
+    "max_class_share",
+    "min_usable_features",
+)
+"""Settings of the quality gates, which a run may set for itself (param `thresholds`)."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
@@ -58,6 +84,53 @@ class Settings(BaseModel):
     min_rows_per_day: int = Field(
         1, ge=0, description="Fewest rows that a required source must bring for the day."
     )
+    min_volume_ratio: Share = Field(
+        0.5,
+        description="Least share of its usual rows of that weekday that a source must bring, beyond chance.",
+    )
+    max_snapshot_age_days: int = Field(
+        8, ge=0, description="Days before as_of that a source's newest snapshot may be old."
+    )
+    max_orphan_percentage: Share = Field(
+        0.05, description="Largest share of a day's players that the players' snapshot does not know."
+    )
+    max_overdrawn_percentage: Share = Field(
+        0.01, description="Largest share of players who took out more than they brought and won."
+    )
+    max_psi: float = Field(
+        0.25, gt=0, description="Population stability index against the baseline from which on a check fails."
+    )
+    max_ks_distance: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Kolmogorov-Smirnov distance from the baseline from which on a check fails.",
+    )
+    max_quartile_shift: float = Field(
+        0.5, gt=0, description="Largest move of a quartile, in interquartile ranges of the baseline."
+    )
+    max_variance_ratio: float = Field(
+        2, ge=1, description="Largest ratio of variances, now and in the baseline, on a log scale."
+    )
+    max_skew_shift: float = Field(
+        1, gt=0, description="Largest difference of skewness, now and in the baseline, on a log scale."
+    )
+    max_feature_correlation: Share = Field(
+        0.98, description="Largest absolute correlation of two features, on a log scale."
+    )
+    min_feature_fill: Share = Field(0.01, description="Least share of players that a feature is filled for.")
+    max_feature_magnitude: float = Field(1e9, gt=0, description="Largest absolute value of a feature.")
+    max_feature_cardinality: int = Field(
+        100, ge=2, description="Most values that a feature in words may have."
+    )
+    max_class_share: Share = Field(
+        0.99, description="Largest share of players in one class of a feature in words."
+    )
+    min_usable_features: int = Field(
+        15,
+        ge=1,
+        description="Fewest features that a model could use: neither constant nor sparse, and finite.",
+    )
 
     max_source_shrink: Share = Field(
         0.10, description="Share of its rows that a chunk may lose before we stop."
@@ -73,15 +146,32 @@ class Settings(BaseModel):
         Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
     )
 
-    adult_age: int = Field(18, ge=16, le=30, description="Age in years from which a player may be written to.")
+    adult_age: int = Field(
+        18, ge=16, le=30, description="Age in years from which a player may be written to."
+    )
     rg_min_cohort: int = Field(
         20, ge=2, description="Fewest players from whom a responsible-gambling threshold is taken."
     )
     rg_band_medium: Share = Field(0.2, description="rg_risk_score from which rg_risk_band is 'medium'.")
     rg_band_high: Share = Field(0.4, description="rg_risk_score from which rg_risk_band is 'high'.")
+    clv_margin: Share = Field(0.10, description="Share of a deposit that is earned, in clv_12m.")
+    clv_monthly_discount_rate: Share = Field(0.01, description="Discount a month, in clv_12m (0.01 is 1%).")
+    min_model_cohort: int = Field(
+        100, ge=1, description="Fewest players active on two days or more that a model is fitted on."
+    )
+    min_calibration_users: int = Field(
+        500, ge=1, description="Fewest players in the holdout that churn_risk_score is calibrated on."
+    )
 
     backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
     backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
+    gone_users: Literal["keep", "mark", "delete"] = Field(
+        "mark", description="What a merge does with players whom the sources do not know any more."
+    )
+    max_table_shrink: Share = Field(
+        0.10,
+        description="Share of its players that the table may lose in one load, deleted or marked as gone.",
+    )
     lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
 
     run_retention_days: int = Field(
@@ -143,6 +233,23 @@ class Settings(BaseModel):
     def zone(self) -> ZoneInfo:
         """The operator's zone."""
         return ZoneInfo(self.operator_timezone)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Settings:
+        """The settings with thresholds of the quality gates as a run wants them.
+
+        Raises `BadParam` that names every unknown or bad one.
+        """
+        faults = [f"unknown threshold {name!r}" for name in thresholds if name not in THRESHOLDS]
+        if not faults:
+            try:
+                return type(self).model_validate({**self.model_dump(), **thresholds})
+            except ValidationError as error:
+                faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
+        raise BadParam(
+            f"the param thresholds is wrong: {'; '.join(faults)}",
+            where="the configuration that the run was triggered with",
+            next_step=f"trigger again with thresholds among {', '.join(THRESHOLDS)}",
+        )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -54,6 +55,11 @@ def literal(value: str) -> Fragment:
 def joined(fragments: list[Fragment], separator: str = ", ") -> Fragment:
     """Fragments with a separator between them."""
     return Fragment(separator.join(fragments))
+
+
+def assignments(names: Iterable[str], source: str) -> Fragment:
+    """`column = source.column` for UPDATE ... FROM, with commas between them."""
+    return joined([Fragment(f"{identifier(name)} = {identifier(source, name)}") for name in names])
 
 
 def statements_digest(*folders: str) -> str:

@@ -64,10 +64,14 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     """What a sweep would remove. Writes nothing."""
     planning = _Planning(store, layout, settings, now)
     planning.keep_runs()
+    planning.keep_thresholds()
+    planning.keep_baselines()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
         planning.keep_days(dataset)
+    planning.keep_fitted_models()
+    planning.keep_tables()
     return planning.plan()
 
 
@@ -149,6 +153,14 @@ class _Planning:
         for features in self._manifests(young, "engineer_features", FeatureManifest):
             self.kept.update(features.state_files, features.session_files)
 
+    def keep_thresholds(self) -> None:
+        """Keep all that was ever frozen: it is small, and an old as_of asks for it again."""
+        self.kept.update(self._below(f"{self.layout.root}thresholds/"))
+
+    def keep_baselines(self) -> None:
+        """Keep all: they are small, and a backfill may ask for an old one."""
+        self.kept.update(self._below(f"{self.layout.root}baselines/"))
+
     def keep_captures(self, dataset: str) -> None:
         """Keep what any known_at since the cut-off may ask for, by digest: with all of its markers and files."""
         markers = dict(self._markers(dataset, Capture))
@@ -183,6 +195,22 @@ class _Planning:
             if used or day.digest == newest[day.day][1] or self._is_young(key):
                 self.kept.add(key)
                 self._keep_files([day])
+
+    def keep_fitted_models(self) -> None:
+        """Keep young models and all of the newest as_of: nothing else may be left to fall back on."""
+        keys = self._below(self.layout.all_fitted_models)
+        newest = max((key.rpartition("/")[0] for key in keys), default="")
+        self.kept.update(
+            key
+            for key in keys
+            if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._cutoff
+        )
+
+    def keep_tables(self) -> None:
+        """Keep what says that a run's feature table may be used again, as long as the run is kept."""
+        for key, table in self._markers(f"{self.layout.root}feature_tables/", DayFiles):
+            if self._is_young(key) or self.kept.issuperset(table.files):
+                self.kept.add(key)
 
     def plan(self) -> SweepPlan:
         """What is left over."""
@@ -254,7 +282,10 @@ KINDS = {
     "sessions": "sessions that nothing names",
     "state_blocks": "blocks of days that have been made anew",
     "session_bets": "sessions that nothing names",
+    "models": "model parameters past the retention",
+    "feature_tables": "runs past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
+    "baselines": "none does: they are all kept",
 }
 """Folders below our prefix, and why something in them may go."""

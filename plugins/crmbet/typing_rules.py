@@ -1,4 +1,4 @@
-"""From a source contract to SQL: how each column's text becomes a value, and what is wrong with a row.
+"""From a source contract to SQL: how what was captured of a column becomes a value, and what is wrong with a row.
 
 Pure text generation; the parsers themselves are macros in include/sql/create_parsers.sql. A row has at most one fault,
 the first in the contract's column order, worded `<column>: <what>`.
@@ -6,18 +6,26 @@ the first in the contract's column order, worded `<column>: <what>`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from crmbet.contracts import SourceColumn, SourceContract
 from crmbet.statements import Fragment, identifier, joined, literal, render
+
+CONTROL = Fragment(r"[\x00-\x1f\x7f]")
+CONTROLLED = "control characters"
+INSTANTS = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+CAPTURED_TYPES = ("VARCHAR", "DECIMAL(1,0)", "BIGINT", "DOUBLE", "BOOLEAN", "DATE", *INSTANTS)
+"""A type of each kind that a rule tells from others."""
 
 
 def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, str], day: Fragment) -> str:
     """SELECT of captured rows as typed columns, judged.
 
     Beside the contract's columns it has `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`, `_known` (naive
-    UTC) and `_raw` (JSON of what the source said, of faulty rows only). `types` are the captured columns' engine types;
-    `day` is the expression of the row's operator day.
+    UTC) and `_raw` (JSON of what the source said, of faulty rows only). `types` are the engine types of the captured
+    columns that are not text; `day` is the expression of the row's operator day.
     """
     return render(
         "clean/type_rows",
@@ -26,11 +34,16 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
         raw=joined([Fragment(f"{identifier(name)} AS {_raw(name)}") for name in contract.columns]),
         values=joined(
             [
-                Fragment(f"{_value(column, identifier(name), types[name])} AS {identifier(name)}")
+                Fragment(
+                    f"{_value(column, identifier(name), types.get(name, 'VARCHAR'))} AS {identifier(name)}"
+                )
                 for name, column in contract.columns.items()
             ]
         ),
         columns=joined([identifier(name) for name in contract.columns]),
+        texts=joined([identifier(name) for name, column in contract.columns.items() if column.type == "text"])
+        or Fragment("''"),
+        control=CONTROL,
         known=identifier(contract.known_time) if contract.known_time else Fragment("NULL::TIMESTAMP"),
         faults=Fragment("\n".join(_faults(contract))),
         record=joined(
@@ -42,28 +55,53 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
 def no_rows(contract: SourceContract) -> str:
     """The same SELECT where a source has no file at all: no rows, the same columns."""
     empty = joined([Fragment(f"NULL::VARCHAR AS {identifier(name)}") for name in contract.columns])
-    types = dict.fromkeys(contract.columns, "VARCHAR")
     nothing = Fragment(
         f"(SELECT NULL::BIGINT AS _row, NULL::VARCHAR AS _reject, {empty}, NULL::VARCHAR AS _source_key, "
         "NULL::DATE AS _day WHERE false)"
     )
-    return typed_rows(contract, nothing, types, Fragment("_day"))
+    return typed_rows(contract, nothing, {}, Fragment("_day"))
 
 
-def event_instant(contract: SourceContract) -> Fragment:
-    """When a captured row happened: a naive UTC timestamp over the captured text, NULL for a current-state feed."""
-    return _instant(contract, contract.event_time)
+def event_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
+    """When a captured row happened: a naive UTC timestamp over the captured columns, NULL for a current-state feed.
+
+    `types` are the engine types of those that are not text.
+    """
+    return _instant(contract, contract.event_time, types)
 
 
-def known_instant(contract: SourceContract) -> Fragment:
+def known_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
     """When a captured row reached the lake, likewise; NULL where the contract has no known_time."""
-    return _instant(contract, contract.known_time)
+    return _instant(contract, contract.known_time, types)
 
 
-def _instant(contract: SourceContract, name: str | None) -> Fragment:
+def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str]) -> Fragment:
     if name is None:
         return Fragment("NULL::TIMESTAMP")
-    return Fragment(_read(contract.columns[name], identifier(name), "VARCHAR"))
+    return Fragment(_read(contract.columns[name], identifier(name), types.get(name, "VARCHAR")))
+
+
+def keeps_type(column: SourceColumn, engine_type: str) -> bool:
+    """Whether a value of the engine's type becomes the same cell, or fault, as its text would (docs/adr/0014).
+
+    A double is no decimal: of its text's digits it has others. What the contract gives formats for is text.
+    """
+    match column.type:
+        case "timestamp":
+            return engine_type in INSTANTS and not column.formats
+        case "date":
+            return engine_type == "DATE" and not column.formats
+        case "decimal":
+            decimal = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", engine_type)
+            return engine_type in INTEGERS or (decimal is not None and int(decimal[1]) <= column.scale)
+        case "integer":
+            return engine_type in INTEGERS
+        case "real":
+            return engine_type == "DOUBLE"
+        case "boolean":
+            return engine_type == "BOOLEAN"
+        case _:
+            return False
 
 
 def _raw(name: str) -> Fragment:
@@ -81,11 +119,9 @@ def _value(column: SourceColumn, name: Fragment, engine_type: str) -> str:
 
 
 def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
-    if engine_type != "VARCHAR":
-        if column.type == "timestamp":
-            return f"CASE WHEN isfinite({name}) THEN {name} END"
-        if column.type == "decimal":
-            return f"try_cast({name} AS DECIMAL({column.precision}, {column.scale}))"
+    # PostgreSQL's instants have been read already, whatever formats say.
+    if keeps_type(column, engine_type) or (column.type == "timestamp" and engine_type in INSTANTS):
+        return _read_typed(column, name, engine_type)
     text = f"parse_text({name})" if engine_type == "VARCHAR" else f"{name}::VARCHAR"
     match column.type:
         case "text":
@@ -104,6 +140,18 @@ def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
             return f"parse_zone({text})"
         case parser:
             return f"parse_{parser}({text})"
+
+
+def _read_typed(column: SourceColumn, name: Fragment, engine_type: str) -> str:
+    match column.type:
+        case "timestamp" if engine_type == "TIMESTAMP":
+            return f"finite({name})"
+        case "timestamp":
+            return f"make_timestamp(epoch_us(finite({name})))"
+        case "real" | "date":
+            return f"finite({name})"
+        case _:
+            return f"try_cast({name} AS {_engine_type(column)})"
 
 
 def _number(column: SourceColumn, text: str) -> str:
@@ -143,7 +191,7 @@ def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
     if column.type == "text":
         bounds.append((_nested(value), "nested value"))
         # PostgreSQL cannot store a NUL, and the others have no place in an identifier or a name.
-        bounds.append((f"regexp_matches({value}, '[\\x00-\\x1f\\x7f]')", "control characters"))
+        bounds.append((f"regexp_matches({value}, '{CONTROL}')", CONTROLLED))
     if column.max_length is not None:
         bounds.append((f"length({value}) > {column.max_length}", "too long"))
     if column.above is not None:
@@ -156,8 +204,10 @@ def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
 
 
 def _nested(text: str) -> str:
-    """Whether a text is a JSON object or list where a word was due; its two ends rule nearly all out, cheaply."""
-    return f"({text} LIKE '{{%}}' OR {text} LIKE '[%]') AND json_valid({text})"
+    """Whether a text is a JSON object or list where a word was due; its first letter rules nearly all out, cheaply."""
+    return (
+        f"unicode({text}) IN (91, 123) AND ({text} LIKE '{{%}}' OR {text} LIKE '[%]') AND json_valid({text})"
+    )
 
 
 def _faults(contract: SourceContract) -> list[str]:
@@ -173,7 +223,10 @@ def _faults(contract: SourceContract) -> list[str]:
             kind = "unknown value" if column.type == "enum" else "unreadable"
             if column.type != "text":
                 faults.append((f"{value} IS NULL AND {raw} IS NOT NULL", name, kind))
-            faults += [(condition, name, fault) for condition, fault in _bounds(column, value)]
+            faults += [
+                (f"_control AND {condition}" if fault == CONTROLLED else condition, name, fault)
+                for condition, fault in _bounds(column, value)
+            ]
         if name == contract.event_time:
             faults.append((f"{value} IS NOT NULL AND _placed IS NULL", name, "out of range"))
         if name in contract.not_before:

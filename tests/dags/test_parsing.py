@@ -29,6 +29,7 @@ import json, sys
 import airflow.sdk
 before = set(sys.modules)
 import runpy
+runpy.run_path("dags/restore_backup.py")
 runpy.run_path("dags/user_features_daily.py")
 runpy.run_path("dags/user_features_weekly.py")
 print(json.dumps(sorted(set(sys.modules) - before)))
@@ -62,7 +63,7 @@ print(json.dumps([[SerializedDagModel.hash(DagSerialization.to_dict(dag)) for da
 
 def test_every_dag_file_parses(dag_bag: Any) -> None:
     assert dag_bag.import_errors == {}
-    assert sorted(dag_bag.dags) == ["user_features_daily", "user_features_weekly"]
+    assert sorted(dag_bag.dags) == ["restore_backup", "user_features_daily", "user_features_weekly"]
 
 
 def test_parsing_imports_nothing_heavy(ask: Any) -> None:
@@ -76,7 +77,8 @@ def test_the_plugin_loader_leaves_the_package_alone(ask: Any) -> None:
     loaded = ask(LOADED_AS_PLUGINS)
 
     assert loaded["errors"] == {}
-    assert loaded["ours"] == []
+    assert loaded["ours"] == [], "not even the page, in a process that is no API server"
+    assert "crmbet_monitoring" in loaded["plugins"]
 
 
 def test_the_package_is_importable_beside_the_plugin_loader(ask: Any) -> None:
@@ -87,13 +89,14 @@ def test_serialising_gives_one_hash_in_every_process(ask: Any) -> None:
     # Else each parse would be a new version of the DAG. Sets differ in order with the hash seed.
     hashes = ask(HASH, PYTHONHASHSEED="1") + ask(HASH, PYTHONHASHSEED="2")
 
-    assert len(hashes) == 4
+    assert len(hashes) == 4, "two looks, in two processes"
     assert len({tuple(of_all_dags) for of_all_dags in hashes}) == 1
 
 
 def test_tasks_reach_airflow_through_its_sdk_alone() -> None:
     # Models, settings and sessions would be the metadata database, which a task under an executor does not have.
-    for path in sorted([*(PROJECT / "plugins").rglob("*.py"), *(PROJECT / "dags").rglob("*.py")]):
+    # The plugin is no task: it hands the API server's own checks to the page.
+    for path in sorted([*(PROJECT / "plugins" / "crmbet").rglob("*.py"), *(PROJECT / "dags").rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]

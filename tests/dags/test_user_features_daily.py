@@ -25,14 +25,15 @@ def _all_failures() -> list[type[CrmbetError]]:
 
 def test_the_task_graph(dag: Any) -> None:
     assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
-        "extract_s3": ["validate_raw"],
-        "extract_pg": ["validate_raw"],
+        "extract_s3": ["record_run", "validate_raw"],
+        "extract_pg": ["record_run", "validate_raw"],
         "validate_raw": ["clean"],
         "clean": ["engineer_features"],
         "engineer_features": ["validate"],
         "validate": ["backup_table"],
         "backup_table": ["load_merge"],
-        "load_merge": [],
+        "load_merge": ["record_run"],
+        "record_run": [],
     }
 
 
@@ -51,13 +52,44 @@ def test_it_explains_itself(dag: Any) -> None:
 
 def test_failures_are_retried_with_growing_pauses_and_end(dag: Any) -> None:
     for task in dag.tasks:
+        assert [callback.__name__ for callback in task.on_failure_callback] == ["fail"]
+        assert [callback.__name__ for callback in task.on_retry_callback] == ["retry"]
+        if task.task_id == "record_run":
+            continue
         assert task.retries == 3
         assert task.retry_delay == timedelta(seconds=30)
         assert task.retry_exponential_backoff == 2.0
         assert task.max_retry_delay == timedelta(minutes=10)
         assert task.execution_timeout == timedelta(hours=2)
-        assert [callback.__name__ for callback in task.on_failure_callback] == ["log_failure"]
-    assert dag.on_failure_callback.__name__ == "log_failure"
+    assert dag.on_failure_callback.__name__ == "tell_failure"
+    assert dag.on_success_callback.__name__ == "tell_success"
+
+
+def test_the_record_of_a_run_has_no_say_in_what_the_run_came_to(dag: Any) -> None:
+    record = dag.get_task("record_run")
+    assert record.is_teardown
+    assert not record.on_failure_fail_dagrun
+    assert (record.retries, record.execution_timeout) == (1, timedelta(minutes=10))
+
+
+def test_a_run_is_late_six_hours_after_it_was_queued(dag: Any) -> None:
+    [deadline] = dag.deadline
+    assert deadline.interval == timedelta(hours=6)
+    assert deadline.callback.path == "crmbet.operators.alerts.tell_deadline"
+
+
+def test_airflows_test_command_gets_no_deadline(ask: Any) -> None:
+    script = """
+import json, runpy, sys
+sys.argv = ["airflow", "dags", "test"]
+print(json.dumps(runpy.run_path("dags/user_features_daily.py")["dag"].deadline))
+"""
+    assert ask(script) is None
+
+
+def test_other_dags_can_wait_for_the_table(dag: Any) -> None:
+    assert [asset.name for asset in dag.get_task("load_merge").outlets] == ["user_features"]
+    assert [asset.name for asset in dag.get_task("extract_s3").inlets] == ["crmbet_lake"]
 
 
 @pytest.mark.parametrize("kind", _all_failures())
@@ -86,12 +118,16 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
         "as_of": ["null", "string"],
         "known_at": ["null", "string"],
         "load_strategy": "string",
+        "accept_loss": "boolean",
         "validate_only": "boolean",
         "dry_run": "boolean",
         "full_refresh": "boolean",
         "verify_all": "boolean",
+        "refreeze_thresholds": "boolean",
         "source_deletions": "string",
         "fail_on": "array",
+        "thresholds": "object",
+        "refresh_baseline": "boolean",
     }
     assert schemas["as_of"]["format"] == "date"
     assert schemas["known_at"]["format"] == "date-time"
@@ -119,6 +155,8 @@ def test_the_form_and_the_run_agree_on_names_and_defaults(dag: Any) -> None:
         ("source_deletions", "ignore"),
         ("fail_on", ["SEVERE"]),
         ("fail_on", "CRITICAL"),
+        ("thresholds", {"max_psi": "much"}),
+        ("refresh_baseline", "yes"),
     ],
 )
 def test_the_form_refuses_what_makes_no_sense(dag: Any, name: str, value: Any) -> None:

@@ -27,9 +27,9 @@ from crmbet.failures import (
     TemporaryFailure,
 )
 from crmbet.manifest import ExtractManifest
-from crmbet.operators.alerts import log_failure
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
+from crmbet.operators.watching import fail
 from local.env import database_variables
 from local.simulator import World, deliver
 
@@ -102,7 +102,7 @@ def execute(operator: type[Any], **params: Any) -> Any:
     try:
         return operator(task_id="extract").execute(context)
     except CrmbetError as failure:
-        log_failure({**context, "exception": failure})
+        fail({**context, "exception": failure})
         raise
 
 
@@ -189,8 +189,7 @@ def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
     assert (failed.states["extract_s3"], failed.states["validate_raw"]) == ("success", "failed")
     assert failed.states["load_merge"] == "upstream_failed"
     assert operator.query(target) == [(None,)], "the target was not touched"
-    # The task says why, then the run says that it failed.
-    message, _ = [line for line in caplog.messages if line.startswith("FAILED")]
+    [message] = [line for line in caplog.messages if line.startswith("FAILED")]
     assert "task=validate_raw" in message
     assert key in message
     assert "the gzip is truncated or damaged" in message

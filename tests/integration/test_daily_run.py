@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from airflow import settings
 from airflow.dag_processing.dagbag import DagBag
-from sqlalchemy import event
+from airflow.models.asset import AssetEvent
+from airflow.utils.session import create_session
+from sqlalchemy import event, select
 
 from crmbet.addresses import Layout
 from crmbet.manifest import (
@@ -224,6 +226,66 @@ def test_both_quality_reports_are_there_and_pass(played: Played) -> None:
             assert played.first.run_id.encode() in content
 
 
+def test_a_run_leaves_a_row_of_figures(played: Played) -> None:
+    assert (played.first.state, played.first.recorded) == ("success", {"success"})
+    [row] = played.operator.query(
+        f"SELECT to_jsonb(r) FROM ml_features.pipeline_runs r WHERE execution_id = '{played.first.run_id}'"
+    )
+    figures = row[0]
+    cleaned = played.first.manifest("clean", CleanManifest).sources
+    features = played.first.manifest("engineer_features", FeatureManifest)
+    assert figures["records_extracted"] == sum(source.extracted for source in cleaned.values())
+    assert figures["records_cleaned"] == sum(source.accepted for source in cleaned.values())
+    assert figures["quarantined"] == {
+        name: source.quarantined for name, source in cleaned.items() if source.quarantined
+    }
+    assert figures["records_inserted"] == figures["records_transformed"] == features.users
+    assert figures["success_rate"] == pytest.approx(features.users / figures["records_extracted"])
+    assert 0.9 < figures["accepted_rate"] < 1
+    assert figures["as_of_date"] == AS_OF.isoformat()
+    assert sorted(figures["tasks"]) == sorted(TASKS)
+    assert all(task["state"] == "success" and task["seconds"] > 0 for task in figures["tasks"].values())
+    players = figures["players"]
+    assert players["total"] == sum(players["churn"].values()) == features.users
+    assert sum(segment["players"] for segment in players["segments"].values()) == features.users
+    assert 0 < figures["bytes_read"] <= sum(entry.size for entry in played.operator.store.list("raw/"))
+    written = sum(
+        entry.size for entry in played.operator.store.list("crmbet/") if entry.key.endswith(".parquet")
+    )
+    assert 0 < figures["bytes_written"] <= written
+
+
+def test_dags_that_wait_for_the_table_are_told_what_it_holds(played: Played) -> None:
+    with create_session() as session:
+        events = session.scalars(
+            select(AssetEvent).where(AssetEvent.source_run_id == played.first.run_id)
+        ).all()
+        found = [(event.asset.name, event.extra) for event in events]
+    rows = played.first.manifest("load_merge", LoadManifest).staged
+    assert found == [
+        (
+            "user_features",
+            {
+                "run_id": played.first.run_id,
+                "as_of": AS_OF.isoformat(),
+                "rows": rows,
+                "grade": "A",
+                "score": 1.0,
+            },
+        )
+    ]
+
+
+def test_every_check_of_both_stages_is_a_row_that_the_monitoring_reads(played: Played) -> None:
+    rows = played.operator.query(
+        f"""
+        SELECT stage, count(*), bool_and(success), min(grade), min(score), count(DISTINCT as_of)
+        FROM ml_features.quality_results WHERE execution_id = '{played.first.run_id}' GROUP BY stage ORDER BY stage
+        """
+    )
+    assert rows == [("features", 11, True, "A", 1.0, 1), ("raw", 9, True, "A", 1.0, 1)]
+
+
 def test_the_same_day_again_captures_and_writes_nothing(played: Played) -> None:
     assert played.again.run_id != played.first.run_id
     assert played.again.states == dict.fromkeys(TASKS, "success")
@@ -350,8 +412,21 @@ def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(
         **dict.fromkeys(TASKS[3:], "upstream_failed"),
     }
     assert run.tries["validate_raw"] == 1, "a breach is not retried"
+    [(rows, failed)] = broken.query(
+        f"""
+        SELECT count(*), count(*) FILTER (WHERE NOT success AND jsonb_array_length(observed) > 0)
+        FROM ml_features.quality_results WHERE execution_id = '{run.run_id}' AND stage = 'raw'
+        """
+    )
+    assert rows == 9
+    assert failed > 0
     report = run.manifest("validate_raw", QualityManifest)
     assert not report.passed
+    assert (run.state, run.recorded) == ("failed", {"success"}), "the record does not turn a failed run green"
+    [(kind, delivered)] = played.operator.query(
+        f"SELECT anchor, delivered::text FROM ml_features.alerts WHERE execution_id = '{run.run_id}'"
+    )
+    assert (kind, delivered) == ("quality-breach", "{}")
     page = broken.store.read(report.report_html.removeprefix(broken.store.url("")))
     assert page is not None
     assert b"user_id" in page

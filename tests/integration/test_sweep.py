@@ -121,6 +121,7 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
         "state",
         "sessions",
         "state_blocks",
+        "feature_tables",
         "runs",
     }
     assert sum("source=bets/chunk=" in key for key in doomed.markers) == 1, "the capture that was replaced"

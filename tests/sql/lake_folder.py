@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from crmbet.cleaning import clean_source
 from crmbet.contracts import SourceContract
 from crmbet.manifest import UNDATED, Capture, CleanedSource, DayCount, SourceCaptures
 from crmbet.object_store import ObjectStore, StoredObject
-from crmbet.partitions import scan, write_file
+from crmbet.partitions import attempt_name, scan, write_file
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render
 from crmbet.typing_rules import event_instant, known_instant
@@ -48,6 +49,9 @@ class FolderStore(ObjectStore):
     def write(self, key: str, content: bytes, content_type: str = "") -> None:  # noqa: ARG002 - a disk has none
         Path(self.url(key)).write_bytes(content)
 
+    def upload(self, path: Path, key: str) -> None:
+        shutil.copyfile(path, self.url(key))
+
 
 def capture(
     connection: duckdb.DuckDBPyConnection,
@@ -67,16 +71,16 @@ def capture(
         "ingest/place_rows",
         rows=Fragment("SELECT * FROM given"),
         source_key=literal(chunk),
-        event_time=event_instant(contract),
+        event_time=event_instant(contract, {}),
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
-    key = f"{run.layout.capture(contract.name, chunk.replace('/', '-')).prefix}0.parquet"
-    write_file(connection, store, key, query)
+    key = f"{run.layout.capture(contract.name, chunk.replace('/', '-')).prefix}{attempt_name()}.parquet"
+    write_file(connection, store, run, key, query)
     connection.unregister("given")
     contents = joined([identifier(name) for name in contract.columns])
     days = connection.execute(
-        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known_instant(contract)}) "
+        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known_instant(contract, {})}) "
         f"FROM {scan(store, [key])} GROUP BY _day"
     ).fetchall()
     return Capture(

@@ -325,7 +325,7 @@ def test_the_engine_knows_every_code_that_a_contract_may_use(
 ) -> None:
     contract = mapped("bets", "placed_at", formats=[f"%Y %{code}"])
 
-    engine.execute(f"SELECT {event_instant(contract)} FROM (SELECT 'x' AS placed_at)")
+    engine.execute(f"SELECT {event_instant(contract, {})} FROM (SELECT 'x' AS placed_at)")
 
 
 def test_times_are_read_the_same_where_rows_are_placed(engine: duckdb.DuckDBPyConnection) -> None:
@@ -336,7 +336,7 @@ def test_times_are_read_the_same_where_rows_are_placed(engine: duckdb.DuckDBPyCo
     other = "(SELECT '20/02/2026 15:00' AS placed_at, '1771588800' AS ingested_at)"
 
     def read(contract: SourceContract, rows: str) -> tuple[Any, ...]:
-        event, known = event_instant(contract), known_instant(contract)
+        event, known = event_instant(contract, {}), known_instant(contract, {})
         return (
             engine.execute(
                 f"SELECT {event}, {known}, typeof({event}), typeof({known}) FROM {rows}"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import duckdb
 import pytest
 from hypothesis import Phase, given, settings
 
-from crmbet.features import engineer_features
+from crmbet.features import SIGNATURE, THEMES, engineer_features
 from crmbet.manifest import CleanManifest, FeatureManifest
 from crmbet.partitions import scan
 from crmbet.run import RunParams
+from crmbet.statements import statement
 from tests.sql.lake_folder import FolderStore, capture, clean
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import worlds
@@ -44,10 +46,17 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], FolderSt
 
 
 def run_pipeline(
-    connection: duckdb.DuckDBPyConnection, world: World, store: FolderStore, **params: bool
+    connection: duckdb.DuckDBPyConnection,
+    world: World,
+    store: FolderStore,
+    changed: Mapping[str, Any] | None = None,
+    **params: bool,
 ) -> tuple[Features, FeatureManifest]:
-    """Clean and engineer a world whose rows came in two files a source; the features of its run."""
-    run = replace(world.run(), params=RunParams(**params))
+    """Clean and engineer a world whose rows came in two files a source; the features of its run.
+
+    `changed` are fields of the run that are not the world's.
+    """
+    run = replace(world.run(), params=RunParams(**params), **(changed or {}))
     sources = {}
     for source, contract in contracts().items():
         given = world.rows(source)
@@ -108,7 +117,7 @@ def test_events_at_or_after_as_of_change_no_cell(
     known, _ = run_pipeline(engine, without_future(world), new_store())
 
     assert hashes(with_future) == hashes(known)
-    assert cells(with_future) == compute_reference(world, known)
+    assert cells(with_future) == compute_reference(world, with_future)
 
 
 @settings(REPEATABLE, max_examples=2)
@@ -117,6 +126,8 @@ def test_any_order_of_increments_gives_what_a_rebuild_gives(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
     store = new_store()
+    # What the first of them freezes is the store's history, by intent.
+    world = replace(world, settings={**world.settings, "rg_min_cohort": 20})
     for days_back in (3, 0, 30):
         at = replace(world, as_of_date=world.as_of_date - timedelta(days=days_back))
 
@@ -151,6 +162,55 @@ def test_a_second_run_makes_no_day_and_the_same_table(
     assert reused.days_built == 0
     assert remade.days_built == 2
     assert (made.users, made.state_rows, made.session_rows) == (2, 3, 2)
+
+
+def tables_computed(store: FolderStore) -> int:
+    return len(list(store.folder.rglob("feature_tables/**/*_done.json")))
+
+
+def test_another_run_on_the_same_days_signs_the_table_that_is_there(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    store = new_store()
+    first, made = run_pipeline(engine, ONE_OF_EACH, store)
+    later = {"run_id": "later", "known_at": ONE_OF_EACH.run().known_at + timedelta(days=400)}
+    second, reused = run_pipeline(engine, ONE_OF_EACH, store, later)
+    alone, _ = run_pipeline(engine, ONE_OF_EACH, new_store(), later)
+
+    assert tables_computed(store) == 1
+    assert second == alone
+    assert hashes(second) == hashes(first)
+    assert {(row["execution_id"], row["known_at"]) for row in second.values()} == {
+        ("later", later["known_at"])
+    }
+    assert reused.users == made.users
+    assert not set(reused.files) & set(made.files), "a run's table lies in its own folder"
+
+
+def test_what_a_table_is_made_from_makes_another_one(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+) -> None:
+    store = new_store()
+    run = ONE_OF_EACH.run()
+    run_pipeline(engine, ONE_OF_EACH, store)
+    others: list[tuple[World, dict[str, Any]]] = [
+        (replace(ONE_OF_EACH, as_of_date=date(2026, 3, 2)), {}),
+        (replace(ONE_OF_EACH, players=[]), {}),
+        (replace(ONE_OF_EACH, bets=[]), {}),
+        (ONE_OF_EACH, {"settings": run.settings.model_copy(update={"ticket_low": 7})}),
+    ]
+    for number, (world, changed) in enumerate(others, start=2):
+        run_pipeline(engine, world, store, changed)
+        assert tables_computed(store) == number
+    run_pipeline(engine, ONE_OF_EACH, store, full_refresh=True)
+    assert tables_computed(store) == len(others) + 2
+
+
+def test_no_theme_asks_which_run_it_is_of() -> None:
+    """Else a table of an earlier run must not be used again."""
+    texts = "".join(statement(f"features/{name}") for name in ("users", *THEMES, "create_measures"))
+    assert "ticket_low" in texts
+    assert not [name for name in SIGNATURE if name in texts]
 
 
 def test_a_late_bet_changes_the_session_of_the_day_before(

@@ -91,7 +91,8 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     for source in SOURCES:
         _create_cleaned(connection, source, world)
     state = Fragment(f"({statement('state/summarise_days')})")
-    return compute_themes(connection, table(), state=state, sessions=_sessions(connection))
+    query, _ = compute_themes(connection, world.run(), table(), state=state, sessions=_sessions(connection))
+    return query
 
 
 def _sessions(connection: duckdb.DuckDBPyConnection) -> Fragment:

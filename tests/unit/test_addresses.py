@@ -24,6 +24,11 @@ DAY = date(2026, 3, 5)
             LAYOUT.day("state", DAY, "c0ffee").marker("a1"),
             "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/a1_done.json",
         ),
+        (LAYOUT.thresholds("2"), "crmbet/brand=acme/thresholds/version=2/"),
+        (
+            LAYOUT.baseline("raw", DAY, DAY, "manual__1"),
+            "crmbet/brand=acme/baselines/stage=raw/frozen=2026-03-05/as_of=2026-03-05/run_id=manual__1.json",
+        ),
         (
             LAYOUT.report(DAY, "manual__1"),
             "crmbet/brand=acme/reports/as_of=2026-03-05/run_id=manual__1/",

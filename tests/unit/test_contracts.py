@@ -43,7 +43,7 @@ SEED_COLUMNS = {
 }
 """Names of the seed document, which never change."""
 
-BOOKKEEPING = ["as_of", "known_at", "feature_set_version", "execution_id", "row_hash", "updated_at"]
+BOOKKEEPING = ["as_of", "known_at", "feature_set_version", "execution_id", "row_hash", "gone", "updated_at"]
 
 VISITS: dict[str, Any] = {
     "name": "visits",

@@ -19,6 +19,7 @@ def test_no_param_is_the_daily_run() -> None:
         as_of=None,
         known_at=None,
         load_strategy="merge",
+        accept_loss=False,
         validate_only=False,
         dry_run=False,
         full_refresh=False,
@@ -46,6 +47,7 @@ def test_the_form_of_the_dag_is_read() -> None:
         ({"fail_on": ["critical"]}, "fail_on: "),
         ({"validate_only": "perhaps"}, "validate_only: "),
         ({"as_of": 20261122}, "as_of: "),
+        ({"thresholds": {"max_psi": "much"}}, "thresholds: "),
     ],
 )
 def test_a_bad_param_is_named(given: dict[str, Any], named: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crmbet.failures import BadSetting
+from crmbet.failures import BadParam, BadSetting
 from crmbet.settings import SEED_NAMES, Settings, variable_names
 
 pytestmark = pytest.mark.unit
@@ -54,11 +54,36 @@ BAD_VALUES = [
     ("VERIFY_DAYS", "0"),
     ("MIN_DATA_FRESHNESS_HOURS", "0"),
     ("MIN_ROWS_PER_DAY", "-1"),
+    ("MIN_VOLUME_RATIO", "2"),
+    ("MAX_SNAPSHOT_AGE_DAYS", "-1"),
+    ("MAX_ORPHAN_PERCENTAGE", "5"),
+    ("MAX_OVERDRAWN_PERCENTAGE", "-1"),
+    ("MAX_PSI", "0"),
+    ("MAX_KS_DISTANCE", "1.5"),
+    ("MAX_QUARTILE_SHIFT", "0"),
+    ("MAX_VARIANCE_RATIO", "0.5"),
+    ("MAX_SKEW_SHIFT", "0"),
+    ("MAX_FEATURE_CORRELATION", "1.1"),
+    ("MIN_FEATURE_FILL", "-0.1"),
+    ("MAX_FEATURE_MAGNITUDE", "0"),
+    ("MAX_FEATURE_CARDINALITY", "1"),
+    ("MAX_CLASS_SHARE", "2"),
+    ("MIN_USABLE_FEATURES", "0"),
     ("TICKET_LOW", "0"),
     ("TICKET_LOW", "49.995"),
     ("TICKET_HIGH", "inf"),
+    ("ADULT_AGE", "12"),
+    ("RG_MIN_COHORT", "1"),
+    ("RG_BAND_MEDIUM", "20"),
+    ("RG_BAND_HIGH", "-0.4"),
+    ("CLV_MARGIN", "10"),
+    ("CLV_MONTHLY_DISCOUNT_RATE", "-0.01"),
+    ("MIN_MODEL_COHORT", "0"),
+    ("MIN_CALIBRATION_USERS", "0"),
     ("BACKUP_RETENTION_DAYS", "1.5"),
     ("BACKUP_RETENTION_COUNT", "0"),
+    ("GONE_USERS", "forget"),
+    ("MAX_TABLE_SHRINK", "1.5"),
     ("LOCK_TIMEOUT_SECONDS", "10 minutes"),
     ("MEMORY_LIMIT", "2"),
     ("MEMORY_LIMIT", "0GB"),
@@ -106,6 +131,8 @@ def test_no_value_is_repeated(name: str) -> None:
 def test_the_ticket_cut_offs_must_be_ordered() -> None:
     with pytest.raises(BadSetting, match="CRMBET_TICKET_LOW must be below CRMBET_TICKET_HIGH"):
         read(CRMBET_TICKET_LOW="500", CRMBET_TICKET_HIGH="500")
+    with pytest.raises(BadSetting, match="CRMBET_RG_BAND_MEDIUM must be below CRMBET_RG_BAND_HIGH"):
+        read(CRMBET_RG_BAND_MEDIUM="0.5")
 
 
 @pytest.mark.parametrize(
@@ -139,3 +166,23 @@ def test_foreign_variables_are_left_alone() -> None:
 def test_every_setting_has_a_variable_and_says_what_it_is() -> None:
     assert variable_names() == {f"CRMBET_{name.upper()}" for name in Settings.model_fields}
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_run_sets_thresholds_for_itself() -> None:
+    settings = read().with_thresholds({"max_psi": 0.4, "min_rows_per_day": 10})
+
+    assert (settings.max_psi, settings.min_rows_per_day) == (0.4, 10)
+    assert settings.max_ks_distance == read().max_ks_distance
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "named"),
+    [
+        ({"max_pis": 0.4}, "unknown threshold 'max_pis'"),
+        ({"lock_timeout_seconds": 1}, "unknown threshold 'lock_timeout_seconds'"),
+        ({"max_orphan_percentage": 5}, "max_orphan_percentage: "),
+    ],
+)
+def test_a_bad_threshold_of_a_run_is_named(thresholds: dict[str, float], named: str) -> None:
+    with pytest.raises(BadParam, match=named):
+        read().with_thresholds(thresholds)

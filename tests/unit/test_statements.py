@@ -57,12 +57,12 @@ def test_a_list_of_fragments_is_a_fragment() -> None:
 
 
 def test_a_plain_string_is_refused() -> None:
-    with pytest.raises(TypeError, match="url of store/copy_to_file is not a Fragment"):
-        render("store/copy_to_file", rows=Fragment("SELECT 1"), url="'; DROP TABLE x; --")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="path of store/copy_to_file is not a Fragment"):
+        render("store/copy_to_file", rows=Fragment("SELECT 1"), path="'; DROP TABLE x; --")  # type: ignore[arg-type]
 
 
 def test_a_forgotten_placeholder_is_an_error() -> None:
-    with pytest.raises(KeyError, match="url"):
+    with pytest.raises(KeyError, match="path"):
         render("store/copy_to_file", rows=Fragment("SELECT 1"))
 
 

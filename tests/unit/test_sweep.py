@@ -236,6 +236,7 @@ def test_a_day_that_is_all_quarantine_is_kept_for_the_run_that_used_it(store: An
         "runs/run_id=r1/notebook.ipynb",
         "reports/index.html",
         "models/churn/weights.bin",
+        "models/as_of=2026-01-01/notes.txt",
     ],
 )
 def test_what_nobody_of_us_writes_is_left_alone_and_named(store: Any, key: str) -> None:
@@ -272,6 +273,15 @@ def test_the_newest_two_indexes_stay(store: Any) -> None:
 # Runs --------------------------------------------------------------------------------------------------------------
 
 
+def test_baselines_stay_and_data_docs_go_with_their_run(store: Any) -> None:
+    kept = store.put(LAYOUT.baseline("raw", TODAY, TODAY, "old"), at=ago(900))
+    store.put(f"{LAYOUT.report(TODAY, 'old')}data_docs/raw/validations/a/b.html", at=ago(900))
+
+    swept(store)
+
+    assert store.objects.keys() == {kept}
+
+
 def test_a_run_goes_as_a_whole_with_its_reports(store: Any) -> None:
     for run_id, days in (("old", 401), ("young", 399)):
         store.put(f"{LAYOUT.run(run_id)}run.json", at=ago(days + 1))
@@ -282,6 +292,25 @@ def test_a_run_goes_as_a_whole_with_its_reports(store: Any) -> None:
 
     assert {key.rpartition("run_id=")[2].partition("/")[0] for key in store.objects} == {"young"}
     assert len(store.objects) == 3
+
+
+def test_a_feature_table_may_be_used_again_as_long_as_its_run_is_kept(store: Any) -> None:
+    tables = {
+        run_id: store.put(f"{LAYOUT.run(run_id)}features/a.parquet", at=at)
+        for run_id, at in {"young": ago(30), "past": LONG_AGO}.items()
+    }
+    for run_id, key in tables.items():
+        store.day("feature_tables", run_id.encode().hex(), ago(30), files=[key])
+
+    done = swept(store)
+
+    assert tables["young"] in store.objects
+    assert tables["past"] not in store.objects
+    markers = {
+        run_id: LAYOUT.day("feature_tables", TODAY, run_id.encode().hex()).marker("a1") for run_id in tables
+    }
+    assert markers["young"] in store.objects
+    assert done.markers == [markers["past"]]
 
 
 def test_manifests_are_read_a_few_at_a_time(store: Any) -> None:
@@ -348,3 +377,18 @@ def test_a_sweep_removes_nothing_that_its_plan_does_not_name(store: Any) -> None
 
     assert sweep(store, LAYOUT, SETTINGS, doomed) == 0
     assert store.objects.keys() == before >= {left}
+
+
+def test_models_go_with_the_retention_but_for_the_newest_as_of(store: Any) -> None:
+    def put(as_of: date, days: float) -> str:
+        key: str = store.put(f"{LAYOUT.fitted_models(as_of)}a.json", b"{}", at=ago(days))
+        return key
+
+    old, newest = put(date(2024, 1, 1), 700), put(date(2024, 2, 1), 650)
+    swept(store)
+    assert set(store.objects) == {newest}
+
+    young = put(date(2026, 11, 1), 23)
+    swept(store)
+    assert set(store.objects) == {young}
+    assert old not in store.objects

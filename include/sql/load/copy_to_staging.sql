@@ -1,3 +1,3 @@
 -- For the data engine, which turns it into a binary COPY.
 INSERT INTO {staging} ({columns})
-SELECT {columns} FROM read_parquet(?, hive_partitioning = false)
+SELECT {columns} FROM {source}

@@ -1,2 +1,2 @@
 -- For the data engine: rows, distinct keys, and NULLs of each required column.
-SELECT count(*), count(DISTINCT {key}), {null_counts} FROM read_parquet(?, hive_partitioning = false)
+SELECT count(*), count(DISTINCT {key}), {null_counts} FROM {source}

@@ -1,2 +1,2 @@
 -- For the data engine.
-DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)
+DESCRIBE SELECT * FROM {source}

@@ -1,7 +1,12 @@
 -- A row never goes back in time, and known_at, execution_id and feature_set_version alone never cause a write.
 UPDATE {table} AS target
-SET {assignments}, updated_at = %(written_at)s
+SET {assignments},
+    gone = CASE WHEN %(is_newest)s THEN false ELSE target.gone END,
+    updated_at = %(written_at)s
 FROM {staging} AS staged
 WHERE target.{key} = staged.{key}
   AND staged.as_of >= target.as_of
-  AND (staged.as_of, staged.row_hash) IS DISTINCT FROM (target.as_of, target.row_hash)
+  AND (
+      (staged.as_of, staged.row_hash) IS DISTINCT FROM (target.as_of, target.row_hash)
+      OR (target.gone AND %(is_newest)s)
+  )

@@ -1,2 +1,2 @@
--- One file of immutable data.
-COPY ({rows}) TO {url} (FORMAT parquet)
+-- Rows into one local file.
+COPY ({rows}) TO {path} (FORMAT parquet)

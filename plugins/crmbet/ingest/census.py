@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,14 +31,16 @@ class Census:
         return sum(day.rows for day in self.days.values())
 
 
-def take_census(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Census:
-    """Count a captured file by day."""
+def take_census(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
+) -> Census:
+    """Count a captured file by day. `types` are the engine types of the columns that are not text."""
     rows = connection.execute(
         render(
             "ingest/count_days",
             file=literal(str(path)),
             contents=joined([identifier(name) for name in contract.columns]),
-            known_time=known_instant(contract),
+            known_time=known_instant(contract, types),
         )
     ).fetchall()
     return Census(

@@ -12,6 +12,7 @@ from crmbet.ingest.census import Census
 from crmbet.ingest.relation import SOURCE, Relation, postgres_query
 from crmbet.ingest.verification import Span, joined_spans
 from crmbet.manifest import UNDATED, DayCount
+from crmbet.partitions import column_types
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render
 
@@ -84,6 +85,16 @@ def copy_days(
             path=literal(str(path)),
         )
     )
+
+
+def captured_types(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
+) -> dict[str, str]:
+    """The engine types of a captured file's columns of the contract that are not text."""
+    found = column_types(
+        connection, Fragment(f"read_parquet({literal(str(path))}, hive_partitioning = false)")
+    )
+    return {name: found[name] for name in contract.columns if found[name] != "VARCHAR"}
 
 
 def count_chunks(

@@ -1,9 +1,9 @@
-"""Reading one lake object, whatever its format, as rows of text in the contract's columns.
+"""Reading one lake object, whatever its format, as rows in the contract's columns.
 
 Every format becomes the same shape: `_row`, `_reject` (why the record is not readable, else NULL) and each contract
-column as VARCHAR, spelled as in the source. `_row` is the line of a JSON record, else the place among the file's
-records. Typing comes later, in cleaning, so that quarantine can show what was really there. The number of records is
-counted apart from the parser: a parser that drops rows in silence is found out.
+column as text, spelled as in the source, or as Parquet types it where that says the same. `_row` is the line of a JSON
+record, else the place among the file's records. Text is typed later, in cleaning, so that quarantine can show what was
+really there. The number of records is counted apart from the parser: a parser that drops rows in silence is found out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +22,7 @@ from crmbet.ingest.survey import LONGEST_LINE, count_elements, survey
 from crmbet.ingest.unreadable import UnreadableObject
 from crmbet.partitions import column_types
 from crmbet.statements import Fragment, literal, render
+from crmbet.typing_rules import keeps_type
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,6 +46,8 @@ class Reading:
     """Records in the file, counted without the parser that `query` uses."""
     unknown_columns: tuple[str, ...] = ()
     """Columns of the file that the contract does not name: they are not read. Of JSON, those of its first objects."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Engine types of the columns that `query` does not give as text."""
 
 
 def format_of(key: str) -> Format | None:
@@ -93,6 +96,12 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
         name: _as_text(column, types[column], decimal_comma=name in commas)
         for name, column in engine_names.items()
     }
+    kept = {
+        name: types[engine_names[source_name]]
+        for name, source_name in _names(contract).items()
+        if source_name in engine_names
+        and keeps_type(contract.columns[name], types[engine_names[source_name]])
+    }
     texts = [
         columns[name]
         for name in _names(contract).values()
@@ -103,9 +112,11 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
         "ingest/read_parquet",
         url=url,
         has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
-        values=_values(contract, columns),
+        values=_values(
+            contract, columns, {name: _quoted(engine_names[_names(contract)[name]]) for name in kept}
+        ),
     )
-    return Reading(query, int(records), _unknown(names, contract))
+    return Reading(query, int(records), _unknown(names, contract), kept)
 
 
 def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
@@ -337,11 +348,17 @@ def _missing(found: Sequence[str], contract: SourceContract) -> list[str]:
     ]
 
 
-def _values(contract: SourceContract, columns: Mapping[str, str]) -> Fragment:
-    """The contract's columns, each by the expression of its name in the source, NULL without one."""
+def _values(
+    contract: SourceContract, columns: Mapping[str, str], typed: Mapping[str, str] | None = None
+) -> Fragment:
+    """The contract's columns, each by the expression of its name in the source, NULL without one.
+
+    `typed` has expressions, by name in the contract, of those that do not become text.
+    """
+    typed = typed or {}
     return Fragment(
         ", ".join(
-            f"{columns.get(source_name, 'NULL::VARCHAR')} AS {_quoted(name)}"
+            f"{typed.get(name) or columns.get(source_name, 'NULL::VARCHAR')} AS {_quoted(name)}"
             for name, source_name in _names(contract).items()
         )
     )

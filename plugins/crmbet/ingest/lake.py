@@ -177,7 +177,7 @@ class _Capturing:
             local = Path(name) / "object"
             self.store.download(entry, local)
             with self.turns, self.connection.cursor() as cursor:
-                written, census = self._convert(cursor, local, entry)
+                written, types, census = self._convert(cursor, local, entry)
             files = []
             if census.rows:
                 files = [f"{self.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"]
@@ -188,6 +188,7 @@ class _Capturing:
             chunk=entry.key,
             digest=digest,
             files=files,
+            types=dict(types),
             extracted=census.rows,
             days=census.days,
             latest_known_time=census.latest_known_time,
@@ -200,8 +201,11 @@ class _Capturing:
 
     def _convert(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
-    ) -> tuple[Path, Census]:
-        """Rewrite an object as Parquet with the first reading that accounts for every record, and count it."""
+    ) -> tuple[Path, Mapping[str, str], Census]:
+        """Rewrite an object as Parquet with the first reading that accounts for every record, and count it.
+
+        In between: the engine types of the columns that are not text.
+        """
         written = local.with_name("written.parquet")
         why = ""
         for reading in self._readings(connection, local, entry):
@@ -213,12 +217,12 @@ class _Capturing:
         if reading.unknown_columns:
             names = ", ".join(reading.unknown_columns)[:300]
             log.warning("%s has columns that no contract names: %s", self.store.url(entry.key), names)
-        census = take_census(connection, written, self.contract)
+        census = take_census(connection, written, self.contract, reading.types)
         if not census.rows:
             log.warning("%s holds no record", self.store.url(entry.key))
         if len(census.days) > BATCH_DAYS:
             written = _sort_by_day(connection, written)
-        return written, census
+        return written, reading.types, census
 
     def _readings(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
@@ -245,7 +249,7 @@ class _Capturing:
 
         copy = render(
             "ingest/copy_to_capture",
-            rows=Fragment(_place(reading.query, entry.key, self.contract, self.run)),
+            rows=Fragment(_place(reading, entry.key, self.contract, self.run)),
             url=literal(str(written)),
         )
         try:
@@ -260,12 +264,12 @@ class _Capturing:
         return ""
 
 
-def _place(query: str, key: str, contract: SourceContract, run: Run) -> str:
+def _place(reading: Reading, key: str, contract: SourceContract, run: Run) -> str:
     return render(
         "ingest/place_rows",
-        rows=Fragment(query),
+        rows=Fragment(reading.query),
         source_key=literal(key),
-        event_time=event_instant(contract),
+        event_time=event_instant(contract, reading.types),
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )

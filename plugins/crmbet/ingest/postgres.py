@@ -17,7 +17,7 @@ from crmbet.contracts import SourceContract
 from crmbet.engine_failures import failures_explained
 from crmbet.failures import RowsUnaccounted, SourceMissing
 from crmbet.ingest.census import Census
-from crmbet.ingest.copying import Batch, copy_days, count_chunks
+from crmbet.ingest.copying import Batch, captured_types, copy_days, count_chunks
 from crmbet.ingest.ledger import Ledger, chunk_digest
 from crmbet.ingest.relation import SOURCE, WHERE, Relation, ask_postgres, describe_relation
 from crmbet.ingest.verification import Look, days_to_look_at, everything
@@ -195,6 +195,7 @@ def _capture_days(
     with scratch_folder(run.settings) as folder:
         path = folder / "days.parquet"
         copy_days(connection, path, run, contract, relation, batch)
+        types = captured_types(connection, path, contract)
         counted = count_chunks(connection, path, contract)
         _account(days, counted, contract)
         if not run.params.dry_run:
@@ -206,6 +207,7 @@ def _capture_days(
             digest=day.digest,
             files=[key],
             part=day.chunk,
+            types=types,
             extracted=day.rows,
             days=counted[day.day].days,
             latest_known_time=counted[day.day].latest_known_time,

@@ -1,12 +1,13 @@
 """Full copies of the target, each with its own proof, and how long they are kept.
 
-A backup is a table beside the target, `<target>_backup_<UTC time>`. It appears together with its comment,
-which holds run, as_of, row count and checksum as JSON; a table without such a comment is somebody else's and
+A backup is a table beside the target, `<target>_backup_<UTC time>_<digest of the run>`. It appears together with its
+comment, which holds run, as_of, row count and checksum as JSON; a table without such a comment is somebody else's and
 is never touched.
 """
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,27 +15,39 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.loading.session import DDL_WAIT_SECONDS, LoadSession, limit_lock_wait
-from crmbet.loading.target import column_list, read_columns, refuse_drift
+from crmbet.loading.target import column_list, read_columns, refuse_drift, target_shape
 from crmbet.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.statements import Fragment, literal, render
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg2 import extensions
 
 
-class Proof(BaseModel):
-    """What a backup's comment says of it."""
+class Content(BaseModel):
+    """What a table holds, in figures that any difference changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run_id: str
-    """The run that took it, before its load."""
-    taken_at: datetime
     as_of: datetime | None
     """Newest as_of among the rows, None if there are none."""
     rows: int
     checksum: str
     """Order-free sum of the rows' hashes, as decimal digits."""
+
+
+class Proof(Content):
+    """What a backup's comment says of it."""
+
+    run_id: str
+    """The run that took it, before its load."""
+    taken_at: datetime
+
+    @property
+    def content(self) -> Content:
+        """What the copy holds."""
+        return Content(as_of=self.as_of, rows=self.rows, checksum=self.checksum)
 
 
 class Backup(BaseModel):
@@ -55,27 +68,37 @@ def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
     table.
     """
     with session.exclusive_transaction() as cursor:
-        columns = read_columns(cursor, session)
+        shape = target_shape(session.contract)
+        columns = read_columns(cursor, session, shape.name)
         if not columns:
             return None
-        refuse_drift(session, columns)
-        session.hold_writers_off(cursor)
-        column_names = column_list(columns)
-        proof = _prove(cursor, session, session.table, column_names, taken_at)
-        if proof.rows == 0:
-            return None
-        backups = list_backups(cursor, session)
-        if any(backup.name == backup_name(session, taken_at) for backup in backups):
-            raise TemporaryFailure(
-                "another backup was taken within the same second",
-                where=session.where,
-                next_step=RETRIED_BY_ITSELF,
-            )
-        if backups and (backups[0].proof.rows, backups[0].proof.checksum) == (proof.rows, proof.checksum):
-            return None
-        backup = Backup(name=backup_name(session, taken_at), proof=proof)
-        _copy(cursor, session, backup, column_names)
-        return backup
+        refuse_drift(session, shape, columns)
+        session.hold_writers_off(cursor, session.table)
+        return back_up(cursor, session, taken_at)
+
+
+def back_up(cursor: extensions.cursor, session: LoadSession, taken_at: datetime) -> Backup | None:
+    """The same inside a transaction that has the load lock, keeps other writers off and has checked the columns."""
+    columns = read_columns(cursor, session, session.contract.name)
+    proof = Proof(
+        run_id=session.run_id,
+        taken_at=taken_at,
+        **measure(cursor, session.table, columns).model_dump(),
+    )
+    if proof.rows == 0:
+        return None
+    backups = list_backups(cursor, session)
+    if backups and backups[0].proof.content == proof.content:
+        return None
+    if any(backup.name == backup_name(session, taken_at) for backup in backups):
+        raise TemporaryFailure(
+            "the run has taken another backup within the same second",
+            where=session.where,
+            next_step=RETRIED_BY_ITSELF,
+        )
+    backup = Backup(name=backup_name(session, taken_at), proof=proof)
+    _copy(cursor, session, backup, columns)
+    return backup
 
 
 def sweep_backups(session: LoadSession, now: datetime, days: int, count: int) -> list[str]:
@@ -100,22 +123,32 @@ def sweep_backups(session: LoadSession, now: datetime, days: int, count: int) ->
 
 def list_backups(cursor: extensions.cursor, session: LoadSession) -> list[Backup]:
     """The target's backups, newest first."""
-    pattern = rf"^{session.contract.name}_backup_\d{{8}}t\d{{6}}z$"
+    pattern = rf"^{session.contract.name}_backup_\d{{8}}t\d{{6}}z_[0-9a-f]{{8}}$"
     cursor.execute(render("load/list_backups"), {"schema": session.contract.schema_name, "pattern": pattern})
     found = [(name, _read_proof(comment)) for name, comment in cursor.fetchall()]
-    return [Backup(name=name, proof=proof) for name, proof in found if proof is not None]
+    backups = [Backup(name=name, proof=proof) for name, proof in found if proof is not None]
+    return sorted(backups, key=lambda backup: backup.proof.taken_at, reverse=True)
 
 
 def backup_name(session: LoadSession, taken_at: datetime) -> str:
     """Lower case throughout, so that a person can type it without quotes; sorts by time."""
-    return f"{session.contract.name}_backup_{taken_at.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+    run = hashlib.sha256(session.run_id.encode()).hexdigest()[:8]
+    return f"{session.contract.name}_backup_{taken_at.astimezone(UTC):%Y%m%dt%H%M%Sz}_{run}"
 
 
-def _copy(cursor: extensions.cursor, session: LoadSession, backup: Backup, column_names: Fragment) -> None:
+def measure(cursor: extensions.cursor, table: Fragment, columns: Iterable[str]) -> Content:
+    """What a table holds in the given columns. Tables that hold the same in the same columns measure the same."""
+    cursor.execute(render("load/checksum_table", table=table, columns=column_list(columns)))
+    rows, checksum, as_of = single_row(cursor)
+    newest = None if as_of is None else as_of.astimezone(UTC)
+    return Content(as_of=newest, rows=rows, checksum=checksum)
+
+
+def _copy(cursor: extensions.cursor, session: LoadSession, backup: Backup, columns: Iterable[str]) -> None:
     table = session.in_schema(backup.name)
     cursor.execute(render("load/copy_table", backup=table, table=session.table))
-    copied = _prove(cursor, session, table, column_names, backup.proof.taken_at)
-    if copied != backup.proof:
+    copied = measure(cursor, table, columns)
+    if copied != backup.proof.content:
         raise LoadRefused(
             f"the backup {backup.name} is not like the table: {copied.rows} rows instead of "
             f"{backup.proof.rows}, checksum {copied.checksum} instead of {backup.proof.checksum}",
@@ -125,19 +158,6 @@ def _copy(cursor: extensions.cursor, session: LoadSession, backup: Backup, colum
         )
     comment = literal(backup.proof.model_dump_json())
     cursor.execute(render("load/comment_table", table=table, comment=comment))
-
-
-def _prove(
-    cursor: extensions.cursor,
-    session: LoadSession,
-    table: Fragment,
-    column_names: Fragment,
-    taken_at: datetime,
-) -> Proof:
-    cursor.execute(render("load/checksum_table", table=table, columns=column_names))
-    rows, checksum, as_of = single_row(cursor)
-    newest = None if as_of is None else as_of.astimezone(UTC)
-    return Proof(run_id=session.run_id, taken_at=taken_at, as_of=newest, rows=rows, checksum=checksum)
 
 
 def _read_proof(comment: str | None) -> Proof | None:

@@ -37,6 +37,11 @@ class LoadSession:
         return self.in_schema(self.contract.name)
 
     @property
+    def history(self) -> Fragment:
+        """The table beside it that keeps every player's row of every as_of, quoted and qualified."""
+        return self.in_schema(history_name(self.contract))
+
+    @property
     def where(self) -> str:
         """The target, for messages."""
         return f"table {self.contract.schema_name}.{self.contract.name}, run {self.run_id}"
@@ -66,13 +71,13 @@ class LoadSession:
             self._take_load_lock(cursor)
             yield cursor
 
-    def hold_writers_off(self, cursor: extensions.cursor) -> None:
-        """Keep others from writing the target until the transaction ends; reading goes on.
+    def hold_writers_off(self, cursor: extensions.cursor, table: Fragment) -> None:
+        """Keep others from writing a table until the transaction ends; reading goes on.
 
         Makes counts and checksums of several statements exact, whoever else may write the table. An
         autovacuum of the table that is under way is cancelled by it, and comes back by itself.
         """
-        cursor.execute(render("load/lock_table", table=self.table))
+        cursor.execute(render("load/lock_table", table=table))
 
     @property
     def _application_name(self) -> str:
@@ -109,6 +114,11 @@ class LoadSession:
             next_step=f"{postgres.RETRIED_BY_ITSELF}; if the other run is dead, end its process with "
             f"SELECT pg_terminate_backend({pid})",
         )
+
+
+def history_name(contract: TableContract) -> str:
+    """The table that keeps every player's row of every as_of."""
+    return f"{contract.name}_history"
 
 
 def limit_lock_wait(cursor: extensions.cursor, seconds: int) -> None:

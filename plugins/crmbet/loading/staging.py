@@ -1,7 +1,8 @@
 """The run's staging table: checked files, copied by the data engine, committed, and gone in every outcome.
 
 A staging table belongs to one run and is named after it, so that a retry finds and replaces what a killed
-try left, and runs may stage side by side; only the load itself is serialised.
+try left, and runs may stage side by side; only the load itself is serialised. While a try lives, its session holds a
+claim on the table's name, an advisory lock that dies with the session: what nobody claims is swept by the next run.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crmbet.engine import attach_postgres
-from crmbet.failures import CrmbetError, LoadRefused, LostConnection, PermanentFailure, SourceMissing
+from crmbet.failures import (
+    CrmbetError,
+    LoadRefused,
+    LostConnection,
+    PermanentFailure,
+    SourceMissing,
+    TemporaryFailure,
+)
+from crmbet.loading.session import DDL_WAIT_SECONDS, limit_lock_wait
 from crmbet.loading.target import column_list
-from crmbet.postgres import RETRIED_BY_ITSELF
+from crmbet.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.statements import Fragment, identifier, joined, literal, render
 
 if TYPE_CHECKING:
@@ -30,8 +39,8 @@ log = logging.getLogger(__name__)
 
 ENGINE_ALIAS = "target"
 RECOMPUTE = "clear engineer_features and what follows it"
-UPDATED_AT = "updated_at"
-"""The one column that a run does not compute: the load sets it."""
+COMMENT = "Staging of run "
+"""How the comment of a staging table begins. A table without it is somebody else's."""
 
 ENGINE_TYPES = {
     "text": "VARCHAR",
@@ -77,18 +86,21 @@ def staged(
     Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are
     not as they should be; `SourceMissing` if a file is gone; `LostConnection` if S3 or PostgreSQL go away.
     """
-    _refuse_other_columns(session, engine, files)
-    _refuse_bad_rows(session, engine, files, expected_rows)
+    source = _read_parquet(files)
+    _refuse_other_columns(session, engine, source)
+    _refuse_bad_rows(session, engine, source, expected_rows)
     name = staging_name(session.contract, session.run_id)
-    try:
-        _create(session, name)
-        _fill(session, engine, dsn, name, files)
-        _analyze(session, name)
-        yield Staging(table=name, rows=expected_rows)
-    except BaseException:
-        _drop_quietly(session, name)
-        raise
-    _drop(session, name)
+    _sweep_unclaimed(session, name)
+    with _claimed(session, name):
+        try:
+            _create(session, name)
+            _fill(session, engine, dsn, name, source)
+            _analyze(session, name)
+            yield Staging(table=name, rows=expected_rows)
+        except BaseException:
+            _drop_quietly(session, name)
+            raise
+        _drop(session, name)
 
 
 def staging_name(contract: TableContract, run_id: str) -> str:
@@ -96,19 +108,59 @@ def staging_name(contract: TableContract, run_id: str) -> str:
     return f"{contract.name}_staging_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
 
 
-def staged_columns(contract: TableContract) -> list[str]:
-    """What a run computes: every column but updated_at, in the contract's order."""
-    return [name for name in contract.columns if name != UPDATED_AT]
+def _read_parquet(files: Sequence[str]) -> Fragment:
+    """The files as a table expression. Literals: a bound parameter makes the engine's client import pandas."""
+    listed = joined([literal(file) for file in files])
+    return Fragment(f"read_parquet([{listed}], hive_partitioning = false)")
 
 
-def _refuse_other_columns(
-    session: LoadSession, engine: duckdb.DuckDBPyConnection, files: Sequence[str]
-) -> None:
+def _sweep_unclaimed(session: LoadSession, own: str) -> None:
+    """Drop staging tables that dead runs left. What cannot be dropped now is left to the next run."""
+    pattern = rf"^{session.contract.name}_staging_[0-9a-f]{{16}}$"
+    with session.transaction() as cursor:
+        cursor.execute(
+            render("load/list_stagings"),
+            {"schema": session.contract.schema_name, "pattern": pattern, "comment": COMMENT},
+        )
+        names = [name for (name,) in cursor.fetchall() if name != own]
+    for name in names:
+        try:
+            with session.transaction() as cursor:
+                limit_lock_wait(cursor, DDL_WAIT_SECONDS)
+                cursor.execute(render("load/take_over_staging"), {"lock": _claim(session, name)})
+                if single_row(cursor) == (True,):
+                    cursor.execute(render("load/drop_table", table=session.in_schema(name)))
+                    log.info("Swept the staging table %s, which a dead run had left.", name)
+        except CrmbetError as error:
+            log.warning("The staging table %s of a dead run could not be swept yet. %s", name, error)
+
+
+@contextmanager
+def _claimed(session: LoadSession, name: str) -> Iterator[None]:
+    """Claim a staging table until the block ends, or the session.
+
+    Shared, since a try that Airflow gave up may still live beside its retry; only a sweep is kept out.
+    """
+    lock = {"lock": _claim(session, name)}
+    with session.transaction() as cursor:
+        cursor.execute(render("load/claim_staging"), lock)
+    try:
+        yield
+    finally:
+        # A lost connection has given the claim up already.
+        with suppress(CrmbetError), session.transaction() as cursor:
+            cursor.execute(render("load/release_staging"), lock)
+
+
+def _claim(session: LoadSession, name: str) -> str:
+    return f"crmbet.staging:{session.contract.schema_name}.{name}"
+
+
+def _refuse_other_columns(session: LoadSession, engine: duckdb.DuckDBPyConnection, source: Fragment) -> None:
     with _engine_failures_explained(session):
-        described = engine.execute(render("load/describe_files"), [list(files)]).fetchall()
+        described = engine.execute(render("load/describe_files", source=source)).fetchall()
     found = {str(row[0]): str(row[1]) for row in described}
-    columns = session.contract.columns
-    wanted = {name: ENGINE_TYPES[columns[name].type] for name in staged_columns(session.contract)}
+    wanted = {name: ENGINE_TYPES[column.type] for name, column in session.contract.computed.items()}
     faults = [f"{name} is missing" for name in wanted if name not in found]
     faults += [f"{name} is not in the contract" for name in found if name not in wanted]
     faults += [
@@ -126,17 +178,18 @@ def _refuse_other_columns(
 
 
 def _refuse_bad_rows(
-    session: LoadSession, engine: duckdb.DuckDBPyConnection, files: Sequence[str], expected_rows: int
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, source: Fragment, expected_rows: int
 ) -> None:
     contract = session.contract
-    required = [name for name in staged_columns(contract) if not contract.columns[name].nullable]
+    required = [name for name, column in contract.computed.items() if not column.nullable]
     statement = render(
         "load/count_faults",
+        source=source,
         key=identifier(contract.key),
         null_counts=joined([Fragment(f"count(*) - count({identifier(name)})") for name in required]),
     )
     with _engine_failures_explained(session):
-        rows, keys, *nulls = engine.execute(statement, [list(files)]).fetchall()[0]
+        rows, keys, *nulls = engine.execute(statement).fetchall()[0]
     without = dict(zip(required, nulls, strict=True))
     faults = [f"{count} rows have no {name}" for name, count in without.items() if count]
     repeated = rows - without[contract.key] - keys
@@ -154,35 +207,35 @@ def _refuse_bad_rows(
 
 
 def _create(session: LoadSession, name: str) -> None:
-    columns = session.contract.columns
     staging = session.in_schema(name)
     definitions = [
-        Fragment(f"{identifier(column)} {columns[column].postgres_type}")
-        for column in staged_columns(session.contract)
+        Fragment(f"{identifier(column)} {definition.postgres_type}")
+        for column, definition in session.contract.computed.items()
     ]
     with session.transaction() as cursor:
         cursor.execute(render("load/drop_table", table=staging))
         cursor.execute(
             render("load/create_staging", staging=staging, definitions=joined(definitions, ",\n    "))
         )
-        comment = literal(f"Staging of run {session.run_id}. Safe to drop unless that run is loading.")
+        comment = literal(f"{COMMENT}{session.run_id}. Safe to drop unless that run is loading.")
         cursor.execute(render("load/comment_table", table=staging, comment=comment))
 
 
 def _fill(
-    session: LoadSession, engine: duckdb.DuckDBPyConnection, dsn: str, name: str, files: Sequence[str]
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, dsn: str, name: str, source: Fragment
 ) -> None:
     import duckdb
 
     statement = render(
         "load/copy_to_staging",
         staging=identifier(ENGINE_ALIAS, session.contract.schema_name, name),
-        columns=column_list(staged_columns(session.contract)),
+        columns=column_list(session.contract.computed),
+        source=source,
     )
     attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
     try:
         with _engine_failures_explained(session):
-            engine.execute(statement, [list(files)])
+            engine.execute(statement)
     finally:
         # A connection that ends within the copy makes the whole engine unusable, which DETACH would say instead.
         with suppress(duckdb.Error):
@@ -230,6 +283,13 @@ def _explain(error: duckdb.Error, where: str) -> CrmbetError:
             where=where,
             why=first_line,
             next_step=RECOMPUTE,
+        )
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in text:
+        return TemporaryFailure(
+            "the engine has too little memory, or the disk that it spills to is full",
+            where=where,
+            why=first_line,
+            next_step=f"{RETRIED_BY_ITSELF}; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
         )
     # What PostgreSQL answers comes as the bare base class, with ERROR in it. A connection that ends within the copy
     # comes as the base class or breaks the engine, which another try has anew; S3 that goes away as an IOException.

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmbet import postgres
+from crmbet.addresses import Layout
 from crmbet.engine import LakeAccess, open_engine
 from crmbet.engine_failures import failures_explained
-from crmbet.failures import BadSetting
+from crmbet.failures import BadSetting, SourceMissing
+from crmbet.logs import bind
 from crmbet.manifest import RunRecord, manifest_key
 from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
 from crmbet.run import Run, RunParams
@@ -25,6 +27,7 @@ from crmbet.window import Start, Window, midnight, resolve_known_at, resolve_win
 if TYPE_CHECKING:
     import duckdb
     from airflow.sdk.definitions.context import Context
+    from botocore.config import Config
 
     from crmbet.loading.session import LoadSession
 
@@ -57,7 +60,7 @@ def open_run(context: Context) -> AirflowRun:
     it. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
     """
     params = RunParams.read(context["params"])
-    settings = Settings.from_environ(os.environ)
+    settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
     dag_run: Any = context["dag_run"]
     # `dags test` says that the run started at its logical date, which may lie years back.
     started_at = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
@@ -73,8 +76,32 @@ def open_run(context: Context) -> AirflowRun:
     store, lake = _reach_lake(settings)
     run = Run(run_id=dag_run.run_id, window=window, known_at=known_at, params=params, settings=settings)
     run = _obey_first_try(store, run)
+    bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
     log.info("as_of %s, known_at %s, run %s", run.as_of_date, run.known_at.isoformat(), run.run_id)
     return AirflowRun(run=run, store=store, lake=lake)
+
+
+def read_report(address: str) -> bytes:
+    """A quality report by its s3:// address, for whoever tells people of it: it gives up soon.
+
+    Raises `SourceMissing` if it is not there (any more).
+    """
+    from botocore.config import Config
+
+    settings = Settings.from_environ(os.environ)
+    store, _ = _reach_lake(
+        settings, Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+    )
+    key = address.removeprefix(store.url(""))
+    content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
+    if content is None:
+        raise SourceMissing(
+            "the quality report is not there",
+            where=address,
+            why=f"reports are kept for {settings.run_retention_days} days (CRMBET_RUN_RETENTION_DAYS)",
+            next_step="run the day again: its report is made anew",
+        )
+    return content
 
 
 def source_dsn() -> str:
@@ -88,8 +115,8 @@ def target_dsn() -> str:
 
 
 @contextmanager
-def load_session(run: Run) -> Iterator[LoadSession]:
-    """This run's access to the target table, for the length of a task.
+def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
+    """A run's access to the target table, for the length of a task.
 
     Not through PostgresHook: which driver that returns depends on what else is installed.
     """
@@ -104,8 +131,8 @@ def load_session(run: Run) -> Iterator[LoadSession]:
         yield LoadSession(
             connection=connection,
             contract=load_table_contract(),
-            run_id=run.run_id,
-            lock_timeout_seconds=run.settings.lock_timeout_seconds,
+            run_id=run_id,
+            lock_timeout_seconds=settings.lock_timeout_seconds,
         )
 
 
@@ -124,15 +151,16 @@ def _obey_first_try(store: ObjectStore, run: Run) -> Run:
     )
 
 
-def _reach_lake(settings: Settings) -> tuple[ObjectStore, LakeAccess]:
+def _reach_lake(settings: Settings, patience: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
 
+    patience = patience or Config(connect_timeout=10, read_timeout=60)
     # Without its connection the hook would go on with whatever key the machine has.
     _require_connection(LAKE_CONNECTION)
     hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
-    pool = Config(max_pool_connections=PARALLEL_REQUESTS, connect_timeout=10, read_timeout=60)
-    client = hook.get_client_type(config=hook.config.merge(pool))
+    pool = Config(max_pool_connections=PARALLEL_REQUESTS)
+    client = hook.get_client_type(config=hook.config.merge(pool).merge(patience))
     credentials = hook.get_credentials(region_name=hook.region_name)
     lake = LakeAccess(
         region=hook.region_name or "us-east-1",

@@ -23,7 +23,7 @@ class BackupTableOperator(BaseOperator):
 
         at = open_run(context)
         stop_before_loading(at)
-        with load_session(at.run) as session:
+        with load_session(at.run.run_id, at.run.settings) as session:
             for column in ensure_target(session):
                 self.log.info("added the new column %s to the target", column)
             backup = take_backup(session, timezone.utcnow())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, timezone
@@ -19,8 +20,8 @@ class LoadMergeOperator(BaseOperator):
     """Load the run's features into the target by the run's strategy: merge, replace or append."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged and removed."""
-        from crmbet.loading.load import load
+        """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
+        from crmbet.loading.load import LoadRules, load
         from crmbet.loading.staging import staged
         from crmbet.manifest import FeatureManifest, LoadManifest, read_manifest
         from crmbet.operators.airflow_run import load_session, open_run, target_dsn
@@ -28,19 +29,19 @@ class LoadMergeOperator(BaseOperator):
 
         at = open_run(context)
         stop_before_loading(at)
+        settings, params = at.run.settings, at.run.params
+        rules = LoadRules(
+            strategy=params.load_strategy,
+            gone_users=settings.gone_users,
+            max_shrink=settings.max_table_shrink,
+            accept_loss=params.accept_loss,
+        )
         features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
         files = [at.store.url(key) for key in features.files]
-        with at.engine() as engine, load_session(at.run) as session:
+        with at.engine() as engine, load_session(at.run.run_id, settings) as session:
             with staged(session, engine, target_dsn(), files, features.users) as staging:
-                counts = load(session, staging, at.run.params.load_strategy)
-            manifest = LoadManifest(
-                strategy=at.run.params.load_strategy,
-                staged=counts.staged,
-                inserted=counts.inserted,
-                updated=counts.updated,
-                unchanged=counts.unchanged,
-                removed=counts.removed,
-            )
+                counts = load(session, staging, rules, timezone.utcnow())
+            manifest = LoadManifest(strategy=rules.strategy, **asdict(counts))
             handed = hand_over(at, self.task_id, manifest, manifest.model_dump())
             self._sweep(session, at.run)
         return handed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, timezone
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -21,26 +21,35 @@ class ValidateOperator(BaseOperator):
         self.stage = stage
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Write report and manifest, then raise `QualityBreach` if there is a breach that the run does not tolerate."""
+        """Write report, rows and manifest, then raise `QualityBreach` for a breach that the run does not tolerate."""
         from crmbet.manifest import FeatureManifest, read_manifest
-        from crmbet.operators.airflow_run import open_run
-        from crmbet.operators.handover import hand_over, read_extracts
+        from crmbet.operators.airflow_run import load_session, open_run
+        from crmbet.operators.handover import hand_over, read_cleaned, read_extracts
         from crmbet.quality.report import raise_on_breach
+        from crmbet.quality.results import write_results
         from crmbet.quality.stages import judge_features, judge_raw, publish
+        from crmbet.scratch import scratch_folder
 
         at = open_run(context)
-        with at.engine() as engine:
-            if self.stage == "raw":
-                report = judge_raw(engine, at.store, at.run, read_extracts(at))
-            else:
-                features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
-                report = judge_features(engine, at.store, at.run, features)
-        manifest = publish(at.store, at.run, report)
+        with scratch_folder(at.run.settings) as folder:
+            with at.engine() as engine:
+                if self.stage == "raw":
+                    judgement = judge_raw(engine, at.store, at.run, read_extracts(at), folder)
+                else:
+                    features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
+                    judgement = judge_features(engine, at.store, at.run, features, read_cleaned(at), folder)
+            manifest = publish(at.store, at.run, judgement, folder)
+        report = judgement.report
         handed = hand_over(
             at,
             self.task_id,
             manifest,
             {"score": manifest.score, "grade": manifest.grade, "report": manifest.report_html},
         )
-        raise_on_breach(report, at.run.params.fail_on, address=manifest.report_html)
+        try:
+            with load_session(at.run.run_id, at.run.settings) as session:
+                write_results(session, report, timezone.utcnow())
+        finally:
+            # What is wrong with the data matters more than a database that is away.
+            raise_on_breach(report, at.run.params.fail_on, address=manifest.report_html)
         return handed

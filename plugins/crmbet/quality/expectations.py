@@ -136,7 +136,9 @@ class CopiesExpectation(ToleratedShareExpectation, ABC):
     def _aggregate(self) -> str:
         key = [identifier(name) for name in self._key()]
         whole = " AND ".join(f"{name} IS NOT NULL" for name in key)
-        return f"count(*) FILTER (WHERE {whole}) - count(DISTINCT ({', '.join(key)})) FILTER (WHERE {whole})"
+        # Of a key only eight bytes are held: among ten million keys two have one hash in a run of three million.
+        distinct = f"count(DISTINCT hash({', '.join(key)})) FILTER (WHERE {whole})"
+        return f"count(*) FILTER (WHERE {whole}) - {distinct}"
 
     def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:  # noqa: ARG002 - it is the key
         key: list[ColumnElement[Any]] = [literal_column(identifier(name)).label(name) for name in self._key()]

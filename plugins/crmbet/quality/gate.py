@@ -1,20 +1,15 @@
 """The gate: run a stage's suites on views of the data engine, as Great Expectations checkpoints, and report.
 
-Thresholds come from the caller by name, and a suite refers to them as `{"$PARAMETER": "<name>"}`. Numbers are
-shares or counts; instants are aware datetimes (never ISO text, which Great Expectations would compare letter
-by letter). `as_of` and `known_at` are the subject's, always.
-
-    raw       settings: min_rows_per_day, min_data_completeness, max_duplicate_percentage,
-              max_quarantine_percentage, max_unreadable_percentage; and freshness_floor, the instant as_of less
-              min_data_freshness_hours
-    features  expected_users, a count
+Thresholds come from the caller by name, and a suite refers to them as `{"$PARAMETER": "<name>"}`. Numbers are shares or
+counts; instants are aware datetimes (never ISO text, which Great Expectations would compare letter by letter). `as_of`
+and `known_at` are the subject's, always; the others are in `thresholds.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -22,6 +17,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmbet.contracts import TableContract
 from crmbet.quality.checks import Check, Stage
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import (
@@ -34,6 +30,7 @@ from crmbet.quality.suites import (
     build_expectations,
     load_suites,
     require_parameters,
+    waits,
 )
 
 if TYPE_CHECKING:
@@ -50,23 +47,31 @@ NO_THRESHOLD = frozenset({"column", "columns", "condition", "batch_id"})
 """Arguments of an expectation that say what is judged, not how strictly."""
 
 
-def check(
+def check(  # noqa: PLR0913 - all but the first by name
     connection: duckdb.DuckDBPyConnection,
     *,
     stage: Stage,
     views: Collection[str],
     thresholds: Mapping[str, Threshold],
     subject: Subject,
+    table: TableContract,
+    notes: Sequence[str] = (),
+    only_these: bool = False,
+    docs: Path | None = None,
     folder: Path = EXPECTATIONS,
 ) -> Report:
     """Judge the views of a stage. The report exists whether or not they pass; see `raise_on_breach`.
 
     `views` are those that exist on `connection`, which is lent to Great Expectations and stays open. A
-    required view that is not among them is a breach; an optional one is reported as absent.
+    required view that is not among them is a breach, unless `only_these` are to be judged; an optional one is
+    reported as absent. `table` is the contract of the target, which some entries of the suites refer to. `docs` is an
+    empty folder for Great Expectations' own pages (Data Docs).
 
     Raises `BadSuite` for suites that cannot be run: a bad file, a missing threshold, a view without a suite.
     """
-    suites = load_suites(stage, folder)
+    read = load_suites(stage, folder)
+    waiting = [entry for suite in read for entry in suite.expectations if waits(entry, table)]
+    suites = [suite.for_table(table) for suite in read]
     if unknown := set(views) - {suite.name for suite in suites}:
         raise BadSuite(
             f"no suite says what {', '.join(sorted(unknown))} should be",
@@ -74,23 +79,27 @@ def check(
             next_step="add a suite of that name: a view that nothing is expected of would always pass",
         )
     values = _as_suites_compare({**thresholds, "as_of": subject.as_of, "known_at": subject.known_at}, stage)
-    require_parameters(suites, values)
+    judged = [suite for suite in suites if suite.name in views]
+    require_parameters(judged, values)
     outcomes: list[Outcome] = []
-    with _great_expectations(connection) as (context, datasource):
+    with _great_expectations(connection, docs) as (context, datasource):
         for suite in suites:
             if suite.name in views:
                 outcomes += _run(suite, context, datasource, values)
-            elif suite.meta.required:
+            elif suite.meta.required and not only_these:
                 outcomes.append(_missing(suite))
+        if docs is not None:
+            context.build_data_docs()
     absent = [suite.name for suite in suites if suite.name not in views and not suite.meta.required]
-    return Report(stage, subject, tuple(outcomes), tuple(absent))
+    waits_for = tuple(f"{entry.description} ({', '.join(entry.needs)})" for entry in waiting)
+    return Report(stage, subject, tuple(outcomes), tuple(absent), tuple(notes), waits_for)
 
 
 @contextmanager
 def _great_expectations(
-    connection: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection, docs: Path | None
 ) -> Iterator[tuple[EphemeralDataContext, SQLDatasource]]:
-    """A context that keeps everything in memory and calls nobody, with a datasource on the connection."""
+    """A context that keeps everything but its pages in memory and calls nobody, with a datasource on the connection."""
     # It tells of every method that it registers on import, at INFO: two hundred lines in a task's log.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations
@@ -108,6 +117,7 @@ def _great_expectations(
             analytics_enabled=False,
             progress_bars=ProgressBarsConfig(globally=False),
             store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            data_docs_sites={} if docs is None else {"pages": _data_docs_site(docs)},
         ),
     )
     with lend(connection) as address:
@@ -116,6 +126,15 @@ def _great_expectations(
             yield context, datasource
         finally:
             datasource.get_execution_engine().close()
+
+
+def _data_docs_site(folder: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
 
 
 def _run(

@@ -94,6 +94,10 @@ class Report:
     outcomes: tuple[Outcome, ...]
     absent: tuple[str, ...] = ()
     """Views of optional sources that are not there, so that nothing was expected of them."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how the data were judged, in sentences."""
+    waiting: tuple[str, ...] = ()
+    """Rules that wait for columns which the table's contract does not have yet, each with what it needs."""
 
     @cached_property
     def checks(self) -> tuple[CheckResult, ...]:
@@ -150,6 +154,8 @@ class Report:
             "expectations": len(self.outcomes),
             "expectations_passed": sum(outcome.passed for outcome in self.outcomes),
             "absent_sources": list(self.absent),
+            "notes": list(self.notes),
+            "waiting": list(self.waiting),
             "checks": [
                 {
                     "check": result.check.label,

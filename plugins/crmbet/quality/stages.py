@@ -1,112 +1,337 @@
-"""The two places in a run where data is judged: raw rows before cleaning, features before loading."""
+"""The two places in a run where data is judged: raw rows before cleaning, features before loading.
+
+What is judged is copied to a file in a scratch folder first, typed: suites and profiles go over it many times, and one
+pass over S3 is enough.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from crmbet.cleaning import UNDATED_DAY, rows_in_scope, typed_day
-from crmbet.contracts import load_source_contracts
-from crmbet.manifest import ExtractManifest, FeatureManifest, QualityManifest
+from crmbet.contracts import SourceContract, TableContract, load_source_contracts, load_table_contract
+from crmbet.manifest import (
+    UNDATED,
+    Capture,
+    CleanManifest,
+    ExtractManifest,
+    FeatureManifest,
+    QualityManifest,
+)
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import scan
+from crmbet.quality.baselines import ANY_DAY, Baselines, find_baselines, freeze
+from crmbet.quality.feature_tables import create_feature_tables
 from crmbet.quality.gate import check
+from crmbet.quality.known import load_known
+from crmbet.quality.profile import Profile
+from crmbet.quality.raw_tables import (
+    MeasuredSource,
+    create_days,
+    create_raw_drift,
+    create_references,
+    create_sources,
+    judge_days,
+    measure_source,
+)
 from crmbet.quality.report import Report, Subject
-from crmbet.quality.suites import Threshold
+from crmbet.quality.tables import create_table
+from crmbet.quality.thresholds import thresholds_of
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render
 
 if TYPE_CHECKING:
     import duckdb
 
+BASELINE_DAYS = 28
+"""Days before the judged one that a raw baseline is made of: four of each weekday."""
+CHANGED_DAYS = 31
+"""Newest changed days that are judged beside the last one; of older ones cleaning sets the bad rows aside."""
+
+SOURCE_LETTERS = {
+    "B": "bets",
+    "T": "transactions",
+    "S": "sessions",
+    "C": "communications",
+    "P": "players",
+    "L": "limits",
+}
+"""Sources as the contract of the features names them."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A report, and what its run's distributions would become part of."""
+
+    report: Report
+    baselines: Baselines
+    profiles: Mapping[str, Mapping[str, Profile]] = field(default_factory=dict)
+    """By weekday and table."""
+
 
 def judge_raw(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, extracts: ExtractManifest
-) -> Report:
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    extracts: ExtractManifest,
+    folder: Path,
+) -> Judgement:
     """Judge the typed rows of the run's last day, duplicates and faulty ones included, of every source that is there.
 
     An optional source that brought nothing for the day is reported as absent; a required one has to explain itself.
     Rows without a readable time count where the file that they lie in has rows of that day. Of a current-state feed
-    the newest snapshot is judged, whatever its day.
+    the newest snapshot is judged, whatever its day. Days before the last one whose rows changed since other runs looked
+    are judged each by itself, by fewer figures. `folder` is empty and may be written to.
     """
-    views = []
+    delivered = _Delivered(connection, store, run, folder)
     for name, captures in extracts.sources.items():
-        contract = load_source_contracts()[name]
-        by_day, _ = rows_in_scope(run, contract, captures.captures)
-        days = set(by_day) if contract.event_time is None else {run.window.last_day, UNDATED_DAY}
-        used = [capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())]
-        if not used and not contract.required:
-            continue
-        rows = typed_day(connection, store, contract, used, days)
-        wanted = joined(
-            [Fragment(f"DATE {literal(day.isoformat())}") for day in sorted(days)] or [Fragment("NULL")]
-        )
-        view = f"raw_{name}"
-        judged = Fragment(render("clean/select_judged", rows=Fragment(rows), days=wanted))
-        connection.execute(render("store/create_view", name=identifier(view), rows=judged))
-        views.append(view)
+        delivered.add(load_source_contracts()[name], captures.captures, captures.touched_days)
     _create_files_view(connection, extracts)
-    views.append("raw_files")
-    settings = run.settings
-    thresholds: dict[str, Threshold] = {
-        "min_rows_per_day": settings.min_rows_per_day,
-        "min_data_completeness": settings.min_data_completeness,
-        "max_outlier_percentage": settings.max_outlier_percentage,
-        "max_duplicate_percentage": settings.max_duplicate_percentage,
-        "max_quarantine_percentage": settings.max_quarantine_percentage,
-        "max_unreadable_percentage": settings.max_unreadable_percentage,
-        "freshness_floor": run.window.as_of - timedelta(hours=settings.min_data_freshness_hours),
-    }
-    return check(connection, stage="raw", views=views, thresholds=thresholds, subject=_subject(run))
+    views = [*(f"raw_{name}" for name in delivered.rows), "raw_files", "raw_sources"]
+    captured = {name: source.captures for name, source in extracts.sources.items()}
+    create_sources(connection, run, captured, load_source_contracts(), delivered.snapshot_ages)
+    if delivered.changed_days:
+        create_days(connection, delivered.changed_days)
+        views.append("raw_days")
+    active = [name for name in delivered.rows if name not in ("players", "limits")]
+    if "players" in delivered.rows and active:
+        create_references(connection, active)
+        views.append("raw_references")
 
-
-def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:
-    """The chunks that the run looked at or relies on, and those that it could not read with the reason."""
-    import pyarrow as pa
-
-    delivered = [
-        *((name, capture.chunk, None) for name, of in extracts.sources.items() for capture in of.captures),
-        *((name, entry.chunk, entry.why) for name, of in extracts.sources.items() for entry in of.unreadable),
-    ]
-    columns = {
-        column: pa.array([row[place] for row in delivered], pa.string())
-        for place, column in enumerate(("source", "chunk", "why"))
-    }
-    connection.register("delivered", pa.table(columns))
-    rows = Fragment(render("store/read_rows", source=identifier("delivered")))
-    connection.execute(render("store/create_table", name=identifier("raw_files"), rows=rows))
-    connection.unregister("delivered")
+    found = find_baselines(store, run, "raw")
+    profiles: dict[str, dict[str, Profile]] = {}
+    if found.grows:
+        profiles = delivered.profile_weeks(captured)
+    weekday = str(run.window.last_day.weekday())
+    baselines = found.profiles or {**profiles.get(ANY_DAY, {}), **profiles.get(weekday, {})}
+    if create_raw_drift(connection, delivered.measured(baselines), baselines):
+        views.append("raw_drift")
+    table = load_table_contract()
+    report = check(
+        connection,
+        stage="raw",
+        views=views,
+        thresholds=thresholds_of(run, table),
+        subject=_subject(run),
+        table=table,
+        notes=[f"Distributions are compared with the baseline {found.name}.", *delivered.notes],
+        docs=_docs(folder),
+    )
+    return Judgement(report, found, profiles)
 
 
 def judge_features(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, features: FeatureManifest
-) -> Report:
-    """Judge the run's feature table."""
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    features: FeatureManifest,
+    cleaned: CleanManifest,
+    folder: Path,
+) -> Judgement:
+    """Judge the run's feature table. `folder` is empty and may be written to."""
+    table = load_table_contract()
     rows = Fragment(render("store/read_rows", source=scan(store, features.files)))
-    connection.execute(render("store/create_view", name=identifier("user_features"), rows=rows))
-    return check(
+    source = _keep(connection, folder / "user_features.parquet", rows)
+    connection.execute(render("store/create_view", name=identifier("user_features"), rows=_all(source)))
+    found = find_baselines(store, run, "features")
+    own = create_feature_tables(
+        connection,
+        source,
+        table,
+        load_known(),
+        found.profiles.get("user_features"),
+        min_feature_fill=run.settings.min_feature_fill,
+        absent=absent_features(table, cleaned.sources),
+    )
+    report = check(
         connection,
         stage="features",
-        views=["user_features"],
-        thresholds={"expected_users": features.users},
+        views=FEATURE_VIEWS,
+        thresholds=thresholds_of(run, table, users=features.users),
         subject=_subject(run),
+        table=table,
+        notes=[f"Distributions are compared with the baseline {found.name}."],
+        docs=_docs(folder),
+    )
+    weekday = str(run.window.last_day.weekday())
+    tables = {"user_features": own}
+    return Judgement(report, found, {weekday: tables, **({} if found.frozen else {ANY_DAY: tables})})
+
+
+FEATURE_VIEWS = ("user_features", "feature_profile", "feature_set", "feature_pairs", "feature_drift")
+
+
+def absent_features(table: TableContract, sources: Iterable[str]) -> frozenset[str]:
+    """Features that come from a source which the operator does not deliver."""
+    there = set(sources)
+    return frozenset(
+        name
+        for name, column in table.features.items()
+        if any(
+            SOURCE_LETTERS.get(letter.strip(), "") not in there
+            for letter in column.sources.split(",")
+            if letter.strip()
+        )
     )
 
 
-def publish(store: ObjectStore, run: Run, report: Report) -> QualityManifest:
-    """Write the report as JSON and as a page, whether or not it passes."""
-    folder = run.layout.report(run.as_of_date, run.run_id)
-    page, data = f"{folder}{report.stage}.html", f"{folder}{report.stage}.json"
+def publish(store: ObjectStore, run: Run, judgement: Judgement, folder: Path) -> QualityManifest:
+    """Write the report as JSON, as a page and as Data Docs, whether or not it passes; if it does, freeze what is to be.
+
+    `folder` is the one that the stage was judged in.
+    """
+    report = judgement.report
+    target = run.layout.report(run.as_of_date, run.run_id)
+    page, data = f"{target}{report.stage}.html", f"{target}{report.stage}.json"
     store.write(page, report.to_html().encode(), "text/html; charset=utf-8")
     store.write(data, report.to_json().encode())
+    site = folder / DATA_DOCS
+    for path in sorted(site.rglob("*.html")):
+        key = f"{target}data_docs/{report.stage}/{path.relative_to(site).as_posix()}"
+        store.write(key, path.read_bytes(), "text/html; charset=utf-8")
+    passed = not report.breaches(run.params.fail_on)
+    if passed and judgement.baselines.grows:
+        freeze(store, run, report.stage, judgement.baselines, judgement.profiles)
     return QualityManifest(
         stage=report.stage,
         score=report.score,
         grade=report.quality_grade,
-        passed=not report.breaches(run.params.fail_on),
+        passed=passed,
         report_json=store.url(data),
         report_html=store.url(page),
     )
+
+
+DATA_DOCS = "data_docs"
+
+
+def _docs(folder: Path) -> Path:
+    docs = folder / DATA_DOCS
+    docs.mkdir()
+    return docs
+
+
+@dataclass
+class _Delivered:
+    """What the sources brought, typed and kept in files, a view `raw_<source>` each."""
+
+    connection: duckdb.DuckDBPyConnection
+    store: ObjectStore
+    run: Run
+    folder: Path
+    rows: dict[str, Fragment] = field(default_factory=dict)
+    """Table expressions of the judged rows, by source."""
+    snapshot_ages: dict[str, int] = field(default_factory=dict)
+    changed_days: list[tuple[Any, ...]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, contract: SourceContract, captures: Sequence[Capture], touched: Sequence[str]) -> None:
+        """Take a source, unless it is optional and brought nothing."""
+        by_day, _ = rows_in_scope(self.run, contract, captures)
+        last_day = self.run.window.last_day
+        days = set(by_day) if contract.event_time is None else {last_day, UNDATED_DAY}
+        if not set(by_day) & (days - {UNDATED_DAY}) and not contract.required:
+            return
+        if contract.event_time is None:
+            self.snapshot_ages[contract.name] = (last_day - max(days)).days
+        kept = self._typed(contract, by_day, days, f"{contract.name}.parquet")
+        view = identifier(f"raw_{contract.name}")
+        self.connection.execute(render("store/create_view", name=view, rows=_all(kept)))
+        self.rows[contract.name] = kept
+        if contract.event_time is not None:
+            self._judge_changed(contract, by_day, touched)
+
+    def _judge_changed(
+        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], touched: Sequence[str]
+    ) -> None:
+        past = {date.fromisoformat(iso) for iso in touched if iso != UNDATED} - {self.run.window.last_day}
+        changed = sorted(day for day in past if day in by_day)
+        judged = changed[-CHANGED_DAYS:]
+        if len(changed) > len(judged):
+            self.notes.append(
+                f"{len(changed)} earlier days of {contract.name} changed; the newest {len(judged)} were judged."
+            )
+        if judged:
+            rows = self._select(contract, by_day, set(judged))
+            self.changed_days += judge_days(self.connection, contract, rows)
+
+    def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
+        """The distributions of what was judged."""
+        contracts = load_source_contracts()
+        return {
+            name: measure_source(self.connection, contracts[name], rows, baselines.get(name))
+            for name, rows in self.rows.items()
+        }
+
+    def profile_weeks(self, captured: Mapping[str, Sequence[Capture]]) -> dict[str, dict[str, Profile]]:
+        """Profiles of the weeks before the judged day by weekday, and of all of their days."""
+        last_day = self.run.window.last_day
+        wanted = {last_day - timedelta(days=days) for days in range(1, BASELINE_DAYS + 1)}
+        profiles: dict[str, dict[str, Profile]] = {}
+        for name, captures in captured.items():
+            contract = load_source_contracts()[name]
+            by_day, _ = rows_in_scope(self.run, contract, captures)
+            days = wanted & set(by_day)
+            if contract.event_time is None or not days:
+                # The only snapshot, or the first day.
+                if name in self.rows:
+                    own = measure_source(self.connection, contract, self.rows[name]).profile
+                    profiles.setdefault(ANY_DAY, {})[name] = own
+                continue
+            kept = self._typed(contract, by_day, days, f"{name}_weeks.parquet")
+            profiles.setdefault(ANY_DAY, {})[name] = measure_source(self.connection, contract, kept).profile
+            for weekday in sorted({str(day.weekday()) for day in days}):
+                of_weekday = Fragment(
+                    f"({render('quality/select_weekday', source=kept, weekday=Fragment(weekday))})"
+                )
+                measured = measure_source(self.connection, contract, of_weekday)
+                profiles.setdefault(weekday, {})[name] = measured.profile
+        return profiles
+
+    def _typed(
+        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date], name: str
+    ) -> Fragment:
+        return _keep(self.connection, self.folder / name, self._select(contract, by_day, days)[1:-1])
+
+    def _select(
+        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date]
+    ) -> Fragment:
+        used = {capture.digest: capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())}
+        rows = typed_day(self.store, contract, list(used.values()), days)
+        wanted = joined(
+            [Fragment(f"DATE {literal(day.isoformat())}") for day in sorted(days)] or [Fragment("NULL")]
+        )
+        return Fragment(f"({render('clean/select_judged', rows=Fragment(rows), days=wanted)})")
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> Fragment:
+    """Copy rows to a file; returns them as a table expression."""
+    connection.execute(render("store/copy_to_file", rows=Fragment(rows), path=literal(str(path))))
+    return Fragment(f"read_parquet({literal(str(path))})")
+
+
+def _all(source: Fragment) -> Fragment:
+    return Fragment(render("store/read_rows", source=source))
+
+
+def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:
+    """The chunks that the run looked at or relies on, and those that it could not read with the reason."""
+    delivered = [
+        *((name, capture.chunk, None) for name, of in extracts.sources.items() for capture in of.captures),
+        *((name, entry.chunk, entry.why) for name, of in extracts.sources.items() for entry in of.unreadable),
+    ]
+    columns: dict[str, tuple[str, list[Any]]] = {
+        column: ("string", [row[place] for row in delivered])
+        for place, column in enumerate(("source", "chunk", "why"))
+    }
+    create_table(connection, "raw_files", columns)
 
 
 def _subject(run: Run) -> Subject:

@@ -3,6 +3,9 @@
 Great Expectations drops entries that it cannot read, merges those that it takes for the same, and takes a
 suite without entries for a success. So an entry is read here, by a model that refuses what it does not know,
 and becomes an expectation by the one constructor that raises.
+
+An entry with `each` stands for one expectation on each column of a group in the table's contract; an entry with `needs`
+applies once the contract has those columns.
 """
 
 from __future__ import annotations
@@ -12,14 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from crmbet.contracts import Identifier, Strict
+from crmbet.contracts import FeatureColumn, Identifier, Strict, TableContract
 from crmbet.failures import PermanentFailure
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Check, Stage
 from crmbet.run import Severity
+from crmbet.statements import literal
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -30,7 +34,25 @@ PARAMETER = "$PARAMETER"
 POSITION = "position"
 """Key in an expectation's meta that says which entry of the file it came from."""
 
-Threshold = int | float | datetime
+Threshold = int | float | datetime | list[str]
+
+Group = Literal["column", "filled", "ranged", "listed", "real"]
+"""Columns of the table's contract: all, those never empty, with a range, with a closed list of values, of reals."""
+
+DUCKDB_TYPES = {
+    "text": "VARCHAR",
+    "varchar(50)": "VARCHAR",
+    "char(3)": "VARCHAR",
+    "text[]": "VARCHAR[]",
+    "integer": "INTEGER",
+    "smallint": "SMALLINT",
+    "real": "DOUBLE",
+    "r01": "DOUBLE",
+    "money": "DECIMAL(14,2)",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+}
+"""The engine's type of each type of the table's contract."""
 
 
 class BadSuite(PermanentFailure):
@@ -60,6 +82,10 @@ class Entry(Strict):
     """What is expected, in words for a report."""
     kwargs: dict[str, Any]
     meta: EntryMeta
+    each: Group | None = None
+    """The columns that the entry is meant for, one by one: what is in braces is filled in from the contract."""
+    needs: list[Identifier] = Field(default_factory=list)
+    """Columns that the table's contract must have for this entry to apply. Until then it waits, and is reported so."""
 
     @property
     def check(self) -> Check:
@@ -89,6 +115,13 @@ class Suite(Strict):
     meta: SuiteMeta
     expectations: list[Entry] = Field(min_length=1)
 
+    def for_table(self, table: TableContract) -> Suite:
+        """The suite with an expectation for each column that the contract has; what waits for a column is left out."""
+        applying = [entry for entry in self.expectations if not waits(entry, table)]
+        return self.model_copy(
+            update={"expectations": [single for entry in applying for single in _for_each(entry, table)]}
+        )
+
     @field_validator("expectations")
     @classmethod
     def _rows_are_counted(cls, entries: list[Entry]) -> list[Entry]:
@@ -114,6 +147,11 @@ def load_suites(stage: Stage, folder: Path = EXPECTATIONS) -> list[Suite]:
             next_step="restore the entries that were removed, or deploy include/expectations/ again",
         )
     return suites
+
+
+def waits(entry: Entry, table: TableContract) -> bool:
+    """Whether the contract lacks a column that the entry needs."""
+    return not set(entry.needs) <= table.columns.keys()
 
 
 def require_parameters(suites: Iterable[Suite], thresholds: Mapping[str, Threshold]) -> None:
@@ -162,6 +200,50 @@ def build_expectations(suite: Suite) -> list[Expectation]:
                 next_step="correct the entry's type and kwargs",
             ) from error
     return built
+
+
+def _for_each(entry: Entry, table: TableContract) -> Iterator[Entry]:
+    if entry.each is None:
+        yield entry
+        return
+    for name, column in table.computed.items():
+        if _is_in(entry.each, column):
+            facts = {
+                "column": name,
+                "type": DUCKDB_TYPES[column.type],
+                "range": _range(name, column),
+                "values": ", ".join(literal(value) for value in column.values),
+            }
+            kwargs = {
+                key: value.format_map(facts) if isinstance(value, str) else value
+                for key, value in entry.kwargs.items()
+            }
+            yield entry.model_copy(
+                update={"each": None, "description": entry.description.format_map(facts), "kwargs": kwargs}
+            )
+
+
+def _is_in(group: Group, column: FeatureColumn) -> bool:
+    match group:
+        case "column":
+            return True
+        case "filled":
+            return not column.nullable and column.role != "key"
+        case "ranged":
+            return column.minimum is not None or column.maximum is not None
+        case "listed":
+            return bool(column.values)
+        case "real":
+            return column.type in ("real", "r01")
+
+
+def _range(name: str, column: FeatureColumn) -> str:
+    limits = []
+    if column.minimum is not None:
+        limits.append(f"{name} >= {column.minimum:g}")
+    if column.maximum is not None:
+        limits.append(f"{name} <= {column.maximum:g}")
+    return " AND ".join(limits)
 
 
 def _load(path: Path) -> Suite:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -14,19 +15,23 @@ from psycopg2.extras import execute_values
 from crmbet.contracts import TableContract, load_table_contract
 from crmbet.engine import open_engine
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, Staging, staged_columns
+from crmbet.loading.staging import ENGINE_TYPES, Staging
 from crmbet.loading.target import ensure_target
 from crmbet.settings import Settings
 from crmbet.statements import identifier
+from local.postgres import EmbeddedPostgres
+from local.workspace import Workspace
+from tests.integration.loading.small_loads import DEFAULT_SERVER, POSTGRES_15
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     import duckdb
     from psycopg2.extensions import connection
 
 Row = dict[str, Any]
+
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 VALUES = {
     "text": "prospect",
@@ -44,9 +49,24 @@ VALUES = {
 
 
 @pytest.fixture(scope="session")
-def postgres_url(new_database: Callable[[], str]) -> str:
-    """One database for all tests of loading."""
-    return new_database()
+def server_15(session_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """PostgreSQL 15, where Debian's package is installed."""
+    if not POSTGRES_15.is_dir():
+        pytest.skip(f"PostgreSQL 15 is not installed: there is no {POSTGRES_15}")
+    own = EmbeddedPostgres(Workspace(session_folder / "postgres15"), NOT_DURABLE, POSTGRES_15)
+    own.start()
+    yield own
+    own.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> str:
+    """One database for all tests of loading; `BOTH_SERVERS` asks for one on each server."""
+    if getattr(request, "param", DEFAULT_SERVER) == "18":
+        return new_database()
+    server: EmbeddedPostgres = request.getfixturevalue("server_15")
+    server.create_database("loading")
+    return server.url("loading")
 
 
 @pytest.fixture
@@ -110,7 +130,7 @@ def row(contract: TableContract) -> Callable[..., Row]:
     """Makes a row of the feature table with a plausible value in every column but those named."""
 
     def make(user_id: str, day: int = 20, row_hash: str = "h1", **columns: Any) -> Row:
-        defaults = {name: VALUES[contract.columns[name].type] for name in staged_columns(contract)}
+        defaults = {name: VALUES[contract.columns[name].type] for name in contract.computed}
         as_of = datetime(2026, 11, day, 3, tzinfo=UTC)
         return {**defaults, "user_id": user_id, "as_of": as_of, "row_hash": row_hash, **columns}
 
@@ -123,7 +143,7 @@ def stage(connect: Callable[[], connection]) -> Callable[..., Staging]:
     own = connect()
 
     def make(session: LoadSession, rows: Sequence[Row]) -> Staging:
-        columns = staged_columns(session.contract)
+        columns = list(session.contract.computed)
         name = f"user_features_staging_{uuid.uuid4().hex[:16]}"
         table = session.in_schema(name)
         listed = ", ".join(identifier(column) for column in columns)
@@ -153,9 +173,7 @@ def write_parquet(
     """Writes rows as a run's feature table; returns the files."""
 
     def write(rows: Sequence[Row], columns: dict[str, str] | None = None) -> list[str]:
-        types = columns or {
-            name: ENGINE_TYPES[contract.columns[name].type] for name in staged_columns(contract)
-        }
+        types = columns or {name: ENGINE_TYPES[contract.columns[name].type] for name in contract.computed}
         path = tmp_path / f"{uuid.uuid4().hex}.parquet"
         engine.execute(
             f"CREATE TEMP TABLE rows ({', '.join(f'{name} {type_}' for name, type_ in types.items())})"

@@ -12,9 +12,9 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.loading.backup import list_backups, sweep_backups, take_backup
-from crmbet.loading.load import load
 from crmbet.loading.staging import Staging
 from crmbet.loading.target import ensure_target
+from tests.integration.loading.small_loads import load_rows
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -31,7 +31,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 @pytest.fixture
 def loaded(session: LoadSession, row: MakeRow, stage: Stage) -> LoadSession:
     """A run whose target holds two players."""
-    load(session, stage(session, [row("a"), row("b", churn_risk_score=None)]), "merge")
+    load_rows(session, stage(session, [row("a"), row("b", churn_risk_score=None)]))
     return session
 
 
@@ -63,7 +63,7 @@ def test_a_backup_holds_the_same_rows_and_says_what_it_is(loaded: LoadSession, q
     backup = take_backup(loaded, sao_paulo)
 
     assert backup is not None
-    assert backup.name == "user_features_backup_20261120t120000z"
+    assert backup.name == "user_features_backup_20261120t120000z_0f6ca17b"
     copy = loaded.in_schema(backup.name)
     assert query(f"SELECT * FROM {copy} ORDER BY 1") == query(f"SELECT * FROM {loaded.table} ORDER BY 1")
     assert backup.proof.run_id == loaded.run_id
@@ -188,7 +188,7 @@ def test_the_newest_backup_stays_however_old_it_is(loaded: LoadSession, query: Q
 def test_tables_of_other_people_are_neither_swept_nor_taken_for_backups(
     loaded: LoadSession, query: Query
 ) -> None:
-    theirs = ["user_features_backup_20200101t000000z", "user_features_backup_before_migration"]
+    theirs = ["user_features_backup_20200101t000000z_0f6ca17b", "user_features_backup_before_migration"]
     for name in theirs:
         query(f"CREATE TABLE {loaded.in_schema(name)} AS SELECT 1 AS one")
     query(f"COMMENT ON TABLE {loaded.in_schema(theirs[0])} IS 'Ana keeps this'")

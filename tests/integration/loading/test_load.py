@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from crmbet.failures import LoadRefused, TemporaryFailure
-from crmbet.loading.load import LoadCounts, load
-from crmbet.loading.staging import Staging, staged_columns
+from crmbet.loading.backup import list_backups, take_backup
+from crmbet.loading.load import LoadCounts, LoadRules, load
+from crmbet.loading.staging import Staging
 from crmbet.statements import identifier
+from tests.integration.loading.small_loads import BOTH_SERVERS, NOON, load_rows
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -21,6 +24,18 @@ pytestmark = pytest.mark.integration
 Query = Callable[..., list[tuple[Any, ...]]]
 MakeRow = Callable[..., dict[str, Any]]
 Stage = Callable[..., Staging]
+
+
+def everything(query: Query, session: LoadSession) -> list[list[tuple[Any, ...]]]:
+    """All rows of target and history, down to their system columns, and all relations of the schema."""
+    tables = (session.table, session.history)
+    rows = [query(f"SELECT ctid::text, xmin::text, * FROM {table} ORDER BY 3, as_of") for table in tables]
+    relations = query(
+        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relname NOT LIKE '%%staging%%' "
+        "ORDER BY 1",
+        identifier(session.contract.schema_name),
+    )
+    return [*rows, relations]
 
 
 def versions(query: Query, session: LoadSession) -> dict[str, tuple[Any, ...]]:
@@ -43,41 +58,42 @@ def test_a_first_load_inserts_every_row_with_every_cell(
 ) -> None:
     rows = [row("a"), row("b", frequencia_jogo=None, dias_semana_preferidos="0,5,6", balance_ratio=1000.0)]
 
-    counts = load(session, stage(session, rows), "merge")
+    counts = load_rows(session, stage(session, rows), "merge")
 
-    assert counts == LoadCounts(staged=2, inserted=2, unchanged=0)
-    columns = staged_columns(session.contract)
+    assert counts == LoadCounts(staged=2, inserted=2, unchanged=0, recorded=2)
+    columns = list(session.contract.computed)
     listed = ", ".join(identifier(name) for name in columns)
     found = query(f"SELECT {listed} FROM {session.table} ORDER BY user_id")
     assert [dict(zip(columns, values, strict=True)) for values in found] == rows
 
 
-@pytest.mark.parametrize("strategy", ["merge", "append"])
+@pytest.mark.parametrize("strategy", ["merge", "append", "replace"])
 def test_the_same_rows_again_write_nothing(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any
 ) -> None:
     rows = [row("a"), row("b", frequencia_jogo=None)]
-    load(session, stage(session, rows), "merge")
+    load_rows(session, stage(session, rows), "merge")
     before = versions(query, session)
     told_later = [
         {**each, "known_at": each["as_of"].replace(hour=9), "execution_id": "another run"} for each in rows
     ]
 
-    counts = load(session, stage(session, told_later), strategy)
+    counts = load_rows(session, stage(session, told_later), strategy)
 
     assert counts == LoadCounts(staged=2, unchanged=2)
     assert versions(query, session) == before
 
 
+@BOTH_SERVERS
 def test_a_merge_updates_inserts_and_leaves_alone_in_one_go(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
     names = ("equal", "corrected", "next_day", "newer", "absent")
-    load(session, stage(session, [row(name, day=20) for name in names]), "merge")
-    load(session, stage(session, [row("newer", day=22, row_hash="h3")]), "merge")
+    load_rows(session, stage(session, [row(name, day=20) for name in names]), "merge")
+    load_rows(session, stage(session, [row("newer", day=22, row_hash="h3")]), "merge")
     before = versions(query, session)
 
-    counts = load(
+    counts = load_rows(
         session,
         stage(
             session,
@@ -92,7 +108,7 @@ def test_a_merge_updates_inserts_and_leaves_alone_in_one_go(
         "merge",
     )
 
-    assert counts == LoadCounts(staged=5, inserted=1, updated=2, unchanged=2)
+    assert counts == LoadCounts(staged=5, inserted=1, updated=2, unchanged=2, recorded=4)
     assert days(query, session) == {
         "equal": (20, "h1"),
         "corrected": (20, "h2"),
@@ -111,7 +127,7 @@ def test_an_older_as_of_never_overwrites_a_newer_one(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
     for day in (22, 20, 23, 21):
-        load(session, stage(session, [row("a", day=day, row_hash=f"of day {day}")]), "merge")
+        load_rows(session, stage(session, [row("a", day=day, row_hash=f"of day {day}")]), "merge")
 
     assert days(query, session) == {"a": (23, "of day 23")}
 
@@ -119,10 +135,12 @@ def test_an_older_as_of_never_overwrites_a_newer_one(
 def test_values_become_null_and_null_becomes_a_value(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    load(session, stage(session, [row("a", churn_risk_score=None), row("b", churn_risk_score=0.25)]), "merge")
+    load_rows(
+        session, stage(session, [row("a", churn_risk_score=None), row("b", churn_risk_score=0.25)]), "merge"
+    )
 
     changed = [row("a", row_hash="h2", churn_risk_score=0.75), row("b", row_hash="h2", churn_risk_score=None)]
-    counts = load(session, stage(session, changed), "merge")
+    counts = load_rows(session, stage(session, changed), "merge")
 
     assert counts.updated == 2
     assert query(f"SELECT user_id, churn_risk_score FROM {session.table} ORDER BY 1") == [
@@ -134,24 +152,25 @@ def test_values_become_null_and_null_becomes_a_value(
 def test_append_adds_new_players_and_touches_no_other(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    load(session, stage(session, [row("a", day=20)]), "merge")
+    load_rows(session, stage(session, [row("a", day=20)]), "merge")
     before = versions(query, session)
 
-    counts = load(session, stage(session, [row("a", day=21, row_hash="h2"), row("b", day=21)]), "append")
+    counts = load_rows(session, stage(session, [row("a", day=21, row_hash="h2"), row("b", day=21)]), "append")
 
-    assert counts == LoadCounts(staged=2, inserted=1, unchanged=1)
+    assert counts == LoadCounts(staged=2, inserted=1, unchanged=1, recorded=2)
     assert versions(query, session)["a"] == before["a"]
     assert days(query, session)["b"] == (21, "h1")
 
 
+@BOTH_SERVERS
 def test_replace_leaves_exactly_what_was_staged(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    load(session, stage(session, [row(name) for name in "abc"]), "merge")
+    load_rows(session, stage(session, [row(name) for name in "abc"]), "merge")
 
-    counts = load(session, stage(session, [row("b", row_hash="h2"), row("d")]), "replace")
+    counts = load_rows(session, stage(session, [row("b", row_hash="h2"), row("d")]), "replace")
 
-    assert counts == LoadCounts(staged=2, inserted=2, unchanged=0, removed=3)
+    assert counts == LoadCounts(staged=2, inserted=2, unchanged=0, removed=3, recorded=2)
     assert days(query, session) == {"b": (20, "h2"), "d": (20, "h1")}
 
 
@@ -159,13 +178,62 @@ def test_replace_leaves_exactly_what_was_staged(
 def test_replace_refuses_to_lose_a_later_state(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, staged_days: list[int]
 ) -> None:
-    load(session, stage(session, [row("a", day=20), row("b", day=22)]), "merge")
-    before = versions(query, session)
+    load_rows(session, stage(session, [row("a", day=20), row("b", day=22)]))
+    before = everything(query, session)
 
     with pytest.raises(LoadRefused, match=r"replace would (take the table back|leave an empty table)"):
-        load(session, stage(session, [row(f"u{day}", day=day) for day in staged_days]), "replace")
+        load_rows(session, stage(session, [row(f"u{day}", day=day) for day in staged_days]), "replace")
 
-    assert versions(query, session) == before
+    assert everything(query, session) == before
+
+
+def test_replace_goes_back_in_time_when_a_person_says_so(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a", day=22)]))
+
+    load_rows(session, stage(session, [row("a", day=20)]), "replace", accept_loss=True)
+
+    assert days(query, session) == {"a": (20, "h1")}
+    with pytest.raises(LoadRefused, match="leave an empty table"):
+        load_rows(session, stage(session, []), "replace", accept_loss=True)
+
+
+def test_replace_refuses_to_shrink_the_table_beyond_the_setting_unless_told(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row(f"u{n}") for n in range(10)]))
+    fewer = stage(session, [row(f"u{n}", day=21) for n in range(8)])
+    before = everything(query, session)
+
+    with pytest.raises(
+        LoadRefused, match=r"lose 2 of the table's 10 players.*CRMBET_MAX_TABLE_SHRINK \(0\.1\)"
+    ):
+        load_rows(session, fewer, "replace", max_shrink=0.1)
+    assert everything(query, session) == before
+
+    assert load_rows(session, fewer, "replace", max_shrink=0.2).inserted == 8
+    one = stage(session, [row("u0", day=22)])
+    assert load_rows(session, one, "replace", max_shrink=0.1, accept_loss=True).inserted == 1
+
+
+def test_replace_keeps_the_table_itself(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    identity = (
+        "SELECT oid, relfilenode, relacl::text, "
+        "(SELECT array_agg(indexrelid ORDER BY indexrelid) FROM pg_index WHERE indrelid = pg_class.oid) "
+        f"FROM pg_class WHERE oid = '{session.table}'::regclass"
+    )
+    load_rows(session, stage(session, [row("a")]))
+    query(f"GRANT SELECT ON {session.table} TO PUBLIC")
+    query(f"CREATE VIEW {session.in_schema('campaign')} AS SELECT user_id, rfm_segment FROM {session.table}")
+    before = query(identity)
+
+    load_rows(session, stage(session, [row("b", day=21)]), "replace")
+
+    assert query(identity) == before
+    assert query(f"SELECT user_id FROM {session.in_schema('campaign')}") == [("b",)]
 
 
 @pytest.mark.parametrize(
@@ -209,20 +277,20 @@ def test_a_load_that_does_not_become_what_was_staged_is_rolled_back(
     act: str,
     complaint: str,
 ) -> None:
-    load(session, stage(session, [row("a"), row("z")]), "merge")
+    load_rows(session, stage(session, [row("a"), row("z")]), "merge")
     schema = identifier(session.contract.schema_name)
     query(f"CREATE FUNCTION {schema}.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {act} END $$")
     query(
         f"CREATE TRIGGER meddle BEFORE {event} ON {session.table} "
         f"FOR EACH ROW EXECUTE FUNCTION {schema}.meddle()"
     )
-    before = query(f"SELECT * FROM {session.table} ORDER BY user_id")
+    before = everything(query, session)
 
     with pytest.raises(LoadRefused, match="rolled back") as refusal:
-        load(session, stage(session, [row("a", row_hash="h2"), row("b")]), strategy)
+        load_rows(session, stage(session, [row("a", row_hash="h2"), row("b")]), strategy)
 
     assert complaint in str(refusal.value)
-    assert query(f"SELECT * FROM {session.table} ORDER BY user_id") == before
+    assert everything(query, session) == before
     assert session.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
 
 
@@ -233,15 +301,63 @@ def test_staging_that_changed_since_it_was_checked_is_not_loaded(
     query(f"DELETE FROM {session.in_schema(staging.table)} WHERE user_id = 'b'")
 
     with pytest.raises(TemporaryFailure, match="holds 1 rows where 2 were checked"):
-        load(session, staging, "merge")
+        load_rows(session, staging, "merge")
 
     assert versions(query, session) == {}
+
+
+@BOTH_SERVERS
+def test_the_target_is_backed_up_inside_the_load_if_it_has_changed_since(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    rules = LoadRules(strategy="merge", gone_users="keep", max_shrink=0.1)
+    first = stage(session, [row("a"), row("b")])
+    assert load(session, first, rules, NOON).backup is None, "there was nothing yet"
+    backed_up = take_backup(session, NOON)
+    changed = stage(session, [row("a", row_hash="h2"), row("b", row_hash="h2")])
+    assert load(session, changed, rules, NOON + timedelta(minutes=1)).backup is None, "the newest equals it"
+    query(f"UPDATE {session.table} SET churn_risk_score = 0.25")
+    assert load(session, changed, rules, NOON + timedelta(minutes=2)).backup is None, "nothing is written"
+
+    again = stage(session, [row("a", row_hash="h3"), row("b", row_hash="h3")])
+    counts = load(session, again, rules, NOON + timedelta(minutes=3))
+
+    with session.transaction() as cursor:
+        newest, older = list_backups(cursor, session)
+    assert (newest.name, older) == (counts.backup, backed_up)
+    assert query(f"SELECT DISTINCT churn_risk_score, row_hash FROM {session.in_schema(newest.name)}") == [
+        (0.25, "h2")
+    ]
+
+
+def test_a_load_without_a_backup_does_not_happen(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a")]))
+    staging = stage(session, [row("a", row_hash="h2")])
+    before = everything(query, session)
+    query(
+        "CREATE FUNCTION refuse_copies() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$"
+    )
+    query(
+        "CREATE EVENT TRIGGER refuse_copies ON ddl_command_end WHEN TAG IN ('CREATE TABLE AS') "
+        "EXECUTE FUNCTION refuse_copies()"
+    )
+    try:
+        with pytest.raises(TemporaryFailure, match="short of resources"):
+            load_rows(session, staging)
+    finally:
+        query("DROP EVENT TRIGGER refuse_copies")
+        query("DROP FUNCTION refuse_copies()")
+
+    assert everything(query, session) == before
 
 
 def test_a_load_leaves_its_connection_outside_a_transaction_and_without_its_name(
     session: LoadSession, row: MakeRow, stage: Stage
 ) -> None:
-    load(session, stage(session, [row("a")]), "merge")
+    load_rows(session, stage(session, [row("a")]), "merge")
 
     assert session.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
     with session.connection, session.connection.cursor() as cursor:

@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from crmbet.failures import LockHeld
-from crmbet.loading.load import LoadCounts, Strategy, load
+from crmbet.loading.backup import sweep_backups
+from crmbet.loading.load import LoadCounts, Strategy
 from crmbet.loading.staging import Staging
+from tests.integration.loading.small_loads import NOON, load_rows
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -24,8 +27,7 @@ Query = Callable[..., list[tuple[Any, ...]]]
 MakeRow = Callable[..., dict[str, Any]]
 Stage = Callable[..., Staging]
 
-LOADS = 50
-PLAYERS = 40
+PLAYERS = 10
 STATE = """
     SELECT count(*), max(as_of), sum(hash_record_extended(ROW(user_id, as_of, row_hash), 7)::numeric) FROM {}
 """
@@ -34,17 +36,17 @@ STATE = """
 def rows_of_load(strategy: Strategy, number: int, row: MakeRow) -> list[dict[str, Any]]:
     """Each load changes every player, or, where it may only add, adds as many as there were at first."""
     first = number * PLAYERS if strategy == "append" else 0
-    return [row(f"u{first + player}", row_hash=f"load {number}") for player in range(PLAYERS)]
+    as_of = row("u")["as_of"] + timedelta(seconds=number)
+    return [row(f"u{first + n}", row_hash=f"load {number}", as_of=as_of) for n in range(PLAYERS)]
 
 
+@pytest.mark.parametrize("loads", [40, pytest.param(1000, marks=pytest.mark.full)])
 @pytest.mark.parametrize("strategy", ["merge", "replace", "append"])
 def test_a_reader_sees_nothing_but_committed_states(
-    session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Strategy
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Strategy, loads: int
 ) -> None:
     look = STATE.format(session.table)
-    stagings = [stage(session, rows_of_load(strategy, number, row)) for number in range(LOADS)]
-    load(session, stagings[0], strategy)
-    committed = {query(look)[0]}
+    committed: set[tuple[Any, ...]] = set()
     seen: set[tuple[Any, ...]] = set()
     finished, looked = threading.Event(), threading.Event()
 
@@ -56,11 +58,18 @@ def test_a_reader_sees_nothing_but_committed_states(
     with ThreadPoolExecutor(1) as reader:
         reading = reader.submit(read)
         try:
-            for staging in stagings[1:]:
-                load(session, staging, strategy)
+            with session.connection, session.connection.cursor() as cursor:
+                cursor.execute(look)
+                committed.add(cursor.fetchone() or ())
+            for number in range(loads):
+                staging = stage(session, rows_of_load(strategy, number, row))
+                load_rows(session, staging, strategy)
                 with session.connection, session.connection.cursor() as cursor:
+                    cursor.execute(f"DROP TABLE {session.in_schema(staging.table)}")
                     cursor.execute(look)
                     committed.add(cursor.fetchone() or ())
+                if number % 20 == 19:
+                    sweep_backups(session, NOON, days=30, count=1)
                 # On a busy machine the reader may not get a turn: it looks at least once between two loads.
                 looked.clear()
                 assert looked.wait(timeout=30)
@@ -68,28 +77,28 @@ def test_a_reader_sees_nothing_but_committed_states(
             finished.set()
         reading.result()
 
-    assert len(committed) == LOADS
-    assert len(seen) > LOADS / 5, "the reader was too slow to prove anything"
+    assert len(committed) == loads + 1
+    assert len(seen) > loads / 5, "the reader was too slow to prove anything"
     assert seen <= committed
 
 
 def test_a_reader_is_not_kept_waiting_by_a_load(
     session: LoadSession, open_session: Callable[..., LoadSession], query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    load(session, stage(session, [row("a")]), "merge")
+    load_rows(session, stage(session, [row("a")]))
     loading = open_session("a run that takes its time")
 
     with loading.exclusive_transaction() as cursor:
-        loading.hold_writers_off(cursor)
+        loading.hold_writers_off(cursor, loading.table)
         cursor.execute(f"DELETE FROM {loading.table}")
         query("SET statement_timeout = '2s'")
         assert query(f"SELECT count(*) FROM {loading.table}") == [(1,)]
 
 
-def test_loads_at_once_queue_and_the_newest_as_of_wins(
+def test_ten_loads_at_once_queue_and_the_newest_as_of_wins(
     open_session: Callable[..., LoadSession], session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:
-    days = [23, 20, 25, 21, 24, 22]
+    days = [23, 20, 25, 21, 24, 22, 19, 18, 26, 17]
     work = [
         (open_session(f"run of day {day}"), stage(session, [row(f"u{n}", day=day) for n in range(PLAYERS)]))
         for day in days
@@ -98,7 +107,7 @@ def test_loads_at_once_queue_and_the_newest_as_of_wins(
 
     def load_when_all_are_ready(own: LoadSession, staging: Staging) -> LoadCounts:
         start.wait()
-        return load(own, staging, "merge")
+        return load_rows(own, staging)
 
     with ThreadPoolExecutor(len(work)) as pool:
         counts = list(pool.map(load_when_all_are_ready, *zip(*work, strict=True)))
@@ -108,7 +117,9 @@ def test_loads_at_once_queue_and_the_newest_as_of_wins(
     found = query(
         f"SELECT count(*), min(extract(day FROM as_of)), max(extract(day FROM as_of)) FROM {session.table}"
     )
-    assert found == [(PLAYERS, 25, 25)]
+    assert found == [(PLAYERS, 26, 26)]
+    (history,) = query(f"SELECT count(*), count(DISTINCT as_of) FROM {session.history}")
+    assert history == (PLAYERS * len(days), len(days))
 
 
 def test_a_load_that_waited_dates_its_rows_after_those_it_waited_for(
@@ -118,10 +129,10 @@ def test_a_load_that_waited_dates_its_rows_after_those_it_waited_for(
     holder, waiting = open_session("holder"), open_session("waiting")
 
     with ThreadPoolExecutor(1) as pool, holder.exclusive_transaction() as cursor:
-        outcome = pool.submit(load, waiting, second, "merge")
+        outcome = pool.submit(load_rows, waiting, second)
         wait_until_blocked(query)
         cursor.execute(
-            f"INSERT INTO {session.table} SELECT *, clock_timestamp() FROM {session.in_schema(first.table)}"
+            f"INSERT INTO {session.table} SELECT *, false, clock_timestamp() FROM {session.in_schema(first.table)}"
         )
         holder.connection.commit()
         outcome.result()
@@ -137,12 +148,12 @@ def test_a_load_that_waits_too_long_names_the_holder(
     waiting = open_session("manual__2026-11-20", lock_timeout_seconds=1)
 
     with holder.exclusive_transaction(), pytest.raises(LockHeld) as failure:
-        load(waiting, staging, "merge")
+        load_rows(waiting, staging)
 
     assert "'crmbet run scheduled__2026-11-19T03:00:00+00:00'" in str(failure.value)
     assert f"pg_terminate_backend({holder.connection.info.backend_pid})" in str(failure.value)
     assert waiting.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
-    assert load(waiting, staging, "merge").inserted == 1
+    assert load_rows(waiting, staging).inserted == 1
 
 
 def test_a_load_waits_for_another_writer_of_the_table_and_gives_up_in_time(
@@ -154,10 +165,10 @@ def test_a_load_waits_for_another_writer_of_the_table_and_gives_up_in_time(
         cursor.execute(f"LOCK TABLE {session.table} IN ROW EXCLUSIVE MODE")
 
     with pytest.raises(LockHeld, match="another session holds one that conflicts"):
-        load(open_session(lock_timeout_seconds=1), staging, "merge")
+        load_rows(open_session(lock_timeout_seconds=1), staging)
 
     writer.rollback()
-    assert load(session, staging, "merge").inserted == 1
+    assert load_rows(session, staging).inserted == 1
 
 
 def wait_until_blocked(query: Query) -> None:

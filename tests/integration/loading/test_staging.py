@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from crmbet.contracts import FeatureColumn
 from crmbet.engine import open_engine
 from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
-from crmbet.loading.load import load
-from crmbet.loading.staging import ENGINE_TYPES, Staging, staged, staged_columns, staging_name
+from crmbet.loading.staging import ENGINE_TYPES, Staging, staged, staging_name
 from crmbet.settings import Settings
+from tests.integration.loading.small_loads import BOTH_SERVERS, load_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +42,10 @@ def staging_tables(query: Query) -> list[str]:
 
 def load_after_losing_the_connection(session: LoadSession, staging: Staging, query: Query) -> None:
     query("SELECT pg_terminate_backend(%s)", session.connection.info.backend_pid)
-    load(session, staging, "merge")
+    load_rows(session, staging)
 
 
+@BOTH_SERVERS
 def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
     session: LoadSession,
     engine: Engine,
@@ -60,7 +62,7 @@ def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
     files = write_parquet(rows[:2]) + write_parquet(rows[2:])
 
     with staged(session, engine, postgres_url, files, 3) as staging:
-        columns = staged_columns(session.contract)
+        columns = list(session.contract.computed)
         listed = ", ".join(columns)
         found = query(f"SELECT {listed} FROM {session.in_schema(staging.table)} ORDER BY user_id")
         persistence = query("SELECT relpersistence::text FROM pg_class WHERE relname = %s", staging.table)
@@ -70,6 +72,7 @@ def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
     assert staging_tables(query) == []
 
 
+@BOTH_SERVERS
 def test_every_type_of_a_contract_survives_the_copy(
     session: LoadSession,
     engine: Engine,
@@ -87,7 +90,7 @@ def test_every_type_of_a_contract_survives_the_copy(
     columns = {name: FeatureColumn(type=type_, meaning=name) for name, (type_, _) in more.items()}
     contract = session.contract.model_copy(update={"columns": {**session.contract.columns, **columns}})
     wide = replace(session, contract=contract)
-    types = {name: ENGINE_TYPES[contract.columns[name].type] for name in staged_columns(contract)}
+    types = {name: ENGINE_TYPES[contract.columns[name].type] for name in contract.computed}
     files = write_parquet(
         [row("a", **{name: value for name, (_, value) in more.items()}), row("b", **dict.fromkeys(more))],
         types,
@@ -113,7 +116,7 @@ def test_staged_rows_can_be_loaded_whatever_the_run_is_called(
     hostile = open_session(HOSTILE_RUN_ID)
 
     with staged(hostile, engine, postgres_url, write_parquet([row("a")]), 1) as staging:
-        assert load(hostile, staging, "merge").inserted == 1
+        assert load_rows(hostile, staging).inserted == 1
         (comment,) = query("SELECT obj_description(%s::regclass)", hostile.in_schema(staging.table))[0]
 
     assert HOSTILE_RUN_ID in comment
@@ -169,7 +172,7 @@ def test_other_columns_than_the_contracts_are_refused(
     complaint: str,
 ) -> None:
     contract = session.contract
-    types = {column: ENGINE_TYPES[contract.columns[column].type] for column in staged_columns(contract)}
+    types = {column: ENGINE_TYPES[contract.columns[column].type] for column in contract.computed}
     types.pop(name, None)
     if type_ is not None:
         types[name] = type_
@@ -295,9 +298,39 @@ def test_what_a_killed_try_left_is_replaced(
     query(f"CREATE TABLE {leftover} AS SELECT 1 AS half_a_row")
 
     with staged(session, engine, postgres_url, write_parquet([row("a")]), 1) as staging:
-        assert load(session, staging, "merge").inserted == 1
+        assert load_rows(session, staging).inserted == 1
 
     assert staging_tables(query) == []
+
+
+def test_what_a_dead_run_left_is_swept_and_what_a_living_one_uses_is_not(
+    session: LoadSession,
+    open_session: Callable[..., LoadSession],
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    files = write_parquet([row("a")])
+    dead, living = open_session("a run that dies"), open_session("a run that takes its time")
+    theirs = session.in_schema(staging_name(session.contract, "somebody's own"))
+    query(f"CREATE UNLOGGED TABLE {theirs} ()")
+
+    with (
+        suppress(LostConnection),
+        staged(dead, engine, postgres_url, files, 1),
+        staged(living, engine, postgres_url, files, 1) as used,
+    ):
+        query("SELECT pg_terminate_backend(%s)", dead.connection.info.backend_pid)
+        with staged(session, engine, postgres_url, files, 1):
+            names = {staging_name(session.contract, run) for run in (session.run_id, living.run_id)}
+            assert set(staging_tables(query)) == names | {staging_name(session.contract, "somebody's own")}
+        assert query(f"SELECT count(*) FROM {living.in_schema(used.table)}") == [(1,)]
+
+    query(f"DROP TABLE {theirs}")
+    assert staging_tables(query) == []
+    assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
 def test_an_unreachable_server_is_temporary_and_its_password_stays_secret(

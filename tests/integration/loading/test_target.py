@@ -15,6 +15,7 @@ from crmbet.contracts import FeatureColumn, TableContract
 from crmbet.failures import AccessRefused, LoadRefused, LockHeld
 from crmbet.loading.target import ensure_target, read_columns
 from crmbet.statements import identifier
+from tests.integration.loading.small_loads import BOTH_SERVERS
 
 if TYPE_CHECKING:
     from crmbet.loading.session import LoadSession
@@ -46,9 +47,10 @@ def with_columns(contract: TableContract, columns: dict[str, dict[str, Any]]) ->
 
 def columns_of(session: LoadSession) -> dict[str, Any]:
     with session.transaction() as cursor:
-        return read_columns(cursor, session)
+        return read_columns(cursor, session, session.contract.name)
 
 
+@BOTH_SERVERS
 def test_the_first_use_makes_schema_table_key_index_and_comments(
     open_session: Callable[..., LoadSession], query: Query
 ) -> None:
@@ -69,10 +71,12 @@ def test_the_first_use_makes_schema_table_key_index_and_comments(
         session.table,
     )
     assert dict(comments) == {name: column.meaning for name, column in contract.columns.items()}
-    indexed = query("SELECT indexdef FROM pg_indexes WHERE schemaname = %s ORDER BY 1", contract.schema_name)
-    assert [definition.rpartition(" USING ")[2] for (definition,) in indexed] == [
-        "btree (rfm_segment)",
-        "btree (user_id)",
+    indexed = query("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = %s", contract.schema_name)
+    assert sorted((table, definition.rpartition(" USING ")[2]) for table, definition in indexed) == [
+        ("user_features", "btree (rfm_segment)"),
+        ("user_features", "btree (user_id)"),
+        ("user_features_history", "brin (as_of) WITH (pages_per_range='16')"),
+        ("user_features_history", "btree (user_id, as_of)"),
     ]
     assert session.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
 
@@ -126,6 +130,20 @@ def test_a_table_that_drifted_is_refused_with_the_statement_that_mends_it(
     assert columns_of(session) == drifted
     query(re.sub(r"\(give every row a value\);", "", refusal.value.next_step.partition("or run: ")[2]))
     assert ensure_target(session) == []
+
+
+def test_a_history_that_drifted_is_refused_before_anything_is_changed(
+    session: LoadSession, query: Query
+) -> None:
+    query(f"ALTER TABLE {session.history} DROP COLUMN row_hash")
+    session = replace(session, contract=with_columns(session.contract, {"a_text": {"type": "text"}}))
+
+    with pytest.raises(
+        LoadRefused, match=r"user_features_history is not as its contract says.*row_hash is missing"
+    ):
+        ensure_target(session)
+
+    assert "a_text" not in columns_of(session)
 
 
 def test_drift_is_refused_before_anything_else_is_changed(session: LoadSession, query: Query) -> None:

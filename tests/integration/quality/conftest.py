@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from crmbet.contracts import SourceColumn, SourceContract, load_source_contracts
+from crmbet.contracts import SourceColumn, SourceContract, load_source_contracts, load_table_contract
 from crmbet.quality.report import Subject
 from crmbet.quality.suites import Threshold
+from crmbet.quality.thresholds import thresholds_of_settings
+from crmbet.settings import Settings
 
 ROWS = 100
 AS_OF = datetime(2026, 11, 22, 3, tzinfo=UTC)
@@ -27,14 +29,10 @@ def subject() -> Subject:
 
 @pytest.fixture
 def thresholds() -> dict[str, Threshold]:
-    """What the operator hands in, as the settings' defaults have it; every table has ROWS rows."""
+    """What a run hands in, as the settings' defaults have it; every table has ROWS rows."""
+    settings = Settings(lake_bucket="lake", min_rows_per_day=10)
     return {
-        "min_rows_per_day": 10,
-        "min_data_completeness": 0.95,
-        "max_outlier_percentage": 0.05,
-        "max_duplicate_percentage": 0.02,
-        "max_quarantine_percentage": 0.05,
-        "max_unreadable_percentage": 0.0,
+        **thresholds_of_settings(settings, load_table_contract()),
         "freshness_floor": AS_OF - timedelta(hours=24),
         "expected_users": ROWS,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crmbet.alerting.channels import CHANNELS
 from crmbet.operators import airflow_run
 from crmbet.settings import Settings, variable_names
 from local.workspace import PROJECT
@@ -14,6 +15,14 @@ from local.workspace import PROJECT
 pytestmark = pytest.mark.unit
 
 RUN_OUR_CODE = {"dag-processor", "triggerer", "worker"}
+SHOWN_BY_THE_PAGE = {
+    "AIRFLOW_CONN_CRMBET_LAKE",
+    "AIRFLOW_CONN_CRMBET_TARGET",
+    "CRMBET_LAKE_BUCKET",
+    "CRMBET_BRAND",
+}
+"""What the monitoring page in the API server needs."""
+CHANNEL_VARIABLES = {f"AIRFLOW_CONN_{name.upper()}" for name in CHANNELS}
 NEEDED_BY_ALL = {
     "AIRFLOW__CORE__EXECUTOR",
     "AIRFLOW__CORE__AUTH_MANAGER",
@@ -64,10 +73,11 @@ def test_airflow_services_share_what_all_of_them_need(containers: dict[str, Any]
 def test_settings_and_connections_reach_exactly_the_services_that_run_our_code(
     containers: dict[str, Any],
 ) -> None:
-    ours = variable_names() | connection_variables()
+    ours = variable_names() | connection_variables() | CHANNEL_VARIABLES
     for one in containers.values():
         given = {name for name in one.environment if name.startswith(("CRMBET_", "AIRFLOW_CONN_"))}
-        assert given == (ours if one.name in RUN_OUR_CODE else set()), one.name
+        expected = SHOWN_BY_THE_PAGE if one.name == "api-server" else set()
+        assert given == (ours if one.name in RUN_OUR_CODE else expected), one.name
 
 
 def test_example_names_every_variable_that_compose_asks_for_and_no_other(
@@ -114,6 +124,8 @@ def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
     silent = set()
     for one in containers.values():
         for name, value in one.environment.items():
+            if name in CHANNEL_VARIABLES:
+                continue  # nobody needs to be told
             references = REFERENCE.findall(value or f"${{{name}}}")
             silent |= {
                 one.name for known, operator, _ in references if SECRET.search(known) and operator != ":?"

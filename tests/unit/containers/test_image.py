@@ -69,7 +69,9 @@ def test_what_is_copied_exists_and_keeps_its_place(copied: dict[str, str]) -> No
     """The package finds include/ beside plugins/, in the image as in the repository."""
     folders = {source: target for source, target in copied.items() if source != "requirements.txt"}
 
-    assert folders == {source: f"{HOME}/{source}" for source in ("dags", "plugins", "include", "config")}
+    assert folders == {
+        source: f"{HOME}/{source}" for source in ("dags", "plugins", "include", "config", "docs")
+    }
     for source in folders:
         assert any((PROJECT / source).rglob("*.*")), source
 

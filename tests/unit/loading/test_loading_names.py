@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import get_args
 
 import pytest
 
-from crmbet.contracts import FeatureColumn, load_table_contract
+from crmbet.contracts import LOAD_COLUMNS, FeatureColumn, load_table_contract
+from crmbet.loading.history import months, partition_name
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, staged_columns, staging_name
-from crmbet.loading.target import READ_BY, ActualColumn, column_definition, find_differences
+from crmbet.loading.staging import ENGINE_TYPES, staging_name
+from crmbet.loading.target import (
+    READ_BY,
+    ActualColumn,
+    column_definition,
+    find_differences,
+    history_shape,
+    target_shape,
+)
 from crmbet.statements import identifier
 
 pytestmark = pytest.mark.unit
@@ -21,8 +30,8 @@ def test_every_type_of_a_contract_is_known_to_staging() -> None:
     assert set(ENGINE_TYPES) == set(get_args(FeatureColumn.model_fields["type"].annotation))
 
 
-def test_a_run_computes_every_column_but_updated_at() -> None:
-    assert [*staged_columns(CONTRACT), "updated_at"] == list(CONTRACT.columns)
+def test_a_run_computes_every_column_but_those_of_the_load() -> None:
+    assert [*CONTRACT.computed, *LOAD_COLUMNS] == list(CONTRACT.columns)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +57,34 @@ def test_a_column_that_may_not_be_null_says_so_in_its_definition() -> None:
     )
 
 
-def test_indexed_columns_exist() -> None:
-    assert set(READ_BY) <= set(CONTRACT.features)
+def test_an_indexed_column_exists() -> None:
+    assert set(READ_BY) & set(CONTRACT.features)
+
+
+def test_the_history_keeps_all_that_a_run_computes_and_when_it_was_written() -> None:
+    shape = history_shape(CONTRACT)
+
+    assert list(shape.columns) == [*CONTRACT.computed, "updated_at"]
+    assert shape.key == ("user_id", "as_of")
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("oldest", "newest", "expected"),
+    [
+        ("2026-11-20T03:00+00:00", "2026-11-20T03:00+00:00", ["2026_11"]),
+        ("2026-12-01T00:00+03:00", "2026-12-01T00:00+03:00", ["2026_11"]),
+        ("2026-12-01T00:00+00:00", "2026-12-01T00:00+00:00", ["2026_12"]),
+        ("2025-11-30T23:59+00:00", "2026-02-01T00:00+00:00", ["2025_11", "2025_12", "2026_01", "2026_02"]),
+    ],
+)
+def test_partitions_are_months_of_utc(oldest: str, newest: str, expected: list[str]) -> None:
+    found = [partition_name("h", month) for month in months(instant(oldest), instant(newest))]
+
+    assert found == [f"h_{month}" for month in expected]
 
 
 def test_only_a_missing_nullable_column_is_no_difference() -> None:
@@ -63,13 +98,14 @@ def test_only_a_missing_nullable_column_is_no_difference() -> None:
         )
         for name, column in CONTRACT.columns.items()
     }
-    assert find_differences(CONTRACT, actual) == []
+    table, shape = identifier(CONTRACT.name), target_shape(CONTRACT)
+    assert find_differences(table, shape, actual) == []
 
     del actual["churn_risk_score"]
-    assert find_differences(CONTRACT, actual) == []
+    assert find_differences(table, shape, actual) == []
 
     del actual["row_hash"]
-    assert [difference.finding for difference in find_differences(CONTRACT, actual)] == [
+    assert [difference.finding for difference in find_differences(table, shape, actual)] == [
         "column row_hash is missing and may not be NULL, so the rows that are there need a value"
     ]
 

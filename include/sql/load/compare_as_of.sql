@@ -1,1 +1,0 @@
-SELECT (SELECT min(as_of) FROM {staging}), (SELECT max(as_of) FROM {table})

@@ -1,0 +1,12 @@
+-- missing: staged rows that the history lacks; superseded: those of which it holds what was known before.
+-- BETWEEN says it in constants: so that the planner reads the months that matter, and no other.
+SELECT
+    count(*) FILTER (WHERE history.{key} IS NULL) AS missing,
+    count(*) FILTER (
+        WHERE staged.known_at >= history.known_at AND staged.row_hash IS DISTINCT FROM history.row_hash
+    ) AS superseded
+FROM {staging} AS staged
+LEFT JOIN {table} AS history
+    ON history.{key} = staged.{key}
+   AND history.as_of = staged.as_of
+   AND history.as_of BETWEEN %(oldest_staged)s AND %(newest_staged)s

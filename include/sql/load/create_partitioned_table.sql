@@ -1,0 +1,4 @@
+CREATE TABLE {table} (
+    {definitions},
+    PRIMARY KEY ({key})
+) PARTITION BY RANGE ({instant})

@@ -1,0 +1,60 @@
+-- A training set from the history: for each pair (user_id, instant) of a table or view what was known of the player then,
+-- and a feature as it stood when the stated time had passed since.
+--
+--     SELECT user_id, instant, label_value, (features).*
+--     FROM {schema}.training_set('pairs', 'active_days_30d', '30 days')
+--
+-- Features are the newest row with as_of and known_at up to the instant. The label is the column of the first row with
+-- as_of from instant + maturity, less than a day later: a window as long as the maturity then begins at the instant or
+-- after it, so that nothing of the label is in the features. Pairs that lack one of the two are left out, and so are
+-- labels that became known after mature_by. Days are days of the operator's zone, whatever the session's.
+CREATE OR REPLACE FUNCTION {schema}.training_set(
+    spine regclass,
+    label text,
+    maturity interval,
+    mature_by timestamptz DEFAULT 'infinity'
+)
+RETURNS TABLE (
+    user_id text,
+    instant timestamptz,
+    label_as_of timestamptz,
+    label_value jsonb,
+    features {schema}.user_features_history
+)
+LANGUAGE plpgsql
+STABLE
+SET timezone = {zone}
+AS $body$
+BEGIN
+    IF maturity < interval '0' THEN
+        RAISE EXCEPTION 'maturity % is negative: the label would be known before the instant', maturity;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $query$
+        SELECT spine.user_id::text, spine.instant, outcome.as_of, to_jsonb(outcome.%I), known.history
+        FROM %s AS spine
+        CROSS JOIN LATERAL (
+            SELECT history
+            FROM {schema}.user_features_history AS history
+            WHERE history.user_id = spine.user_id
+              AND history.as_of <= spine.instant
+              AND history.known_at <= spine.instant
+            ORDER BY history.as_of DESC
+            LIMIT 1
+        ) AS known
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM {schema}.user_features_history AS history
+            WHERE history.user_id = spine.user_id
+              AND history.as_of >= spine.instant + $1
+              AND history.as_of < spine.instant + $1 + interval '1 day'
+              AND history.known_at <= $2
+            ORDER BY history.as_of
+            LIMIT 1
+        ) AS outcome
+        $query$,
+        label,
+        spine
+    ) USING maturity, mature_by;
+END
+$body$

@@ -1,0 +1,9 @@
+-- What was known later wins. Where it says the same, the row stays as it was first written.
+UPDATE {table} AS history
+SET {assignments}, updated_at = %(written_at)s
+FROM {staging} AS staged
+WHERE history.{key} = staged.{key}
+  AND history.as_of = staged.as_of
+  AND history.as_of BETWEEN %(oldest_staged)s AND %(newest_staged)s
+  AND staged.known_at >= history.known_at
+  AND staged.row_hash IS DISTINCT FROM history.row_hash

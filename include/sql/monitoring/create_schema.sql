@@ -1,0 +1,1 @@
+CREATE SCHEMA ml_features

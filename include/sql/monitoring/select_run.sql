@@ -1,0 +1,3 @@
+SELECT *
+FROM ml_features.pipeline_runs
+WHERE dag_id = %(dag_id)s AND execution_id = %(execution_id)s

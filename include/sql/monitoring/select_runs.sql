@@ -1,0 +1,5 @@
+SELECT *
+FROM ml_features.pipeline_runs
+WHERE dag_id = %(dag_id)s
+ORDER BY ended_at DESC
+LIMIT %(limit)s

@@ -1,0 +1,6 @@
+-- The values of one column that most rows have, and how many values there are.
+SELECT value, count(*) AS rows, count(value) OVER () AS distinct_values, sum(count(*)) OVER () AS all_rows
+FROM (SELECT {column}::VARCHAR AS value FROM {source})
+GROUP BY value
+ORDER BY (value IS NULL) DESC, rows DESC, value
+LIMIT 31

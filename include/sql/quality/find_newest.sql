@@ -1,0 +1,2 @@
+-- The newest fact.
+SELECT {newest} FROM {source}

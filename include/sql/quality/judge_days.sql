@@ -1,0 +1,10 @@
+-- What each of some days is worth: a row a day.
+SELECT
+    _day AS day,
+    count(*) AS rows,
+    least({filled}) / count(*) AS filled_share,
+    count(*) FILTER ({keyless}) / count(*) AS keyless_share,
+    (count(*) FILTER ({keyed}) - count(DISTINCT hash({key})) FILTER ({keyed})) / count(*) AS copy_share,
+    count(_fault) / count(*) AS fault_share
+FROM {rows}
+GROUP BY _day

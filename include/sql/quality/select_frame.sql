@@ -1,0 +1,2 @@
+-- A DataFrame's columns with the types of the contract.
+SELECT {columns} FROM frame

@@ -1,0 +1,2 @@
+-- Features on a log scale, NaN where there is no finite number.
+SELECT {columns} FROM {source}

@@ -1,0 +1,70 @@
+-- The three roles of the target database. For its administrator, once and again after any doubt (it repeats safely):
+--
+--     psql "<admin's URL of the target>" --file include/sql/roles.sql
+--     ALTER ROLE crmbet_loader LOGIN;        -- and give it a password with \password crmbet_loader
+--     GRANT crmbet_reader TO ana;
+--
+-- crmbet_loader                 owns the schema and what lies in it: the login of the pipeline (connection crmbet_target)
+-- crmbet_reader                 reads the feature table and its history, but for the columns rg_...
+-- crmbet_responsible_gambling   reads them with those columns
+--
+-- Columns are granted one by one, so a reader names the columns it wants: SELECT * asks for all of them. Columns that the
+-- pipeline adds later it grants itself (plugins/crmbet/loading/target.py).
+
+\set ON_ERROR_STOP on
+
+BEGIN;
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['crmbet_loader', 'crmbet_reader', 'crmbet_responsible_gambling'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Where the administrator is no superuser, it has to be a member of a role that is to own something.
+GRANT crmbet_loader TO CURRENT_USER;
+
+CREATE SCHEMA IF NOT EXISTS ml_features AUTHORIZATION crmbet_loader;
+ALTER SCHEMA ml_features OWNER TO crmbet_loader;
+REVOKE ALL ON SCHEMA ml_features FROM PUBLIC;
+GRANT USAGE ON SCHEMA ml_features TO crmbet_reader, crmbet_responsible_gambling;
+
+-- What runs under another login have made already.
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'ml_features'::regnamespace AND relkind IN ('r', 'p')
+          AND relowner <> 'crmbet_loader'::regrole
+    LOOP
+        EXECUTE format('ALTER TABLE ml_features.%I OWNER TO crmbet_loader', found.relname);
+    END LOOP;
+
+    FOR found IN
+        SELECT relation.relname, attribute.attname
+        FROM pg_class AS relation
+        JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid
+        WHERE relation.relnamespace = 'ml_features'::regnamespace
+          AND relation.relname IN ('user_features', 'user_features_history')
+          AND attribute.attnum > 0
+          AND NOT attribute.attisdropped
+    LOOP
+        EXECUTE format(
+            'GRANT SELECT (%I) ON ml_features.%I TO crmbet_responsible_gambling', found.attname, found.relname
+        );
+        IF NOT starts_with(found.attname, 'rg_') THEN
+            EXECUTE format('GRANT SELECT (%I) ON ml_features.%I TO crmbet_reader', found.attname, found.relname);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMIT;

@@ -1,0 +1,32 @@
+"""Structured logs: every line that a task of ours writes carries its component, its run and its as_of.
+
+Airflow 3 writes a task's log as JSON lines and merges structlog's context into each, whoever logs it. So the standard
+logging module stays the way to log, and this module says what the context is. In the file a line reads
+`{"timestamp", "level", "event", "logger", "component", "execution_id", "as_of", ...counts}`; `event` is the message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
+
+CONTEXT = ("component", "execution_id", "as_of")
+
+
+def bind(**fields: str) -> None:
+    """Add fields of CONTEXT to every line from now on, in this thread of work."""
+    bind_contextvars(**fields)
+
+
+def unbind() -> None:
+    """Take them off again: in `dags test` the next task runs in the same process."""
+    unbind_contextvars(*CONTEXT)
+
+
+def log_counts(log: logging.Logger, message: str, counts: Mapping[str, Any]) -> None:
+    """One line with figures as fields of their own. Values are numbers, short texts, or None."""
+    with bound_contextvars(**counts):
+        log.info(message)

@@ -1,0 +1,352 @@
+"""A run in figures: the row of `ml_features.pipeline_runs`, made from the manifests that its tasks have left."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from os.path import commonpath
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmbet.addresses import Layout
+from crmbet.manifest import (
+    CleanManifest,
+    ExtractManifest,
+    FeatureManifest,
+    LoadManifest,
+    QualityManifest,
+    manifest_key,
+)
+from crmbet.monitoring.outcome import TaskOutcome
+from crmbet.object_store import ObjectStore
+from crmbet.partitions import scan
+from crmbet.statements import Fragment, render
+
+if TYPE_CHECKING:
+    import duckdb
+
+Model = TypeVar("Model", bound=BaseModel)
+
+REASONS_KEPT = 50
+"""Reasons of quarantine that a row spells out; the rest is one sum."""
+OTHER_REASONS = "other reasons"
+BREACHES_KEPT = 20
+KEYS_KEPT = 5
+SHOWN_PACKAGES = ("apache-airflow", "duckdb", "great-expectations", "numpy", "scipy")
+
+
+class Breach(BaseModel):
+    """An expectation that did not hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    check: str
+    severity: str
+    view: str
+    title: str
+    threshold: str = ""
+    observed: str = ""
+    keys: tuple[str, ...] = ()
+    """Some of the rows, by their ids. Kept out of the database and of logs."""
+    advice: str = ""
+
+
+class StageQuality(BaseModel):
+    """What came of judging a stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    score: float
+    grade: str
+    passed: bool
+    report: str
+    """Address of the report page."""
+    breaches: tuple[Breach, ...] = ()
+
+
+class Players(BaseModel):
+    """The run's feature table in a few figures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    total: int
+    segments: dict[str, dict[str, float | None]]
+    """Segment to players and mean value score."""
+    churn: dict[str, int]
+    """Players by band of the churn score: low < 0.4 <= medium < 0.6 <= high < 0.85 <= critical, or undefined."""
+    value: dict[str, float | None]
+    """Mean and quantiles of the value score."""
+
+
+class RunMetrics(BaseModel):
+    """One run. Counts are None where the run did not get that far."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dag_id: str
+    execution_id: str
+    run_type: str
+    brand: str
+    as_of: datetime | None
+    as_of_date: date | None = None
+    """Its date in the operator's zone. None: the run did not get far enough to know it."""
+    state: Literal["success", "failed"]
+    started_at: datetime
+    ended_at: datetime
+    failed_task: str | None = None
+    failure: str | None = None
+    """What broke, in one sentence."""
+    records_extracted: int | None = None
+    records_cleaned: int | None = None
+    records_duplicate: int | None = None
+    records_outside: int | None = None
+    """Not looked at: at or after as_of, not known yet, older snapshots."""
+    quarantined: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Rows by source and reason."""
+    records_transformed: int | None = None
+    """Feature rows made: one a player."""
+    records_inserted: int | None = None
+    records_updated: int | None = None
+    records_unchanged: int | None = None
+    records_removed: int | None = None
+    bytes_read: int | None = None
+    """Of the lake's objects that this run captured."""
+    bytes_written: int | None = None
+    """Of the files below our prefix that this run made."""
+    tasks: dict[str, TaskOutcome] = Field(default_factory=dict)
+    quality: dict[str, StageQuality] = Field(default_factory=dict)
+    """By stage: raw, features."""
+    players: Players | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the run's start to its last figure."""
+        return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def records_quarantined(self) -> int | None:
+        """Rows that were set aside."""
+        if self.records_cleaned is None:
+            return None
+        return sum(sum(reasons.values()) for reasons in self.quarantined.values())
+
+    @property
+    def records_loaded(self) -> int | None:
+        """Feature rows that the load has put into the table, or found there as they should be."""
+        parts = (self.records_inserted, self.records_updated, self.records_unchanged)
+        known = [part for part in parts if part is not None]
+        return sum(known) if known else None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Loaded over extracted, 0..1, as the seed document has it: players over records, so hardly ever near 1."""
+        if self.records_loaded is None or not self.records_extracted:
+            return None
+        return min(1.0, self.records_loaded / self.records_extracted)
+
+    @property
+    def accepted_rate(self) -> float | None:
+        """Share (0..1) of the records that were looked at and kept: what is no duplicate and not in quarantine."""
+        if self.records_cleaned is None or self.records_quarantined is None:
+            return None
+        judged = self.records_cleaned + self.records_quarantined
+        return self.records_cleaned / judged if judged else None
+
+    @property
+    def data_quality_score(self) -> float | None:
+        """0..1: the lowest score of the stages that were judged."""
+        return min((stage.score for stage in self.quality.values()), default=None)
+
+    @property
+    def quality_grade(self) -> str | None:
+        """The grade that belongs to that score: A to D, or F."""
+        worst = min(self.quality.values(), key=lambda stage: stage.score, default=None)
+        return worst.grade if worst else None
+
+    @property
+    def failed_tasks(self) -> list[str]:
+        """Tasks that failed themselves, in the order of the run."""
+        return [name for name, outcome in self.tasks.items() if outcome.state == "failed"]
+
+
+def collect_metrics(
+    known: RunMetrics, store: ObjectStore, layout: Layout, connection: duckdb.DuckDBPyConnection
+) -> RunMetrics:
+    """Fill in the figures of a run whose identity and tasks are known; reads its manifests, writes nothing.
+
+    A manifest counts only if its task finished in this try of the run: a cleared run leaves older ones behind.
+    """
+    reader = _Manifests(store, layout.run(known.execution_id), known)
+    extracts = [manifest for task in EXTRACTS if (manifest := reader.read(task, ExtractManifest))]
+    found: dict[str, Any] = {}
+    if len(extracts) == len(EXTRACTS):
+        sources = [captures for manifest in extracts for captures in manifest.sources.values()]
+        found["records_extracted"] = sum(captures.extracted for captures in sources)
+        found["bytes_read"] = _bytes_read(store, extracts)
+    if clean := reader.read("clean", CleanManifest):
+        found["records_cleaned"] = sum(source.accepted for source in clean.sources.values())
+        found["records_duplicate"] = sum(source.duplicates for source in clean.sources.values())
+        found["records_outside"] = sum(sum(source.outside.values()) for source in clean.sources.values())
+        found["quarantined"] = keep_common(
+            {name: source.quarantined for name, source in clean.sources.items() if source.quarantined}
+        )
+    if features := reader.read("engineer_features", FeatureManifest):
+        found["records_transformed"] = features.users
+        found["players"] = summarise_players(connection, store, features.files)
+        found["bytes_written"] = _bytes_written(
+            store, layout, known.started_at, _named_files(extracts, clean, features)
+        )
+    if load := reader.read("load_merge", LoadManifest):
+        found["records_inserted"], found["records_updated"] = load.inserted, load.updated
+        found["records_unchanged"], found["records_removed"] = load.unchanged, load.removed
+    found["quality"] = reader.quality()
+    return known.model_copy(update=found)
+
+
+EXTRACTS = ("extract_s3", "extract_pg")
+STAGES = {"raw": "validate_raw", "features": "validate"}
+
+
+def keep_common(quarantined: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """The commonest reasons of each source, and all others as one sum: a hostile file can bring thousands."""
+    kept = {}
+    for source, reasons in quarantined.items():
+        common = dict(Counter(reasons).most_common(REASONS_KEPT))
+        if rest := sum(reasons.values()) - sum(common.values()):
+            common[OTHER_REASONS] = rest
+        kept[source] = common
+    return kept
+
+
+def summarise_players(connection: duckdb.DuckDBPyConnection, store: ObjectStore, files: list[str]) -> Players:
+    """Segments, churn bands and value of a feature table; the engine reads three columns."""
+    rows = Fragment(scan(store, files))
+    segments = connection.execute(render("monitoring/summarise_segments", features=rows)).fetchall()
+    churn = connection.execute(render("monitoring/summarise_churn", features=rows)).fetchall()
+    (mean, median, high) = connection.execute(render("monitoring/summarise_value", features=rows)).fetchall()[
+        0
+    ]
+    return Players(
+        total=sum(players for _, players, _ in segments),
+        segments={segment: {"players": players, "value": value} for segment, players, value in segments},
+        churn=dict(churn),
+        value={"mean": mean, "p50": median, "p90": high},
+    )
+
+
+def installed_versions() -> dict[str, str]:
+    """Python and the packages that decide figures."""
+    found = {"python": platform.python_version()}
+    for package in SHOWN_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class _Manifests:
+    """The manifests of one run, those of tasks that finished in it."""
+
+    def __init__(self, store: ObjectStore, prefix: str, known: RunMetrics) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._states = {name: outcome.state for name, outcome in known.tasks.items()}
+
+    def read(self, task: str, model: type[Model], states: tuple[str, ...] = ("success",)) -> Model | None:
+        if self._states.get(task) not in states:
+            return None
+        content = self._store.read(manifest_key(self._prefix, task))
+        return None if content is None else model.model_validate_json(content)
+
+    def quality(self) -> dict[str, StageQuality]:
+        """A gate that failed has left its manifest, and its report, before it did."""
+        judged = {}
+        for stage, task in STAGES.items():
+            if manifest := self.read(task, QualityManifest, ("success", "failed")):
+                judged[stage] = StageQuality(
+                    score=manifest.score,
+                    grade=manifest.grade,
+                    passed=manifest.passed,
+                    report=manifest.report_html,
+                    breaches=read_breaches(self._store, manifest),
+                )
+        return judged
+
+
+def read_breaches(store: ObjectStore, manifest: QualityManifest) -> tuple[Breach, ...]:
+    """What did not hold, from the report that the manifest names; the gravest first."""
+    content = store.read(manifest.report_json.removeprefix(store.url("")))
+    if content is None:
+        return ()
+    return tuple(list_breaches(manifest.stage, content))[:BREACHES_KEPT]
+
+
+def list_breaches(stage: str, report: bytes) -> Iterable[Breach]:
+    """The expectations of a report that did not hold, in its order."""
+    import json
+
+    for check in json.loads(report)["checks"]:
+        for outcome in check["expectations"]:
+            if not outcome["passed"]:
+                yield Breach(
+                    stage=stage,
+                    check=check["check"],
+                    severity=check["severity"],
+                    view=outcome["view"],
+                    title=outcome["title"],
+                    threshold=str(outcome["threshold"] or ""),
+                    observed=_observed(outcome),
+                    keys=tuple(str(key) for key in outcome["keys"][:KEYS_KEPT]),
+                    advice=check["recommendation"] or "",
+                )
+
+
+def _observed(outcome: Mapping[str, Any]) -> str:
+    if outcome.get("error"):
+        return f"could not be judged: {outcome['error']}"
+    if outcome.get("unexpected_share") is not None:
+        return f"not so for {outcome['unexpected_share']:.2%} of the rows"
+    value = outcome.get("observed")
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _bytes_read(store: ObjectStore, extracts: Iterable[ExtractManifest]) -> int:
+    """Sizes of the lake objects that were captured. PostgreSQL's rows have no size before they are written."""
+    size = 0
+    for captures in (captures for manifest in extracts for captures in manifest.sources.values()):
+        new = {chunk for chunk, change in captures.changed.items() if "/" in chunk and change != "gone"}
+        if new:
+            size += sum(entry.size for entry in store.list(commonpath(new)) if entry.key in new)
+    return size
+
+
+def _named_files(
+    extracts: Iterable[ExtractManifest], clean: CleanManifest | None, features: FeatureManifest
+) -> set[str]:
+    named = {*features.files, *features.state_files, *features.session_files}
+    for manifest in extracts:
+        for captures in manifest.sources.values():
+            named.update(key for capture in captures.captures for key in capture.files)
+    for source in clean.sources.values() if clean else ():
+        named.update(source.quarantine_files)
+        named.update(key for day in source.days for key in day.files)
+    return named
+
+
+def _bytes_written(store: ObjectStore, layout: Layout, since: datetime, named: set[str]) -> int:
+    """Sizes of what the run's manifests name and what was written since it started."""
+    folders = {key[: key.index("/", len(layout.root)) + 1] for key in named if key.startswith(layout.root)}
+    return sum(
+        entry.size
+        for folder in sorted(folders)
+        for entry in store.list(folder)
+        if entry.key in named and entry.last_modified >= since
+    )

@@ -1,0 +1,295 @@
+// The monitoring page. Data comes from api/overview; everything from it reaches the DOM as text, never as markup.
+"use strict";
+
+const ORDER = ["extract_s3", "extract_pg", "validate_raw", "clean", "engineer_features", "validate", "backup_table", "load_merge"];
+const SEVERITY = { CRITICAL: "bad", HIGH: "bad", MEDIUM: "warn", LOW: "" };
+const HOUR = 3600e3;
+const charts = new Map();
+let overview = null;
+let days = 90;
+
+const $ = (id) => document.getElementById(id);
+
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== null) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+// ---------------------------------------------------------------- looks
+
+function followTheme() {
+  const apply = () => {
+    let theme = null;
+    try {
+      const root = window.parent.document.documentElement;
+      if (window.parent !== window) theme = root.classList.contains("dark") ? "dark" : root.classList.contains("light") ? "light" : null;
+    } catch { /* another origin */ }
+    if (!theme) theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    const dark = theme === "dark";
+    if (document.documentElement.classList.contains("dark") !== dark) {
+      document.documentElement.classList.toggle("dark", dark);
+      if (overview) drawCharts();
+    }
+  };
+  apply();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
+  try {
+    if (window.parent !== window) {
+      new MutationObserver(apply).observe(window.parent.document.documentElement, { attributes: true, attributeFilter: ["class"] });
+    }
+  } catch { /* another origin */ }
+}
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// ---------------------------------------------------------------- links
+
+const runUrl = (id) => new URL(`../dags/${encodeURIComponent(overview.dag_id)}/runs/${encodeURIComponent(id)}`, document.baseURI).href;
+const reportUrl = (id, stage) => new URL(`reports/${encodeURIComponent(id)}/${encodeURIComponent(stage)}`, document.baseURI).href;
+const runbookUrl = (anchor) => new URL(`runbook#${anchor}`, document.baseURI).href;
+
+// The UI's frame may neither navigate the window around it nor open another; a link of the outer document may.
+function open(url, event) {
+  event?.preventDefault();
+  let outer = document;
+  try { outer = window.parent.document; } catch { /* another origin */ }
+  const anchor = outer.createElement("a");
+  anchor.href = url;
+  outer.body.append(anchor);
+  anchor.click();
+  anchor.remove();
+}
+
+const link = (text, url) => el("a", { href: url, onclick: (event) => open(url, event) }, text);
+
+// ---------------------------------------------------------------- words and figures
+
+const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const count = (value) => (value === null || value === undefined ? "–" : number.format(value));
+const short = (value) => (value === null || value === undefined ? "–" : compact.format(value));
+const percent = (share) => (share === null || share === undefined ? "–" : `${(share * 100).toFixed(share && share < 0.001 ? 3 : 2)}%`);
+const score = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
+const bytes = (value) => (value === null || value === undefined ? "–" : `${compact.format(value / 2 ** 20)} MiB`);
+const instant = (text) => new Date(text).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function ago(text) {
+  const hours = (new Date(overview.now) - new Date(text)) / HOUR;
+  if (hours < 1.5) return `${Math.max(0, Math.round(hours * 60))} min ago`;
+  return hours < 48 ? `${Math.round(hours)} h ago` : `${Math.round(hours / 24)} days ago`;
+}
+
+const table = (heads, rows) => el("table", {},
+  el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col", class: head.startsWith("#") ? "number" : undefined }, head.replace("#", ""))))),
+  el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((cell, i) => el("td", { class: heads[i].startsWith("#") ? "number" : undefined }, cell ?? "–"))))));
+
+const empty = (title, text) => el("div", { class: "empty" }, el("b", {}, title), el("span", {}, text));
+const tag = (text, kind = "") => el("span", { class: `tag ${kind}` }, text);
+const show = (id, ...nodes) => $(id).replaceChildren(...nodes);
+
+// ---------------------------------------------------------------- what is shown
+
+// A day counts once: the run that ended last tells what became of it. Trials (dry_run, validate_only) tell nothing.
+function daily(runs) {
+  const byDay = new Map();
+  for (const run of runs) {
+    if (run.dry || !run.as_of) continue;
+    if (!byDay.has(run.as_of)) byDay.set(run.as_of, run);
+  }
+  return [...byDay.values()].sort((a, b) => (a.as_of < b.as_of ? -1 : 1));
+}
+
+function inRange() {
+  const all = daily(overview.runs);
+  if (!days || !all.length) return all;
+  const first = new Date(new Date(all[all.length - 1].as_of) - days * 24 * HOUR).toISOString().slice(0, 10);
+  return all.filter((run) => run.as_of > first);
+}
+
+// The tab on a run is about that run; everywhere else the page is about today.
+function ofRun(run) {
+  const failed = run.state === "failed";
+  return [failed ? "bad" : "good", failed ? `This run failed${run.failed_task ? ` at ${run.failed_task}` : ""}` : "This run succeeded",
+    run.failure ?? "", `It ended ${ago(run.ended)}.`, run];
+}
+
+function verdict() {
+  const asked = new URLSearchParams(location.search).get("run");
+  const one = asked && overview.runs.find((run) => run.id === asked);
+  if (one) return ofRun(one);
+  const newest = overview.runs.find((run) => !run.dry);
+  const good = overview.runs.filter((run) => !run.dry && run.state === "success" && run.cut_off);
+  const fresh = good.reduce((best, run) => (!best || run.cut_off > best.cut_off ? run : best), null);
+  const age = fresh ? (new Date(overview.now) - new Date(fresh.cut_off)) / HOUR : Infinity;
+  const freshness = fresh ? `The table holds features as of ${fresh.as_of}, loaded ${ago(fresh.ended)}.` : "No run has loaded the table yet.";
+  if (newest.state === "failed" && (!fresh || newest.ended > fresh.ended)) {
+    return ["bad", `The last run failed${newest.failed_task ? ` at ${newest.failed_task}` : ""}`, newest.failure ?? "", freshness, newest];
+  }
+  if (age < 25) return ["good", "Today's run succeeded and the data is fresh", "", freshness, fresh];
+  if (age < 33) return ["warn", "Today's run has not come in yet", "", freshness, fresh ?? newest];
+  return ["bad", "The data is stale", "", freshness, fresh ?? newest];
+}
+
+function drawStatus() {
+  const [kind, title, why, freshness, run] = verdict();
+  const tile = (value, label, url) => el("div", { class: "tile" }, el("b", {}, url ? link(value, url) : value), el("span", {}, label));
+  $("status").className = `hero card ${kind}`;
+  show("status",
+    el("div", { class: "verdict" }, el("span", { class: "dot" }),
+      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link("Open the run", runUrl(run.id))))),
+    el("div", { class: "tiles" },
+      tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", "quality grade and score", run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
+      tile(short(run.extracted), "records in"),
+      tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), `set aside (${short(run.quarantined)})`),
+      tile(short(run.transformed), `players; ${short((run.inserted ?? 0) + (run.updated ?? 0))} rows changed`)));
+  $("subtitle").textContent = `ml_features.user_features · ${run.as_of ? `as of ${run.as_of}` : "as_of unknown"} · took ${duration(run.seconds)} · read ${bytes(run.bytes_read)}, wrote ${bytes(run.bytes_written)}`;
+}
+
+function drawTables(runs) {
+  const failed = overview.runs.filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
+    el("span", { class: "when" }, link(run.as_of?.slice(5) ?? "?", reportUrl(run.id, breach.stage))),
+    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title}. Found ${breach.observed || "nothing"}${breach.threshold ? `, wanted ${breach.threshold}` : ""}`)]));
+  show("breaches", failed.length ? table(["as of", "What"], failed) : empty("All checks passed", "in every run that is kept"));
+
+  const newest = [...runs].reverse().find((run) => run.cleaned !== null);
+  const reasons = newest ? Object.entries(newest.reasons).flatMap(([source, found]) => Object.entries(found).map(([reason, rows]) => [source, reason, rows])) : [];
+  reasons.sort((a, b) => b[2] - a[2]);
+  show("reasons", reasons.length
+    ? table(["Source", "Reason", "#Rows"], reasons.slice(0, 100).map(([source, reason, rows]) => [source, reason, count(rows)]))
+    : empty("Nothing set aside", newest ? `in the run of ${newest.as_of}` : "no run has cleaned anything yet"));
+
+  const alerts = overview.alerts.map((alert) => [
+    el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id)),
+    el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : alert.kind === "deadline" ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
+  show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring began"));
+
+  // A row an expectation; those in breach name the features that have drifted as their keys.
+  const drift = overview.drift.flatMap((result) => (Array.isArray(result.observed) ? result.observed : []).map((found) => {
+    const keys = (result.sample_keys ?? []).filter((one) => one.expectation === found.expectation).flatMap((one) => one.keys);
+    return [el("span", { class: "when" }, link((result.as_of ?? "?").slice(5, 10), reportUrl(result.execution_id, result.stage))),
+      `${keys.length ? `${keys.join(", ")}: ` : ""}${found.expectation}`,
+      result.success ? tag("as before", "good") : tag("drifted", "bad")];
+  }));
+  show("drift", drift.length ? table(["as of", "Feature", "State"], drift) : empty("No drift figures yet", "They appear once runs keep the results of their distribution checks."));
+}
+
+// ---------------------------------------------------------------- charts
+
+const PALETTE = ["#3b82f6", "#14b8a6", "#f59e0b", "#8b5cf6", "#ec4899", "#64748b", "#22c55e", "#ef4444", "#06b6d4", "#a3a3a3", "#d97706", "#7c3aed"];
+
+function chart(id, runs, series, options = {}) {
+  if (!runs.length || !series.some((one) => one.data.some((value) => value !== null))) {
+    charts.get(id)?.dispose();
+    charts.delete(id);
+    show(id, empty("Nothing to draw yet", "Figures appear with the first run that gets this far."));
+    return;
+  }
+  let drawn = charts.get(id);
+  if (!drawn) {
+    $(id).replaceChildren();
+    drawn = echarts.init($(id), null, { renderer: "canvas" });
+    charts.set(id, drawn);
+    drawn.on("click", (event) => open(runUrl(drawn.runs[event.dataIndex].id)));
+  }
+  drawn.runs = runs;
+  const text = css("--muted"), line = css("--line");
+  drawn.setOption({
+    animation: false,
+    color: PALETTE,
+    textStyle: { fontFamily: "inherit" },
+    grid: { left: 8, right: 12, top: series.length > 1 ? 34 : 12, bottom: 4, containLabel: true },
+    legend: series.length > 1 ? { type: "scroll", top: 0, left: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, textStyle: { color: text, fontSize: 11 }, pageTextStyle: { color: text }, pageIconColor: text } : undefined,
+    tooltip: { trigger: "axis", confine: true, backgroundColor: css("--card"), borderColor: line, textStyle: { color: css("--text"), fontSize: 12 }, valueFormatter: options.format ?? count, renderMode: "richText" },
+    xAxis: { type: "category", data: runs.map((run) => run.as_of), axisLabel: { color: text, fontSize: 11, hideOverlap: true }, axisLine: { lineStyle: { color: line } }, axisTick: { show: false } },
+    yAxis: [{ type: "value", axisLabel: { color: text, fontSize: 11, formatter: options.axis ?? short }, splitLine: { lineStyle: { color: line } }, ...options.y },
+      ...(options.right ? [{ type: "value", axisLabel: { color: text, fontSize: 11, formatter: options.right }, splitLine: { show: false }, min: 0 }] : [])],
+    series,
+  }, true);
+}
+
+const bar = (name, data, stack, more = {}) => ({ name, type: "bar", stack, data, barMaxWidth: 22, ...more });
+const curve = (name, data, more = {}) => ({ name, type: "line", data, symbolSize: 6, showSymbol: data.length <= 60, connectNulls: false, lineStyle: { width: 2 }, ...more });
+
+function drawCharts() {
+  const runs = inRange();
+  const grades = { A: css("--good"), B: css("--good"), C: css("--warn"), D: css("--warn"), F: css("--bad") };
+  chart("chart-score", runs, [curve("Score", runs.map((run) => run.score === null ? null : { value: run.score, itemStyle: { color: grades[run.grade] } }), { areaStyle: { opacity: 0.08 }, symbolSize: 6, showSymbol: true, showAllSymbol: true,
+    markLine: { silent: true, symbol: "none", lineStyle: { color: css("--line"), type: "dashed" }, label: { color: css("--muted"), formatter: "{b}", position: "insideEndTop" }, data: [{ name: "A", yAxis: 0.9 }, { name: "B", yAxis: 0.8 }, { name: "C", yAxis: 0.7 }, { name: "D", yAxis: 0.6 }] } })],
+    { format: score, axis: (value) => value.toFixed(1), y: { min: (range) => Math.min(0.5, Math.floor(range.min * 10) / 10), max: 1 } });
+  chart("chart-records", runs, [bar("kept", runs.map((run) => run.cleaned), "in"), bar("duplicates", runs.map((run) => run.duplicates), "in"),
+    curve("set aside", runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
+  const byTask = (place, scale) => ORDER.map((task) => [task, runs.map((run) => { const value = run.tasks[task]?.[place]; return value === null || value === undefined ? null : value / scale; })]);
+  chart("chart-duration", runs, byTask(1, 1).map(([task, data]) => bar(task, data, "tasks")), { format: (value) => value === null || value === undefined ? "–" : `${number.format(value)} s`, axis: duration });
+  chart("chart-memory", runs, byTask(2, 2 ** 20).map(([task, data]) => curve(task, data, { showSymbol: false })), { format: (value) => value === null || value === undefined ? "–" : `${Math.round(value)} MiB`, axis: (value) => `${short(value)} MiB` });
+  const segments = [...new Set(runs.flatMap((run) => Object.keys(run.players?.segments ?? {})))].sort();
+  chart("chart-segments", runs, segments.map((segment) => bar(segment.replaceAll("_", " "), runs.map((run) => run.players ? run.players.segments[segment]?.players ?? 0 : null), "segments")));
+  const colors = { low: css("--good"), medium: css("--warn"), high: "#f97316", critical: css("--bad"), undefined: css("--muted") };
+  chart("chart-churn", runs, [...Object.keys(colors).map((band) => bar(`${band} risk`.replace("undefined risk", "undefined"), runs.map((run) => run.players ? run.players.churn[band] ?? 0 : null), "churn", { color: colors[band] })),
+    curve("mean value score", runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") })], { right: (value) => value.toFixed(1) });
+}
+
+// ---------------------------------------------------------------- loading
+
+function problem(title, text) {
+  $("problem").hidden = !title;
+  if (title) show("problem", el("b", {}, title), el("p", {}, text), el("p", {}, el("a", { href: "#", onclick: (event) => { event.preventDefault(); load(); } }, "Try again")));
+}
+
+function draw() {
+  const any = overview.runs.some((run) => !run.dry);
+  $("panels").hidden = !any;
+  if (!any) {
+    $("status").className = "hero card";
+    show("status", empty("No run yet", "Switch on user_features_daily, or run it by hand: this page fills with its first run."));
+    return;
+  }
+  drawStatus();
+  drawTables(inRange());
+  if (window.echarts) drawCharts();
+}
+
+async function load() {
+  try {
+    const response = await fetch("api/overview", { headers: { Accept: "application/json" } });
+    const body = await response.json().catch(() => ({}));
+    if (!response.ok) {
+      problem(response.status === 401 || response.status === 403 ? "You may not see this" : "There is no data to show",
+        `${body.what ?? body.detail ?? `The server answered ${response.status}`}. ${overview ? "What is shown is older." : ""} ${body.next ?? ""}`);
+      if (!overview) { $("status").hidden = true; $("panels").hidden = true; }
+      return;
+    }
+    overview = body;
+    $("status").hidden = false;
+    problem(null);
+    draw();
+  } catch {
+    problem("The server does not answer", "Look whether Airflow's API server runs.");
+  } finally {
+    document.body.classList.remove("loading");
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  followTheme();
+  for (const button of document.querySelectorAll(".switch button")) {
+    button.addEventListener("click", () => {
+      days = Number(button.dataset.days);
+      for (const other of document.querySelectorAll(".switch button")) other.setAttribute("aria-pressed", String(other === button));
+      if (overview) draw();
+    });
+  }
+  new ResizeObserver(() => { for (const drawn of charts.values()) drawn.resize(); }).observe(document.body);
+  load();
+  setInterval(() => { if (!document.hidden) load(); }, 60_000);
+});

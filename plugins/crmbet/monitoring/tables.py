@@ -1,0 +1,164 @@
+"""The tables of monitoring, beside the target: what is written after a run, and what the page reads.
+
+Writing makes them on first use; reading copes with their absence, since the page may be opened before the first run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from crmbet import postgres
+from crmbet.monitoring.metrics import RunMetrics
+from crmbet.statements import statement
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+SCHEMA = "ml_features"
+CONNECT_SECONDS = 5
+"""A database that does not answer by then is down, for monitoring: nobody waits for it."""
+STATEMENT_SECONDS = 20
+WHERE = f"schema {SCHEMA}, tables of monitoring"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One row of `ml_features.alerts`."""
+
+    raised_at: datetime
+    kind: str
+    dag_id: str
+    execution_id: str
+    as_of_date: date | None
+    task_id: str | None
+    try_number: int | None
+    what: str
+    next_step: str
+    anchor: str
+    """Heading of docs/runbook.md."""
+    delivered: dict[str, str]
+    """Channel to `sent`, or to what kept it from being sent."""
+
+
+@contextmanager
+def monitoring(dsn: str) -> Iterator[extensions.connection]:
+    """A short-lived connection that gives up soon. Raises our failures for psycopg2's."""
+    import psycopg2
+
+    with postgres.failures_explained(WHERE):
+        connection = psycopg2.connect(
+            dsn,
+            connect_timeout=CONNECT_SECONDS,
+            options=f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s",
+            application_name="crmbet monitoring",
+        )
+    with closing(connection):
+        yield connection
+
+
+def ensure_tables(connection: extensions.connection) -> None:
+    """Make schema and tables on first use; those that are there are left as they are."""
+    with postgres.transaction(connection, where=WHERE) as cursor:
+        if len(_present(cursor, ["pipeline_runs", "alerts"])) == 2:
+            return
+        cursor.execute(statement("monitoring/take_lock"))
+        # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
+        cursor.execute(statement("load/find_schema"), {"schema": SCHEMA})
+        if cursor.fetchone() is None:
+            cursor.execute(statement("monitoring/create_schema"))
+        cursor.execute(statement("monitoring/create_pipeline_runs"))
+        cursor.execute(statement("monitoring/create_alerts"))
+
+
+def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:
+    """Keep a run's figures; those of an earlier try of the same run are replaced."""
+    from psycopg2.extras import Json
+
+    document = metrics.model_dump(
+        mode="json", exclude={"quality": {"__all__": {"breaches": {"__all__": {"keys"}}}}}
+    )
+    nested = {
+        name: Json(document[name]) for name in ("quarantined", "tasks", "quality", "params", "versions")
+    }
+    derived = {
+        "records_quarantined": metrics.records_quarantined,
+        "quality_score": metrics.data_quality_score,
+        "quality_grade": metrics.quality_grade,
+        "success_rate": metrics.success_rate,
+        "accepted_rate": metrics.accepted_rate,
+        "players": Json(document["players"]) if metrics.players else None,
+    }
+    with postgres.transaction(connection, where=WHERE) as cursor:
+        cursor.execute(statement("monitoring/write_run"), {**metrics.model_dump(), **nested, **derived})
+
+
+def write_alert(connection: extensions.connection, alert: Alert) -> None:
+    """Keep an alert."""
+    from psycopg2.extras import Json
+
+    with postgres.transaction(connection, where=WHERE) as cursor:
+        cursor.execute(
+            statement("monitoring/write_alert"), {**vars(alert), "delivered": Json(alert.delivered)}
+        )
+
+
+def was_alerted(
+    connection: extensions.connection, dag_id: str, execution_id: str, kinds: Sequence[str]
+) -> bool:
+    """Whether an alert of one of these kinds was raised for the run."""
+    with postgres.transaction(connection, where=WHERE) as cursor:
+        if not _present(cursor, ["alerts"]):
+            return False
+        cursor.execute(
+            statement("monitoring/find_alert"),
+            {"dag_id": dag_id, "execution_id": execution_id, "kinds": list(kinds)},
+        )
+        return bool(postgres.single_row(cursor)[0])
+
+
+def read_run(connection: extensions.connection, dag_id: str, execution_id: str) -> dict[str, Any] | None:
+    """One run's row, None if there is none."""
+    rows = _select(
+        connection, "pipeline_runs", "select_run", {"dag_id": dag_id, "execution_id": execution_id}
+    )
+    return rows[0] if rows else None
+
+
+def read_runs(connection: extensions.connection, dag_id: str, limit: int) -> list[dict[str, Any]]:
+    """The newest runs, newest first."""
+    return _select(connection, "pipeline_runs", "select_runs", {"dag_id": dag_id, "limit": limit})
+
+
+def read_alerts(connection: extensions.connection, limit: int) -> list[dict[str, Any]]:
+    """The newest alerts, newest first."""
+    return _select(connection, "alerts", "select_alerts", {"limit": limit})
+
+
+def read_drift(connection: extensions.connection, execution_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """What the checks of distributions observed in these runs; empty where no run has kept any."""
+    return _select(connection, "quality_results", "select_drift", {"execution_ids": list(execution_ids)})
+
+
+def metrics_of(row: dict[str, Any]) -> RunMetrics:
+    """A run's row as the metrics that it was made from, less the keys of breaches."""
+    return RunMetrics.model_validate({name: row[name] for name in RunMetrics.model_fields})
+
+
+def _select(
+    connection: extensions.connection, table: str, name: str, values: dict[str, Any]
+) -> list[dict[str, Any]]:
+    with postgres.transaction(connection, where=WHERE) as cursor:
+        if not _present(cursor, [table]):
+            return []
+        cursor.execute(statement(f"monitoring/{name}"), values)
+        columns = [column.name for column in cursor.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+
+def _present(cursor: extensions.cursor, names: list[str]) -> set[str]:
+    cursor.execute(statement("monitoring/list_tables"), {"names": names})
+    return {name for (name,) in cursor}

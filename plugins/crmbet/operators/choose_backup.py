@@ -1,0 +1,84 @@
+"""The operator `choose_backup`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+    from crmbet.loading.backup import Backup
+
+NONE_OF_THEM = "none: leave the table as it is"
+
+
+class ChooseBackupOperator(HITLOperator):
+    """List the target's backups with their proofs, and find out which one is to be put back.
+
+    The param `backup` may name it. If it does not, the task waits for a person to choose one in a form: the run's
+    page in the UI shows it below Required Actions, and no worker is held meanwhile.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            subject="Which backup is to be put back?",
+            # A form has options when it is parsed. The real ones are read when the task runs.
+            options=[NONE_OF_THEM],
+            **kwargs,
+        )
+
+    def execute(self, context: Context) -> Any:
+        """Return the name of a backup, or wait for a person. Skips the run if there is none."""
+        from crmbet.loading.backup import list_backups
+        from crmbet.loading.restore import choose
+        from crmbet.operators.airflow_run import load_session
+        from crmbet.settings import Settings
+
+        settings = Settings.from_environ(os.environ)
+        with load_session(context["run_id"], settings) as session:
+            with session.transaction() as cursor:
+                backups = list_backups(cursor, session)
+            for backup in backups:
+                self.log.info("backup %s: %s", backup.name, backup.proof.model_dump_json())
+            if not backups:
+                raise AirflowSkipException(
+                    f"{session.where}: there is no backup, so there is nothing to put back"
+                )
+            context["ti"].xcom_push(
+                key="backups", value=[backup.model_dump(mode="json") for backup in backups]
+            )
+            if name := context["params"]["backup"]:
+                return choose(session, backups, name).name
+        self.options = [*(backup.name for backup in backups), NONE_OF_THEM]
+        self.body = _describe(backups)
+        self.log.info("a person has to choose one in the UI, or start the run again with the param backup")
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:  # noqa: ARG002
+        """Return the name that a person has chosen. Skips the run if that is none."""
+        chosen: str
+        (chosen,) = event["chosen_options"]
+        self.log.info("%s was chosen by %s", chosen, event.get("responded_by_user"))
+        if chosen == NONE_OF_THEM:
+            raise AirflowSkipException("nothing is put back, as was chosen")
+        return chosen
+
+
+def _describe(backups: list[Backup]) -> str:
+    """The backups as a table in Markdown."""
+    rows = [
+        f"| {backup.name} | {backup.proof.taken_at:%Y-%m-%d %H:%M} | {backup.proof.as_of} | {backup.proof.rows:,} "
+        f"| {backup.proof.run_id.replace('|', ' ')} |"
+        for backup in backups
+    ]
+    return "\n".join(
+        [
+            "| Backup | Taken (UTC) | Newest as_of | Rows | Before the load of run |",
+            "|---|---|---|--:|---|",
+            *rows,
+        ]
+    )

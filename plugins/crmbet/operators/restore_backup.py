@@ -1,0 +1,35 @@
+"""The operator `restore_backup`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, timezone
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class RestoreBackupOperator(BaseOperator):
+    """Make the target hold what a backup holds."""
+
+    template_fields: Sequence[str] = ("backup",)
+
+    def __init__(self, *, backup: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.backup = backup
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Returns the backup's name, the table's rows now, whether it changed, and the backup of what it was."""
+        from crmbet.loading.restore import restore
+        from crmbet.operators.airflow_run import load_session
+        from crmbet.settings import Settings
+
+        settings = Settings.from_environ(os.environ)
+        with load_session(context["run_id"], settings) as session:
+            restored = restore(session, self.backup, timezone.utcnow())
+        self.log.info("restored: %s; the history is as it was", asdict(restored))
+        return asdict(restored)

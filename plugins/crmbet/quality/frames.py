@@ -1,0 +1,180 @@
+"""The gates for people with a pandas DataFrame: the same suites, the same report, without a run.
+
+    report = validate_raw(bets)
+    report.quality_grade, report.score, report.critical_issues
+
+What only a run knows is not judged: how much a source usually brings, who is known to other sources, and how the
+distributions moved from their baseline. The report says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crmbet.contracts import SourceContract, load_source_contracts, load_table_contract
+from crmbet.quality.feature_tables import create_feature_tables
+from crmbet.quality.gate import check
+from crmbet.quality.known import load_known
+from crmbet.quality.report import Report, Subject
+from crmbet.quality.thresholds import thresholds_of_settings
+from crmbet.settings import Settings
+from crmbet.statements import Fragment, identifier, joined, render, statement
+from crmbet.typing_rules import typed_rows
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+UNRUN = "dataframe"
+"""Where a report has its run's id."""
+NOT_JUDGED = "A DataFrame was judged by itself: what takes its history, other sources or a baseline was not."
+
+
+def validate_raw(
+    df: pd.DataFrame,
+    source: str | None = None,
+    *,
+    as_of: datetime | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Report:
+    """Judge rows as a source delivers them, by its contract and suite.
+
+    `source` is the name of a contract, by default the one whose columns the frame has. `as_of` is an aware instant, by
+    default the midnight (UTC) after the newest fact. `thresholds` are settings by name, by default the project's.
+    Raises `ValueError` for a frame that no contract, or not this one, fits.
+    """
+    contract = _contract_of(df, source)
+    with _engine() as connection:
+        captured = df.rename(columns={of.source_name or name: name for name, of in contract.columns.items()})
+        for name in contract.columns:
+            if name not in captured:
+                captured = captured.assign(**{name: None})
+        connection.register(
+            "frame", captured[list(contract.columns)].astype(object).where(captured.notna(), None)
+        )
+        text = joined(
+            [Fragment(f"{identifier(name)}::VARCHAR AS {identifier(name)}") for name in contract.columns]
+        )
+        rows = typed_rows(
+            contract,
+            Fragment(f"({render('quality/number_rows', columns=text)})"),
+            dict.fromkeys(contract.columns, "VARCHAR"),
+            Fragment("_day"),
+        )
+        view = f"raw_{contract.name}"
+        judged = Fragment(f"SELECT * EXCLUDE (_raw, _known) FROM ({rows})")  # noqa: S608 - made of a contract
+        connection.execute(render("store/create_table", name=identifier(view), rows=judged))
+        until = as_of or _midnight_after(connection, contract)
+        return _check(connection, "raw", [view], until, thresholds)
+
+
+def validate_features(
+    df: pd.DataFrame, *, as_of: datetime | None = None, thresholds: Mapping[str, float] | None = None
+) -> Report:
+    """Judge a feature table, with or without what the load sets, by its contract and suites.
+
+    `as_of` is by default the frame's own. `thresholds` are settings by name, by default the project's.
+    """
+    table = load_table_contract()
+    with _engine() as connection:
+        connection.register("frame", df)
+        typed = [
+            Fragment(f"{identifier(name)}::{_engine_type(of.type)} AS {identifier(name)}")
+            for name, of in table.computed.items()
+            if name in df
+        ]
+        more = [identifier(name) for name in df if name not in table.columns]
+        rows = Fragment(render("quality/select_frame", columns=joined([*typed, *more])))
+        connection.execute(render("store/create_table", name=identifier("user_features"), rows=rows))
+        views = ["user_features"]
+        if table.features.keys() <= set(df):
+            own = _settings(thresholds).min_feature_fill
+            source = identifier("user_features")
+            create_feature_tables(connection, source, table, load_known(), None, min_feature_fill=own)
+            views += ["feature_profile", "feature_set", "feature_pairs"]
+        known = df["as_of"].max() if "as_of" in df and len(df) else None
+        until = as_of or (known.to_pydatetime() if known is not None else datetime.now(UTC))
+        told = df["known_at"].max() if "known_at" in df and len(df) else None
+        known_at = told.to_pydatetime() if told is not None else until
+        return _check(connection, "features", views, until, thresholds, known_at, users=len(df))
+
+
+def _check(
+    connection: duckdb.DuckDBPyConnection,
+    stage: Any,
+    views: list[str],
+    as_of: datetime,
+    thresholds: Mapping[str, float] | None,
+    known_at: datetime | None = None,
+    users: int | None = None,
+) -> Report:
+    table, settings = load_table_contract(), _settings(thresholds)
+    values = thresholds_of_settings(settings, table)
+    values["freshness_floor"] = as_of - timedelta(hours=settings.min_data_freshness_hours)
+    if users is not None:
+        values["expected_users"] = users
+    return check(
+        connection,
+        stage=stage,
+        views=views,
+        thresholds=values,
+        subject=Subject(run_id=UNRUN, as_of=as_of, known_at=known_at or as_of),
+        table=table,
+        notes=[NOT_JUDGED],
+        only_these=True,
+    )
+
+
+def _settings(thresholds: Mapping[str, float] | None) -> Settings:
+    # A bucket is the one setting without a default, and nothing is read from it here.
+    return Settings.model_validate({"lake_bucket": UNRUN}).with_thresholds(thresholds or {})
+
+
+def _contract_of(df: pd.DataFrame, source: str | None) -> SourceContract:
+    contracts = load_source_contracts()
+    if source is not None and source not in contracts:
+        raise ValueError(f"{source!r} is no source: {', '.join(contracts)}")
+    found = set(df.columns)
+    fitting = [
+        contract
+        for name, contract in contracts.items()
+        if source in (None, name)
+        and {of.source_name or column for column, of in contract.columns.items() if of.required} <= found
+    ]
+    if not fitting:
+        raise ValueError(
+            f"the frame lacks required columns of {source or 'every source'}; it has {sorted(found)}"
+        )
+    return max(
+        fitting, key=lambda each: len(found & {of.source_name or name for name, of in each.columns.items()})
+    )
+
+
+def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> datetime:
+    newest = None
+    if contract.event_time is not None:
+        newest_fact = Fragment(f"max({identifier(contract.event_time)})")
+        ((newest,),) = connection.execute(
+            render("quality/find_newest", newest=newest_fact, source=identifier(f"raw_{contract.name}"))
+        ).fetchall()
+    day = (newest or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
+    return day + timedelta(days=1)
+
+
+def _engine_type(type_: str) -> Fragment:
+    from crmbet.quality.suites import DUCKDB_TYPES
+
+    return Fragment(DUCKDB_TYPES[type_])
+
+
+@contextmanager
+def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(statement("create_parsers"))
+        yield connection

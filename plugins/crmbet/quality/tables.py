@@ -1,0 +1,59 @@
+"""Small tables in the engine, made of what was measured, for ordinary expectations to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crmbet.quality.drift import compare
+from crmbet.quality.profile import Measures, Profile
+from crmbet.statements import Fragment, identifier, render
+
+if TYPE_CHECKING:
+    import duckdb
+
+FIGURES = ("psi", "ks", "quartile_shift", "variance_ratio", "skew_shift")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A column, and the baseline that it is held against."""
+
+    labels: Mapping[str, str]
+    """What names it in the table."""
+    column: str
+    """What names it in the baseline."""
+    measures: Measures
+    units: int
+    """Players behind the rows."""
+    baseline: Profile
+
+
+def create_drift(connection: duckdb.DuckDBPyConnection, name: str, compared: Sequence[Compared]) -> None:
+    """A table of how far columns are from their baselines, a row a column."""
+    drifts = [compare(each.column, each.measures.compared, each.units, each.baseline) for each in compared]
+    labels = compared[0].labels if compared else ()
+    create_table(
+        connection,
+        name,
+        {
+            **{label: ("string", [each.labels[label] for each in compared]) for label in labels},
+            **{figure: ("float64", [getattr(drift, figure) for drift in drifts]) for figure in FIGURES},
+        },
+    )
+
+
+def create_table(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, tuple[str, list[Any]]]
+) -> None:
+    """A small table from columns, each by name: a type of Arrow and the values."""
+    import pyarrow as pa
+
+    arrays = {
+        column: pa.array(values, pa.type_for_alias(alias)) for column, (alias, values) in columns.items()
+    }
+    connection.register("given_rows", pa.table(arrays))
+    rows = Fragment(render("store/read_rows", source=identifier("given_rows")))
+    connection.execute(render("store/create_table", name=identifier(name), rows=rows))
+    connection.unregister("given_rows")

@@ -1,0 +1,56 @@
+"""Puts the monitoring page into Airflow's UI: an entry in the navigation, a tab on the DAG and one on the run.
+
+Thin on purpose: the plugin loader runs this file in every process of Airflow (docs/adr/0002).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.plugins_manager import AirflowPlugin
+
+MOUNT = "crmbet"
+
+
+def _views() -> list[dict[str, Any]]:
+    from airflow.sdk.configuration import conf
+
+    # The UI may be served below a prefix.
+    prefix = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+    views = {"nav": ("", ""), "dag": ("-dag", ""), "dag_run": ("-run", "?run={RUN_ID}")}
+    return [
+        {
+            "name": "Player features" if destination == "nav" else "Monitoring",
+            "href": f"{prefix}/{MOUNT}/{query}",
+            "destination": destination,
+            "url_route": f"{MOUNT}{suffix}",
+            **({"category": "browse"} if destination == "nav" else {}),
+        }
+        for destination, (suffix, query) in views.items()
+    ]
+
+
+def _apps() -> list[dict[str, Any]]:
+    """The app, in the API server alone: a task has no use for a web framework."""
+    if "airflow.api_fastapi.app" not in sys.modules:
+        return []
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api.security import requires_access_dag
+    from fastapi import Depends
+
+    from crmbet.monitoring.app import DAG_ID, create_app
+    from crmbet.operators.airflow_run import read_report, target_dsn
+
+    may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
+    app = create_app([may_see_runs], target_dsn, read_report)
+    return [{"app": app, "url_prefix": f"/{MOUNT}", "name": "crmbet monitoring"}]
+
+
+class CrmbetMonitoringPlugin(AirflowPlugin):
+    """What Airflow loads."""
+
+    name = "crmbet_monitoring"
+    fastapi_apps = _apps()
+    external_views = _views()

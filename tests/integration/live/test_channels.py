@@ -1,0 +1,96 @@
+"""Channels that do not work: a message never fails, and never waits for long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from crmbet.alerting.channels import EMAIL_CONNECTION, SENT, SLACK_CONNECTION, WEBHOOK_CONNECTION, send_to_all
+from crmbet.alerting.message import Message
+from crmbet.monitoring.outcome import Failure
+from crmbet.operators.alerts import configured_channels
+from local import ports
+from tests.integration.live.sinks import MailSink, WebSink, mail_sink, web_sink
+
+pytestmark = pytest.mark.integration
+
+SECRET = "canary/of/the/address"  # noqa: S105 - nobody's
+MESSAGE = Message(
+    kind="failed", dag_id="dag", execution_id="run", failure=Failure(kind="Killed", what="it was killed")
+)
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[WebSink]:
+    with web_sink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[MailSink]:
+    with mail_sink() as sink:
+        yield sink
+
+
+def connection(**fields: Any) -> Any:
+    empty = {"conn_type": "http", "host": None, "port": None, "schema": None, "login": None, "password": None}
+    extra = fields.pop("extra", {})
+    return SimpleNamespace(**(empty | fields), extra_dejson=extra)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "result"),
+    [
+        (SLACK_CONNECTION, {"host": "{web}/fail", "password": SECRET}, "answered 500"),
+        (SLACK_CONNECTION, {"host": "http://127.0.0.1:{closed}", "password": SECRET}, "ConnectError"),
+        (SLACK_CONNECTION, {"password": SECRET}, "malformed connection: host is empty: it holds the address"),
+        (WEBHOOK_CONNECTION, {"host": "ftp://x"}, "malformed connection: host is no http or https address"),
+        (EMAIL_CONNECTION, {}, "malformed connection: host, and `to` in extra, are needed"),
+        (EMAIL_CONNECTION, {"host": "127.0.0.1", "port": "{closed}", "extra": {"to": "a"}}, "ConnectionRefusedError"),
+    ],
+)  # fmt: skip
+def test_what_went_wrong_is_said_without_the_secret(
+    web: WebSink, name: str, fields: dict[str, Any], result: str
+) -> None:
+    closed = ports.first_free([])
+    filled = {
+        key: value.format(web=web.url, closed=closed) if isinstance(value, str) else value
+        for key, value in fields.items()
+    }
+    if "port" in filled:
+        filled["port"] = int(filled["port"])
+
+    results = send_to_all({name: connection(**filled)}, MESSAGE)
+
+    assert results == {name: result}
+    assert SECRET not in json.dumps(results)
+
+
+def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: MailSink) -> None:
+    connections = {
+        SLACK_CONNECTION: connection(host=f"{web.url}/hang"),
+        EMAIL_CONNECTION: connection(host=ports.HOST, port=mail.port, extra={"to": ["a@example.com"]}),
+        WEBHOOK_CONNECTION: connection(host="127.0.0.1", port=int(web.url.rpartition(":")[2]), schema="http", password="token"),  # noqa: S106, E501
+    }  # fmt: skip
+
+    results = send_to_all(connections, MESSAGE, seconds=1)
+
+    assert results == {
+        SLACK_CONNECTION: "no answer in 1 s",
+        EMAIL_CONNECTION: SENT,
+        WEBHOOK_CONNECTION: SENT,
+    }
+    _, headers, body = next(post for post in web.posts if post[2].get("dag_id"))
+    assert headers["Authorization"] == "Bearer token"
+    assert body["failure"]["what"] == "it was killed"
+
+
+def test_a_connection_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_SLACK", "{no json")
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", '{"conn_type": "http", "host": "http://x"}')
+
+    assert list(configured_channels()) == [WEBHOOK_CONNECTION]

@@ -1,0 +1,152 @@
+"""The roles of include/sql/roles.sql: what each may do, and that a login with the loader's alone runs every step."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+
+from crmbet.contracts import FeatureColumn, TableContract, load_table_contract
+from crmbet.failures import LoadRefused
+from crmbet.loading.backup import sweep_backups, take_backup
+from crmbet.loading.restore import restore
+from crmbet.loading.session import LoadSession
+from crmbet.loading.staging import staged
+from crmbet.loading.target import ensure_target
+from crmbet.statements import STATEMENTS
+from local.postgres import programs
+from tests.integration.loading.small_loads import load_rows, next_second
+
+if TYPE_CHECKING:
+    from tests.conftest import Services
+
+pytestmark = pytest.mark.integration
+
+MakeRow = Callable[..., dict[str, Any]]
+Url = Callable[[str], str]
+
+GROUPS = ("crmbet_loader", "crmbet_reader", "crmbet_responsible_gambling")
+LOGINS = {"airflow": "crmbet_loader", "ana": "crmbet_reader", "rui": "crmbet_responsible_gambling"}
+
+RG = {
+    "rg_score": FeatureColumn(type="r01", meaning="Risk"),
+    "rg_markers": FeatureColumn(type="text[]", meaning="Markers"),
+}
+
+
+@pytest.fixture(scope="module")
+def admin_url(services: Services, new_database: Callable[[], str]) -> Iterator[str]:
+    """A database with the roles, and a login in each of them."""
+    url = new_database()
+    _create_roles(url)
+    with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
+        for login, group in LOGINS.items():
+            cursor.execute(f"CREATE ROLE {login} LOGIN NOINHERIT IN ROLE {group}")
+            # Each is in its group and nothing more: what it makes belongs to the group.
+            cursor.execute(f"ALTER ROLE {login} SET role TO {group}")
+    yield url
+    with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute(f"DROP OWNED BY {', '.join(GROUPS)} CASCADE")
+        cursor.execute(f"DROP ROLE {', '.join([*LOGINS, *GROUPS])}")
+
+
+@pytest.fixture
+def url(admin_url: str) -> Url:
+    """The URL of the database for a login."""
+    return lambda login: admin_url.replace("postgres@", f"{login}@")
+
+
+@pytest.fixture
+def contract() -> TableContract:
+    """The real contract with columns about responsible gambling: roles.sql names its schema."""
+    own = load_table_contract()
+    columns = {**RG, **own.columns}
+    return own.model_copy(update={"columns": {name: columns[name] for name in [*own.columns, *RG]}})
+
+
+def _create_roles(url: str) -> None:
+    command = [str(programs() / "psql"), "-X", "-q", url, "-f", str(STATEMENTS / "roles.sql")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
+    url: Url, engine: Any, contract: TableContract, row: MakeRow, write_parquet: Callable[..., list[str]]
+) -> None:
+    with closing(psycopg2.connect(url("airflow"))) as connection:
+        session = LoadSession(connection=connection, contract=contract, run_id="run", lock_timeout_seconds=5)
+        ensure_target(session)
+        for day in (20, 21):
+            files = write_parquet([row("a", day=day, rg_score=0.5)])
+            backup = take_backup(session, next_second())
+            with staged(session, engine, url("airflow"), files, 1) as staging:
+                assert load_rows(session, staging).recorded == 1
+        assert backup is not None
+        assert restore(session, backup.name, next_second()).changed
+        assert len(sweep_backups(session, next_second(), days=1, count=1)) == 1
+        wider = {
+            **contract.columns,
+            "rg_later": RG["rg_score"],
+            "later": FeatureColumn(type="text", meaning="New"),
+        }
+        session = LoadSession(
+            connection=connection,
+            contract=contract.model_copy(update={"columns": wider}),
+            run_id="run",
+            lock_timeout_seconds=5,
+        )
+        assert ensure_target(session) == ["rg_later", "later"]
+
+    # Twice, since it may be run at any time.
+    for _ in range(2):
+        for table in ("user_features", "user_features_history"):
+            assert ask(url("ana"), f"SELECT user_id, later FROM ml_features.{table}")[0] == ("a", None)
+            assert ask(url("rui"), f"SELECT rg_score, rg_markers, rg_later, later FROM ml_features.{table}")
+            for column in ("rg_score", "rg_markers", "rg_later", "*"):
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    ask(url("ana"), f"SELECT {column} FROM ml_features.{table}")
+        _create_roles(url("postgres"))
+
+    for login in ("ana", "rui"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            ask(url(login), "DELETE FROM ml_features.user_features")
+        for (name,) in ask(
+            url("postgres"), "SELECT relname FROM pg_class WHERE relname LIKE '%\\_backup\\_%'"
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                ask(url(login), f"SELECT user_id FROM ml_features.{name}")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(url("airflow"), "CREATE SCHEMA elsewhere")
+
+
+def test_what_another_login_had_made_becomes_the_loaders(url: Url) -> None:
+    with closing(psycopg2.connect(url("postgres"))) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("DROP SCHEMA ml_features CASCADE")
+        cursor.execute(
+            "CREATE SCHEMA ml_features; CREATE TABLE ml_features.user_features (user_id text, rg_score real)"
+        )
+
+    _create_roles(url("postgres"))
+
+    owners = ask(
+        url("postgres"), "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'user_features'"
+    )
+    assert owners == [("crmbet_loader",)]
+    assert ask(url("ana"), "SELECT user_id FROM ml_features.user_features") == []
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(url("ana"), "SELECT rg_score FROM ml_features.user_features")
+    with closing(psycopg2.connect(url("airflow"))) as connection:
+        session = LoadSession(
+            connection=connection, contract=load_table_contract(), run_id="run", lock_timeout_seconds=5
+        )
+        with pytest.raises(LoadRefused, match="not as its contract says"):
+            ensure_target(session)

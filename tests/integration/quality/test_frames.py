@@ -1,0 +1,72 @@
+"""The gates on DataFrames: the same report as a run's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from crmbet.quality.frames import validate_features, validate_raw
+
+pytestmark = pytest.mark.integration
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def clean() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'UTC'")
+        for name in ("clean_raw", "clean_features"):
+            opened.execute((HERE / f"{name}.sql").read_text())
+        yield opened
+
+
+def rows(clean: duckdb.DuckDBPyConnection, table: str) -> pd.DataFrame:
+    return clean.execute(f"SELECT * EXCLUDE (_fault, _source_key, _row, _day) FROM {table}").df()
+
+
+@pytest.mark.parametrize("source", ["bets", "transactions", "sessions", "communications", "players"])
+def test_a_clean_frame_of_any_source_passes(clean: duckdb.DuckDBPyConnection, source: str) -> None:
+    report = validate_raw(rows(clean, source))
+    assert report.breaches(frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"})) == ()
+    assert (report.quality_grade, report.score, report.critical_issues) == ("A", 1, ())
+    assert {outcome.view for outcome in report.outcomes} == {f"raw_{source}"}
+
+
+def test_a_bad_frame_says_what_is_wrong(clean: duckdb.DuckDBPyConnection) -> None:
+    bets = rows(clean, "bets")
+    bets.loc[:99, "user_id"] = None
+    bets.loc[200:299, "stake"] = -1
+    report = validate_raw(bets, "bets")
+    assert report.quality_grade == "F"
+    assert {issue.check.label for issue in report.critical_issues} == {
+        "completeness",
+        "primary_key_integrity",
+    }
+    assert "bet_id=b0" in report.critical_issues[0].keys[0]
+    assert validate_raw(rows(clean, "bets"), thresholds={"min_rows_per_day": 1000}).quality_grade == "F"
+
+
+def test_a_frame_that_fits_no_contract_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks required columns of every source"):
+        validate_raw(pd.DataFrame({"a": [1]}))
+    with pytest.raises(ValueError, match="'bet' is no source"):
+        validate_raw(pd.DataFrame({"a": [1]}), "bet")
+
+
+def test_features(clean: duckdb.DuckDBPyConnection) -> None:
+    from crmbet.contracts import load_table_contract
+
+    names = ", ".join(name for name in load_table_contract().columns if name != "updated_at")
+    df = clean.execute(f"SELECT {names} FROM features").df()
+    report = validate_features(df)
+    assert [outcome.title for outcome in report.outcomes if not outcome.passed] == []
+    assert report.quality_grade == "A"
+    df.loc[3, "user_id"] = df.loc[4, "user_id"]
+    report = validate_features(df)
+    assert [issue.title for issue in report.critical_issues] == ["user_id is unique"]
+    assert report.quality_grade == "F"

@@ -1,0 +1,282 @@
+"""Each single corruption of clean data trips the check that it should, and nothing else that its entry does not name.
+
+The corruptions are data, in mutations.yaml; the clean data are made by clean_raw.sql and clean_features.sql.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from crmbet.contracts import FeatureColumn, TableContract, load_source_contracts, load_table_contract
+from crmbet.manifest import Capture, DayCount
+from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
+from crmbet.quality.feature_tables import create_feature_tables
+from crmbet.quality.gate import check
+from crmbet.quality.known import Known
+from crmbet.quality.profile import Profile
+from crmbet.quality.raw_tables import (
+    create_days,
+    create_raw_drift,
+    create_references,
+    create_sources,
+    judge_days,
+    measure_source,
+)
+from crmbet.quality.report import Report, Subject
+from crmbet.quality.stages import FEATURE_VIEWS
+from crmbet.quality.suites import EXPECTATIONS
+from crmbet.quality.thresholds import thresholds_of
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.statements import Fragment
+from crmbet.window import Window
+
+pytestmark = pytest.mark.integration
+
+HERE = Path(__file__).parent
+MUTATIONS: dict[str, list[dict[str, Any]]] = yaml.safe_load((HERE / "mutations.yaml").read_text())
+SOURCES = load_source_contracts()
+AS_OF = datetime(2026, 11, 22, 3, tzinfo=UTC)
+RUN = Run(
+    run_id="manual__2026-11-22",
+    window=Window(as_of_date=date(2026, 11, 22), as_of=AS_OF),
+    known_at=AS_OF + timedelta(hours=2),
+    params=RunParams(),
+    settings=Settings(lake_bucket="lake", min_rows_per_day=10),
+)
+SUBJECT = Subject(run_id=RUN.run_id, as_of=AS_OF, known_at=RUN.known_at)
+USERS = 1000
+
+MORE_COLUMNS = {
+    **dict.fromkeys(("share_crash", "share_cassino", "share_esportes", "share_poker", "share_slots"), "r01"),
+    "favorite_game_share": "r01",
+    **dict.fromkeys(("bets_count_30d", "bets_count_lifetime"), "integer"),
+    **dict.fromkeys(("bet_sum_30d", "bet_avg_30d", "ggr_30d", "ggr_lifetime"), "money"),
+    **dict.fromkeys(("active_days_7d", "active_days_30d", "active_days_90d"), "integer"),
+    **dict.fromkeys(("deposit_count_30d", "withdrawal_count_30d"), "integer"),
+    **dict.fromkeys(
+        ("deposit_sum_30d", "withdrawal_sum_30d", "net_deposit_30d", "net_deposit_lifetime"), "money"
+    ),
+    "marketing_allowed": "boolean",
+    "canais_permitidos": "text[]",
+    "canal_comunicacao_preferido": "text",
+    "rg_self_exclusion_status": "text",
+    "rg_prohibited_flag": "boolean",
+    "rg_risk_score": "r01",
+    "rg_risk_band": "text",
+    "rfm_code": "char(3)",
+    "ticket_medio": "money",
+    "days_since_last_activity": "integer",
+    "days_since_last_deposit": "integer",
+}
+"""Columns that rules of the suite wait for, with the types that they will have."""
+
+
+def wide_contract() -> TableContract:
+    """The table's contract with what the rules need."""
+    table = load_table_contract()
+    more = {
+        name: FeatureColumn.model_validate({"type": type_, "meaning": "of the test"})
+        for name, type_ in MORE_COLUMNS.items()
+        if name not in table.columns
+    }
+    columns = {name: of for name, of in table.columns.items() if name != "updated_at"}
+    return table.model_copy(
+        update={"columns": {**columns, **more, "updated_at": table.columns["updated_at"]}}
+    )
+
+
+WIDE = wide_contract()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Clean data of both stages, copies of which are corrupted."""
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'UTC'")
+        for name in ("clean_raw", "clean_features"):
+            opened.execute((HERE / f"{name}.sql").read_text())
+        for (table,) in opened.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            opened.execute(f"CREATE TABLE clean_{table} AS FROM {table}")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def baselines(engine: duckdb.DuckDBPyConnection) -> dict[str, Profile]:
+    """The clean data's distributions."""
+    raw = {
+        name: measure_source(engine, of, Fragment(f"clean_{name}")).profile for name, of in SOURCES.items()
+    }
+    engine.execute("CREATE VIEW clean_users AS SELECT * EXCLUDE (row) FROM clean_features")
+    features = create_feature_tables(
+        engine, Fragment("clean_users"), WIDE, Known(features=[], pairs=[]), None, min_feature_fill=0.01
+    )
+    return {**raw, "user_features": features}
+
+
+@pytest.fixture(scope="module")
+def typeless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suites without a third of their expectations, on types, which no UPDATE or DELETE can trip."""
+    folder = tmp_path_factory.mktemp("expectations")
+    shutil.copytree(EXPECTATIONS, folder, dirs_exist_ok=True)
+    path = folder / "features" / "user_features.json"
+    suite = json.loads(path.read_text())
+    suite["expectations"] = [
+        each for each in suite["expectations"] if each["type"] != "expect_column_type_to_be"
+    ]
+    path.write_text(json.dumps(suite))
+    return folder
+
+
+@pytest.fixture
+def judge(
+    engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], typeless: Path
+) -> Callable[..., Report]:
+    """Corrupt clean data and judge them: all of a stage, or of the raw stage what one source has a part in."""
+
+    def run(stage: str, statement: str = "", source: str | None = None) -> Report:
+        for (table,) in engine.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE NOT temporary AND table_name LIKE 'clean_%'"
+        ).fetchall():
+            engine.execute(f"CREATE OR REPLACE TABLE {table.removeprefix('clean_')} AS FROM {table}")
+        engine.execute(statement)
+        if stage == "raw":
+            return judge_raw(engine, baselines, source)
+        whole = statement.startswith("ALTER") or not statement
+        return judge_features(engine, baselines, EXPECTATIONS if whole else typeless)
+
+    return run
+
+
+def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], source: str | None) -> Report:
+    for name in SOURCES:
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW raw_{name} AS FROM {name}")
+    engine.execute("CREATE OR REPLACE TEMP VIEW raw_files AS FROM files")
+    create_sources(engine, RUN, captures(engine), SOURCES, dict(engine.execute("FROM snapshots").fetchall()))
+    create_days(engine, judge_days(engine, SOURCES["bets"], Fragment("changed")))
+    create_references(engine, ["bets", "transactions", "sessions", "communications"])
+    involved = [source] if source in SOURCES else list(SOURCES)
+    measured = {
+        name: measure_source(engine, SOURCES[name], Fragment(name), baselines[name]) for name in involved
+    }
+    create_raw_drift(engine, measured, baselines)
+    views = {*(f"raw_{name}" for name in involved), "raw_references", "raw_drift"}
+    if source not in SOURCES:
+        views = views - {f"raw_{name}" for name in SOURCES} if source else views
+        views |= {"raw_sources", "raw_days", "raw_files"}
+    return check(
+        engine,
+        stage="raw",
+        views=views,
+        thresholds=thresholds_of(RUN, WIDE),
+        subject=SUBJECT,
+        table=WIDE,
+        only_these=source is not None,
+    )
+
+
+def captures(engine: duckdb.DuckDBPyConnection) -> dict[str, list[Capture]]:
+    found: dict[str, dict[str, DayCount]] = {"players": {}}
+    for source, day, rows in engine.execute("FROM captured ORDER BY ALL").fetchall():
+        found.setdefault(source, {})[day.isoformat()] = DayCount(rows=rows, fingerprint="1")
+    return {
+        source: [
+            Capture(
+                source=source,
+                chunk="part",
+                digest="d",
+                files=["part"],
+                extracted=sum(day.rows for day in days.values()),
+                days=days,
+                captured_at=AS_OF,
+                made_at=AS_OF,
+            )
+        ]
+        for source, days in found.items()
+    }
+
+
+def judge_features(
+    engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], folder: Path = EXPECTATIONS
+) -> Report:
+    engine.execute("CREATE OR REPLACE TEMP VIEW user_features AS SELECT * EXCLUDE (row) FROM features")
+    create_feature_tables(
+        engine,
+        Fragment("user_features"),
+        WIDE,
+        Known(features=[], pairs=[]),
+        baselines["user_features"],
+        min_feature_fill=0.01,
+    )
+    return check(
+        engine,
+        stage="features",
+        views=FEATURE_VIEWS,
+        thresholds=thresholds_of(RUN, WIDE, users=USERS),
+        subject=SUBJECT,
+        table=WIDE,
+        folder=folder,
+    )
+
+
+def tripped(report: Report) -> dict[str, list[str]]:
+    return {
+        result.check.label: [
+            f"{breach.view}: {breach.title} {breach.keys[:2]} {breach.error}" for breach in result.breaches
+        ]
+        for result in report.checks
+        if not result.passed
+    }
+
+
+@pytest.mark.parametrize("stage", ["raw", "features"])
+def test_clean_data_pass_all_checks_and_no_rule_waits(stage: Any, judge: Callable[..., Report]) -> None:
+    report = judge(stage)
+    assert tripped(report) == {}
+    assert {result.check for result in report.checks} == REQUIRED_CHECKS[stage]
+    assert report.waiting == ()
+    assert (report.score, report.quality_grade) == (1, "A")
+
+
+CASES = [
+    pytest.param(stage, mutation, id=f"{stage}: {mutation['name']}")
+    for stage, mutations in MUTATIONS.items()
+    for mutation in mutations
+]
+
+
+@pytest.mark.parametrize(("stage", "mutation"), CASES)
+def test_a_corruption_trips_its_check_and_no_other(
+    stage: str, mutation: dict[str, Any], judge: Callable[..., Report]
+) -> None:
+    words = mutation["do"].replace("INSERT INTO", "UPDATE").replace("DELETE FROM", "UPDATE").split()
+    source = words[2] if words[0] == "ALTER" else words[1]
+    # Half a snapshot shows in what refers to it.
+    report = judge(stage, mutation["do"], None if source == "players" and words[0] != "UPDATE" else source)
+    found = tripped(report)
+    expected = {mutation["trips"], *mutation.get("also", {})}
+    assert set(found) == expected, found
+
+
+def test_the_list_is_long_and_of_every_check() -> None:
+    assert len(CASES) >= 40
+    for stage, mutations in MUTATIONS.items():
+        assert {CHECKS[each["trips"]] for each in mutations} == REQUIRED_CHECKS[stage]
+        assert all(set(each.get("also", {})) <= CHECKS.keys() for each in mutations)
+
+
+@pytest.mark.parametrize(
+    ("stage", "table"), [("raw", "bets"), ("raw", "transactions"), ("features", "features")]
+)
+def test_an_empty_table_fails(stage: str, table: str, judge: Callable[..., Report]) -> None:
+    found = tripped(judge(stage, f"DELETE FROM {table}", table))
+    assert "completeness" in found
