@@ -242,7 +242,7 @@ def robust_volatility(days: Sequence[Fraction]) -> float | None:
         return None
     middle = percentile(days, Fraction(1, 2))
     spread = percentile(sorted(abs(day - middle) for day in days), Fraction(1, 2))
-    return real6(1.4826 * float(spread / middle)) if middle else None
+    return real6(float(Fraction("1.4826") * spread / middle)) if middle else None
 
 
 def result_features(bets: Sequence[Any], clock: Clock) -> dict[str, Any]:

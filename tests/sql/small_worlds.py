@@ -48,11 +48,13 @@ TIMES = (
 )
 STAKES = ("0", "0", "0.0001", "1", "10", "10", "20", "33.3333", "99999.9999", "10000000")
 PAYOUTS = (None, "0", "0", "0.0001", "9.9999", "10", "25", "10000000")
-BIRTHS = (None, "1990-05-05", "2008-02-29", "2008-02-28", "2008-03-01", "2008-03-02", "2000-11-04")
+BIRTHS = (None, *("1990-05-05",) * 3, "2008-02-29", "2008-02-28", "2008-03-01", "2008-03-02", "2000-11-04")
 AMOUNTS = ("0.01", "10", "49.99", "50", "50", "100", "499.99", "500", "99999999.99")
-KINDS = ("deposit", "deposit", "deposit", "withdrawal", "bet", "win", "bonus", "refund")
-STATUSES = ("completed", "completed", "completed", "pending", "failed", "cancelled")
+KINDS = ("deposit", "deposit", "deposit", "withdrawal", "withdrawal", "bet", "win", "bonus", "refund")
+STATUSES = ("completed", "completed", "completed", "pending", "failed", "failed", "cancelled", "cancelled")
 CHANNELS = ("email", "sms", "push", "whatsapp", "telegram", "phone")
+CONSENTS = (None, "none", "email", "sms,email", "sms,email", "email,push,phone")
+FLAGS = ("false", "false", "false", "false", "false", "false", "false", "true", None)
 
 
 @st.composite
@@ -69,6 +71,23 @@ def worlds(draw: st.DrawFn) -> World:
 
     instants = st.builds(at, st.sampled_from(AGES), st.sampled_from(TIMES))
     perhaps = st.none() | instants
+
+    # Bets hours apart for days on end: what loss chasing and a trajectory ask for comes about by chance too rarely.
+    spree: list[Row] = []
+    if draw(st.booleans()):
+        begun = datetime.fromisoformat(at(draw(st.sampled_from((2, 14, 29, 30))), time(12, 0)))
+        pause = timedelta(minutes=draw(st.sampled_from((31, 600, 1440, 1441))))
+        played = st.tuples(st.sampled_from(("1", "10", "20")), st.sampled_from(("0", "0", "10", "25", "25")))
+        spree = [
+            {
+                "user_id": "ana",
+                "placed_at": (begun + place * pause).isoformat(),
+                "stake": stake,
+                "payout": payout,
+            }
+            for place, (stake, payout) in enumerate(draw(st.lists(played, min_size=11, max_size=15)))
+        ]
+    paid_at = instants if not spree else instants | st.sampled_from([row["placed_at"] for row in spree])
 
     def rows(most: int, **columns: st.SearchStrategy[str | None]) -> list[Row]:
         # Left to itself, a list is short, and most features need several events of one player.
@@ -89,8 +108,9 @@ def worlds(draw: st.DrawFn) -> World:
     return World(
         as_of_date=last_day + timedelta(days=1),
         settings={"operator_timezone": zone_name, "rg_min_cohort": draw(st.sampled_from((2, 3, 20)))},
-        bets=rows(
-            36,
+        bets=spree
+        + rows(
+            18 if spree else 36,
             placed_at=instants,
             game_type=st.sampled_from(GAMES),
             stake=st.sampled_from(STAKES),
@@ -104,7 +124,7 @@ def worlds(draw: st.DrawFn) -> World:
         ),
         transactions=rows(
             20,
-            created_at=instants,
+            created_at=paid_at,
             transaction_type=st.sampled_from(KINDS),
             status=st.sampled_from(STATUSES),
             amount=st.sampled_from(AMOUNTS),
@@ -118,11 +138,11 @@ def worlds(draw: st.DrawFn) -> World:
                 "timezone": draw(st.sampled_from(PLAYER_ZONES)),
                 "registered_at": draw(perhaps),
                 "birth_date": draw(st.sampled_from(BIRTHS)),
-                "consents": draw(st.sampled_from((None, "none", "email", "sms,email", "email,push,phone"))),
-                "is_test": draw(st.sampled_from(("false", "false", "true", None))),
-                "is_blocked": draw(st.sampled_from(("false", "false", "true", None))),
-                "prohibited": draw(st.sampled_from(("false", "false", "true", None))),
-                "self_excluded_until": draw(st.none() | instants),
+                "consents": draw(st.sampled_from(CONSENTS)),
+                "is_test": draw(st.sampled_from(FLAGS)),
+                "is_blocked": draw(st.sampled_from(FLAGS)),
+                "prohibited": draw(st.sampled_from(FLAGS)),
+                "self_excluded_until": draw(st.none() | st.none() | perhaps),
             }
             for user in registered
         ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import duckdb
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from crmbet.statements import Fragment, render
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import worlds
-from tests.sql.world import SOURCES, Features, Row, World, compute_features, table
+from tests.sql.world import SOURCES, Features, Row, World, compute_features, contracts, table
 
 pytestmark = pytest.mark.sql
 
@@ -65,8 +66,32 @@ def test_neither_row_order_nor_threads_change_a_cell(engine: duckdb.DuckDBPyConn
 
 
 def _shuffled(world: World, source: str) -> list[Row]:
-    rows = world.rows(source)
+    key = contracts()[source].business_key[0]
+    rows = [{key: f"{source} {number}", **row} for number, row in enumerate(world.rows(source))]
     return [*rows[1::2], *reversed(rows[::2])]
+
+
+def test_ten_thousand_bets_in_a_minute(engine: duckdb.DuckDBPyConnection) -> None:
+    # A stake of a cent each; every hundredth bet wins a cent.
+    began = datetime(2026, 2, 28, 12, tzinfo=UTC)
+    bets = [
+        {
+            "user_id": "ana",
+            "placed_at": (began + number * timedelta(milliseconds=6)).isoformat(),
+            "stake": "0.01",
+            "payout": "0.02" if number % 100 == 0 else "0",
+        }
+        for number in range(10_000)
+    ]
+
+    row = compute_features(engine, World(as_of_date=date(2026, 3, 1), bets=bets))["ana"]
+
+    assert (row["bets_count_30d"], row["bet_sum_30d"], row["bet_avg_30d"]) == (10_000, 100, Decimal("0.01"))
+    # 100 of stakes less 100 x 0.02.
+    assert (row["ggr_30d"], row["rg_max_daily_loss_30d"], row["win_rate_30d"]) == (98, 98, 0.01)
+    assert (row["bet_volatility"], row["active_days_30d"], row["rg_intensity_30d"]) == (0.0, 1, 10_000.0)
+    # From the first to the last are 9,999 x 6 ms = 59.994 s.
+    assert (row["sessions_30d"], row["session_minutes_max_30d"]) == (1, 0.9999)
 
 
 def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBPyConnection) -> None:
@@ -74,8 +99,9 @@ def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBP
     engine.execute("SET VARIABLE operator_zone = 'UTC'")
     engine.execute(
         "CREATE OR REPLACE TEMPORARY TABLE bets AS "
-        "SELECT 'user ' || user_number AS user_id, TIMESTAMP '2026-02-20' + to_hours(hour) AS placed_at "
-        "FROM range(2) AS users(user_number), range(10, 17, 2) AS hours(hour), range(30000)"
+        "SELECT 'user ' || user_number AS user_id, TIMESTAMP '2026-02-20' + to_hours(hour) AS placed_at, "
+        "number::VARCHAR AS bet_id, 1.0 AS stake, NULL::DECIMAL AS payout, NULL::DECIMAL AS balance_after "
+        "FROM range(2) AS users(user_number), range(10, 17, 2) AS hours(hour), range(30000) AS bets(number)"
     )
     derived = render("sessions/derive_sessions", days=Fragment("DATE '2026-02-20'"))
 
@@ -83,4 +109,4 @@ def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBP
         sessions = engine.execute(derived).fetchall()
 
     assert len(sessions) == 8
-    assert all(started_at == ended_at for _, started_at, ended_at, _ in sessions)
+    assert all(started_at == ended_at for _, _, started_at, ended_at, *_ in sessions)

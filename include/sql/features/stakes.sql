@@ -35,9 +35,10 @@ SELECT
     money_per(twenty_percentiles(daily, 50), 20) AS daily_stake_p50_90d,
     money_per(twenty_percentiles(daily, 95), 20) AS daily_stake_p95_90d,
     CASE WHEN n >= 3 AND s > 0 THEN real6(sqrt((n * q - s * s) / (n * (n - 1))) / (s / n)) END AS bet_volatility,
-    -- 1.4826: the median distance of a normal distribution is its standard deviation over this.
+    -- 1.4826: the median distance of a normal distribution is its standard deviation over this. Integers, and one
+    -- division at the end, so that half a millionth is one.
     CASE
-        WHEN len(daily) >= 3 AND median2 > 0 THEN real6(1.4826 * deviation4 / (2 * median2))
+        WHEN len(daily) >= 3 AND median2 > 0 THEN real6(14826 * deviation4 / (20000 * median2))
     END AS bet_volatility_robust
 FROM users
 LEFT JOIN lifetime USING (user_id)
