@@ -51,7 +51,19 @@ CREATE TABLE tbl_transactions (
 """
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([__name__, "duckdb", "numpy", "pyarrow", "boto3"])
+_server.set_forkserver_preload(
+    [
+        *(__name__, "duckdb", "numpy", "pyarrow.parquet", "boto3", "joblib"),
+        *(
+            "scipy.optimize",
+            "scipy.special",
+            "sklearn.cluster",
+            "sklearn.compose",
+            "sklearn.impute",
+            "sklearn.metrics",
+        ),
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -762,7 +762,7 @@ def add_protection(
             bool(row["canais_permitidos"])
             and is_of_age(player.get("birth_date"), settings.adult_age, clock.as_of_date)
             and not is_excluded
-            and all(player.get(name) == "false" for name in ("is_blocked", "is_test", "prohibited"))
+            and all(player.get(name) != "true" for name in ("is_blocked", "is_test", "prohibited"))
             and band != "high"
         )
 

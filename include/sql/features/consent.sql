@@ -1,4 +1,5 @@
--- Whether a player may be written to at all: the gate of every campaign. What is not known is a no.
+-- Whether a player may be written to at all: the gate of every campaign. An unknown consent or birth date is a no; a flag
+-- that nobody set is not set.
 WITH ages AS (
     SELECT
         user_id,
@@ -13,9 +14,9 @@ SELECT
         len(canais_permitidos) > 0
         AND of_age_on <= getvariable('as_of_date')
         AND rg_self_exclusion_status IS DISTINCT FROM 'active'
-        AND NOT is_blocked
-        AND NOT is_test
-        AND NOT prohibited
+        AND is_blocked IS NOT TRUE
+        AND is_test IS NOT TRUE
+        AND prohibited IS NOT TRUE
         AND rg_risk_band IS DISTINCT FROM 'high',
         false
     ) AS marketing_allowed
