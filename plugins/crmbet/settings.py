@@ -127,7 +127,7 @@ class Settings(BaseModel):
         0.99, description="Largest share of players in one class of a feature in words."
     )
     min_usable_features: int = Field(
-        15,
+        45,
         ge=1,
         description="Fewest features that a model could use: neither constant nor sparse, and finite.",
     )
