@@ -118,7 +118,7 @@ class LakeWriter:
             response_checksum_validation="when_required",
             max_pool_connections=self.CONNECTIONS,
         )
-        self._s3: Any = boto3.client("s3", config=config)
+        self._s3: Any = boto3.session.Session().client("s3", config=config)
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
         self._etags = {
             item["Key"]: item["ETag"].strip('"') for page in pages for item in page.get("Contents", [])

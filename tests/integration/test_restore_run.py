@@ -18,7 +18,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from crmbet.contracts import load_table_contract
+from crmbet.contracts import TableContract, load_table_contract
 from crmbet.loading.backup import take_backup
 from crmbet.loading.session import LoadSession
 from crmbet.loading.target import ensure_target
@@ -31,12 +31,24 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 TABLE = "ml_features.user_features"
-PLAYER = """
-    INSERT INTO ml_features.user_features
-        (user_id, total_transactions, rfm_segment,
-         as_of, known_at, feature_set_version, execution_id, row_hash, updated_at)
-    VALUES (%s, 1, 'prospect', now(), now(), '1', 'a run', 'h', now())
-"""
+
+
+FILLING = {
+    "text": "prospect",
+    "text[]": [],
+    "boolean": False,
+    "timestamptz": datetime(2026, 11, 20, tzinfo=UTC),
+}
+
+
+def row_of(contract: TableContract, user: str) -> tuple[str, list[Any]]:
+    """An INSERT of a player with what may not be missing, and its values."""
+    cells = {
+        name: FILLING.get(column.type, 1) for name, column in contract.columns.items() if not column.nullable
+    }
+    cells[contract.key] = user
+    marks = ", ".join(["%s"] * len(cells))
+    return f"INSERT INTO {TABLE} ({', '.join(cells)}) VALUES ({marks})", list(cells.values())
 
 
 @dataclass(frozen=True)
@@ -63,10 +75,10 @@ def target(open_operator: Callable[[], Operator]) -> Target:
         )
         ensure_target(session)
         with connection, connection.cursor() as cursor:
-            cursor.execute(PLAYER, ("good",))
+            cursor.execute(*row_of(contract, "good"))
         taken = take_backup(session, datetime(2026, 11, 20, tzinfo=UTC))
         with connection, connection.cursor() as cursor:
-            cursor.execute(PLAYER, ("bad",))
+            cursor.execute(*row_of(contract, "bad"))
     assert taken is not None
     return Target(operator, taken.name)
 
