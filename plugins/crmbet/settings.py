@@ -118,6 +118,14 @@ class Settings(BaseModel):
     max_feature_correlation: Share = Field(
         0.98, description="Largest absolute correlation of two features, on a log scale."
     )
+    min_profile_players: int = Field(
+        200, ge=2, description="Fewest players of whom readiness for models and outliers are judged."
+    )
+    min_profile_days: int = Field(
+        90,
+        ge=1,
+        description="Days that the oldest player is one before they are judged: windows fill until then.",
+    )
     min_feature_fill: Share = Field(0.01, description="Least share of players that a feature is filled for.")
     max_feature_magnitude: float = Field(1e9, gt=0, description="Largest absolute value of a feature.")
     max_feature_cardinality: int = Field(

@@ -80,6 +80,8 @@ BAD_VALUES = [
     ("CLV_MONTHLY_DISCOUNT_RATE", "-0.01"),
     ("MIN_MODEL_COHORT", "0"),
     ("MIN_CALIBRATION_USERS", "0"),
+    ("MIN_PROFILE_PLAYERS", "1"),
+    ("MIN_PROFILE_DAYS", "0"),
     ("BACKUP_RETENTION_DAYS", "1.5"),
     ("BACKUP_RETENTION_COUNT", "0"),
     ("GONE_USERS", "forget"),

@@ -40,8 +40,12 @@ def create_feature_tables(
     *,
     min_feature_fill: float,
     absent: frozenset[str] = frozenset(),
+    is_mature: bool = True,
 ) -> Profile:
     """Make the tables from the feature table `source`; returns its profile.
+
+    Of a table that is not mature (few players, or windows that have not filled yet) nothing is measured that only a
+    population can show: what is constant, sparse, far away, or alike.
 
     `absent` are features whose source the operator does not deliver: empty as they should be, they are not judged for
     that. Without a baseline the features are compared with themselves.
@@ -50,14 +54,15 @@ def create_feature_tables(
     rows = next(iter(measures.values())).rows if measures else 0
     own = Profile(units=rows, columns={name: of.distribution for name, of in measures.items()})
     unbounded = {name for name, column in table.features.items() if column.maximum is None}
-    _create_profile(connection, measures, known, absent, unbounded)
+    population = measures if is_mature else {}
+    _create_profile(connection, measures, known, absent, unbounded, population)
     usable = sum(
         of.distinct > 1 and of.nonfinite == 0 and of.filled >= min_feature_fill * of.rows
         for of in measures.values()
     )
-    create_table(connection, "feature_set", {"usable_features": ("int64", [usable])})
+    create_table(connection, "feature_set", {"usable_features": ("int64", [usable if is_mature else None])})
     varying = [name for name, of in measures.items() if of.kind == "numbers" and of.distinct > 1]
-    _create_pairs(connection, source, varying, known)
+    _create_pairs(connection, source, varying, known, is_mature=is_mature)
     create_drift(
         connection,
         "feature_drift",
@@ -72,9 +77,13 @@ def _create_profile(
     known: Known,
     absent: frozenset[str],
     unbounded: set[str],
+    population: Mapping[str, Measures],
 ) -> None:
-    """`unbounded` are the features that may have outliers: in a bounded one, what is far away is within its range."""
-    judged = {name: of for name, of in measures.items() if of.filled or name not in absent}
+    """`unbounded` are the features that may have outliers: in a bounded one, what is far away is within its range.
+
+    Features out of `population` are judged by their own values alone.
+    """
+    judged = {name: of for name, of in population.items() if of.filled or name not in absent}
 
     def share(part: int, whole: int) -> float:
         return part / whole if whole else 0.0
@@ -108,7 +117,10 @@ def _create_profile(
             "float64",
             [
                 share(of.largest_class, of.filled)
-                if of.kind == "words" and of.filled and not known.excuses(name, "class_share")
+                if name in population
+                and of.kind == "words"
+                and of.filled
+                and not known.excuses(name, "class_share")
                 else None
                 for name, of in measures.items()
             ],
@@ -117,7 +129,10 @@ def _create_profile(
             "float64",
             [
                 share(of.outliers, of.filled)
-                if of.kind == "numbers" and name in unbounded and not known.excuses(name, "outliers")
+                if name in population
+                and of.kind == "numbers"
+                and name in unbounded
+                and not known.excuses(name, "outliers")
                 else None
                 for name, of in measures.items()
             ],
@@ -127,7 +142,12 @@ def _create_profile(
 
 
 def _create_pairs(
-    connection: duckdb.DuckDBPyConnection, source: Fragment, names: list[str], known: Known
+    connection: duckdb.DuckDBPyConnection,
+    source: Fragment,
+    names: list[str],
+    known: Known,
+    *,
+    is_mature: bool,
 ) -> None:
     correlated = correlate(connection, source, names)
     pairs = [(a, b, r) for (a, b), r in correlated.items() if r is not None and not known.has_pair(a, b)]
@@ -137,7 +157,7 @@ def _create_pairs(
         {
             "a": ("string", [a for a, _, _ in pairs]),
             "b": ("string", [b for _, b, _ in pairs]),
-            "abs_r": ("float64", [abs(r) for _, _, r in pairs]),
+            "abs_r": ("float64", [abs(r) if is_mature else None for _, _, r in pairs]),
         },
     )
 

@@ -141,6 +141,7 @@ def judge_features(
     source = _keep(connection, folder / "user_features.parquet", rows)
     connection.execute(render("store/create_view", name=identifier("user_features"), rows=_all(source)))
     found = find_baselines(store, run, "features")
+    is_mature, maturity = _maturity(connection, source, run)
     own = create_feature_tables(
         connection,
         source,
@@ -149,6 +150,7 @@ def judge_features(
         found.profiles.get("user_features"),
         min_feature_fill=run.settings.min_feature_fill,
         absent=absent_features(table, cleaned.sources),
+        is_mature=is_mature,
     )
     report = check(
         connection,
@@ -157,12 +159,26 @@ def judge_features(
         thresholds=thresholds_of(run, table, users=features.users),
         subject=_subject(run),
         table=table,
-        notes=[f"Distributions are compared with the baseline {found.name}."],
+        notes=[f"Distributions are compared with the baseline {found.name}.", *maturity],
         docs=_docs(folder),
     )
     weekday = str(run.window.last_day.weekday())
     tables = {"user_features": own}
     return Judgement(report, found, {weekday: tables, **({} if found.frozen else {ANY_DAY: tables})})
+
+
+def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run) -> tuple[bool, list[str]]:
+    """Whether the table can be judged as a population, and what to say if not."""
+    measured = connection.execute(render("quality/measure_maturity", source=source)).fetchone()
+    players, days = measured or (0, 0)
+    least_players, least_days = run.settings.min_profile_players, run.settings.min_profile_days
+    if players >= least_players and days >= least_days:
+        return True, []
+    note = (
+        f"Readiness for models, correlation and outliers are not judged before there are {least_players} players and "
+        f"the oldest has been one for {least_days} days; there are {players}, and {days} days."
+    )
+    return False, [note]
 
 
 FEATURE_VIEWS = ("user_features", "feature_profile", "feature_set", "feature_pairs", "feature_drift")
