@@ -96,7 +96,11 @@ class FinishedRun:
     def manifests(self) -> set[str]:
         """The tasks that left something."""
         keys = [entry.key for entry in self.store.list(Layout(brand="default").run(self.run_id))]
-        return {key.rsplit("/", 1)[-1].removesuffix(".json") for key in keys if key.endswith(".json")}
+        return {
+            key.rsplit("/", 1)[-1].removesuffix(".json")
+            for key in keys
+            if key.endswith(".json") and "/features/" not in key
+        }
 
 
 @pytest.fixture(scope="module")

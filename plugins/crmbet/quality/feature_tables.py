@@ -45,11 +45,12 @@ def create_feature_tables(
     """Make the tables from the feature table `source`; returns its profile.
 
     Of a table that is not mature (few players, or windows that have not filled yet) nothing is measured that only a
-    population can show: what is constant, sparse, far away, or alike.
+    population can show: what is constant, sparse, far away, alike, or other than it was.
 
     `absent` are features whose source the operator does not deliver: empty as they should be, they are not judged for
     that. Without a baseline the features are compared with themselves.
     """
+    baseline = baseline if is_mature else None
     measures = measure(connection, source, feature_kinds(table), baseline)
     rows = next(iter(measures.values())).rows if measures else 0
     own = Profile(units=rows, columns={name: of.distribution for name, of in measures.items()})

@@ -175,8 +175,8 @@ def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run)
     if players >= least_players and days >= least_days:
         return True, []
     note = (
-        f"Readiness for models, correlation and outliers are not judged before there are {least_players} players and "
-        f"the oldest has been one for {least_days} days; there are {players}, and {days} days."
+        "Readiness for models, correlation, drift and outliers are not judged before there are "
+        f"{least_players} players and the oldest has been one for {least_days} days; there are {players}, and {days} days."
     )
     return False, [note]
 
