@@ -176,7 +176,8 @@ def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run)
         return True, []
     note = (
         "Readiness for models, correlation, drift and outliers are not judged before there are "
-        f"{least_players} players and the oldest has been one for {least_days} days; there are {players}, and {days} days."
+        f"{least_players} players and the oldest has been one for {least_days} days; "
+        f"there are {players}, and {days} days."
     )
     return False, [note]
 

@@ -8,13 +8,22 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from crmbet.contracts import SourceColumn, SourceContract, load_source_contracts, load_table_contract
+from crmbet.contracts import (
+    FeatureColumn,
+    SourceColumn,
+    SourceContract,
+    load_source_contracts,
+    load_table_contract,
+)
 from crmbet.quality.report import Subject
-from crmbet.quality.suites import Threshold
+from crmbet.quality.suites import DUCKDB_TYPES, Threshold
 from crmbet.quality.thresholds import thresholds_of_settings
 from crmbet.settings import Settings
 
 ROWS = 100
+"""Of every source."""
+USERS = 600
+"""Half of them are prospects."""
 AS_OF = datetime(2026, 11, 22, 3, tzinfo=UTC)
 SUBJECT = Subject(run_id="manual__2026-11-22", as_of=AS_OF, known_at=AS_OF + timedelta(hours=2))
 FIRST_EVENT = "TIMESTAMP '2026-11-21 03:00:00'"
@@ -29,12 +38,12 @@ def subject() -> Subject:
 
 @pytest.fixture
 def thresholds() -> dict[str, Threshold]:
-    """What a run hands in, as the settings' defaults have it; every table has ROWS rows."""
+    """What a run hands in, as the settings' defaults have it; every source has ROWS rows."""
     settings = Settings(lake_bucket="lake", min_rows_per_day=10)
     return {
         **thresholds_of_settings(settings, load_table_contract()),
         "freshness_floor": AS_OF - timedelta(hours=24),
-        "expected_users": ROWS,
+        "expected_users": USERS,
     }
 
 
@@ -64,31 +73,56 @@ def create_raw(connection: duckdb.DuckDBPyConnection, source: SourceContract) ->
     connection.execute(f"CREATE TEMPORARY VIEW raw_{source.name} AS FROM {source.name}")
 
 
+FEATURES = {
+    "user_id": "'u' || row",
+    "favorite_game_type": "'crash'",
+    "favorite_game_share": "1",
+    "game_diversity_score": "0.5",
+    "bets_count_lifetime": "1",
+    "bet_volatility": "1.5",
+    "frequencia_jogo": "if(pays, 0.25, 0)",
+    "sessions_30d": "3",
+    "session_minutes_avg_30d": "12.5",
+    "session_minutes_max_30d": "30",
+    "dias_semana_preferidos": "'0,4,5'",
+    "horarios_atividade": "'noite'",
+    "weekend_activity_ratio": "0.4",
+    "total_transactions": "if(pays, 7, 0)",
+    "balance_ratio": "if(pays, 1000, NULL)",
+    "ticket_medio": "if(pays, 100, NULL)",
+    "ticket_medio_categoria": "if(pays, 'medio', NULL)",
+    "canais_permitidos": "['email']",
+    **dict.fromkeys(("recency_score", "frequency_score", "monetary_score"), "if(pays, 4, NULL)"),
+    "rfm_code": "if(pays, '444', NULL)",
+    "rfm_segment": "if(pays, 'champions', 'prospect')",
+    "rg_markers_triggered": "[]",
+    "as_of": f"TIMESTAMPTZ '{SUBJECT.as_of}'",
+    "known_at": f"TIMESTAMPTZ '{SUBJECT.known_at}'",
+    "feature_set_version": "'1'",
+    "execution_id": f"'{SUBJECT.run_id}'",
+    "row_hash": "md5(row::VARCHAR)",
+}
+"""SQL of a clean user's features that are more than nothing."""
+
+
 def create_features(connection: duckdb.DuckDBPyConnection) -> None:
-    """Table `features` of ROWS clean users, numbered by `row`, half of them prospects, and the view on it."""
+    """Table `features` of USERS clean users, numbered by `row`, half of them prospects, and the view on it."""
+    values = ", ".join(
+        f"({FEATURES.get(name) or _nothing(column)})::{DUCKDB_TYPES[column.type]} AS {name}"
+        for name, column in load_table_contract().computed.items()
+    )
     connection.execute(
-        f"""
-        CREATE TABLE features AS
-        WITH users AS (SELECT i::INTEGER AS row, i >= {ROWS // 2} AS pays FROM range({ROWS}) _(i))
-        SELECT
-            row, 'u' || row AS user_id, 'crash' AS favorite_game_type, 0.5::DOUBLE AS game_diversity_score,
-            1.5::DOUBLE AS bet_volatility, if(pays, 0.25, 0)::DOUBLE AS frequencia_jogo,
-            3::INTEGER AS sessions_30d,
-            12.5::DOUBLE AS session_minutes_avg_30d, 30::DOUBLE AS session_minutes_max_30d,
-            '0,4,5' AS dias_semana_preferidos, 'noite' AS horarios_atividade,
-            0.4::DOUBLE AS weekend_activity_ratio,
-            0.5::DOUBLE AS activity_regularity, if(pays, 7, 0)::INTEGER AS total_transactions,
-            if(pays, 1000, NULL)::DOUBLE AS balance_ratio, if(pays, 'medio', NULL) AS ticket_medio_categoria,
-            if(pays, 4, NULL)::SMALLINT AS recency_score, if(pays, 4, NULL)::SMALLINT AS frequency_score,
-            if(pays, 4, NULL)::SMALLINT AS monetary_score, if(pays, 'champions', 'prospect') AS rfm_segment,
-            0.9::DOUBLE AS customer_lifetime_value_score, 0.1::DOUBLE AS churn_risk_score,
-            0.7::DOUBLE AS behavioral_diversity_score, TIMESTAMPTZ '{SUBJECT.as_of}' AS as_of,
-            TIMESTAMPTZ '{SUBJECT.known_at}' AS known_at, '1' AS feature_set_version,
-            '{SUBJECT.run_id}' AS execution_id, md5(row::VARCHAR) AS row_hash
-        FROM users
-        """
+        f"CREATE TABLE features AS SELECT row, {values} "
+        f"FROM (SELECT i::INTEGER AS row, i >= {USERS // 2} AS pays FROM range({USERS}) _(i))"
     )
     connection.execute("CREATE TEMPORARY VIEW user_features AS SELECT * EXCLUDE (row) FROM features")
+
+
+def _nothing(column: FeatureColumn) -> str:
+    """SQL of the least that a column may hold."""
+    if column.nullable:
+        return "NULL"
+    return f"'{column.values[0]}'" if column.values else "false" if column.type == "boolean" else "0"
 
 
 def _value(name: str, column: SourceColumn) -> str:

@@ -61,7 +61,7 @@ def test_a_frame_that_fits_no_contract_is_refused() -> None:
 def test_features(clean: duckdb.DuckDBPyConnection) -> None:
     from crmbet.contracts import load_table_contract
 
-    names = ", ".join(name for name in load_table_contract().columns if name != "updated_at")
+    names = ", ".join(load_table_contract().computed)
     df = clean.execute(f"SELECT {names} FROM features").df()
     report = validate_features(df)
     assert [outcome.title for outcome in report.outcomes if not outcome.passed] == []

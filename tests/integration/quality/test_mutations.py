@@ -6,6 +6,7 @@ The corruptions are data, in mutations.yaml; the clean data are made by clean_ra
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ import duckdb
 import pytest
 import yaml
 
-from crmbet.contracts import FeatureColumn, TableContract, load_source_contracts, load_table_contract
+from crmbet.contracts import load_source_contracts, load_table_contract
 from crmbet.manifest import Capture, DayCount
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
 from crmbet.quality.feature_tables import create_feature_tables
@@ -33,7 +34,7 @@ from crmbet.quality.raw_tables import (
 )
 from crmbet.quality.report import Report, Subject
 from crmbet.quality.stages import FEATURE_VIEWS
-from crmbet.quality.suites import EXPECTATIONS
+from crmbet.quality.suites import EXPECTATIONS, Suite
 from crmbet.quality.thresholds import thresholds_of
 from crmbet.run import Run, RunParams
 from crmbet.settings import Settings
@@ -55,47 +56,14 @@ RUN = Run(
 )
 SUBJECT = Subject(run_id=RUN.run_id, as_of=AS_OF, known_at=RUN.known_at)
 USERS = 1000
-
-MORE_COLUMNS = {
-    **dict.fromkeys(("share_crash", "share_cassino", "share_esportes", "share_poker", "share_slots"), "r01"),
-    "favorite_game_share": "r01",
-    **dict.fromkeys(("bets_count_30d", "bets_count_lifetime"), "integer"),
-    **dict.fromkeys(("bet_sum_30d", "bet_avg_30d", "ggr_30d", "ggr_lifetime"), "money"),
-    **dict.fromkeys(("active_days_7d", "active_days_30d", "active_days_90d"), "integer"),
-    **dict.fromkeys(("deposit_count_30d", "withdrawal_count_30d"), "integer"),
-    **dict.fromkeys(
-        ("deposit_sum_30d", "withdrawal_sum_30d", "net_deposit_30d", "net_deposit_lifetime"), "money"
-    ),
-    "marketing_allowed": "boolean",
-    "canais_permitidos": "text[]",
-    "canal_comunicacao_preferido": "text",
-    "rg_self_exclusion_status": "text",
-    "rg_prohibited_flag": "boolean",
-    "rg_risk_score": "r01",
-    "rg_risk_band": "text",
-    "rfm_code": "char(3)",
-    "ticket_medio": "money",
-    "days_since_last_activity": "integer",
-    "days_since_last_deposit": "integer",
+COUNT = {
+    "type": "expect_table_row_count_to_be_between",
+    "description": "A suite has to count rows",
+    "kwargs": {"min_value": 1},
+    "meta": {"check": "completeness", "severity": "CRITICAL"},
 }
-"""Columns that rules of the suite wait for, with the types that they will have."""
 
-
-def wide_contract() -> TableContract:
-    """The table's contract with what the rules need."""
-    table = load_table_contract()
-    more = {
-        name: FeatureColumn.model_validate({"type": type_, "meaning": "of the test"})
-        for name, type_ in MORE_COLUMNS.items()
-        if name not in table.columns
-    }
-    columns = {name: of for name, of in table.columns.items() if name != "updated_at"}
-    return table.model_copy(
-        update={"columns": {**columns, **more, "updated_at": table.columns["updated_at"]}}
-    )
-
-
-WIDE = wide_contract()
+TABLE = load_table_contract()
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +74,8 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         for name in ("clean_raw", "clean_features"):
             opened.execute((HERE / f"{name}.sql").read_text())
         for (table,) in opened.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            opened.execute(f"CREATE TABLE clean_{table} AS FROM {table}")
+            columns = ", ".join(["row", *TABLE.computed]) if table == "features" else "*"
+            opened.execute(f"CREATE TABLE clean_{table} AS SELECT {columns} FROM {table}")
         yield opened
 
 
@@ -118,28 +87,38 @@ def baselines(engine: duckdb.DuckDBPyConnection) -> dict[str, Profile]:
     }
     engine.execute("CREATE VIEW clean_users AS SELECT * EXCLUDE (row) FROM clean_features")
     features = create_feature_tables(
-        engine, Fragment("clean_users"), WIDE, Known(features=[], pairs=[]), None, min_feature_fill=0.01
+        engine, Fragment("clean_users"), TABLE, Known(features=[], pairs=[]), None, min_feature_fill=0.01
     )
     return {**raw, "user_features": features}
 
 
-@pytest.fixture(scope="module")
-def typeless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The suites without a third of their expectations, on types, which no UPDATE or DELETE can trip."""
-    folder = tmp_path_factory.mktemp("expectations")
-    shutil.copytree(EXPECTATIONS, folder, dirs_exist_ok=True)
-    path = folder / "features" / "user_features.json"
-    suite = json.loads(path.read_text())
-    suite["expectations"] = [
-        each for each in suite["expectations"] if each["type"] != "expect_column_type_to_be"
-    ]
-    path.write_text(json.dumps(suite))
-    return folder
+@pytest.fixture
+def narrow(tmp_path: Path) -> Callable[[str], Path]:
+    """The suites without what they expect of single columns that a statement does not name, and so cannot trip."""
+
+    def write(statement: str) -> Path:
+        shutil.copytree(EXPECTATIONS, tmp_path, dirs_exist_ok=True)
+        path = tmp_path / "features" / "user_features.json"
+        # Every check must expect something.
+        named = {*re.findall(r"\w+", statement), "churn_risk_score"}
+        suite = json.loads(path.read_text())
+        suite["expectations"] = [
+            {**entry, "each": None, **single.model_dump(mode="json", include={"description", "kwargs"})}
+            for entry in suite["expectations"]
+            for single in Suite.model_validate({**suite, "expectations": [COUNT, entry]})
+            .for_table(TABLE)
+            .expectations[1:]
+            if "each" not in entry or named & {*re.findall(r"\w+", str(single.kwargs))}
+        ]
+        path.write_text(json.dumps(suite))
+        return tmp_path
+
+    return write
 
 
 @pytest.fixture
 def judge(
-    engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], typeless: Path
+    engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], narrow: Callable[[str], Path]
 ) -> Callable[..., Report]:
     """Corrupt clean data and judge them: all of a stage, or of the raw stage what one source has a part in."""
 
@@ -152,7 +131,7 @@ def judge(
         if stage == "raw":
             return judge_raw(engine, baselines, source)
         whole = statement.startswith("ALTER") or not statement
-        return judge_features(engine, baselines, EXPECTATIONS if whole else typeless)
+        return judge_features(engine, baselines, EXPECTATIONS if whole else narrow(statement))
 
     return run
 
@@ -177,9 +156,9 @@ def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], 
         engine,
         stage="raw",
         views=views,
-        thresholds=thresholds_of(RUN, WIDE),
+        thresholds=thresholds_of(RUN, TABLE),
         subject=SUBJECT,
-        table=WIDE,
+        table=TABLE,
         only_these=source is not None,
     )
 
@@ -212,7 +191,7 @@ def judge_features(
     create_feature_tables(
         engine,
         Fragment("user_features"),
-        WIDE,
+        TABLE,
         Known(features=[], pairs=[]),
         baselines["user_features"],
         min_feature_fill=0.01,
@@ -221,9 +200,9 @@ def judge_features(
         engine,
         stage="features",
         views=FEATURE_VIEWS,
-        thresholds=thresholds_of(RUN, WIDE, users=USERS),
+        thresholds=thresholds_of(RUN, TABLE, users=USERS),
         subject=SUBJECT,
-        table=WIDE,
+        table=TABLE,
         folder=folder,
     )
 
