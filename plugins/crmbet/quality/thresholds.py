@@ -22,7 +22,8 @@ def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -
 def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str, Threshold]:
     """Those that every run has alike."""
     found: dict[str, Threshold] = {name: getattr(settings, name) for name in THRESHOLDS}
-    found["max_data_incompleteness"] = 1 - settings.min_data_completeness
+    # Rounded, since people read it: 1 - 0.95 is 0.050000000000000044.
+    found["max_data_incompleteness"] = round(1 - settings.min_data_completeness, 9)
     found["contract_columns"] = list(table.computed)
     found["contract_features"] = len(table.features)
     return found
