@@ -288,6 +288,7 @@ SESSIONS = "Session minutes come from sessions, and their mean is no more than t
 TOLD = "Nothing is told of the transactions of players without any"
 FINITE = "{} is finite: NaN and infinity are within no range"
 COLUMNS = "The columns are the contract's, in its order"
+OVERDRAWN = "New players without bonus bets take out no more than they brought and won"
 PROSPECT, PLAYER = range(300), range(300, 600)
 """Rows of users without and with transactions and scores."""
 CONTRADICTORY = {
@@ -299,9 +300,8 @@ CONTRADICTORY = {
     "ggr_30d = -5": "No payout without a stake: nothing staked in a month is nothing won or lost",
     "bet_avg_30d = 5": "Mean, sum and number of the stakes of a month agree",
     "bets_count_30d = 1, ggr_30d = 5": "The operator keeps no more than was staked",
-    "tenure_days = 89, bonus_bet_share_90d = 0, net_deposit_lifetime = -5": (
-        "New players without bonus bets take out no more than they brought and won"
-    ),
+    "tenure_days = 89, bonus_bet_share_90d = 0, net_deposit_lifetime = -5": OVERDRAWN,
+    "tenure_days = 89, bonus_bet_share_90d = NULL, net_deposit_lifetime = -5": OVERDRAWN,
     "net_deposit_30d = 1": "Net deposits are deposits less withdrawals",
     "deposit_count_30d = 1": "Sums come from counts: no deposit is no money deposited, no withdrawal none withdrawn",
     "marketing_allowed = true, rg_self_exclusion_status = 'active'": "Self-excluded players are not written to",

@@ -227,9 +227,15 @@ def test_clean_data_pass_all_checks_and_no_rule_waits(stage: Any, judge: Callabl
 
 
 CASES = [
-    pytest.param(stage, mutation, id=f"{stage}: {mutation['name']}")
+    pytest.param(
+        stage,
+        mutation,
+        id=f"{stage}: {mutation['name']}",
+        # One of features takes two seconds, so that every second one waits for the full size.
+        marks=[pytest.mark.full] if stage == "features" and number % 2 else [],
+    )
     for stage, mutations in MUTATIONS.items()
-    for mutation in mutations
+    for number, mutation in enumerate(mutations)
 ]
 
 
