@@ -23,7 +23,8 @@ import pytest
 
 from crmbet.manifest import CleanManifest, ExtractManifest, LoadManifest, QualityManifest
 
-pytestmark = pytest.mark.integration
+# A whole run over 70,000 purchases takes the better part of a minute.
+pytestmark = [pytest.mark.integration, pytest.mark.full]
 
 CREATE_TABLE = """
 CREATE TABLE tbl_transactions (
