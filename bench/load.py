@@ -20,12 +20,12 @@ import psycopg2
 from bench.apart import Stopwatch, median_of, report, run_apart
 from bench.figures import Figure
 from bench.workbench import Workbench
-from crmbet.contracts import FeatureColumn, TableContract, load_table_contract
+from crmbet.contracts import ENGINE_TYPES, FeatureColumn, TableContract, load_table_contract
 from crmbet.engine import open_engine
 from crmbet.loading.backup import take_backup
 from crmbet.loading.load import LoadRules, load
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, staged
+from crmbet.loading.staging import staged
 from crmbet.loading.target import ensure_target
 from crmbet.settings import Settings
 from crmbet.statements import Fragment, identifier, joined

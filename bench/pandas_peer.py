@@ -124,7 +124,7 @@ def compute(folder: Path, clock: Clock, stopwatch: Stopwatch, *, keep: bool) -> 
                 _hours(recent, players["hour_shift"].fillna(0)),
                 _rhythm(bet_days[bet_days["age"] < 180]),
                 _money(transactions, tenure),
-                _depositors(transactions, bet_days),
+                _depositors(transactions),
             ],
             axis=1,
         )
@@ -404,8 +404,8 @@ def _money(transactions: pd.DataFrame, tenure: pd.Series) -> pd.DataFrame:
     )
 
 
-def _depositors(transactions: pd.DataFrame, bet_days: pd.DataFrame) -> pd.DataFrame:
-    """Recency, frequency, money, value and churn."""
+def _depositors(transactions: pd.DataFrame) -> pd.DataFrame:
+    """Recency, frequency and money."""
     is_deposit = (transactions["status"] == "completed") & (transactions["transaction_type"] == "deposit")
     days = (
         transactions.loc[is_deposit, ["user_id", "age", "cents"]]
@@ -416,8 +416,8 @@ def _depositors(transactions: pd.DataFrame, bet_days: pd.DataFrame) -> pd.DataFr
     recent = days["age"] < 90
     days["recent"], days["recent_cents"] = recent, days["cents"].where(recent, 0)
     by_user = days.groupby("user_id", observed=False)
-    last, first = by_user["age"].min(), by_user["age"].max()
-    sums = by_user[["cents", "recent", "recent_cents"]].sum()
+    last = by_user["age"].min()
+    sums = by_user[["recent", "recent_cents"]].sum()
     depositor = last.notna()
     scores = {
         "recency_score": _quarters(-last[depositor]),
@@ -426,15 +426,10 @@ def _depositors(transactions: pd.DataFrame, bet_days: pd.DataFrame) -> pd.DataFr
     }
     recency, frequency, money = scores.values()
     segment = (10 * recency + (frequency + money + 1) // 2).map(SEGMENTS)
-    a_year = real6((sums["cents"] * 365 / 100) / (first + 1).clip(lower=30))[depositor]
-    value = (a_year.rank(method="min") - 1) / max(1, len(a_year) - 1)
-    idle = pd.concat([_by_user(bet_days).min(), last], axis=1).min(axis=1)
     return pd.DataFrame(
         {
             **{name: score.reindex(last.index) for name, score in scores.items()},
             "rfm_segment": segment.reindex(last.index).fillna("prospect"),
-            "customer_lifetime_value_score": real6(value).reindex(last.index),
-            "churn_risk_score": real6(1 - 0.5 ** (idle / 30)),
         }
     )
 

@@ -11,7 +11,7 @@ import sys
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
 from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.features import STATE_SOURCES, bind_variables, compute_themes
+from crmbet.features import SESSION_DAYS, STATE_SOURCES, bind_variables, compute_themes
 from crmbet.manifest import CleanManifest, read_manifest
 from crmbet.partitions import scan, write_file
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement
@@ -44,7 +44,12 @@ def rebuild(at: PipelineRun) -> int:
                 else render("clean/no_rows", columns=typed_columns(contracts[name]))
             )
             engine.execute(render("store/create_view", name=identifier(name), rows=Fragment(rows)))
-        days = [Fragment(f"DATE {literal(day.day.isoformat())}") for day in cleaned.sources["bets"].days]
+        # Features look at the sessions of the last days alone; more would make the peer slower than it has to be.
+        days = [
+            Fragment(f"DATE {literal(day.day.isoformat())}")
+            for day in cleaned.sources["bets"].days
+            if (run.window.last_day - day.day).days < SESSION_DAYS
+        ]
         query, _ = compute_themes(
             engine,
             run,

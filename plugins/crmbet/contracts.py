@@ -171,6 +171,23 @@ class SourceContract(Strict):
         return _digest([self.earliest, *times])
 
 
+ENGINE_TYPES = {
+    "text": "VARCHAR",
+    "text[]": "VARCHAR[]",
+    "varchar(50)": "VARCHAR",
+    "char(3)": "VARCHAR",
+    "integer": "INTEGER",
+    "smallint": "SMALLINT",
+    "real": "DOUBLE",
+    "r01": "DOUBLE",
+    "money": "DECIMAL(14,2)",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+}
+"""A feature column's types as the data engine has them. Compared exactly, because the engine would cast in silence: a
+DOUBLE into an integer column is rounded, a VARCHAR parsed."""
+
+
 class FeatureColumn(Strict):
     """One column of the target table, with all that an analyst asks of it."""
 

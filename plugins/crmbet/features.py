@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from crmbet import FEATURE_SET_VERSION
 from crmbet.blocks import block_files
 from crmbet.contracts import SourceContract, TableContract
-from crmbet.fitted_models import read_earlier_fits, write_fitted_models
+from crmbet.fitted_models import read_earlier_fits
 from crmbet.manifest import (
     CleanedSource,
     CleanManifest,
@@ -26,13 +26,13 @@ from crmbet.manifest import (
     ModelFit,
     ModelRun,
 )
+from crmbet.marker_thresholds import read_thresholds
 from crmbet.matrix import write_matrix
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, find_days, scan, unmade_day, write_by_day, write_file
 from crmbet.run import Run
 from crmbet.scoring import score_players
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
-from crmbet.thresholds import FrozenThresholds, freeze, read_thresholds
 from crmbet.typing_rules import typed_columns
 
 if TYPE_CHECKING:
@@ -110,51 +110,46 @@ def engineer_features(
     player_files = [key for day in player_days for key in day.files]
     _create_view(connection, store, "players", player_files, contracts["players"])
     frozen = None if run.params.refreeze_thresholds else _frozen_thresholds(store, run)
+    fits = read_earlier_fits(store, run.layout, as_of=run.as_of_date, known_at=run.known_at)
 
-    def compute() -> _Table:
-        blocks = block_files(connection, store, run, "state_blocks", state)
-        query, models = compute_themes(
-            connection,
+    def digest(thresholds: Mapping[str, float] | None) -> str:
+        return _table_digest(
             run,
+            contracts,
             table,
-            state=_state_rows(connection, store, contracts, blocks),
-            sessions=session_rows,
-            thresholds=frozen,
-            fits=read_earlier_fits(store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
+            days=(state, sessions, player_days),
+            thresholds=thresholds,
+            fits=fits,
         )
-        key = f"{run.prefix}features/{attempt_name()}.parquet"
-        users = write_file(connection, store, run, key, query)
-        used = dict(connection.execute(statement("features/used_thresholds")).fetchall())
-        matrix = write_matrix(connection, store, run, table, [key])
-        learned = Learned(thresholds=used, models=models, matrix=matrix)
-        store.write(_learned_key(key), learned.model_dump_json(indent=1).encode())
-        # Last, so that a run which failed has left nothing for others.
-        if frozen is None and used:
-            _freeze(store, run, used)
-        write_fitted_models(store, run.layout, models, known_at=run.known_at, run_id=run.run_id)
-        return _Table(key, users, learned)
 
-    made = compute() if frozen is None else None
-    digest = _table_digest(
-        run,
-        contracts,
-        table,
-        state=state,
-        sessions=sessions,
-        players=player_days,
-        thresholds=made.learned.thresholds if made else frozen,
-    )
-    found = _find_table(store, run, digest) if made is None else None
+    key = f"{run.prefix}features/{attempt_name()}.parquet"
+    found = _find_table(store, run, digest(frozen))
     if found:
         log.info("nothing that the features are made from has changed: an earlier run's table is signed anew")
-        key = f"{run.prefix}features/{attempt_name()}.parquet"
         signed = render("store/sign_rows", source=scan(store, [found.key]))
         write_file(connection, store, run, key, signed)
-        made = _Table(key, found.users, found.learned)
-    else:
-        made = made or compute()
-        _mark_table(store, run, digest, made, manifest.state_rows)
-    return manifest.model_copy(update={"files": [made.key], "users": made.users, "learned": made.learned})
+        return manifest.model_copy(update={"files": [key], "users": found.users, "learned": found.learned})
+    query, models = compute_themes(
+        connection,
+        run,
+        table,
+        state=_state_rows(
+            connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
+        ),
+        sessions=session_rows,
+        thresholds=frozen,
+        fits=fits,
+    )
+    users = write_file(connection, store, run, key, query)
+    learned = Learned(
+        thresholds=dict(connection.execute(statement("features/used_thresholds")).fetchall()),
+        models=models,
+        matrix=write_matrix(connection, store, run, table, [key]),
+    )
+    store.write(_learned_key(key), learned.model_dump_json(indent=1).encode())
+    # Its own thresholds may be frozen by the time of the next run, which then asks for them by their values.
+    _mark_table(store, run, {digest(frozen), digest(learned.thresholds)}, _Table(key, users, learned))
+    return manifest.model_copy(update={"files": [key], "users": users, "learned": learned})
 
 
 @dataclass(frozen=True)
@@ -167,23 +162,32 @@ class _Table:
 
 
 def _find_table(store: ObjectStore, run: Run, digest: str) -> _Table | None:
-    """The table that another run has made from the same, if nothing but this digest decides what is in it."""
-    found, _ = find_days(store, run.layout, TABLES, {run.as_of_date: digest})
-    day = found.get(run.as_of_date)
-    if day is None or run.params.full_refresh:
+    """The table that another run has made from the same."""
+    if run.params.full_refresh:
         return None
-    (key,) = day.files
+    found, _ = find_days(store, run.layout, TABLES, {run.as_of_date: digest})
+    if run.as_of_date not in found:
+        return None
+    (key,) = found[run.as_of_date].files
     content = store.read(_learned_key(key))
-    learned = Learned.model_validate_json(content) if content else None
-    return _Table(key, day.rows, learned) if learned and learned.is_its_own else None
+    return _Table(key, found[run.as_of_date].rows, Learned.model_validate_json(content)) if content else None
 
 
-def _mark_table(store: ObjectStore, run: Run, digest: str, made: _Table, state_rows: int) -> None:
-    def make(_as_of: Sequence[date]) -> Iterable[DayFiles]:
-        day = unmade_day(run, run.as_of_date, digest)
-        yield day.model_copy(update={"files": [made.key], "rows": made.users})
-
-    ensure_days(store, run, TABLES, {run.as_of_date: digest}, make, {run.as_of_date: state_rows})
+def _mark_table(store: ObjectStore, run: Run, digests: Iterable[str], made: _Table) -> None:
+    """Say what a table was made from, last, so that nobody finds half of it."""
+    _, markers = find_days(store, run.layout, TABLES, {})
+    markers.write(
+        {
+            run.layout.day(TABLES, run.as_of_date, digest).marker(attempt_name()): (
+                unmade_day(run, run.as_of_date, digest)
+                .model_copy(update={"files": [made.key], "rows": made.users})
+                .model_dump_json()
+                .encode()
+            )
+            for digest in digests
+        }
+    )
+    markers.write_index(attempt_name())
 
 
 def _learned_key(table: str) -> str:
@@ -202,17 +206,16 @@ def _table_digest(
     contracts: Mapping[str, SourceContract],
     table: TableContract,
     *,
-    state: Sequence[DayFiles],
-    sessions: Sequence[DayFiles],
-    players: Sequence[DayFiles],
+    days: Sequence[Sequence[DayFiles]],
     thresholds: Mapping[str, float] | None,
+    fits: Mapping[str, ModelFit],
 ) -> str:
     """Identity of a feature table, but for what says which run has made it: of all that its statements read.
 
     What is computed elsewhere than in statements changes FEATURE_SET_VERSION, which is among the variables.
     """
     variables = {name: value for name, value in _variables(run).items() if name not in SIGNATURE}
-    parts = [[(day.day, day.digest) for day in days] for days in (state, sessions, players)]
+    parts = [[(day.day, day.digest) for day in part] for part in days]
     statements = statements_digest(".", "features", "models", "state", "sessions", "clean")
     settings = run.settings.model_dump(
         mode="json",
@@ -221,7 +224,8 @@ def _table_digest(
     read = (
         variables,
         settings,
-        sorted((thresholds or {}).items()),
+        None if thresholds is None else sorted(thresholds.items()),
+        sorted((name, fit.model_dump_json()) for name, fit in fits.items()),
         parts,
         statements,
         table.digest,
@@ -260,20 +264,6 @@ def compute_themes(
 def _frozen_rows(thresholds: Mapping[str, float]) -> str:
     rows = [Fragment(f"({literal(name)}, {value!r}::DOUBLE)") for name, value in sorted(thresholds.items())]
     return render("features/frozen_thresholds", rows=joined(rows))
-
-
-def _freeze(store: ObjectStore, run: Run, thresholds: dict[str, float]) -> None:
-    act = FrozenThresholds(
-        feature_set_version=FEATURE_SET_VERSION,
-        as_of=run.as_of_date,
-        frozen_at=run.known_at,
-        deliberate=run.params.refreeze_thresholds,
-        thresholds=thresholds,
-    )
-    key = freeze(store, run.layout, act, attempt_name())
-    log.info(
-        "thresholds of %d responsible-gambling markers are frozen in %s", len(thresholds), store.url(key)
-    )
 
 
 def assembly(table: TableContract) -> str:

@@ -36,13 +36,13 @@ def read_earlier_fits(
 ) -> dict[str, ModelFit]:
     """The last good parameters of each model, by its field in `ModelRun`.
 
-    They are of the newest as_of up to this one, of these the newest known_at up to this one, and of equal ones those
-    with the last key.
+    They are of the newest as_of before this one, of these the newest known_at up to this one, and of equal ones those
+    with the last key. Those of the same as_of do not serve: a day must not depend on whether it ran before.
     """
     latest = layout.fitted_models(as_of)
     keys = [entry.key for entry in store.list(layout.all_fitted_models)]
     # An as_of is as long as any other, so that keys are in its order.
-    keys = sorted((key for key in keys if key[: len(latest)] <= latest), reverse=True)
+    keys = sorted((key for key in keys if key[: len(latest)] < latest), reverse=True)
     found: dict[str, ModelFit] = {}
     for start in range(0, len(keys), PARALLEL_REQUESTS):
         contents = store.read_all(keys[start : start + PARALLEL_REQUESTS])

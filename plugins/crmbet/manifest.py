@@ -265,12 +265,6 @@ class Learned(Record):
     matrix: MatrixFiles | None = None
     """The table as numbers; None if there are no players."""
 
-    @property
-    def is_its_own(self) -> bool:
-        """Whether every model was fitted on these players, so that nothing of an earlier run is in the table."""
-        served = (self.models.deposit_days, self.models.activity_days, self.models.deposit_values)
-        return not any(model.problem for model in served)
-
 
 class FeatureManifest(Record):
     """`engineer_features.json`."""

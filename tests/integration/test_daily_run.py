@@ -18,6 +18,7 @@ from airflow.models.asset import AssetEvent
 from airflow.utils.session import create_session
 from sqlalchemy import event, select
 
+from crmbet import FEATURE_SET_VERSION
 from crmbet.addresses import Layout
 from crmbet.manifest import (
     BackupManifest,
@@ -27,6 +28,7 @@ from crmbet.manifest import (
     LoadManifest,
     QualityManifest,
 )
+from crmbet.marker_thresholds import read_thresholds
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger
 from local.simulator.lake import lake_files
@@ -253,6 +255,23 @@ def test_a_run_leaves_a_row_of_figures(played: Played) -> None:
         entry.size for entry in played.operator.store.list("crmbet/") if entry.key.endswith(".parquet")
     )
     assert 0 < figures["bytes_written"] <= written
+
+
+def test_what_a_loaded_run_learned_is_kept_once_for_later_ones(played: Played) -> None:
+    layout = Layout(brand="default")
+    act = read_thresholds(
+        played.operator.store,
+        layout,
+        FEATURE_SET_VERSION,
+        as_of_date=AS_OF,
+        known_at=datetime.max.replace(tzinfo=UTC),
+    )
+    learned = played.first.manifest("engineer_features", FeatureManifest).learned
+    assert act is not None
+    assert learned is not None
+    assert act.thresholds == learned.thresholds
+    assert "intensity" in act.thresholds
+    assert len(list(played.operator.store.list(layout.thresholds(FEATURE_SET_VERSION)))) == 1
 
 
 def test_dags_that_wait_for_the_table_are_told_what_it_holds(played: Played) -> None:

@@ -49,7 +49,9 @@ def keep(store: ObjectStore, run: ModelRun, known_at: datetime = KNOWN_AT) -> st
     return write_fitted_models(store, LAYOUT, run, known_at=known_at, run_id="r1")
 
 
-def found(store: ObjectStore, as_of: date = DAY, known_at: datetime = KNOWN_AT) -> dict[str, float]:
+def found(
+    store: ObjectStore, as_of: date = DAY + timedelta(days=1), known_at: datetime = KNOWN_AT
+) -> dict[str, float]:
     fits = read_earlier_fits(store, LAYOUT, as_of=as_of, known_at=known_at)
     return {name: fit.parameters["r"] for name, fit in fits.items()}
 
@@ -62,13 +64,13 @@ def test_nothing_was_kept_yet(store: ObjectStore) -> None:
     assert found(store) == {}
 
 
-def test_the_newest_as_of_up_to_the_runs_own_serves(store: ObjectStore) -> None:
+def test_the_newest_as_of_before_the_runs_own_serves(store: ObjectStore) -> None:
     for days, value in ((-9, 1.0), (0, 2.0), (1, 3.0)):
         keep(store, models(DAY + timedelta(days=days), value))
 
-    assert found(store) == all_of(2.0)
-    assert found(store, DAY - timedelta(days=1)) == all_of(1.0)
-    assert found(store, DAY - timedelta(days=10)) == {}
+    assert found(store, DAY + timedelta(days=1)) == all_of(2.0)
+    assert found(store, DAY) == all_of(1.0), "not its own: a day must not depend on whether it ran before"
+    assert found(store, DAY - timedelta(days=9)) == {}
 
 
 def test_what_was_known_later_does_not_serve(store: ObjectStore) -> None:

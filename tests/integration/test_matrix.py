@@ -16,9 +16,8 @@ import pytest
 
 from crmbet import matrix as module
 from crmbet.addresses import Layout
-from crmbet.contracts import TableContract, load_table_contract
+from crmbet.contracts import ENGINE_TYPES, TableContract, load_table_contract
 from crmbet.engine import LakeAccess, open_engine
-from crmbet.loading.staging import ENGINE_TYPES
 from crmbet.matrix import Inputs, measure_silhouettes, write_matrix
 from crmbet.object_store import ObjectStore
 from crmbet.run import Run, RunParams

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crmbet.contracts import ENGINE_TYPES
 from crmbet.engine import attach_postgres
 from crmbet.failures import (
     CrmbetError,
@@ -41,22 +42,6 @@ ENGINE_ALIAS = "target"
 RECOMPUTE = "clear engineer_features and what follows it"
 COMMENT = "Staging of run "
 """How the comment of a staging table begins. A table without it is somebody else's."""
-
-ENGINE_TYPES = {
-    "text": "VARCHAR",
-    "text[]": "VARCHAR[]",
-    "varchar(50)": "VARCHAR",
-    "char(3)": "VARCHAR",
-    "integer": "INTEGER",
-    "smallint": "SMALLINT",
-    "real": "DOUBLE",
-    "r01": "DOUBLE",
-    "money": "DECIMAL(14,2)",
-    "boolean": "BOOLEAN",
-    "timestamptz": "TIMESTAMP WITH TIME ZONE",
-}
-"""A contract's types as the data engine reads them from Parquet. Compared exactly, because the engine would
-cast in silence: a DOUBLE into an integer column is rounded, a VARCHAR parsed."""
 
 
 @dataclass(frozen=True)

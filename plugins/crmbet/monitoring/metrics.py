@@ -78,7 +78,7 @@ class Players(BaseModel):
     segments: dict[str, dict[str, float | None]]
     """Segment to players and mean value score."""
     churn: dict[str, int]
-    """Players by band of the churn score: low < 0.4 <= medium < 0.6 <= high < 0.85 <= critical, or undefined."""
+    """Players by churn_risk_band, or undefined."""
     value: dict[str, float | None]
     """Mean and quantiles of the value score."""
 

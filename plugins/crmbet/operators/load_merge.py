@@ -26,6 +26,7 @@ class LoadMergeOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
+        from crmbet.learning import keep_learned
         from crmbet.loading.load import LoadRules, load
         from crmbet.loading.staging import staged
         from crmbet.manifest import FeatureManifest, LoadManifest, read_manifest
@@ -49,6 +50,8 @@ class LoadMergeOperator(BaseOperator):
                     session, staging, rules, timezone.utcnow(), self._models(at.run, features, session)
                 )
             manifest = LoadManifest(strategy=rules.strategy, **asdict(counts))
+            if features.learned is not None:
+                keep_learned(at.store, at.run, features.learned)
             handed = hand_over(at, self.task_id, manifest, manifest.model_dump())
             self._sweep(session, at.run)
         return handed

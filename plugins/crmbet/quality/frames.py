@@ -165,9 +165,9 @@ def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContr
 
 
 def _engine_type(type_: str) -> Fragment:
-    from crmbet.quality.suites import DUCKDB_TYPES
+    from crmbet.contracts import ENGINE_TYPES
 
-    return Fragment(DUCKDB_TYPES[type_])
+    return Fragment(ENGINE_TYPES[type_])
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from crmbet.contracts import FeatureColumn, Identifier, Strict, TableContract
+from crmbet.contracts import ENGINE_TYPES, FeatureColumn, Identifier, Strict, TableContract
 from crmbet.failures import PermanentFailure
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Check, Stage
 from crmbet.run import Severity
@@ -38,21 +38,6 @@ Threshold = int | float | datetime | list[str]
 
 Group = Literal["column", "filled", "ranged", "listed", "real"]
 """Columns of the table's contract: all, those never empty, with a range, with a closed list of values, of reals."""
-
-DUCKDB_TYPES = {
-    "text": "VARCHAR",
-    "varchar(50)": "VARCHAR",
-    "char(3)": "VARCHAR",
-    "text[]": "VARCHAR[]",
-    "integer": "INTEGER",
-    "smallint": "SMALLINT",
-    "real": "DOUBLE",
-    "r01": "DOUBLE",
-    "money": "DECIMAL(14,2)",
-    "boolean": "BOOLEAN",
-    "timestamptz": "TIMESTAMP WITH TIME ZONE",
-}
-"""The engine's type of each type of the table's contract."""
 
 
 class BadSuite(PermanentFailure):
@@ -210,7 +195,7 @@ def _for_each(entry: Entry, table: TableContract) -> Iterator[Entry]:
         if _is_in(entry.each, column):
             facts = {
                 "column": name,
-                "type": DUCKDB_TYPES[column.type],
+                "type": ENGINE_TYPES[column.type],
                 "range": _range(name, column),
                 "values": ", ".join(literal(value) for value in column.values),
             }

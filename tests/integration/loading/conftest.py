@@ -13,10 +13,10 @@ import psycopg2
 import pytest
 from psycopg2.extras import execute_values
 
-from crmbet.contracts import TableContract, load_table_contract
+from crmbet.contracts import ENGINE_TYPES, TableContract, load_table_contract
 from crmbet.engine import open_engine
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, Staging
+from crmbet.loading.staging import Staging
 from crmbet.loading.target import ensure_target
 from crmbet.settings import Settings
 from crmbet.statements import identifier

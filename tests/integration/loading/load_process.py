@@ -26,13 +26,13 @@ import duckdb
 import psutil
 import psycopg2
 
-from crmbet.contracts import load_table_contract
+from crmbet.contracts import ENGINE_TYPES, load_table_contract
 from crmbet.engine import LakeAccess, open_engine
 from crmbet.failures import TemporaryFailure
 from crmbet.loading.backup import list_backups, measure, sweep_backups, take_backup
 from crmbet.loading.load import LoadRules, Strategy, load
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, staged
+from crmbet.loading.staging import staged
 from crmbet.loading.target import ensure_target, read_columns
 from crmbet.settings import Settings
 from local.credentials import credentials

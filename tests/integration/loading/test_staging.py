@@ -14,10 +14,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from crmbet.contracts import FeatureColumn
+from crmbet.contracts import ENGINE_TYPES, FeatureColumn
 from crmbet.engine import open_engine
 from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
-from crmbet.loading.staging import ENGINE_TYPES, Staging, staged, staging_name
+from crmbet.loading.staging import Staging, staged, staging_name
 from crmbet.settings import Settings
 from tests.integration.loading.small_loads import BOTH_SERVERS, load_rows
 

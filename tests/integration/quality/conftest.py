@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from crmbet.contracts import (
+    ENGINE_TYPES,
     FeatureColumn,
     SourceColumn,
     SourceContract,
@@ -16,7 +17,7 @@ from crmbet.contracts import (
     load_table_contract,
 )
 from crmbet.quality.report import Subject
-from crmbet.quality.suites import DUCKDB_TYPES, Threshold
+from crmbet.quality.suites import Threshold
 from crmbet.quality.thresholds import thresholds_of_settings
 from crmbet.settings import Settings
 
@@ -108,7 +109,7 @@ FEATURES = {
 def create_features(connection: duckdb.DuckDBPyConnection) -> None:
     """Table `features` of USERS clean users, numbered by `row`, half of them prospects, and the view on it."""
     values = ", ".join(
-        f"({FEATURES.get(name) or _nothing(column)})::{DUCKDB_TYPES[column.type]} AS {name}"
+        f"({FEATURES.get(name) or _nothing(column)})::{ENGINE_TYPES[column.type]} AS {name}"
         for name, column in load_table_contract().computed.items()
     )
     connection.execute(

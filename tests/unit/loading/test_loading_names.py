@@ -7,10 +7,10 @@ from typing import get_args
 
 import pytest
 
-from crmbet.contracts import LOAD_COLUMNS, FeatureColumn, load_table_contract
+from crmbet.contracts import ENGINE_TYPES, LOAD_COLUMNS, FeatureColumn, load_table_contract
 from crmbet.loading.history import months, partition_name
 from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import ENGINE_TYPES, staging_name
+from crmbet.loading.staging import staging_name
 from crmbet.loading.target import (
     READ_BY,
     ActualColumn,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crmbet.contracts import (
+    ENGINE_TYPES,
     SourceColumn,
     SourceContract,
     load_source_contracts,
@@ -15,7 +16,7 @@ from crmbet.contracts import (
 )
 from crmbet.quality.checks import Check
 from crmbet.quality.stages import FEATURE_VIEWS
-from crmbet.quality.suites import DUCKDB_TYPES, Entry, Suite, load_suites
+from crmbet.quality.suites import Entry, Suite, load_suites
 from crmbet.settings import THRESHOLDS
 
 pytestmark = pytest.mark.unit
@@ -169,7 +170,7 @@ class TestFeatures:
     def test_types(self) -> None:
         entries = of_type(USER_FEATURES, "expect_column_type_to_be", Check.DATA_TYPES)
         assert by_column(entries, "type_") == {
-            name: DUCKDB_TYPES[column.type] for name, column in FEATURES.items()
+            name: ENGINE_TYPES[column.type] for name, column in FEATURES.items()
         }
 
     def test_every_player_has_one_row(self) -> None:

@@ -234,7 +234,7 @@ function drawCharts() {
   chart("chart-memory", runs, byTask(2, 2 ** 20).map(([task, data]) => curve(task, data, { showSymbol: false })), { format: (value) => value === null || value === undefined ? "–" : `${Math.round(value)} MiB`, axis: (value) => `${short(value)} MiB` });
   const segments = [...new Set(runs.flatMap((run) => Object.keys(run.players?.segments ?? {})))].sort();
   chart("chart-segments", runs, segments.map((segment) => bar(segment.replaceAll("_", " "), runs.map((run) => run.players ? run.players.segments[segment]?.players ?? 0 : null), "segments")));
-  const colors = { low: css("--good"), medium: css("--warn"), high: "#f97316", critical: css("--bad"), undefined: css("--muted") };
+  const colors = { low: css("--good"), medium: css("--warn"), high: "#f97316", critical: css("--bad"), churned: "#475569", undefined: css("--muted") };
   chart("chart-churn", runs, [...Object.keys(colors).map((band) => bar(`${band} risk`.replace("undefined risk", "undefined"), runs.map((run) => run.players ? run.players.churn[band] ?? 0 : null), "churn", { color: colors[band] })),
     curve("mean value score", runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") })], { right: (value) => value.toFixed(1) });
 }

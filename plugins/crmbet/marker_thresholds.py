@@ -1,8 +1,8 @@
 """Thresholds of the responsible-gambling markers: taken from the cohort once, and then kept.
 
 A threshold that moved with the cohort would let a player look better because others got worse. So the first run of a
-feature_set_version freezes them, and later runs use what is frozen until somebody freezes anew (the param
-`refreeze_thresholds`). A run uses nothing that was frozen for a later as_of or after its known_at.
+feature_set_version whose table is loaded freezes them, and later runs use what is frozen until somebody freezes anew
+(the param `refreeze_thresholds`). A run uses nothing that was frozen for a later as_of or after its known_at.
 """
 
 from __future__ import annotations

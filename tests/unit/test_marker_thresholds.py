@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from crmbet.thresholds import FrozenThresholds, choose
+from crmbet.marker_thresholds import FrozenThresholds, choose
 
 pytestmark = pytest.mark.unit
 
