@@ -234,6 +234,14 @@ class FeatureColumn(Strict):
             "char(3)": "character(3)",
         }.get(self.type, self.type)
 
+    @property
+    def staging_type(self) -> str:
+        """The column's type in a staging table: what the engine copies in binary, and PostgreSQL assigns to the target.
+
+        A column of fixed width, or an array of text, would make the engine copy the whole table as text: half as fast.
+        """
+        return {"char(3)": "varchar(3)", "text[]": "varchar[]"}.get(self.type, self.postgres_type)
+
 
 class TableContract(Strict):
     """The target table: one row a user."""

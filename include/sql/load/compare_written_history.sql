@@ -2,7 +2,7 @@
 SELECT
     count(*) FILTER (WHERE history.updated_at = %(written_at)s) AS written,
     count(*) FILTER (
-        WHERE history.updated_at = %(written_at)s AND ({target_columns}) IS DISTINCT FROM ({staged_columns})
+        WHERE history.updated_at = %(written_at)s AND ({target_columns}) IS DISTINCT FROM ({staged_values})
     ) AS miswritten
 FROM {staging} AS staged
 JOIN {table} AS history

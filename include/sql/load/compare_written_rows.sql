@@ -3,7 +3,7 @@
 SELECT
     count(*) FILTER (WHERE target.updated_at = %(written_at)s) AS written,
     count(*) FILTER (
-        WHERE target.updated_at = %(written_at)s AND ({target_columns}) IS DISTINCT FROM ({staged_columns})
+        WHERE target.updated_at = %(written_at)s AND ({target_columns}) IS DISTINCT FROM ({staged_values})
     ) AS miswritten
 FROM {staging} AS staged
 JOIN {table} AS target ON target.{key} = staged.{key}

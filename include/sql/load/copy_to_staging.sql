@@ -1,3 +1,4 @@
--- For the data engine, which turns it into a binary COPY.
+-- For the data engine, which turns it into a binary COPY: of one of several parts of the players, copied side by side.
 INSERT INTO {staging} ({columns})
 SELECT {columns} FROM {source}
+WHERE hash({key}) % {parts} = {part}

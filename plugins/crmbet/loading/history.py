@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crmbet.failures import LoadRefused
 from crmbet.loading.session import history_name
-from crmbet.loading.target import column_list, history_shape, read_columns, refuse_drift
+from crmbet.loading.target import column_list, history_shape, read_columns, refuse_drift, staged_values
 from crmbet.postgres import single_row
 from crmbet.statements import Fragment, assignments, identifier, literal, render
 
@@ -46,7 +46,7 @@ def record(
     """
     shape = history_shape(session.contract)
     refuse_drift(session, shape, read_columns(cursor, session, shape.name))
-    columns = list(session.contract.computed)
+    columns = session.contract.computed
     values = {"oldest_staged": span[0], "newest_staged": span[1], "written_at": written_at}
 
     def execute(verb: str, **fragments: Fragment) -> int:
@@ -73,7 +73,7 @@ def record(
     execute(
         "compare_written_history",
         target_columns=column_list(columns, "history."),
-        staged_columns=column_list(columns, "staged."),
+        staged_values=staged_values(columns),
     )
     written, miswritten = single_row(cursor)
     if left != (0, 0) or written != missing + superseded or miswritten:

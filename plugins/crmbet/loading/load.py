@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.loading.backup import back_up
 from crmbet.loading.history import HistoryCounts, record
-from crmbet.loading.target import column_list, read_columns, refuse_drift, target_shape
+from crmbet.loading.target import column_list, read_columns, refuse_drift, staged_values, target_shape
 from crmbet.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.statements import Fragment, assignments, identifier, render
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from psycopg2 import extensions
 
+    from crmbet.contracts import FeatureColumn
     from crmbet.loading.session import LoadSession
     from crmbet.loading.staging import Staging
 
@@ -168,7 +169,7 @@ class _Write:
     table: Fragment
     staging: Fragment
     key: Fragment
-    columns: list[str]
+    columns: dict[str, FeatureColumn]
     written_at: datetime
     """What the load puts into updated_at, by the server's clock; no other load has the same."""
 
@@ -182,7 +183,7 @@ class _Write:
             table=session.table,
             staging=session.in_schema(staging.table),
             key=identifier(session.contract.key),
-            columns=list(session.contract.computed),
+            columns=session.contract.computed,
             written_at=written_at,
         )
 
@@ -235,7 +236,7 @@ class _Write:
         self._execute(
             "compare_written_rows",
             target_columns=column_list(self.columns, "target."),
-            staged_columns=column_list(self.columns, "staged."),
+            staged_values=staged_values(self.columns),
         )
         written, miswritten = single_row(self.cursor)
         faults = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENGINE_ALIAS = "target"
+PARALLEL_COPIES = 2
+"""One copy has either the engine or the server waiting for the other."""
 RECOMPUTE = "clear engineer_features and what follows it"
 COMMENT = "Staging of run "
 """How the comment of a staging table begins. A table without it is somebody else's."""
@@ -194,7 +197,7 @@ def _refuse_bad_rows(
 def _create(session: LoadSession, name: str) -> None:
     staging = session.in_schema(name)
     definitions = [
-        Fragment(f"{identifier(column)} {definition.postgres_type}")
+        Fragment(f"{identifier(column)} {definition.staging_type}")
         for column, definition in session.contract.computed.items()
     ]
     with session.transaction() as cursor:
@@ -211,16 +214,22 @@ def _fill(
 ) -> None:
     import duckdb
 
-    statement = render(
-        "load/copy_to_staging",
-        staging=identifier(ENGINE_ALIAS, session.contract.schema_name, name),
-        columns=column_list(session.contract.computed),
-        source=source,
-    )
+    def copy(part: int) -> None:
+        statement = render(
+            "load/copy_to_staging",
+            staging=identifier(ENGINE_ALIAS, session.contract.schema_name, name),
+            columns=column_list(session.contract.computed),
+            source=source,
+            key=identifier(session.contract.key),
+            parts=Fragment(str(PARALLEL_COPIES)),
+            part=Fragment(str(part)),
+        )
+        engine.cursor().execute(statement)
+
     attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
     try:
-        with _engine_failures_explained(session):
-            engine.execute(statement)
+        with _engine_failures_explained(session), ThreadPoolExecutor(PARALLEL_COPIES) as pool:
+            list(pool.map(copy, range(PARALLEL_COPIES)))
     finally:
         # A connection that ends within the copy makes the whole engine unusable, which DETACH would say instead.
         with suppress(duckdb.Error):

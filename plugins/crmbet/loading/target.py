@@ -10,7 +10,7 @@ from crmbet.loading.session import DDL_WAIT_SECONDS, LoadSession, history_name, 
 from crmbet.statements import Fragment, identifier, joined, literal, render
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from psycopg2 import extensions
 
@@ -169,6 +169,13 @@ def column_definition(name: str, column: FeatureColumn) -> Fragment:
 def column_list(names: Iterable[str], prefix: str = "") -> Fragment:
     """Quoted names with commas between them, each after an optional table alias."""
     return joined([Fragment(prefix + identifier(name)) for name in names])
+
+
+def staged_values(columns: Mapping[str, FeatureColumn]) -> Fragment:
+    """The staged columns in the types of the target, to be compared with it."""
+    return joined(
+        [Fragment(f"staged.{identifier(name)}::{column.postgres_type}") for name, column in columns.items()]
+    )
 
 
 def _create(cursor: extensions.cursor, session: LoadSession, shape: Shape) -> None:

@@ -17,7 +17,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from crmbet.contracts import ENGINE_TYPES, FeatureColumn
 from crmbet.engine import open_engine
 from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
-from crmbet.loading.staging import Staging, staged, staging_name
+from crmbet.loading.staging import PARALLEL_COPIES, Staging, staged, staging_name
 from crmbet.settings import Settings
 from tests.integration.loading.small_loads import BOTH_SERVERS, load_rows
 
@@ -70,6 +70,31 @@ def test_every_cell_of_every_file_arrives_in_an_unlogged_table(
     assert [dict(zip(columns, values, strict=True)) for values in found] == rows
     assert persistence == [("u",)]
     assert staging_tables(query) == []
+
+
+def test_all_types_are_copied_in_binary_by_copies_side_by_side(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # One column that the engine cannot write in binary makes it copy the whole table as text.
+    more = {
+        "moeda": FeatureColumn(type="char(3)", meaning="x"),
+        "gostos": FeatureColumn(type="text[]", meaning="x"),
+    }
+    contract = session.contract.model_copy(update={"columns": {**session.contract.columns, **more}})
+    types = {name: ENGINE_TYPES[column.type] for name, column in contract.computed.items()}
+    files = write_parquet([row(key, moeda="BRL", gostos=["x"]) for key in "abcdefgh"], types)
+    engine.execute("SET GLOBAL pg_debug_show_queries = true")
+
+    with staged(replace(session, contract=contract), engine, postgres_url, files, 8):
+        copies = [line for line in capfd.readouterr().err.splitlines() if line.startswith("COPY ")]
+
+    assert len(copies) == PARALLEL_COPIES
+    assert all("FORMAT BINARY" in copy.upper() for copy in copies)
 
 
 @BOTH_SERVERS
