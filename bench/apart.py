@@ -45,6 +45,8 @@ class Apart:
 
     stopwatch: Stopwatch
     peak_mib: float
+    cpu_seconds: float
+    """Of all its threads: what it cost, whoever else keeps the cores busy."""
     counts: Mapping[str, int]
 
 
@@ -56,7 +58,12 @@ def run_apart(module: str, *arguments: str) -> Apart:
     if done.returncode:
         raise RuntimeError(f"{module} failed:\n{done.stderr[-4000:]}")
     said = json.loads(done.stdout.splitlines()[-1])
-    return Apart(stopwatch=Stopwatch(said["seconds"]), peak_mib=said["peak_mib"], counts=said["counts"])
+    return Apart(
+        stopwatch=Stopwatch(said["seconds"]),
+        peak_mib=said["peak_mib"],
+        cpu_seconds=said["cpu_seconds"],
+        counts=said["counts"],
+    )
 
 
 def median_of(repeated: Sequence[Apart]) -> Apart:
@@ -67,7 +74,13 @@ def median_of(repeated: Sequence[Apart]) -> Apart:
 
 def report(stopwatch: Stopwatch, **counts: int) -> None:
     """Print what `run_apart` reads; the last thing that such a module does."""
-    print(json.dumps({"seconds": stopwatch.seconds, "peak_mib": _peak_mib(), "counts": counts}))
+    said = {
+        "seconds": stopwatch.seconds,
+        "peak_mib": _peak_mib(),
+        "cpu_seconds": time.process_time(),
+        "counts": counts,
+    }
+    print(json.dumps(said))
 
 
 def _peak_mib() -> float:

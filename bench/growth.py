@@ -1,4 +1,4 @@
-"""How time and memory of clean and engineer_features grow with the number of bets, under a small memory setting."""
+"""How cost and memory of clean and engineer_features grow with the number of bets, under a small memory setting."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ def measure(workbench: Workbench, sizes: Sequence[int], days: int) -> list[Figur
                 note=f"{days} days: {apart.stopwatch}",
             ),
             Figure(
+                name=f"clean and engineer_features, {size:,} bets, CPU", value=apart.cpu_seconds, unit="s"
+            ),
+            Figure(
                 name=f"clean and engineer_features, {size:,} bets, peak memory",
                 value=apart.peak_mib,
                 unit="MiB",
@@ -42,11 +45,11 @@ def measure(workbench: Workbench, sizes: Sequence[int], days: int) -> list[Figur
     if len(found) > 1:
         figures.append(
             Figure(
-                name="exponent of time by bets",
-                value=_exponent({size: apart.stopwatch.total for size, apart in found.items()}),
+                name="exponent of CPU time by bets",
+                value=_exponent({size: apart.cpu_seconds for size, apart in found.items()}),
                 unit="",
                 limit=LIMIT_EXPONENT,
-                note="slope of log time by log bets",
+                note="slope of log CPU time by log bets",
             )
         )
     return figures

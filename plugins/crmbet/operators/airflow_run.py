@@ -157,7 +157,7 @@ def _reach_lake(settings: Settings, patience: Config | None = None) -> tuple[Obj
 
     patience = patience or Config(connect_timeout=10, read_timeout=60)
     # Without its connection the hook would go on with whatever key the machine has.
-    _require_connection(LAKE_CONNECTION)
+    require_connection(LAKE_CONNECTION)
     hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
     pool = Config(max_pool_connections=PARALLEL_REQUESTS)
     client = hook.get_client_type(config=hook.config.merge(pool).merge(patience))
@@ -175,7 +175,7 @@ def _reach_lake(settings: Settings, patience: Config | None = None) -> tuple[Obj
 def _dsn(connection_id: str) -> str:
     from psycopg2.extensions import make_dsn
 
-    connection = _require_connection(connection_id)
+    connection = require_connection(connection_id)
     parts = {
         "host": connection.host,
         "port": connection.port,
@@ -190,7 +190,8 @@ def _dsn(connection_id: str) -> str:
     return str(make_dsn(**{name: value for name, value in parts.items() if value}))
 
 
-def _require_connection(connection_id: str) -> Any:
+def require_connection(connection_id: str) -> Any:
+    """An Airflow connection. Raises `BadSetting` if there is none of this id."""
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 

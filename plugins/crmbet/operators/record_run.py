@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from crmbet.run import Run
 
 
+GAUGES = (
+    "records_extracted",
+    "records_cleaned",
+    "records_quarantined",
+    "records_transformed",
+    "records_loaded",
+    "data_quality_score",
+    "accepted_rate",
+    "duration_seconds",
+)
+"""Figures of a run that are metrics of Airflow too, as `crmbet.<name>`."""
+
+
 class RecordRunOperator(BaseOperator):
     """Write the run's row of `ml_features.pipeline_runs`, whether or not the run went well.
 
@@ -108,10 +121,7 @@ def publish_gauges(metrics: RunMetrics) -> None:
     """The run's figures as Airflow's own metrics: StatsD or OpenTelemetry, where they are switched on."""
     from airflow.sdk.observability.stats import Stats
 
-    for name in (
-        "records_extracted", "records_cleaned", "records_quarantined", "records_transformed", "records_loaded",
-        "data_quality_score", "accepted_rate", "duration_seconds",
-    ):  # fmt: skip
+    for name in GAUGES:
         value = getattr(metrics, name)
         if value is not None:
             Stats.gauge(f"crmbet.{name}", float(value))

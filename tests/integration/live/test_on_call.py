@@ -55,6 +55,8 @@ class Live:
     states: dict[str, str]
     metrics: list[str]
     """Lines of StatsD."""
+    lineage: WebSink
+    """Of OpenLineage."""
 
     def query(self, database: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         url = EmbeddedPostgres(self.workspace).url(database)
@@ -104,6 +106,7 @@ def live(session_folder: Path) -> Iterator[Live]:
     workspace = Workspace(session_folder / "oncall")
     with (
         web_sink() as web,
+        web_sink() as lineage,
         mail_sink() as mail,
         udp_sink() as (port, metrics),
         pytest.MonkeyPatch.context() as patch,
@@ -118,15 +121,15 @@ def live(session_folder: Path) -> Iterator[Live]:
                 source_url=environment(workspace)["CRMBET_SOURCE_URL"],
                 broken=True,
             )
-            login = ui.start(workspace, variables(web, mail, port))
-            running = Live(workspace, login, web, mail, {}, metrics)
+            login = ui.start(workspace, variables(web, mail, port, lineage))
+            running = Live(workspace, login, web, mail, {}, metrics, lineage)
             go_wrong(running)
             yield running
         finally:
             embedded.stop(workspace)
 
 
-def variables(web: WebSink, mail: MailSink, statsd_port: int) -> dict[str, str]:
+def variables(web: WebSink, mail: MailSink, statsd_port: int, lineage: WebSink) -> dict[str, str]:
     connections = {
         "SLACK": {"conn_type": "slackwebhook", "host": f"{web.url}/hang", "password": SLACK_SECRET},
         "EMAIL": {
@@ -140,6 +143,8 @@ def variables(web: WebSink, mail: MailSink, statsd_port: int) -> dict[str, str]:
     return {
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,stranger:",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": lineage.url}),
+        "AIRFLOW__OPENLINEAGE__EXTRACTORS": "crmbet.operators.lineage.PipelineLineage",
         "AIRFLOW__METRICS__STATSD_ON": "True",
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd_port),
         **{f"AIRFLOW_CONN_CRMBET_ALERTS_{name}": json.dumps(value) for name, value in connections.items()},
@@ -259,6 +264,22 @@ def test_figures_are_airflow_metrics_too(live: Live) -> None:
     assert {"airflow.crmbet.records_extracted", "airflow.crmbet.data_quality_score"} <= gauges
 
 
+def test_lineage_names_what_a_task_read_and_wrote(live: Live) -> None:
+    events = [body for _, _, body in live.lineage.posts]
+    [captured] = [
+        event
+        for event in events
+        if event["job"]["name"] == f"{DAG}.extract_s3" and event["eventType"] == "COMPLETE"
+    ]
+    inputs, outputs = (
+        {(one["namespace"], one["name"]) for one in captured[side]} for side in ("inputs", "outputs")
+    )
+    assert (f"s3://{LAKE_BUCKET}", "raw/bets") in inputs
+    assert (f"s3://{LAKE_BUCKET}", "crmbet/brand=default/captures/source=bets") in outputs
+    failed = {event["job"]["name"] for event in events if event["eventType"] == "FAIL"}
+    assert {f"{DAG}.validate_raw", DAG} <= failed
+
+
 def task_logs(live: Live, run_id: str) -> list[Path]:
     return sorted(
         (live.workspace.airflow_home / "logs" / f"dag_id={DAG}").glob(f"run_id={run_id}/task_id=*/*.log")
@@ -307,6 +328,9 @@ def test_no_secret_is_anywhere(live: Live) -> None:
     for path in files:
         text = path.read_text(errors="replace")
         assert [secret for secret in secrets if secret in text] == [], path
+    assert [
+        secret for secret in secrets if secret in json.dumps([post[2] for post in live.lineage.posts])
+    ] == []
     for table in ("xcom", "rendered_task_instance_fields", "dag_run", "serialized_dag", "log", "callback"):
         rows = live.query("airflow", f"SELECT coalesce(string_agg({table}::text, ' '), '') FROM {table}")
         assert [secret for secret in secrets if secret in rows[0][0]] == [], table

@@ -1,0 +1,42 @@
+"""What OpenLineage would be told of the daily DAG: every table of a run can be traced to its sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crmbet.contracts import load_source_contracts
+from crmbet.operators.lineage import PipelineLineage
+
+pytestmark = pytest.mark.dags
+
+CONNECTION = "postgres://loader:a-secret@{host}/crm"
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRMBET_LAKE_BUCKET", "lake")
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_SOURCE", CONNECTION.format(host="source:6432"))
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_TARGET", CONNECTION.format(host="target"))
+
+
+def test_each_task_reads_what_others_wrote(dag: Any) -> None:
+    lineages = [
+        PipelineLineage(task).extract()
+        for task in dag.topological_sort()
+        if task.task_type in PipelineLineage.get_operator_classnames()
+    ]
+    read = {(one.namespace, one.name) for lineage in lineages for one in lineage.inputs}
+    written = {(one.namespace, one.name) for lineage in lineages for one in lineage.outputs}
+
+    feeds = {name for name, contract in load_source_contracts().items() if contract.kind == "lake"}
+    assert read - written == {
+        *(("s3://lake", f"raw/{feed}") for feed in feeds),
+        ("postgres://source:6432", "crm.public.tbl_transactions"),
+    }
+    assert written - read == {
+        ("postgres://target:5432", "crm.ml_features.user_features"),
+        ("postgres://target:5432", "crm.ml_features.user_features_history"),
+    }
+    assert len(lineages) == 5
