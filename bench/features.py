@@ -80,12 +80,12 @@ def _write_typed(operator: Operator, folder: Path) -> None:
         attach_postgres(engine, operator.source_url, SOURCE, read_only=True)
         lake = operator.store.url("raw")
         rows = {
-            "bets": "SELECT * REPLACE (stake::DOUBLE AS stake, payout::DOUBLE AS payout) "
+            "bets": "SELECT * REPLACE (stake::DOUBLE AS stake, payout::DOUBLE AS payout, "
+            "balance_after::DOUBLE AS balance_after) "
             f"FROM read_parquet('{lake}/bets/*/*', hive_partitioning = false)",
             "transactions": "SELECT * REPLACE (transaction_id::VARCHAR AS transaction_id, amount::DOUBLE AS amount) "
             f"FROM {SOURCE}.public.tbl_transactions",
-            "players": "SELECT user_id, registered_at, timezone "
-            f"FROM read_csv('{lake}/players/*/*', all_varchar = false, hive_partitioning = false)",
+            "players": f"FROM read_csv('{lake}/players/*/*', all_varchar = false, hive_partitioning = false)",
         }
         for name, query in rows.items():
             engine.execute(f"COPY ({query}) TO '{folder / name}.parquet' (FORMAT parquet)")
@@ -97,7 +97,7 @@ def _run_pandas(ours: PipelineRun, folder: Path, *, keep: bool) -> Apart:
         at.astimezone(UTC).replace(tzinfo=None).isoformat() for at in (run.window.as_of, run.known_at)
     ]
     settings = (run.settings.operator_timezone, str(run.settings.threads))
-    return run_apart("bench.pandas_peer", str(folder), *instants, *settings, *(["keep"] if keep else []))
+    return run_apart("bench.peer", str(folder), *instants, *settings, *(["keep"] if keep else []))
 
 
 def compare(ours: PipelineRun, theirs: Path) -> Comparison:
