@@ -46,6 +46,8 @@ class Apart:
     stopwatch: Stopwatch
     peak_mib: float
     counts: Mapping[str, int]
+    steps: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of parts of what the stopwatch timed."""
 
 
 def run_apart(module: str, *arguments: str) -> Apart:
@@ -56,7 +58,12 @@ def run_apart(module: str, *arguments: str) -> Apart:
     if done.returncode:
         raise RuntimeError(f"{module} failed:\n{done.stderr[-4000:]}")
     said = json.loads(done.stdout.splitlines()[-1])
-    return Apart(stopwatch=Stopwatch(said["seconds"]), peak_mib=said["peak_mib"], counts=said["counts"])
+    return Apart(
+        stopwatch=Stopwatch(said["seconds"]),
+        peak_mib=said["peak_mib"],
+        counts=said["counts"],
+        steps=said["steps"],
+    )
 
 
 def median_of(repeated: Sequence[Apart]) -> Apart:
@@ -65,9 +72,10 @@ def median_of(repeated: Sequence[Apart]) -> Apart:
     return replace(middle, peak_mib=max(apart.peak_mib for apart in repeated))
 
 
-def report(stopwatch: Stopwatch, **counts: int) -> None:
+def report(stopwatch: Stopwatch, steps: Mapping[str, float] | None = None, **counts: int) -> None:
     """Print what `run_apart` reads; the last thing that such a module does."""
-    print(json.dumps({"seconds": stopwatch.seconds, "peak_mib": _peak_mib(), "counts": counts}))
+    said = {"seconds": stopwatch.seconds, "peak_mib": _peak_mib(), "counts": counts, "steps": steps or {}}
+    print(json.dumps(said))
 
 
 def _peak_mib() -> float:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.apart import Stopwatch, report
-from bench.peer import daily, lifecycle, payments, play, protection, times
+from bench.peer import daily, payments, play, protection, times
 from bench.peer.cleaning import clean_bets, clean_players, clean_transactions, number_alike
 from bench.peer.clock import Clock
 from bench.peer.measures import real6
@@ -25,7 +25,7 @@ ENTROPIES = ["game_entropy", "weekday_entropy", "slot_entropy"]
 
 def compute(folder: Path, clock: Clock, stopwatch: Stopwatch, *, keep: bool) -> pd.DataFrame:
     """The feature table of the rows in a folder, under the default settings."""
-    settings = Settings(lake_bucket="none")
+    settings = Settings.model_validate({"lake_bucket": "none"})
     with stopwatch.step("clean"):
         bets = clean_bets(folder / "bets.parquet", clock, keep=keep)
         transactions = clean_transactions(folder / "transactions.parquet", clock, keep=keep)
@@ -55,6 +55,9 @@ def compute(folder: Path, clock: Clock, stopwatch: Stopwatch, *, keep: bool) -> 
             payments.recency_frequency_money(payment_days),
         ]
     with stopwatch.step("lifecycle"):
+        # With it come scipy and scikit-learn, which the pipeline imports where it needs them too.
+        from bench.peer import lifecycle
+
         events = lifecycle.event_days(bet_days, payment_days)
         modelled = lifecycle.models(events, payment_days, settings)
         themes += [

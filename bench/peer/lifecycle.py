@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bench.peer.measures import Array, real6
+from bench.peer.measures import Array, first_true, real6
 from crmbet.models import calibration, gamma_gamma
 from crmbet.models.histories import DAYS_A_WEEK, Histories
 from crmbet.models.lifetime_value import discounted_repeats
@@ -45,15 +45,14 @@ def stages(
     return pd.DataFrame(
         {
             "days_since_last_activity": active.groupby("user_id", observed=False)["age"].min(),
-            "churn_risk_band": np.select(
+            "churn_risk_band": first_true(
                 [idle >= 30, risk < 0.4, risk < 0.6, risk < 0.85, risk.notna()],
                 ["churned", "low", "medium", "high", "critical"],
-                default=None,
             ),
-            "lifecycle_stage": np.select(
+            "lifecycle_stage": first_true(
                 [idle.isna(), idle >= 30, first < 30, came_back, idle >= 14],
                 ["registered", "churned", "new", "reactivated", "at_risk"],
-                default="active",
+                otherwise="active",
             ),
         }
     )

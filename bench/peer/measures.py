@@ -45,6 +45,11 @@ def normalised_entropy(counts: Array, kinds: int) -> Array:
     return np.where(total[:, 0] > 0, terms.sum(axis=1) / np.log(kinds), np.nan)
 
 
+def first_true(conditions: Sequence[Any], values: Sequence[Any], otherwise: Any = None) -> Any:
+    """The value of the first condition that holds, row by row."""
+    return np.select(conditions, values, default=otherwise)
+
+
 def twenty_percentiles(
     values: pd.Series, users: pd.Series, percents: Sequence[int]
 ) -> tuple[Array, list[Array]]:

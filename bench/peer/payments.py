@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.peer.daily import by_user
-from bench.peer.measures import ratio, real6
+from bench.peer.measures import first_true, ratio, real6
 from crmbet.settings import Settings
 
 # fmt: off
@@ -28,10 +28,9 @@ def sums(days: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> pd.Da
     deposits, cents = quarter["deposits"].to_numpy("int64"), quarter["deposit_cents"].to_numpy()
     # Half away from zero, in whole cents.
     ticket = np.where(deposits > 0, (2 * cents + deposits) // np.maximum(2 * deposits, 1), np.nan) / 100
-    category = np.select(
+    category = first_true(
         [ticket < float(settings.ticket_low), ticket < float(settings.ticket_high), ticket > 0],
         ["baixo", "medio", "alto"],
-        default=None,
     )
     deposit_age = days.loc[days["deposits"] > 0, ["user_id", "age"]].groupby("user_id", observed=False)["age"]
     last, first = deposit_age.min(), deposit_age.max()
@@ -49,10 +48,10 @@ def sums(days: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> pd.Da
             "padrao_saque": _cadence(days[(days["withdrawals"] > 0) & (days["age"] < 90)]),
             "net_deposit_30d": (month["deposit_cents"] - month["withdrawal_cents"]) / 100,
             "net_deposit_lifetime": (deposited - withdrawn) / 100,
-            "balance_ratio": np.select(
+            "balance_ratio": first_true(
                 [withdrawn > 0, deposited > 0],
                 [real6(balance), np.full(len(balance), 1000.0)],
-                default=np.nan,
+                otherwise=np.nan,
             ),
             "deposit_share": ratio(deposited, deposited + withdrawn),
             "ticket_medio": ticket,
@@ -69,10 +68,10 @@ def _cadence(days: pd.DataFrame) -> pd.Series:
     gap = days["age"].diff().where(user == user.shift())
     grouped = gap.groupby(days["user_id"], observed=False)
     median, number = grouped.median(), grouped.size()
-    names = np.select(
+    names = first_true(
         [number == 0, number == 1, median <= 2, median <= 10, median <= 31],
         ["nenhum", "esporadico", "diario", "semanal", "mensal"],
-        default="esporadico",
+        otherwise="esporadico",
     )
     return pd.Series(names, index=median.index)
 

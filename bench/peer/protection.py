@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.peer.clock import Clock
 from bench.peer.daily import by_user
-from bench.peer.measures import UNITS, money, ratio, real6
+from bench.peer.measures import UNITS, first_true, money, ratio, real6
 from crmbet.settings import Settings
 
 MARKERS = {
@@ -110,8 +110,8 @@ def exclusion(players: pd.DataFrame, clock: Clock) -> pd.DataFrame:
     until = players["self_excluded_until"]
     return pd.DataFrame(
         {
-            "rg_self_exclusion_status": np.select(
-                [until > clock.as_of, until.notna()], ["active", "past"], default="none"
+            "rg_self_exclusion_status": first_true(
+                [until > clock.as_of, until.notna()], ["active", "past"], otherwise="none"
             ),
             "rg_prohibited_flag": players["prohibited"],
         },
@@ -132,10 +132,9 @@ def markers(features: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         {
             "rg_markers_triggered": _lists(shown[sorted(shown.columns)]),
             "rg_risk_score": score,
-            "rg_risk_band": np.select(
+            "rg_risk_band": first_true(
                 [score >= settings.rg_band_high, score >= settings.rg_band_medium, score >= 0],
                 ["high", "medium", "low"],
-                default=None,
             ),
         },
         index=features.index,
