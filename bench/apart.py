@@ -48,6 +48,8 @@ class Apart:
     cpu_seconds: float
     """Of all its threads: what it cost, whoever else keeps the cores busy."""
     counts: Mapping[str, int]
+    steps: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of parts of what the stopwatch timed."""
 
 
 def run_apart(module: str, *arguments: str) -> Apart:
@@ -63,6 +65,7 @@ def run_apart(module: str, *arguments: str) -> Apart:
         peak_mib=said["peak_mib"],
         cpu_seconds=said["cpu_seconds"],
         counts=said["counts"],
+        steps=said["steps"],
     )
 
 
@@ -72,13 +75,14 @@ def median_of(repeated: Sequence[Apart]) -> Apart:
     return replace(middle, peak_mib=max(apart.peak_mib for apart in repeated))
 
 
-def report(stopwatch: Stopwatch, **counts: int) -> None:
+def report(stopwatch: Stopwatch, steps: Mapping[str, float] | None = None, **counts: int) -> None:
     """Print what `run_apart` reads; the last thing that such a module does."""
     said = {
         "seconds": stopwatch.seconds,
         "peak_mib": _peak_mib(),
         "cpu_seconds": time.process_time(),
         "counts": counts,
+        "steps": steps or {},
     }
     print(json.dumps(said))
 

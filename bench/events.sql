@@ -152,6 +152,18 @@ CREATE OR REPLACE TEMPORARY MACRO listed_players(players, days) AS TABLE
                 'America/Noronha', 'America/Rio_Branco', 'Europe/Lisbon', 'Asia/Kolkata', 'Mars/Phobos', NULL
             ],
             draw(0, range, 'zone')
-        ) AS timezone
+        ) AS timezone,
+        DATE '2008-06-01' - (floor(20000 * pow(draw(0, range, 'birth'), 2)))::INTEGER AS birth_date,
+        choose(
+            ['email', 'email;sms', 'whatsapp|zap|e-mail', 'push,sms,phone', 'telegram', 'none', NULL],
+            draw(0, range, 'consents')
+        ) AS consents,
+        draw(0, range, 'test') < 0.002 AS is_test,
+        draw(0, range, 'blocked') < 0.01 AS is_blocked,
+        CASE
+            WHEN draw(0, range, 'excluded') < 0.02
+                THEN midnight(0) + to_seconds((86400 * 2 * days * draw(0, range, 'until'))::BIGINT)
+        END AS self_excluded_until,
+        CASE WHEN draw(0, range, 'ban told') < 0.9 THEN draw(0, range, 'banned') < 0.001 END AS prohibited
     FROM range((players * 1.02)::BIGINT)
     WHERE draw(0, range, 'listed') < 0.9;

@@ -6,7 +6,6 @@ import statistics
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg2
 
@@ -16,11 +15,11 @@ from bench.pipeline import run_tasks
 from bench.workbench import Operator, PipelineRun, Workbench
 from crmbet.contracts import SourceContract, load_source_contracts
 from crmbet.engine import attach_postgres
-from crmbet.ingest.postgres import SOURCE
+from crmbet.ingest.copying import Batch, copy_days
+from crmbet.ingest.postgres import LARGE_SHARE
+from crmbet.ingest.relation import SOURCE, ask_postgres, describe_relation
+from crmbet.partitions import batches
 from local.postgres import programs
-
-if TYPE_CHECKING:
-    import duckdb
 
 LIMIT_RATIO = 1.2
 AS_OF = "2027-01-01"
@@ -48,6 +47,7 @@ SELECT
 FROM generate_series(0::bigint, %(rows)s - 1) AS i;
 ALTER TABLE tbl_transactions ADD PRIMARY KEY (transaction_id);
 """
+ROWS_BY_DAY = "SELECT created_at::date, count(*) FROM tbl_transactions GROUP BY 1"
 
 
 def measure(workbench: Workbench, folder: Path, rows: int, rounds: int) -> list[Figure]:
@@ -55,12 +55,13 @@ def measure(workbench: Workbench, folder: Path, rows: int, rounds: int) -> list[
     contract = load_source_contracts()["transactions"]
     with workbench.operator("extract_pg") as operator:
         _fill(operator, rows)
+        run = PipelineRun(operator=operator, as_of=AS_OF)
         psql: list[float] = []
         ours: list[float] = []
         for _ in range(rounds):
             psql.append(_copy_by_psql(operator))
-            ours.append(_copy_by_engine(operator, contract, folder / "transactions.parquet"))
-        whole = run_tasks(PipelineRun(operator=operator, as_of=AS_OF), "extract_pg")
+            ours.append(_copy_by_engine(run, contract, folder / "transactions.parquet"))
+        whole = run_tasks(run, "extract_pg")
     note = f"{rows:,} rows, median of {rounds}"
     peer, copying = statistics.median(psql), statistics.median(ours)
     return [
@@ -74,14 +75,6 @@ def measure(workbench: Workbench, folder: Path, rows: int, rounds: int) -> list[
             note=f"{whole.counts['extract_pg']} days, {whole.peak_mib:.0f} MiB",
         ),
     ]
-
-
-def copy_relation(connection: duckdb.DuckDBPyConnection, contract: SourceContract, target: Path) -> None:
-    """Copy the contract's columns of the attached relation into a local Parquet file."""
-    columns = ", ".join(f'"{column.source_name or name}"' for name, column in contract.columns.items())
-    connection.execute(
-        f"COPY (SELECT {columns} FROM {SOURCE}.public.{contract.relation}) TO '{target}' (FORMAT parquet)"
-    )
 
 
 def _fill(operator: Operator, rows: int) -> None:
@@ -103,9 +96,16 @@ def _copy_by_psql(operator: Operator) -> float:
     return stopwatch.total
 
 
-def _copy_by_engine(operator: Operator, contract: SourceContract, target: Path) -> float:
+def _copy_by_engine(run: PipelineRun, contract: SourceContract, target: Path) -> float:
+    """All days of the table into local Parquet files, by the batches and the statement of the task."""
     stopwatch = Stopwatch()
-    with operator.engine() as connection, stopwatch.step("copy"):
-        attach_postgres(connection, operator.source_url, SOURCE, read_only=True)
-        copy_relation(connection, contract, target)
+    with run.engine() as connection:
+        attach_postgres(connection, run.operator.source_url, SOURCE, read_only=True)
+        rows = dict(ask_postgres(connection, ROWS_BY_DAY))
+        with stopwatch.step("copy"):
+            relation = describe_relation(connection, contract)
+            for days in batches(sorted(rows), rows):
+                is_large = sum(rows[day] for day in days) >= sum(rows.values()) * LARGE_SHARE
+                batch = Batch(days=tuple(days), is_large=is_large, has_nan=False)
+                copy_days(connection, target, run.run, contract, relation, batch)
     return stopwatch.total

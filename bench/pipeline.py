@@ -6,6 +6,7 @@ manifests on S3, so each can run where the others have ended.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 
@@ -18,6 +19,9 @@ from crmbet.features import engineer_features
 from crmbet.ingest.lake import capture_feed
 from crmbet.ingest.postgres import SOURCE, capture_relation
 from crmbet.manifest import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
+from crmbet.progress import timed
+
+log = logging.getLogger("crmbet.bench")
 
 
 def extract_s3(at: PipelineRun) -> int:
@@ -54,11 +58,11 @@ def clean(at: PipelineRun) -> int:
         for task in EXTRACTS
         for name, captures in read_manifest(store, run.prefix, task, ExtractManifest).sources.items()
     }
+    cleaned = {}
     with at.engine() as engine:
-        cleaned = {
-            name: clean_source(engine, store, run, contracts[name], captures)
-            for name, captures in captured.items()
-        }
+        for name, captures in captured.items():
+            with timed(log, f"clean {name}"):
+                cleaned[name] = clean_source(engine, store, run, contracts[name], captures)
     write_manifest(store, run.prefix, "clean", CleanManifest(sources=cleaned))
     return sum(source.accepted for source in cleaned.values())
 
@@ -96,8 +100,26 @@ def features_of(at: PipelineRun) -> list[str]:
     return [store.url(key) for key in made.files]
 
 
+class Steps(logging.Handler):
+    """Seconds by step, as the core logs them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record that says how long a step took."""
+        if "step" in record.__dict__:
+            step = record.__dict__["step"]
+            self.seconds[step] = self.seconds.get(step, 0.0) + record.__dict__["seconds"]
+
+
 def main() -> None:
     """Run the tasks that the command line names."""
+    steps = Steps()
+    core = logging.getLogger("crmbet")
+    core.setLevel(logging.DEBUG)
+    core.addHandler(steps)
     text, *tasks = sys.argv[1:]
     at = PipelineRun.from_json(text)
     stopwatch, counts = Stopwatch(), {}
@@ -106,7 +128,7 @@ def main() -> None:
     for task in tasks:
         with stopwatch.step(task):
             counts[task] = TASKS[task](at)
-    report(stopwatch, **counts)
+    report(stopwatch, steps.seconds, **counts)
 
 
 if __name__ == "__main__":

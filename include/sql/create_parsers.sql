@@ -17,11 +17,12 @@ CREATE OR REPLACE MACRO parse_text(value) AS
         ELSE nullif(trim(value, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '')
     END;
 
--- Naive UTC. Text without a zone is UTC; casting to TIMESTAMP directly would drop an offset in silence.
+-- Naive UTC. Text without a zone is UTC; casting to TIMESTAMP directly would drop an offset in silence. TRY is for the
+-- last hours that the engine can hold, of the year 294247, at which try_cast itself fails.
 CREATE OR REPLACE MACRO parse_timestamp(value) AS
     CASE
-        WHEN isfinite(try_cast(value AS TIMESTAMPTZ))
-            THEN make_timestamp(epoch_us(try_cast(value AS TIMESTAMPTZ)))
+        WHEN isfinite(TRY(try_cast(value AS TIMESTAMPTZ)))
+            THEN make_timestamp(epoch_us(TRY(try_cast(value AS TIMESTAMPTZ))))
     END;
 
 -- By a strptime format: %z and %Z give the zone. Of these three words strptime makes a day in 1900.

@@ -5,8 +5,10 @@ The engine tells of a truncated file and of an unreachable server with one class
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.failures import AccessRefused, CrmbetError, LostConnection, SourceMissing, TemporaryFailure
@@ -25,6 +27,10 @@ NO_ANSWER_OF_POSTGRES = (
     "ssl connection has been closed",
     "the database system is ",
 )
+NOT_WRITTEN = ("could not write", "no space left on device")
+QUOTED_PATH = r"""\s?["']?{folder}[\w./-]*["']?"""
+QUOTE = re.compile(r"""(?<!\w)["']""")
+"""Opens what may be data, unlike an apostrophe."""
 LONGEST_QUOTE = 200
 """Letters of the engine's own words in one of ours."""
 
@@ -88,6 +94,21 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
 def first_line(error: Exception) -> str:
     """The start of the engine's words. What follows may quote data."""
     return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_QUOTE]
+
+
+def is_of_the_worker(error: duckdb.Error) -> bool:
+    """Whether the engine lacks memory or room on the disk: that says nothing of what it was reading."""
+    import duckdb
+
+    return isinstance(error, duckdb.OutOfMemoryException) or (
+        isinstance(error, duckdb.IOException) and any(sign in str(error).lower() for sign in NOT_WRITTEN)
+    )
+
+
+def said_of_file(error: Exception, folder: Path) -> str:
+    """The engine's words about a local copy in a folder, without its path and without what they quote of it."""
+    own = re.sub(QUOTED_PATH.format(folder=re.escape(str(folder))), "", first_line(error))
+    return QUOTE.split(own, maxsplit=1)[0].rstrip()
 
 
 def _cancellation(words: str) -> str:

@@ -30,6 +30,7 @@ from crmbet.marker_thresholds import read_thresholds
 from crmbet.matrix import write_matrix
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, find_days, scan, unmade_day, write_by_day, write_file
+from crmbet.progress import timed
 from crmbet.run import Run
 from crmbet.scoring import score_players
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement, statements_digest
@@ -88,8 +89,10 @@ def engineer_features(
     A dry run only finds out which days that would be.
     """
     bind_variables(connection, run)
-    state, built = _ensure_state(connection, store, run, contracts, cleaned)
-    sessions, session_rows, sessions_built = _ensure_sessions(connection, store, run, contracts, cleaned)
+    with timed(log, "state"):
+        state, built = _ensure_state(connection, store, run, contracts, cleaned)
+    with timed(log, "sessions"):
+        sessions, session_rows, sessions_built = _ensure_sessions(connection, store, run, contracts, cleaned)
     log.info("state: %d days, of which %d were made now", len(state), len(built))
     manifest = FeatureManifest(
         files=[],
@@ -129,22 +132,25 @@ def engineer_features(
         signed = render("store/sign_rows", source=scan(store, [found.key]))
         write_file(connection, store, run, key, signed)
         return manifest.model_copy(update={"files": [key], "users": found.users, "learned": found.learned})
+    with timed(log, "blocks of state"):
+        blocks = block_files(connection, store, run, "state_blocks", state)
     query, models = compute_themes(
         connection,
         run,
         table,
-        state=_state_rows(
-            connection, store, contracts, block_files(connection, store, run, "state_blocks", state)
-        ),
+        state=_state_rows(connection, store, contracts, blocks),
         sessions=session_rows,
         thresholds=frozen,
         fits=fits,
     )
-    users = write_file(connection, store, run, key, query)
+    with timed(log, "feature table"):
+        users = write_file(connection, store, run, key, query)
+    with timed(log, "matrix"):
+        matrix = write_matrix(connection, store, run, table, [key])
     learned = Learned(
         thresholds=dict(connection.execute(statement("features/used_thresholds")).fetchall()),
         models=models,
-        matrix=write_matrix(connection, store, run, table, [key]),
+        matrix=matrix,
     )
     store.write(_learned_key(key), learned.model_dump_json(indent=1).encode())
     # Its own thresholds may be frozen by the time of the next run, which then asks for them by their values.
@@ -251,13 +257,16 @@ def compute_themes(
     they are taken from this run's players. `fits` serve a model that this run's players do not suffice for.
     """
     for name, source in (("state", state), ("recent_state", state), ("sessions", sessions)):
-        _create_table(connection, name, render(f"features/read_{name}", source=source))
+        with timed(log, f"reading {name}"):
+            _create_table(connection, name, render(f"features/read_{name}", source=source))
     connection.execute(statement("features/create_measures"))
-    models = score_players(connection, run.settings, run.as_of_date, fits)
+    with timed(log, "models"):
+        models = score_players(connection, run.settings, run.as_of_date, fits)
     for name in THEMES:
         frozen = name == "thresholds" and thresholds is not None
         rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
-        _create_table(connection, name, rows)
+        with timed(log, f"theme {name}"):
+            _create_table(connection, name, rows)
     return assembly(table), models
 
 

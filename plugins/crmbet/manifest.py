@@ -91,6 +91,8 @@ class SourceCaptures(Record):
     """Operator days (ISO, or UNDATED) whose rows these changes alter, in order."""
     unreadable: list[Unreadable] = Field(default_factory=list)
     """Objects that are set aside. Where one had been readable before, what it held then still counts."""
+    future: int = 0
+    """Rows of PostgreSQL dated after the day on which the run looked. They are not among the captures."""
     bitemporal_from: datetime | None = None
     """What the source overwrote before this instant, our first capture, nobody can know."""
 

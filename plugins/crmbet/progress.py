@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 EVERY_SECONDS = 10.0
 """Between two lines of the log: the first line of a piece of work that takes shorter is its last."""
+
+LONG_SECONDS = 1.0
+"""A step that takes less is of interest only to whoever looks for where the time goes."""
+
+
+@contextmanager
+def timed(log: logging.Logger, step: str, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """Log how long a step took, once it is done: at level DEBUG a short one. The record has `step` and `seconds`."""
+    began = clock()
+    yield
+    seconds = clock() - began
+    level = logging.INFO if seconds >= LONG_SECONDS else logging.DEBUG
+    log.log(level, "%s took %.1f s", step, seconds, extra={"step": step, "seconds": seconds})
 
 
 class Progress:

@@ -70,6 +70,8 @@ FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
         ({"placed_at": "1771588800"}, "placed_at: unreadable"),
         ({"placed_at": "1999-12-31 23:59:59.999999"}, "placed_at: out of range"),
         ({"placed_at": "2100-01-01"}, "placed_at: out of range"),
+        ({"placed_at": "294247-01-10 03:59:59"}, "placed_at: out of range"),
+        ({"placed_at": "294247-01-10 04:00:54.775806"}, "placed_at: unreadable"),
         ({"game_type": None}, "game_type: missing"),
         ({"game_type": "bingo"}, "game_type: unknown value"),
         ({"stake": None}, "stake: missing"),

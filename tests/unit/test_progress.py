@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from crmbet.progress import Progress
+from crmbet.progress import Progress, timed
 
 pytestmark = pytest.mark.unit
 
@@ -56,3 +56,18 @@ def test_no_work_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     Progress(LOG, "cleaned bets", unit="days", total=0).finish()
 
     assert lines(caplog) == []
+
+
+def test_a_step_says_how_long_it_took_aloud_only_if_it_was_long(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    clock = Clock()
+
+    for step, seconds in (("state", 12.5), ("theme games", 0.25)):
+        with timed(LOG, step, clock):
+            clock.now += seconds
+
+    assert lines(caplog) == ["state took 12.5 s", "theme games took 0.2 s"]
+    found = [
+        (record.levelname, record.__dict__["step"], record.__dict__["seconds"]) for record in caplog.records
+    ]
+    assert found == [("INFO", "state", 12.5), ("DEBUG", "theme games", 0.25)]

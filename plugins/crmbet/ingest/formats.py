@@ -51,11 +51,10 @@ class Reading:
 
 
 def format_of(key: str) -> Format | None:
-    """The format that a key's extension says; None for objects that are no data (`_SUCCESS`, hidden files)."""
-    name = key.rsplit("/", 1)[-1].lower()
-    if name.startswith((".", "_")):
+    """The format that a key's extension says; None for objects that are no data, or of a kind that is not read."""
+    if is_mark(key):
         return None
-    stem = name.removesuffix(".gz")
+    stem = key.lower().removesuffix(".gz")
     if stem.endswith(".parquet"):
         return "parquet"
     if stem.endswith((".csv", ".tsv")):
@@ -63,6 +62,11 @@ def format_of(key: str) -> Format | None:
     if stem.endswith((".jsonl", ".ndjson", ".json")):
         return "json"
     return None
+
+
+def is_mark(key: str) -> bool:
+    """Whether an object is named as what tools leave beside data (`_SUCCESS`, hidden files)."""
+    return key.rsplit("/", 1)[-1].startswith((".", "_"))
 
 
 def readings(

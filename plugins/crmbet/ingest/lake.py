@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
-from crmbet.engine_failures import first_line
+from crmbet.engine_failures import is_of_the_worker, said_of_file
 from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.ingest.census import Census, take_census
-from crmbet.ingest.formats import Reading, format_of, readings
+from crmbet.ingest.formats import Reading, format_of, is_mark, readings
 from crmbet.ingest.ledger import Ledger, chunk_digest
 from crmbet.ingest.unreadable import UnreadableObject
 from crmbet.manifest import Capture, SourceCaptures, Unreadable
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NAMED_OBJECTS = 3
 OBJECTS_UNDER_WAY = 8
 """Objects being fetched, read or uploaded at once; as many lie on the local disk."""
 
@@ -48,6 +49,7 @@ def capture_feed(
     """Capture what is new in a feed; returns all captures that the run uses, None if an optional feed is absent.
 
     Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read.
+    Of an optional one `validate_raw` decides what may be unreadable.
     """
     ledger = Ledger.read(store, run, contract.name)
     if run.rereads_the_past:
@@ -64,6 +66,8 @@ def capture_feed(
     current = [made.get(digest) or ledger.by_digest[digest] for digest in read]
     used = ledger.settle(current, made=len(made), unreadable=unreadable)
     if unreadable and not used.captures:
+        if not contract.required:
+            return used
         raise SourceUnreadable(
             f"no object of the feed {contract.name} can be read",
             where=store.url(used.unreadable[0].chunk),
@@ -78,7 +82,20 @@ def _folder(run: Run, contract: SourceContract) -> str:
 
 
 def _objects(store: ObjectStore, run: Run, contract: SourceContract) -> list[StoredObject]:
-    return [entry for entry in store.list(_folder(run, contract)) if format_of(entry.key)]
+    """What can be read of the feed's folder; files that look like data of a kind we do not read are told."""
+    listed = list(store.list(_folder(run, contract)))
+    unknown = [
+        entry for entry in listed if entry.size and format_of(entry.key) is None and not is_mark(entry.key)
+    ]
+    if unknown:
+        log.warning(
+            "%s: %d objects are passed over, since their names end as no file of data that we read does: %s%s",
+            store.url(_folder(run, contract)),
+            len(unknown),
+            ", ".join(entry.key for entry in unknown[:NAMED_OBJECTS]),
+            ", ..." if len(unknown) > NAMED_OBJECTS else "",
+        )
+    return [entry for entry in listed if format_of(entry.key)]
 
 
 def _unless_absent(
@@ -231,11 +248,10 @@ class _Capturing:
 
         try:
             yield from readings(connection, local, entry.key, self.contract)
-        except duckdb.OutOfMemoryException:
-            # Of the worker, not of the object.
-            raise
         except duckdb.Error as error:
-            raise UnreadableObject(first_line(error).replace(str(local.parent), "")) from None
+            if is_of_the_worker(error):
+                raise
+            raise UnreadableObject(said_of_file(error, local.parent)) from None
 
     def _write(
         self,
@@ -254,11 +270,10 @@ class _Capturing:
         )
         try:
             (rows,) = connection.execute(copy).fetchone() or (0,)
-        except duckdb.OutOfMemoryException:
-            # Of the worker, not of the object.
-            raise
         except duckdb.Error as error:
-            return first_line(error).replace(str(written.parent), "")
+            if is_of_the_worker(error):
+                raise
+            return said_of_file(error, written.parent)
         if rows != reading.records:
             return f"it holds {reading.records} records, its parser gives {rows}"
         return ""

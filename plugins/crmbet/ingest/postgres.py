@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
@@ -80,6 +80,7 @@ def capture_relation(
         relation = describe_relation(connection, contract)
         look = _look(run, contract, ledger)
         days = _fingerprint(connection, run, contract, relation, look)
+        future = _count_future(connection, run, relation)
         missing = [day for day in days if not ledger.has(day.digest)]
         progress = Progress(
             log,
@@ -96,7 +97,7 @@ def capture_relation(
         progress.finish()
     current = [made.get(day.digest) or ledger.by_digest[day.digest] for day in days]
     unseen = [chunk for chunk in ledger.newest if not look.covers(chunk)]
-    return ledger.settle(current, made=len(made), unseen=unseen)
+    return ledger.settle(current, made=len(made), unseen=unseen).model_copy(update={"future": future})
 
 
 @contextmanager
@@ -164,6 +165,23 @@ def _fingerprint(
         )
         for day, count, content, nan in rows
     ]
+
+
+def _count_future(connection: duckdb.DuckDBPyConnection, run: Run, relation: Relation) -> int:
+    """Rows on UTC days after the one on which the run looks: a wrong date would hide them until its time comes."""
+    today = run.known_at.astimezone(UTC).date()
+    within = relation.since(today + timedelta(days=1))
+    query = render("ingest/count_future", relation=relation.table, within=within)
+    [(future,)] = ask_postgres(connection, query)
+    if future:
+        log.warning(
+            "%s has %d rows dated after %s, the day on which this run looks: they count from their dates on; "
+            "correct these where they are wrong",
+            relation.name,
+            future,
+            today,
+        )
+    return int(future)
 
 
 def _batches(missing: Sequence[DayFingerprint]) -> Iterator[list[DayFingerprint]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from crmbet.contracts import SourceColumn, SourceContract
@@ -124,6 +124,10 @@ class Relation:
                 f"NOT {self._before(END_OF_TIME)}",
             ]
         return Fragment(" OR ".join(conditions))
+
+    def since(self, day: date) -> Fragment:
+        """The condition that a row lies on a day or a later one."""
+        return Fragment(f"{self._since(day.isoformat())} AND {self._before(END_OF_TIME)}")
 
     def _since(self, day: str) -> str:
         return f"{self.event.source} >= {self._instant(day)}"

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts import SourceContract
-from crmbet.manifest import UNDATED, Capture
+from crmbet.manifest import UNDATED, SourceCaptures
 from crmbet.quality.profile import Kind, Measures, Profile, count_units, measure
 from crmbet.quality.tables import Compared, create_drift, create_table
 from crmbet.run import Run
@@ -53,7 +53,7 @@ def drifting_kinds(contract: SourceContract) -> dict[str, Kind]:
 def create_sources(
     connection: duckdb.DuckDBPyConnection,
     run: Run,
-    captured: Mapping[str, Sequence[Capture]],
+    captured: Mapping[str, SourceCaptures],
     contracts: Mapping[str, SourceContract],
     snapshot_ages: Mapping[str, int],
 ) -> None:
@@ -62,8 +62,8 @@ def create_sources(
     `snapshot_ages` are days from the newest snapshot of a source to the run's last day.
     """
     rows: list[tuple[Any, ...]] = []
-    for name, captures in captured.items():
-        volume, newest, future = _delivered(run, contracts[name], captures)
+    for name, of in captured.items():
+        volume, newest, future = _delivered(run, contracts[name], of)
         rows.append((name, volume, newest, future, snapshot_ages.get(name)))
     columns: dict[str, tuple[str, list[Any]]] = {
         "source": ("string", [row[0] for row in rows]),
@@ -76,7 +76,7 @@ def create_sources(
 
 
 def _delivered(
-    run: Run, contract: SourceContract, captures: Sequence[Capture]
+    run: Run, contract: SourceContract, captured: SourceCaptures
 ) -> tuple[float | None, datetime | None, float | None]:
     """A source's volume against the usual one, the end of its newest day before as_of, its share of future rows.
 
@@ -86,7 +86,7 @@ def _delivered(
         return None, None, None
     last_day = run.window.last_day
     by_day: Counter[date] = Counter()
-    for capture in captures:
+    for capture in captured.captures:
         for iso, count in capture.days.items():
             if iso != UNDATED:
                 by_day[date.fromisoformat(iso)] += count.rows
@@ -101,13 +101,18 @@ def _delivered(
         newest = (
             midnight(max(past) + timedelta(days=1), run.settings.zone).astimezone(UTC).replace(tzinfo=None)
         )
-    return volume, newest, _future_share(run, captures)
+    return volume, newest, _future_share(run, captured)
 
 
-def _future_share(run: Run, captures: Iterable[Capture]) -> float | None:
-    """Rows on days after the one on which the run looked, among the rows of the chunks of the last day."""
+def _future_share(run: Run, captured: SourceCaptures) -> float | None:
+    """Rows on days after the one on which the run looked, among the rows of the chunks of the last day.
+
+    Of PostgreSQL, which keeps them from day to day, among all rows.
+    """
+    if captured.future:
+        return captured.future / (captured.future + captured.extracted)
     today = run.known_at.astimezone(run.settings.zone).date()
-    judged = [capture for capture in captures if run.window.last_day.isoformat() in capture.days]
+    judged = [capture for capture in captured.captures if run.window.last_day.isoformat() in capture.days]
     rows = [
         (date.fromisoformat(iso) > today, count.rows)
         for capture in judged

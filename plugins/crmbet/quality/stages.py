@@ -96,7 +96,7 @@ def judge_raw(
     _create_files_view(connection, extracts)
     views = [*(f"raw_{name}" for name in delivered.rows), "raw_files", "raw_sources"]
     captured = {name: source.captures for name, source in extracts.sources.items()}
-    create_sources(connection, run, captured, load_source_contracts(), delivered.snapshot_ages)
+    create_sources(connection, run, extracts.sources, load_source_contracts(), delivered.snapshot_ages)
     if delivered.changed_days:
         create_days(connection, delivered.changed_days)
         views.append("raw_days")
@@ -149,7 +149,7 @@ def judge_features(
         load_known(),
         found.profiles.get("user_features"),
         min_feature_fill=run.settings.min_feature_fill,
-        absent=absent_features(table, cleaned.sources),
+        absent=absent_features(table, [name for name, of in cleaned.sources.items() if of.extracted]),
         is_mature=is_mature,
     )
     report = check(

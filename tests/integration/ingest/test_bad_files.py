@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
+from crmbet.contracts import load_source_contracts
 from crmbet.failures import SourceChanged, SourceUnreadable, TemporaryFailure
 from crmbet.ingest.lake import capture_feed
 from crmbet.manifest import SourceCaptures
@@ -79,6 +81,16 @@ def parquet_with_a_column_twice() -> bytes:
     return sink.getvalue()
 
 
+def parquet_with_bytes_that_are_no_text() -> bytes:
+    value = f"{PERSONAL} ".encode() + b"\xff"
+    places = pa.array([0, len(value)], pa.int32()).buffers()[1]
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, places, pa.py_buffer(value)])
+    sink = io.BytesIO()
+    columns = {**{name: [text] for name, text in bet(1).items()}, "user_id": broken}
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
 BETS = [
     bet(number, user_id=PERSONAL if number % 2 else f"u{number * 7919 % 5003}") for number in range(5_000)
 ]
@@ -106,6 +118,10 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "cut.parquet": (cut(PARQUET), NO_PARQUET),
     "spoiled.parquet": (spoiled(PARQUET), ".+"),
     "empty.parquet": (b"", NO_PARQUET),
+    "no-text.parquet": (
+        parquet_with_bytes_that_are_no_text(),
+        "Invalid Input Error: Invalid string encoding found in Parquet file: value",
+    ),
     "cut.csv.gz": (cut(gzip.compress(CSV)), NO_GZIP),
     "cut.jsonl.gz": (cut(gzip.compress(LINES)), NO_GZIP),
     "cut.json.gz": (cut(gzip.compress(ARRAY)), NO_GZIP),
@@ -232,6 +248,51 @@ def test_an_unreadable_new_version_leaves_what_the_object_held_before(
 
     assert not mended.unreadable
     assert [row["stake"] for row in captured_rows(mended)] == ["10.50", "11", "10.50"]
+
+
+def test_a_worker_short_of_memory_blames_no_object(
+    put: Any, capture: Any, engine: duckdb.DuckDBPyConnection
+) -> None:
+    put("bets.parquet", PARQUET)
+    (before,) = engine.execute("SELECT current_setting('memory_limit')").fetchone() or ()
+    engine.execute("SET GLOBAL memory_limit = '1MB'")
+    try:
+        with pytest.raises(duckdb.OutOfMemoryException):
+            capture()
+    finally:
+        engine.execute(f"SET GLOBAL memory_limit = '{before}'")
+
+    assert not capture().unreadable
+
+
+def test_a_full_disk_of_the_worker_blames_no_object(
+    put: Any, capture: Any, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("bets.parquet", PARQUET)
+    download = store.download
+
+    def onto_a_full_disk(entry: StoredObject, path: Path) -> None:
+        download(entry, path)
+        path.with_name("written.parquet").symlink_to("/dev/full")
+
+    monkeypatch.setattr(store, "download", onto_a_full_disk)
+    with pytest.raises(duckdb.IOException, match="No space left"):
+        capture()
+
+    monkeypatch.undo()
+    assert not capture().unreadable
+
+
+def test_an_optional_feed_of_which_nothing_can_be_read_is_left_to_the_gate(
+    put: Any, capture: Any, clean: Any
+) -> None:
+    sessions = load_source_contracts()["sessions"]
+    key = put("a.csv.gz", b"no gzip", feed="sessions")
+
+    captures = capture(sessions)
+
+    assert ([entry.chunk for entry in captures.unreadable], captures.captures) == ([key], [])
+    assert clean(captures, sessions).accepted == 0
 
 
 # Objects that change while they are read --------------------------------------------------------------------------

@@ -410,12 +410,15 @@ def test_every_format_plain_or_compressed_in_any_folder(
     assert clean(captures).accepted == captures.extracted == 2 * len(delivered)
 
 
-def test_what_is_no_data_is_passed_over(put: Any, capture: Any) -> None:
+def test_what_is_no_data_is_passed_over(put: Any, capture: Any, caplog: pytest.LogCaptureFixture) -> None:
     put("part.csv", csv_text(csv_line(1)))
-    for name in ("_SUCCESS", ".part.csv.crc", "README.txt"):
-        put(name, b"x")
+    for name in ("_SUCCESS", ".part.csv.crc", "folder/", "README.txt", "bets.csv.bz2", "c.xlsx", "d.xlsx"):
+        put(name, b"" if name.endswith("/") else b"x")
 
     assert [captured.chunk for captured in capture().captures] == ["raw/bets/part.csv"]
+    [said] = [line for line in caplog.messages if "passed over" in line]
+    assert "/raw/bets/: 4 objects are passed over" in said
+    assert said.endswith(": raw/bets/README.txt, raw/bets/bets.csv.bz2, raw/bets/c.xlsx, ...")
 
 
 def test_a_file_without_a_record_is_captured_once_like_any_other(

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.manifest import Capture, DayCount
+from crmbet.manifest import Capture, DayCount, SourceCaptures
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
 from crmbet.quality.feature_tables import create_feature_tables
 from crmbet.quality.gate import check
@@ -163,23 +163,25 @@ def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], 
     )
 
 
-def captures(engine: duckdb.DuckDBPyConnection) -> dict[str, list[Capture]]:
+def captures(engine: duckdb.DuckDBPyConnection) -> dict[str, SourceCaptures]:
     found: dict[str, dict[str, DayCount]] = {"players": {}}
     for source, day, rows in engine.execute("FROM captured ORDER BY ALL").fetchall():
         found.setdefault(source, {})[day.isoformat()] = DayCount(rows=rows, fingerprint="1")
     return {
-        source: [
-            Capture(
-                source=source,
-                chunk="part",
-                digest="d",
-                files=["part"],
-                extracted=sum(day.rows for day in days.values()),
-                days=days,
-                captured_at=AS_OF,
-                made_at=AS_OF,
-            )
-        ]
+        source: SourceCaptures(
+            captures=[
+                Capture(
+                    source=source,
+                    chunk="part",
+                    digest="d",
+                    files=["part"],
+                    extracted=sum(day.rows for day in days.values()),
+                    days=days,
+                    captured_at=AS_OF,
+                    made_at=AS_OF,
+                )
+            ]
+        )
         for source, days in found.items()
     }
 

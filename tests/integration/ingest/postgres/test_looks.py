@@ -172,6 +172,20 @@ def test_what_lies_after_as_of_is_not_captured_until_its_time_comes(
     assert "2026-08-11" in contents(capture(as_of=date(2026, 8, 8))), "handed on, and left out by cleaning"
 
 
+def test_rows_from_the_future_are_counted_and_told(
+    source: Any, add: Any, capture: Any, contents: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The first run looks on August 12th.
+    for instant in ("2026-08-12 23:59:59", "2026-08-13 00:00:00", "2099-12-31 00:00:00", "infinity"):
+        add(instant)
+
+    captures = capture()
+
+    assert captures.future == 2
+    assert max(day for day in contents(captures) if day != UNDATED) == "2026-08-12"
+    assert "tbl_transactions has 2 rows dated after 2026-08-12" in caplog.text
+
+
 def test_an_earlier_as_of_judges_no_later_day(source: Any, query: Any, capture: Any, contents: Any) -> None:
     first = capture()
     query("DELETE FROM tbl_transactions WHERE created_at >= '2026-08-11'")

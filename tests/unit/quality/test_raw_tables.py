@@ -1,0 +1,44 @@
+"""What is told of a source before any of its rows is judged."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import duckdb
+import pytest
+
+from crmbet.contracts import load_source_contracts
+from crmbet.manifest import Capture, DayCount, SourceCaptures
+from crmbet.quality.raw_tables import create_sources
+from crmbet.run import Run, RunParams
+from crmbet.settings import Settings
+from crmbet.window import Window, midnight
+
+pytestmark = pytest.mark.unit
+
+
+def test_future_rows_that_were_not_captured_have_a_share_in_all_rows() -> None:
+    settings = Settings(lake_bucket="lake")
+    as_of = midnight(date(2026, 8, 12), settings.zone)
+    run = Run(
+        run_id="r",
+        window=Window(as_of_date=date(2026, 8, 12), as_of=as_of),
+        known_at=datetime(2026, 8, 12, 6, tzinfo=UTC),
+        params=RunParams(),
+        settings=settings,
+    )
+    capture = Capture(
+        source="transactions",
+        chunk="2026-08-11",
+        digest="d",
+        files=["f"],
+        extracted=30,
+        days={"2026-08-11": DayCount(rows=30, fingerprint="1")},
+        captured_at=run.known_at,
+        made_at=run.known_at,
+    )
+    captured = {"transactions": SourceCaptures(captures=[capture], future=10)}
+
+    with duckdb.connect() as connection:
+        create_sources(connection, run, captured, load_source_contracts(), {})
+        assert connection.execute("SELECT future_share FROM raw_sources").fetchall() == [(0.25,)]
