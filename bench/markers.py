@@ -44,76 +44,85 @@ WEAK_FACTOR = 1.25
 
 
 def measure(players: int) -> list[Figure]:
-    """Fix a threshold of rg_loss_chasing_30d on some worlds of so many players, and find chasers in others."""
+    """Fix thresholds on worlds of so many players, and find chasers in others."""
     import pandas as pd
 
-    threshold = fix_threshold(
-        pd.concat([play(_world(seed, players, NOBODY_CHASES)) for seed in FIXING_SEEDS])
-    )
-    judged = pd.concat([play(_world(seed, players, A_FIFTH_CHASES)) for seed in JUDGED_SEEDS])
+    first, frozen = play(_world(FIXING_SEEDS[0], players, NOBODY_CHASES))
+    others = [play(_world(seed, players, NOBODY_CHASES), frozen)[0] for seed in FIXING_SEEDS[1:]]
+    fixing = pd.concat([first, *others])
+    judged = pd.concat([play(_world(seed, players, A_FIFTH_CHASES), frozen)[0] for seed in JUDGED_SEEDS])
     weak = replace(
         _world(JUDGED_SEEDS[0], players // 2, ALL_CHASE),
         chasing=replace(LOSS_CHASING, stake_factor=WEAK_FACTOR),
     )
+    weakly, _ = play(weak, frozen)
+
     heavy = judged[is_heavy(judged)]
-    lighter = judged[~is_heavy(judged) & (judged["rg_frequency_30d"] > 0)]
-    weakly = play(weak)
-    weakly = weakly[is_heavy(weakly)]
-    found, wrong = shares_found(heavy, threshold)
-    reasons = heavy["rg_markers_triggered"].map(lambda markers: "loss_chasing" in markers)
-    banded = heavy["rg_risk_band"].isin(["medium", "high"])
     chasers = heavy["archetype"] == "loss_chaser"
+    threshold = fix_threshold(evidence(fixing[is_heavy(fixing)]))
+    found, wrong = shares_found(heavy, evidence(heavy) > threshold)
+    at_best, _ = shares_found(heavy, evidence(heavy) > fix_threshold(evidence(heavy[~chasers])))
+    alone = fix_threshold(fixing[is_heavy(fixing)]["rg_loss_chasing_30d"])
+    alone_found, alone_wrong = shares_found(heavy, heavy["rg_loss_chasing_30d"] > alone)
+    lighter = judged[~is_heavy(judged) & (judged["active_days_30d"] > 0)]
+    lighter_found, lighter_wrong = shares_found(lighter, evidence(lighter) > threshold)
+    weakly = weakly[is_heavy(weakly)]
+    weakly_found, _ = shares_found(weakly, evidence(weakly) > threshold)
+    banded_found, banded_wrong = shares_found(heavy, heavy["rg_risk_band"].isin(["medium", "high"]))
+    of_cohort = judged["rg_loss_chasing_30d"].quantile(0.95)
+    crowd_found, crowd_wrong = shares_found(heavy, heavy["rg_loss_chasing_30d"] >= of_cohort)
+
+    def figure(name: str, value: float, note: str, least: float | None = None) -> Figure:
+        return Figure(name=name, value=value, unit="share", least=least, note=note)
+
     return [
-        Figure(
-            name="recall of chasers by rg_loss_chasing_30d",
-            value=found,
-            unit="share",
+        figure(
+            "recall of heavy chasers",
+            found,
+            f"{chasers.sum()} of {len(heavy):,} players with {HEAVY_DAYS}+ bet days of 30; rg_loss_chasing_30d + "
+            f"rg_risk_score above {threshold:.3f}, from seeds {FIXING_SEEDS}, judged on {JUDGED_SEEDS}",
             least=LEAST_RECALL,
-            note=f"{chasers.sum()} of {len(heavy):,} players with {HEAVY_DAYS}+ bet days of 30; "
-            f"threshold {threshold:.3f} from seeds {FIXING_SEEDS}, judged on {JUDGED_SEEDS}",
         ),
-        Figure(
-            name="its false positives",
-            value=wrong,
-            unit="share",
-            note=f"{FALSE_POSITIVES:.0%} on the seeds that fixed it",
+        figure(
+            "its false positives",
+            wrong,
+            f"{FALSE_POSITIVES:.0%} on the seeds that fixed the threshold; "
+            f"where it were so on these, recall {at_best:.3f}",
         ),
-        Figure(
-            name="recall among players of fewer bet days",
-            value=shares_found(lighter, threshold)[0],
-            unit="share",
-            note="many have too few sessions for the marker, which counts as not found",
+        figure(
+            "by rg_loss_chasing_30d alone", alone_found, f"false {alone_wrong:.3f}; threshold {alone:.3f}"
         ),
-        Figure(
-            name="recall of weak chasing",
-            value=shares_found(weakly, threshold)[0],
-            unit="share",
-            note=f"stakes x {WEAK_FACTOR} a lost session, not x {LOSS_CHASING.stake_factor}",
+        figure(
+            "recall among players of fewer bet days",
+            lighter_found,
+            f"false {lighter_wrong:.3f}; too few sessions for the marker counts as not found",
         ),
-        Figure(
-            name="recall of the reason code, thresholds of this very cohort",
-            value=float(reasons[chasers].mean()),
-            unit="share",
-            note=f"others {reasons[~chasers].mean():.3f}; where a fifth chases, few are in the top twentieth",
+        figure(
+            "recall of weak chasing",
+            weakly_found,
+            f"stakes x {WEAK_FACTOR} a lost session, not x {LOSS_CHASING.stake_factor}",
         ),
-        Figure(
-            name="chasers in band medium or high, likewise",
-            value=float(banded[chasers].mean()),
-            unit="share",
-            note=f"others {banded[~chasers].mean():.3f}",
+        figure("in band medium or high", banded_found, f"false {banded_wrong:.3f}"),
+        figure(
+            "by rg_loss_chasing_30d, 95th percentile of this very cohort",
+            crowd_found,
+            f"false {crowd_wrong:.3f}; where a fifth chases, few are in the top twentieth",
         ),
     ]
 
 
-def fix_threshold(frame: pd.DataFrame) -> float:
-    """Of rg_loss_chasing_30d, above which a twentieth of the heavy players are who do not chase."""
-    others = frame[is_heavy(frame) & (frame["archetype"] != "loss_chaser")]
-    return float(others["rg_loss_chasing_30d"].quantile(1 - FALSE_POSITIVES, interpolation="higher"))
+def evidence(frame: pd.DataFrame) -> pd.Series:
+    """What players are ranked by: how much losses raise the stakes, and how much else there is to see."""
+    return frame["rg_loss_chasing_30d"] + frame["rg_risk_score"]
 
 
-def shares_found(frame: pd.DataFrame, threshold: float) -> tuple[float, float]:
-    """Shares of the chasers and of the others that are above a threshold; an undefined marker is not."""
-    found = frame["rg_loss_chasing_30d"] > threshold
+def fix_threshold(scores: pd.Series) -> float:
+    """Above which a twentieth of players are who do not chase; an undefined score is below."""
+    return float(scores.fillna(-1.0).quantile(1 - FALSE_POSITIVES, interpolation="higher"))
+
+
+def shares_found(frame: pd.DataFrame, found: pd.Series) -> tuple[float, float]:
+    """Shares of the chasers and of the others that were found."""
     chasers = frame["archetype"] == "loss_chaser"
     return float(found[chasers].mean()), float(found[~chasers].mean())
 
@@ -129,8 +138,13 @@ def _world(seed: int, players: int, shares: Mapping[str, float]) -> World:
     )
 
 
-def play(world: World) -> pd.DataFrame:
-    """The feature table of a world as of its end, by player, with the archetype as a column of its own."""
+def play(
+    world: World, thresholds: Mapping[str, float] | None = None
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The feature table of a world as of its end, by player, with a column `archetype`; the markers' thresholds.
+
+    `thresholds` are those that an earlier world has frozen; None: this one does.
+    """
     settings = Settings.model_validate({"lake_bucket": "none"})
     run = Run(
         run_id="bench",
@@ -148,9 +162,11 @@ def play(world: World) -> pd.DataFrame:
             load_table_contract(),
             state=Fragment(f"({statement('state/summarise_days')})"),
             sessions=_sessions(world),
+            thresholds=thresholds,
         )
         frame = engine.execute(query).to_arrow_table().to_pandas().set_index("user_id")
-    return frame.assign(archetype=frame.index.map(name_archetypes(world)))
+        used = dict(engine.execute(statement("features/used_thresholds")).fetchall())
+    return frame.assign(archetype=frame.index.map(name_archetypes(world))), used
 
 
 def _create_cleaned(engine: duckdb.DuckDBPyConnection, world: World) -> None:
