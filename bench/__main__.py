@@ -22,6 +22,7 @@ from bench import (
     growth,
     increment,
     load,
+    markers,
     models,
     parsing,
     quality,
@@ -103,6 +104,10 @@ class Bench:
         """Fitting the models and scoring players."""
         return models.measure(self.options.models_players)
 
+    def markers(self) -> list[Figure]:
+        """Finding the loss chasers that are planted."""
+        return markers.measure(self.options.markers_players)
+
     def unchanged(self) -> list[Figure]:
         """A run in which nothing changed."""
         return unchanged.measure(self.history)
@@ -138,6 +143,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "extract_s3": Bench.extract_s3,
     "features": Bench.features,
     "models": Bench.models,
+    "markers": Bench.markers,
     "unchanged": Bench.unchanged,
     "increment": Bench.increment,
     "load": Bench.load,
@@ -207,6 +213,7 @@ def _read_options() -> argparse.Namespace:
         "--features-memory", default="1GB", metavar="SIZE", help="features: memory_limit; %(default)s"
     )
     add("--models-players", "1M", "models: players")
+    add("--markers-players", "1500", "markers: players of each of four worlds")
     add("--history-bets", "40M", "unchanged, increment: bets")
     add("--history-transactions", "5M", "unchanged, increment: transactions")
     add("--history-players", "50k", "unchanged, increment: players")

@@ -76,6 +76,8 @@ ARCHETYPES = (
     Archetype("one_time", 0.10, 0.0, 0.0, 4, 5, 0.4, 30, (3, 1, 5, 0.1, 3), 19.0, played_days=0),
     Archetype("reactivated", 0.05, 0.30, 0.3, 4, 10, 0.5, 80, (2, 2, 4, 0.5, 2), 20.0, returns=True),
     Archetype("never_active", 0.05, 0.0, 0.0, 1, 5, 0.1, 30, (1, 1, 1, 1, 1), 20.0),
+    # Plays as much as a loss chaser, and chases nothing: in no world that does not ask for it.
+    Archetype("heavy", 0.0, 0.45, 1.2, 6, 20, 0.5, 150, (3, 3, 1, 0.3, 3), 23.5, weekend_factor=1.0),
 )  # fmt: skip
 NAMES = tuple(archetype.name for archetype in ARCHETYPES)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from local.simulator.archetypes import DEVICES, GAMES, LOSS_CHASING, TITLES_PER_GAME
+from local.simulator.archetypes import DEVICES, GAMES, TITLES_PER_GAME
 from local.simulator.calendar import SECOND, OperatorDay
 from local.simulator.schedule import FOOTBALL, MAX_SESSIONS, Schedule, schedule_sessions
 from local.simulator.segments import Ints, first_true, positions, running_sum, starts, total
@@ -188,9 +188,10 @@ class _Play:
     def _chasing(self, who: Ints, start: Floats) -> Floats:
         """The factor on the stake level that recent losses bring: 1 for all but loss chasers."""
         idle = self.ledger.day.start + start * SECOND - self.standing.last_session_end[who]
-        lapsed = idle > LOSS_CHASING.reset_hours * 3600 * SECOND
-        run = np.where(lapsed, 0, np.minimum(self.standing.losses_in_a_row[who], LOSS_CHASING.longest_run))
-        return np.where(self.population.is_("loss_chaser")[who], LOSS_CHASING.stake_factor**run, 1.0)
+        chasing = self.population.chasing
+        lapsed = idle > chasing.reset_hours * 3600 * SECOND
+        run = np.where(lapsed, 0, np.minimum(self.standing.losses_in_a_row[who], chasing.longest_run))
+        return np.where(self.population.is_("loss_chaser")[who], chasing.stake_factor**run, 1.0)
 
     def _fund(self, who: Ints, start: Floats, level: Floats) -> Ints:
         """Pays in, before a session, for those whose balance is short; returns the bonus of each."""

@@ -12,6 +12,7 @@ from local.simulator.archetypes import ARCHETYPES, CHANNELS, DEVICES, LIMIT_KIND
 from local.simulator.calendar import DAY, SECOND, OperatorDay, midnight, offset_hours
 
 if TYPE_CHECKING:
+    from local.simulator.archetypes import LossChasing
     from local.simulator.segments import Ints
     from local.simulator.world import Shard, World
 
@@ -28,6 +29,7 @@ class Population:
 
     shard: Shard
     operator_timezone: str
+    chasing: LossChasing
     archetype: Ints
     registered_at: Ints
     first_day: Ints
@@ -77,7 +79,7 @@ def draw_population(world: World, shard: Shard) -> Population:
     """The players of a shard, drawn from a stream of its own; what they do follows from it and the day."""
     rng = world.stream("population", shard.index)
     n = shard.players
-    archetype = _in_exact_shares(rng, n, [kind.share for kind in ARCHETYPES])
+    archetype = _in_exact_shares(rng, n, [world.shares.get(name, 0.0) for name in NAMES])
 
     # Two in three registered before the opening and come over the first weeks; the others arrive later.
     early = rng.random(n) < 0.65
@@ -99,6 +101,7 @@ def draw_population(world: World, shard: Shard) -> Population:
     return Population(
         shard=shard,
         operator_timezone=world.operator_timezone,
+        chasing=world.chasing,
         archetype=archetype,
         registered_at=registered_at,
         first_day=first_day,

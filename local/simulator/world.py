@@ -7,14 +7,16 @@ clock, so a world that is extended by a day repeats every earlier day to the byt
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from local.simulator.archetypes import ARCHETYPES, LOSS_CHASING, NAMES, LossChasing
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PLAYERS_PER_SHARD = 50_000
 """Players simulated together: bounds memory whatever the population. Changing it changes every world."""
@@ -41,6 +43,11 @@ class World:
     start_day: date
     end_day: date
     operator_timezone: str = "America/Sao_Paulo"
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {archetype.name: archetype.share for archetype in ARCHETYPES}
+    )
+    """Of the players, by archetype; one that is not named has none."""
+    chasing: LossChasing = LOSS_CHASING
 
     def __post_init__(self) -> None:
         if self.players < 1:
@@ -48,6 +55,10 @@ class World:
         if self.end_day <= self.start_day:
             raise ValueError(
                 f"end_day {self.end_day} must be after start_day {self.start_day}: it is exclusive"
+            )
+        if not self.shares.keys() <= set(NAMES) or abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError(
+                f"shares must name archetypes ({', '.join(NAMES)}) and sum to 1, got {dict(self.shares)}"
             )
 
     def days(self) -> Iterator[date]:

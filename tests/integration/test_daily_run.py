@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -226,6 +227,20 @@ def test_both_quality_reports_are_there_and_pass(played: Played) -> None:
             content = played.operator.store.read(address.removeprefix(played.operator.store.url("")))
             assert content
             assert played.first.run_id.encode() in content
+
+
+def test_the_report_of_the_features_says_how_good_last_months_churn_scores_were(played: Played) -> None:
+    models = played.first.manifest("engineer_features", FeatureManifest).learned.models
+    address = played.first.manifest("validate", QualityManifest).report_json
+    report = json.loads(played.operator.store.read(address.removeprefix(played.operator.store.url(""))))
+
+    assert report["churn"] == {
+        "holdout": models.holdout and models.holdout.model_dump(mode="json"),
+        "holdout_problem": models.holdout_problem,
+        "calibration_problem": models.calibration_problem,
+        "calibrated": models.calibration is not None,
+    }
+    assert models.holdout or models.holdout_problem
 
 
 def test_a_run_leaves_a_row_of_figures(played: Played) -> None:

@@ -50,9 +50,10 @@ def run_pipeline(
     world: World,
     store: FolderStore,
     changed: Mapping[str, Any] | None = None,
+    files: int = 2,
     **params: bool,
 ) -> tuple[Features, FeatureManifest]:
-    """Clean and engineer a world whose rows came in two files a source; the features of its run.
+    """Clean and engineer a world whose rows came in some files a source; the features of its run.
 
     `changed` are fields of the run that are not the world's.
     """
@@ -67,12 +68,9 @@ def run_pipeline(
             {**typical, contract.business_key[0]: f"{source} {number}", **row}
             for number, row in enumerate(given)
         ]
-        files = {
-            f"raw/{source}/dt=2000-01-01/a.csv": rows[::2],
-            f"raw/{source}/dt=2000-01-01/b.csv": rows[1::2],
-        }
+        parts = {f"raw/{source}/dt=2000-01-01/{number}.csv": rows[number::files] for number in range(files)}
         captures = [
-            capture(connection, store, run, contract, part, chunk) for chunk, part in files.items() if part
+            capture(connection, store, run, contract, part, chunk) for chunk, part in parts.items() if part
         ]
         sources[source] = clean(connection, store, run, contract, *captures)
     manifest = engineer_features(connection, store, run, contracts(), table(), CleanManifest(sources=sources))
@@ -118,6 +116,55 @@ def test_events_at_or_after_as_of_change_no_cell(
 
     assert hashes(with_future) == hashes(known)
     assert cells(with_future) == compute_reference(world, with_future)
+
+
+def numbered(world: World) -> World:
+    """Each row with the id that it would get by its place."""
+    keys = {source: contract.business_key[0] for source, contract in contracts().items()}
+    named = {
+        source: [{key: f"{source} {number}", **row} for number, row in enumerate(world.rows(source))]
+        for source, key in keys.items()
+    }
+    return replace(world, **named)
+
+
+@settings(REPEATABLE, max_examples=3)
+@given(world=worlds())
+def test_bets_that_come_or_change_after_known_at_change_no_cell(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
+) -> None:
+    world = numbered(world)
+    late = {"ingested_at": (world.run().known_at + timedelta(hours=1)).isoformat()}
+    changed = [{**row, "stake": "77", "payout": "5", **late} for row in world.bets]
+    come = [{**row, "bet_id": f"late {number}", **late} for number, row in enumerate(world.bets)]
+    strangers = [{**row, "user_id": "fabio", **late} for row in come[:3]]
+
+    known, _ = run_pipeline(engine, world, new_store())
+    with_late, _ = run_pipeline(
+        engine, replace(world, bets=[*strangers, *changed, *world.bets, *come]), new_store()
+    )
+
+    assert with_late == known
+
+
+@settings(REPEATABLE, max_examples=2)
+@given(world=worlds())
+def test_neither_the_order_of_rows_nor_their_files_nor_threads_change_a_cell(
+    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
+) -> None:
+    world = numbered(world)
+    shuffled = replace(
+        world, **{source: [*world.rows(source)[1::3], *world.rows(source)[::-1]] for source in TIMES}
+    )
+
+    found, _ = run_pipeline(engine, world, new_store())
+    engine.execute("SET threads = 2")
+    try:
+        again, _ = run_pipeline(engine, shuffled, new_store(), files=3)
+    finally:
+        engine.execute("SET threads = 1")
+
+    assert again == found
 
 
 @settings(REPEATABLE, max_examples=2)

@@ -81,6 +81,10 @@ class Players(BaseModel):
     """Players by churn_risk_band, or undefined."""
     value: dict[str, float | None]
     """Mean and quantiles of the value score."""
+    churn_auc: float | None = None
+    """Of last month's churn_prob_30d, by what happened since; None where nothing could be judged."""
+    churn_recency_auc: float | None = None
+    """Of the idle days alone, likewise."""
 
 
 class RunMetrics(BaseModel):
@@ -199,7 +203,11 @@ def collect_metrics(
         )
     if features := reader.read("engineer_features", FeatureManifest):
         found["records_transformed"] = features.users
-        found["players"] = summarise_players(connection, store, features.files)
+        players = summarise_players(connection, store, features.files)
+        if features.learned and (holdout := features.learned.models.holdout):
+            judged = {"churn_auc": holdout.auc, "churn_recency_auc": holdout.recency_auc}
+            players = players.model_copy(update=judged)
+        found["players"] = players
         found["bytes_written"] = _bytes_written(
             store, layout, known.started_at, _named_files(extracts, clean, features)
         )

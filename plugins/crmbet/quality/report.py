@@ -12,13 +12,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crmbet.failures import QualityBreach
 from crmbet.quality.checks import SCORE_CAPS, WEIGHTS, Check, Stage
 from crmbet.run import Severity
+
+if TYPE_CHECKING:
+    from crmbet.manifest import ModelRun
 
 GRADES = ((0.9, "A"), (0.8, "B"), (0.7, "C"), (0.6, "D"), (0.0, "F"))
 """Least score of each grade."""
@@ -98,6 +101,8 @@ class Report:
     """What a reader must know of how the data were judged, in sentences."""
     waiting: tuple[str, ...] = ()
     """Rules that wait for columns which the table's contract does not have yet, each with what it needs."""
+    models: ModelRun | None = None
+    """What the features' models learned. How good last month's churn scores were is shown, and decides nothing."""
 
     @cached_property
     def checks(self) -> tuple[CheckResult, ...]:
@@ -156,6 +161,7 @@ class Report:
             "absent_sources": list(self.absent),
             "notes": list(self.notes),
             "waiting": list(self.waiting),
+            "churn": _churn_document(self.models),
             "checks": [
                 {
                     "check": result.check.label,
@@ -235,6 +241,14 @@ def _tell(breach: Outcome) -> str:
     if breach.keys:
         told += f", such as {', '.join(breach.keys[:NAMED_KEYS])}"
     return told
+
+
+def _churn_document(models: ModelRun | None) -> dict[str, Any] | None:
+    """Last month's churn scores beside what happened since; None for data without models."""
+    if models is None:
+        return None
+    document = models.model_dump(mode="json", include={"holdout", "holdout_problem", "calibration_problem"})
+    return {**document, "calibrated": models.calibration is not None}
 
 
 def _outcome_document(outcome: Outcome) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,6 +162,7 @@ def judge_features(
         notes=[f"Distributions are compared with the baseline {found.name}.", *maturity],
         docs=_docs(folder),
     )
+    report = replace(report, models=features.learned.models if features.learned else None)
     weekday = str(run.window.last_day.weekday())
     tables = {"user_features": own}
     return Judgement(report, found, {weekday: tables, **({} if found.frozen else {ANY_DAY: tables})})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import pytest
 
 from crmbet.failures import PermanentFailure, QualityBreach
+from crmbet.manifest import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 from crmbet.quality.checks import CHECKS, WEIGHTS, Check
 from crmbet.quality.report import Outcome, Report, Subject, percent, raise_on_breach
 
@@ -198,3 +200,65 @@ def test_a_severity_that_is_tolerated_does_not_fail_the_run() -> None:
     raise_on_breach(judged, ALL - {"MEDIUM"}, address="s3://lake/r")
     with pytest.raises(QualityBreach):
         raise_on_breach(judged, {"MEDIUM"}, address="s3://lake/r")
+
+
+def models(**changes: object) -> ModelRun:
+    served = ServedModel(cohort=900, fit=None)
+    fit = ModelFit(
+        parameters={"r": 1.0},
+        as_of=date(2026, 10, 23),
+        cohort=900,
+        patterns=40,
+        log_likelihood=-1.0,
+        iterations=9,
+    )
+    holdout = Holdout(
+        as_of=date(2026, 10, 23),
+        players=1_200,
+        silent=300,
+        fit=fit,
+        auc=0.8712,
+        brier=0.1034,
+        recency_auc=0.8399,
+        recency_brier=0.1491,
+        deciles=[Decile(decile=10, players=120, mean_score=0.913, share_silent=0.9083)],
+    )
+    return ModelRun.model_validate(
+        {
+            "as_of": date(2026, 11, 22),
+            "deposit_days": served,
+            "activity_days": served,
+            "deposit_values": served,
+            "value_correlation": None,
+            "value_depends_on_frequency": False,
+            "holdout": holdout,
+            "holdout_problem": None,
+            "calibration": Calibration(scores=[0.1], shares=[0.2]),
+            "calibration_problem": None,
+            "clv_margin": 0.1,
+            "clv_monthly_discount_rate": 0.01,
+            **changes,
+        }
+    )
+
+
+def test_the_page_shows_how_good_last_months_churn_scores_were() -> None:
+    judged = replace(report(outcome(Check.COMPLETENESS)), models=models())
+
+    page = judged.to_html()
+
+    for told in ("1,200 players as of 2026-10-23", "300 (25.00%)", "is calibrated on them"):
+        assert told in page
+    for figure in ("0.871", "0.103", "0.840", "0.149", "91.30%", "90.83%"):
+        assert f">{figure}<" in page
+    churn = json.loads(judged.to_json())["churn"]
+    assert (churn["holdout"]["auc"], churn["holdout"]["deciles"][0]["share_silent"]) == (0.8712, 0.9083)
+    assert churn["calibrated"]
+
+
+def test_the_page_says_why_churn_scores_were_not_judged() -> None:
+    unknown = models(holdout=None, holdout_problem="9 players, of at least 100", calibration=None)
+    judged = replace(report(outcome(Check.COMPLETENESS)), models=unknown)
+
+    assert "Nothing can be said: 9 players, of at least 100." in judged.to_html()
+    assert 'id="churn"' not in report(outcome(Check.COMPLETENESS)).to_html(), "raw data have no models"

@@ -236,7 +236,8 @@ function drawCharts() {
   chart("chart-segments", runs, segments.map((segment) => bar(segment.replaceAll("_", " "), runs.map((run) => run.players ? run.players.segments[segment]?.players ?? 0 : null), "segments")));
   const colors = { low: css("--good"), medium: css("--warn"), high: "#f97316", critical: css("--bad"), churned: "#475569", undefined: css("--muted") };
   chart("chart-churn", runs, [...Object.keys(colors).map((band) => bar(`${band} risk`.replace("undefined risk", "undefined"), runs.map((run) => run.players ? run.players.churn[band] ?? 0 : null), "churn", { color: colors[band] })),
-    curve("mean value score", runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") })], { right: (value) => value.toFixed(1) });
+    curve("mean value score", runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") }),
+    curve("AUC of last month's churn scores", runs.map((run) => run.players?.churn_auc ?? null), { yAxisIndex: 1, color: css("--text") })], { right: (value) => value.toFixed(1) });
 }
 
 // ---------------------------------------------------------------- loading
