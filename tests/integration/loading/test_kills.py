@@ -16,10 +16,10 @@ import pytest
 
 from local.workspace import Workspace
 from tests.integration.loading.load_process import (
+    MODELS,
     PLAYERS,
     TEMPORARY,
     Line,
-    Seen,
     Servers,
     kill,
     mount_small_disk,
@@ -32,10 +32,18 @@ pytestmark = pytest.mark.integration
 FEW = (0.3, 0.6, 0.9)
 """Where a short walk kills, in parts of a whole run's log."""
 LEAST_POINTS = 40
+POSTGRES_STEPS = 20
+"""How many kills of PostgreSQL are spread over a whole run."""
+S3_STEPS = 10
+"""How many kills of S3 there are until its rows are copied."""
 PHASES = ("CREATE TABLE", "CREATE UNLOGGED", "COPY", "INSERT INTO", "DROP TABLE", "COMMIT")
 """Statements among which a walk must have killed."""
 SAFE = {"fsync": "off", "full_page_writes": "off"}
 """Processes are killed, not the machine."""
+HISTORY_LOADS = 20
+"""How many loads the history of a walk keeps at most."""
+
+CountPoints = Callable[[str, int], None]
 
 
 class Walk:
@@ -44,48 +52,68 @@ class Walk:
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
         self.number = 0
+        self._logs: dict[str, list[Line]] = {}
+
+    def log(self, strategy: str) -> list[Line]:
+        """What PostgreSQL logs of a whole run."""
+        if strategy not in self._logs:
+            # From the fourth on runs are alike: there is a backup to take, and one to sweep.
+            while self.number < 4:
+                self.advance("merge")
+            self._logs[strategy] = self.advance(strategy)
+        return self._logs[strategy]
 
     def advance(self, strategy: str) -> list[Line]:
         """A whole run; what PostgreSQL logged of it."""
         attempt = self._next(strategy)
         run = self.servers.run(attempt)
         assert run.exit_code == 0
-        self._see_whole(self.number)
+        self._see_whole()
         return run.lines
 
     def die_at(
         self, at: int, strategy: str, act: Callable[[Any], None], recover: Callable[[], None], expected: int
-    ) -> Line | None:
-        """A try that meets `act` at a line of the log, and the retry; the line, None if the try ended before it."""
+    ) -> list[Line]:
+        """A try that meets `act` at a line of the log, and the retry; the log up to the try's death.
+
+        Empty if it ended well in spite of `act`, or before it.
+        """
         attempt = self._next(strategy)
         dead = self.servers.run(attempt, at, act)
         recover()
-        self._see_old_or_new(self.servers.look())
+        self._see_old_or_new()
         retry = self.servers.run(replace(attempt, seconds=10))
         assert retry.exit_code == 0, f"the retry after line {at}, {dead.lines[-1]}, failed"
-        self._see_whole(self.number)
-        if not dead.acted or dead.exit_code == 0:
-            return None
+        self._see_whole()
+        if dead.exit_code == 0:
+            return []
+        assert dead.acted
         assert dead.exit_code == expected
-        return dead.lines[min(at, len(dead.lines)) - 1]
+        return dead.lines
 
     def _next(self, strategy: str) -> Any:
         self.number += 1
+        if self.number % HISTORY_LOADS == 0:
+            self.servers.forget_history()
         attempt = self.servers.attempt(self.number, strategy)
         self.servers.write_file(attempt)
         return attempt
 
-    def _see_old_or_new(self, seen: Seen) -> None:
-        new, old = state(self.number), state(self.number - 1)
+    def _see_old_or_new(self) -> None:
+        seen = self.servers.look()
+        old, new = state(self.number - 1), state(self.number)
         assert seen.table in (old, new), f"the table is mixed: {seen}"
-        assert seen.history.get(f"state {self.number}", 0) == (PLAYERS if seen.table == new else 0)
+        is_new = seen.table == new
+        assert seen.history.get(f"state {self.number}", 0) == (PLAYERS if is_new else 0)
+        assert seen.models.get(f"run {self.number}", 0) == (MODELS if is_new else 0)
         assert seen.broken_backups == []
 
-    def _see_whole(self, number: int) -> None:
+    def _see_whole(self) -> None:
         seen = self.servers.look()
-        assert seen.table == state(number)
-        assert seen.history[f"state {number}"] == PLAYERS
+        assert seen.table == state(self.number)
+        assert seen.history[f"state {self.number}"] == PLAYERS
         assert set(seen.history.values()) == {PLAYERS}
+        assert seen.models[f"run {self.number}"] == MODELS
         assert (seen.stagings, seen.locks, seen.broken_backups) == (0, 0, [])
 
 
@@ -101,11 +129,17 @@ def servers(session_folder: Path) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def walk(servers: Servers) -> Walk:
-    made = Walk(servers)
-    # From the fourth on runs are alike: there is a backup to take, and one to sweep.
-    for _ in range(4):
-        made.advance("merge")
-    return made
+    return Walk(servers)
+
+
+@pytest.fixture
+def count_points(record_property: Callable[[str, object], None]) -> CountPoints:
+    """Has the end of the test run say how many points there were; the same words are added up."""
+
+    def count(where: str, points: int) -> None:
+        record_property(f"{where}, PostgreSQL {DEFAULT_SERVER}", points)
+
+    return count
 
 
 def nothing() -> None:
@@ -113,7 +147,7 @@ def nothing() -> None:
 
 
 def test_a_killed_task_leaves_the_old_table_or_the_new_one(walk: Walk) -> None:
-    lines = walk.advance("merge")
+    lines = walk.log("merge")
     assert len(lines) > 2 * LEAST_POINTS
     texts = " ".join(line.text for line in lines)
     assert all(phase in texts for phase in PHASES)
@@ -125,52 +159,50 @@ def test_a_killed_task_leaves_the_old_table_or_the_new_one(walk: Walk) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("strategy", ["merge", "replace"])
-def test_a_task_killed_at_every_statement(walk: Walk, strategy: str) -> None:
-    lines = len(walk.advance(strategy))
+def test_a_task_killed_at_every_statement(walk: Walk, strategy: str, count_points: CountPoints) -> None:
+    places = range(1, len(walk.log(strategy)) + 1)
 
-    hit = [walk.die_at(at, strategy, kill, nothing, -signal.SIGKILL) for at in range(1, lines + 1)]
+    deaths = [walk.die_at(at, strategy, kill, nothing, -signal.SIGKILL) for at in places]
 
-    reached = [line for line in hit if line is not None]
+    # A try goes on while the signal is on its way: what counts is how far it came.
+    reached = {len(log): log[-1] for log in deaths if log}
+    count_points(f"kill -9 of the task, {strategy}", len(reached))
     assert len(reached) >= LEAST_POINTS
-    assert {line.kind for line in reached} == {"statement", "duration"}
-    texts = " ".join(line.text for line in reached)
+    assert {line.kind for line in reached.values()} == {"statement", "duration"}
+    texts = " ".join(line.text for log in deaths for line in log[-2:])
     assert [phase for phase in PHASES if phase not in texts] == []
 
 
-def short(share: float) -> Any:
-    return pytest.param(share, id=f"at {share:.0%}")
+def steps(short: int, *others: int) -> pytest.MarkDecorator:
+    """One step of a walk for each commit, and all others."""
+    full = [pytest.param(step, marks=pytest.mark.full) for step in others if step != short]
+    return pytest.mark.parametrize("step", [short, *full])
 
 
-@pytest.mark.parametrize(
-    "share",
-    [
-        short(0.8),
-        *(pytest.param(share / 20, marks=pytest.mark.full, id=f"full {share}") for share in range(1, 20)),
-    ],
-)
-def test_postgres_is_killed(walk: Walk, servers: Servers, share: float) -> None:
-    lines = len(walk.advance("merge"))
+@steps(16, *range(1, POSTGRES_STEPS + 1))
+def test_postgres_is_killed(walk: Walk, servers: Servers, step: int, count_points: CountPoints) -> None:
+    at = round(step / (POSTGRES_STEPS + 1) * len(walk.log("merge")))
 
     def strike(_process: Any) -> None:
         servers.kill_postgres()
 
-    walk.die_at(round(share * lines), "merge", strike, servers.postgres.start, TEMPORARY)
+    assert walk.die_at(at, "merge", strike, servers.postgres.start, TEMPORARY)
+    count_points("kill -9 of PostgreSQL", 1)
 
 
-@pytest.mark.parametrize(
-    "share",
-    [
-        short(0.3),
-        *(pytest.param(share / 10, marks=pytest.mark.full, id=f"full {share}") for share in range(1, 10)),
-    ],
-)
-def test_s3_is_killed(walk: Walk, servers: Servers, share: float) -> None:
-    lines = len(walk.advance("merge"))
+@steps(5, *range(1, S3_STEPS + 3))
+def test_s3_is_killed(walk: Walk, servers: Servers, step: int, count_points: CountPoints) -> None:
+    copying = next(at for at, line in enumerate(walk.log("merge"), start=1) if line.text.startswith("COPY"))
+    at = round(step / S3_STEPS * copying)
 
     def strike(_process: Any) -> None:
         servers.kill_store()
 
-    walk.die_at(round(share * lines), "merge", strike, servers.store.start, TEMPORARY)
+    died = bool(walk.die_at(at, "merge", strike, servers.store.start, TEMPORARY))
+
+    if at != copying:
+        assert died == (at < copying), "S3 is needed until the rows are copied, and not after that"
+    count_points("kill -9 of the S3 server", 1)
 
 
 def may_mount(folder: str) -> None:

@@ -135,7 +135,10 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
                     ask(url("ana"), f"SELECT {column} FROM ml_features.{table}")
         for login, score in (("ana", None), ("rui", 0.5)):
             assert ask(url(login), "SELECT count(*) FROM ml_features.model_parameters") == [(4,)]
-            found = ask(url(login), f"{PAIR}; SELECT label_value, {CELLS} FROM {TRAINING_SET.format('active_days_30d')}")
+            found = ask(
+                url(login),
+                f"{PAIR}; SELECT label_value, {CELLS} FROM {TRAINING_SET.format('active_days_30d')}",
+            )
             assert found == [(7, "a", 7, score)]
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             ask(url("ana"), f"{PAIR}; SELECT * FROM {TRAINING_SET.format('rg_score')}")
