@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -137,6 +138,17 @@ def pytest_make_collect_report(
     if faults:
         report.outcome, report.longrepr = "failed", "\n".join([f"in {collector.path}:", *faults])
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what tests have counted with `record_property`: each number, added up over the tests that passed."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        counts.update({name: count for name, count in report.user_properties if isinstance(count, int)})
+    if counts:
+        terminalreporter.section("points")
+        for name, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{count:6} {name}")
 
 
 def _misplaced(item: pytest.Item) -> str | None:

@@ -5,8 +5,9 @@
 --     GRANT crmbet_reader TO ana;
 --
 -- crmbet_loader                 owns the schema and what lies in it: the login of the pipeline (connection crmbet_target)
--- crmbet_reader                 reads the feature table and its history, but for the columns rg_...
--- crmbet_responsible_gambling   reads them with those columns
+-- crmbet_reader                 reads the feature table and its history, but for the columns rg_..., and the models'
+--                               parameters; the function training_set shows it rg_... as NULL
+-- crmbet_responsible_gambling   reads all of that with those columns
 --
 -- Columns are granted one by one, so a reader names the columns it wants: SELECT * asks for all of them. Columns that the
 -- pipeline adds later it grants itself (plugins/crmbet/loading/target.py).
@@ -47,6 +48,18 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE ml_features.%I OWNER TO crmbet_loader', found.relname);
     END LOOP;
+
+    FOR found IN
+        SELECT oid::regprocedure AS signature FROM pg_proc
+        WHERE pronamespace = 'ml_features'::regnamespace AND proname = 'training_set'
+          AND proowner <> 'crmbet_loader'::regrole
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO crmbet_loader', found.signature);
+    END LOOP;
+
+    IF to_regclass('ml_features.model_parameters') IS NOT NULL THEN
+        GRANT SELECT ON ml_features.model_parameters TO crmbet_reader, crmbet_responsible_gambling;
+    END IF;
 
     FOR found IN
         SELECT relation.relname, attribute.attname

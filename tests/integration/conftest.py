@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import boto3
 import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 from pydantic import BaseModel
 
 from crmbet.addresses import Layout
@@ -24,6 +26,7 @@ from local.env import database_variables, lake_variables
 from local.object_store import REGION
 from local.workspace import PROJECT
 from tests.integration.pipeline_process import TABLE, ChangingOperator, Site
+from tests.integration.roles import create_roles, drop_roles, make_login_of_loader
 
 RECORD = "record_run"
 
@@ -105,29 +108,40 @@ class FinishedRun:
 
 @pytest.fixture(scope="module")
 def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[], Operator]]:
-    """Makes operators with nothing in them; the environment points at the last one."""
+    """Makes operators with nothing in them; the environment points at the last one.
+
+    `as_loader`: the target's login has nothing but the loader's role of include/sql/roles.sql.
+    """
+    with_roles: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
 
-        def create(target_url: str | None = None) -> Operator:
+        def create(target_url: str | None = None, *, as_loader: bool = False) -> Operator:
             number = next(_numbers)
-            bucket, source, target = (
-                f"operator-{number}",
-                f"operator_{number}_source",
-                f"operator_{number}_target",
-            )
+            bucket, source = f"operator-{number}", f"operator_{number}_source"
             services.object_store.create_bucket(bucket)
             services.postgres.create_database(source)
             if target_url is None:
+                target = f"operator_{number}_target"
                 services.postgres.create_database(target)
-            else:
-                target = target_url.partition("?")[0].rpartition("/")[2]
+                target_url = services.postgres.url(target)
+                if as_loader:
+                    create_roles(target_url)
+                    with_roles.append(target_url)
+                    target_url = make_login_of_loader(target_url)
+            access = parse_dsn(target_url)
             variables = lake_variables(services.workspace, bucket)
-            variables |= database_variables(services.postgres, source=source, target=target)
+            variables |= database_variables(services.postgres, source=source, target=access["dbname"])
+            connection = json.loads(variables["AIRFLOW_CONN_CRMBET_TARGET"]) | {"login": access["user"]}
+            variables |= {
+                "AIRFLOW_CONN_CRMBET_TARGET": json.dumps(connection),
+                "CRMBET_TARGET_URL": target_url,
+            }
             for variable, value in variables.items():
                 patch.setenv(variable, value)
-            return Operator(bucket, os.environ["CRMBET_SOURCE_URL"], os.environ["CRMBET_TARGET_URL"])
+            return Operator(bucket, os.environ["CRMBET_SOURCE_URL"], target_url)
 
         yield create
+    drop_roles(with_roles)
 
 
 @pytest.fixture(scope="module")

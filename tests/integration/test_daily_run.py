@@ -1,4 +1,7 @@
-"""The whole DAG on a small simulated operator: every task, every row, and runs that must change nothing."""
+"""The whole DAG on a small simulated operator: every task, every row, and runs that must change nothing.
+
+The target's login is the loader's role of include/sql/roles.sql, so that all of it is done with no right beyond that.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,7 @@ def target_rows(operator: Any) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def played(open_operator: Callable[..., Any]) -> Played:
-    operator = open_operator()
+    operator = open_operator(as_loader=True)
     delivery = deliver(WORLD, bucket=operator.bucket, source_url=operator.source_url, rates=RATES)
     first = operator.run(logical_date=datetime.combine(AS_OF, datetime.min.time(), UTC))
     rows_after_first = target_rows(operator)
@@ -333,6 +336,40 @@ def test_the_same_day_again_captures_and_writes_nothing(played: Played) -> None:
     backup = played.again.manifest("backup_table", BackupManifest)
     [(kept,)] = played.operator.query(f"SELECT count(*) FROM ml_features.{backup.backup}")
     assert kept == backup.rows == load.unchanged
+
+
+def test_the_loaders_role_is_all_that_the_target_grants(played: Played) -> None:
+    [login] = played.operator.query(
+        """
+        SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls,
+            has_database_privilege(current_database(), 'CREATE, TEMPORARY'),
+            (SELECT count(*) FROM pg_auth_members WHERE member = role.oid)
+        FROM pg_roles AS role WHERE rolname = session_user
+        """
+    )
+    assert login == ("crmbet_loader", False, False, 0)
+    relations = played.operator.query(
+        r"""
+        SELECT DISTINCT regexp_replace(relname, '_(\d{4}_\d\d|backup_.*)$', ''), relowner::regrole::text
+        FROM pg_class WHERE relnamespace = 'ml_features'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1
+        """
+    )
+    assert relations == [
+        (name, "crmbet_loader")
+        for name in (
+            "alerts",
+            "model_parameters",
+            "pipeline_runs",
+            "quality_results",
+            "user_features",
+            "user_features_history",
+        )
+    ]
+    pairs = "SELECT user_id, as_of AS instant FROM ml_features.user_features"
+    played.operator.query(
+        f"CREATE VIEW ml_features.pairs AS {pairs}; "
+        "SELECT * FROM ml_features.training_set('ml_features.pairs', 'active_days_30d', '1 day')"
+    )
 
 
 def test_tasks_do_not_touch_airflows_database(played: Played) -> None:

@@ -66,8 +66,8 @@ class Target:
 
 
 @pytest.fixture
-def target(open_operator: Callable[[], Operator]) -> Target:
-    operator = open_operator()
+def target(open_operator: Callable[..., Operator]) -> Target:
+    operator = open_operator(as_loader=True)
     contract = load_table_contract()
     with closing(psycopg2.connect(operator.target_url)) as connection:
         session = LoadSession(

@@ -8,6 +8,8 @@
 -- as_of from instant + maturity, less than a day later: a window as long as the maturity then begins at the instant or
 -- after it, so that nothing of the label is in the features. Pairs that lack one of the two are left out, and so are
 -- labels that became known after mature_by. Days are days of the operator's zone, whatever the session's.
+--
+-- It reads with its caller's rights: features that the caller may not read are NULL, such a label is refused.
 CREATE OR REPLACE FUNCTION {schema}.training_set(
     spine regclass,
     label text,
@@ -23,18 +25,32 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+SECURITY INVOKER
 SET timezone = {zone}
 AS $body$
+DECLARE
+    readable text;
 BEGIN
     IF maturity < interval '0' THEN
         RAISE EXCEPTION 'maturity % is negative: the label would be known before the instant', maturity;
     END IF;
+    -- A whole row asks for the right to all of its columns, so those that may be read are named.
+    SELECT string_agg(
+        CASE
+            WHEN has_column_privilege(attrelid, attnum, 'SELECT') THEN format('history.%I', attname)
+            ELSE 'NULL'
+        END,
+        ', ' ORDER BY attnum
+    )
+    INTO readable
+    FROM pg_catalog.pg_attribute
+    WHERE attrelid = '{schema}.user_features_history'::regclass AND attnum > 0 AND NOT attisdropped;
     RETURN QUERY EXECUTE format(
         $query$
-        SELECT spine.user_id::text, spine.instant, outcome.as_of, to_jsonb(outcome.%I), known.history
-        FROM %s AS spine
+        SELECT spine.user_id::text, spine.instant, outcome.as_of, outcome.label, known.features
+        FROM %1$s AS spine
         CROSS JOIN LATERAL (
-            SELECT history
+            SELECT ROW(%2$s)::{schema}.user_features_history AS features
             FROM {schema}.user_features_history AS history
             WHERE history.user_id = spine.user_id
               AND history.as_of <= spine.instant
@@ -43,7 +59,7 @@ BEGIN
             LIMIT 1
         ) AS known
         CROSS JOIN LATERAL (
-            SELECT *
+            SELECT history.as_of, to_jsonb(history.%3$I) AS label
             FROM {schema}.user_features_history AS history
             WHERE history.user_id = spine.user_id
               AND history.as_of >= spine.instant + $1
@@ -53,8 +69,9 @@ BEGIN
             LIMIT 1
         ) AS outcome
         $query$,
-        label,
-        spine
+        spine,
+        readable,
+        label
     ) USING maturity, mature_by;
 END
 $body$

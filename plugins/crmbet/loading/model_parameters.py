@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crmbet.loading.target import find_readers
 from crmbet.statements import identifier, render
 
 if TYPE_CHECKING:
@@ -32,14 +33,17 @@ class Origin:
 def record_models(cursor: extensions.cursor, schema: str, models: ModelRun, origin: Origin) -> int:
     """Write a run's models within the transaction of a load; returns the rows that were new or changed.
 
-    Makes the table on first use. Nothing is written over by a run of the same as_of that knew less, and equal content
-    writes nothing, so that a retry is harmless. Writers of one schema must queue, as the load lock makes them.
+    Makes the table on first use, for the readers too. Nothing is written over by a run of the same as_of that knew
+    less, and equal content writes nothing, so that a retry is harmless. Writers of one schema must queue, as the load
+    lock makes them.
     """
     table = identifier(schema, TABLE)
     # CREATE TABLE IF NOT EXISTS asks for the right to create one even where it exists.
     cursor.execute(render("load/find_table"), {"schema": schema, "table": TABLE})
     if cursor.fetchone() is None:
         cursor.execute(render("load/create_model_parameters", table=table))
+        for role in find_readers(cursor):
+            cursor.execute(render("load/grant_table", table=table, role=identifier(role)))
     instants = {
         "as_of": origin.as_of,
         "known_at": origin.known_at,

@@ -166,6 +166,12 @@ def column_definition(name: str, column: FeatureColumn) -> Fragment:
     return Fragment(f"{identifier(name)} {column.postgres_type}{'' if column.nullable else ' NOT NULL'}")
 
 
+def find_readers(cursor: extensions.cursor) -> list[str]:
+    """Those of the roles `READERS` that exist."""
+    cursor.execute(render("load/list_roles"), {"roles": list(READERS)})
+    return [role for (role,) in cursor.fetchall()]
+
+
 def column_list(names: Iterable[str], prefix: str = "") -> Fragment:
     """Quoted names with commas between them, each after an optional table alias."""
     return joined([Fragment(prefix + identifier(name)) for name in names])
@@ -221,8 +227,7 @@ def _introduce_columns(
     for name in names:
         comment = literal(shape.columns[name].meaning)
         cursor.execute(render("load/comment_column", table=table, column=identifier(name), comment=comment))
-    cursor.execute(render("load/list_roles"), {"roles": list(READERS)})
-    for (role,) in cursor.fetchall():
+    for role in find_readers(cursor):
         readable = [name for name in names if READERS[role] or not name.startswith(PROTECTED)]
         if readable:
             cursor.execute(

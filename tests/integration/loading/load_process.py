@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,15 +32,20 @@ from crmbet.engine import LakeAccess, open_engine
 from crmbet.failures import TemporaryFailure
 from crmbet.loading.backup import list_backups, measure, sweep_backups, take_backup
 from crmbet.loading.load import LoadRules, Strategy, load
-from crmbet.loading.session import LoadSession
+from crmbet.loading.model_parameters import Origin, record_models
+from crmbet.loading.session import LoadSession, history_name
 from crmbet.loading.staging import staged
 from crmbet.loading.target import ensure_target, read_columns
+from crmbet.loading.training_set import ensure_training_set
+from crmbet.manifest import ModelRun, ServedModel
 from crmbet.settings import Settings
 from local.credentials import credentials
 from local.object_store import REGION, EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.workspace import Workspace
 
+CONTRACT = load_table_contract()
+"""Read once, by the server process too."""
 PLAYERS = 3000
 DATABASE = "chaos"
 BUCKET = "chaos"
@@ -48,6 +54,9 @@ LINE = re.compile(rb"LOG:  (statement|duration): ?(.*)")
 TEMPORARY = 75
 """Exit code of a try that failed so that Airflow would try again."""
 KEPT_BACKUPS = 3
+NO_MODEL = ServedModel(cohort=0, fit=None, problem="0 players")
+MODELS = 4
+"""Rows of model_parameters that a load writes."""
 NEW_MOUNTS, PRIVATE, RECURSIVE = 0x20000, 1 << 18, 1 << 14
 
 _server = multiprocessing.get_context("forkserver")
@@ -75,6 +84,14 @@ class Try:
     def file(self) -> str:
         return f"s3://{BUCKET}/{self.number}.parquet"
 
+    @property
+    def run_id(self) -> str:
+        return f"run {self.number}"
+
+    @property
+    def as_of(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=self.number)
+
 
 @dataclass
 class Line:
@@ -92,6 +109,8 @@ class Seen:
     """Rows, players, least and largest hash."""
     history: dict[str, int]
     """Rows by hash."""
+    models: dict[str, int]
+    """Rows of model_parameters by run."""
     stagings: int
     locks: int
     broken_backups: list[str]
@@ -156,6 +175,11 @@ class Servers:
             f"COPY ({_rows(attempt)}) TO '{attempt.file}' (FORMAT parquet, ROW_GROUP_SIZE 20480)"
         )
 
+    def forget_history(self) -> None:
+        """Empty what grows from load to load, so that the last of many takes no longer than the first."""
+        with closing(psycopg2.connect(self.dsn)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {CONTRACT.schema_name}.{history_name(CONTRACT)}")
+
     def run(
         self, attempt: Try, at: int | None = None, act: Callable[[BaseProcess], None] | None = None
     ) -> Run:
@@ -178,10 +202,9 @@ class Servers:
 
     def look(self) -> Seen:
         """What a reader sees now, and what lies about."""
-        contract = load_table_contract()
         with closing(psycopg2.connect(self.dsn)) as connection:
             session = LoadSession(
-                connection=connection, contract=contract, run_id="a look", lock_timeout_seconds=10
+                connection=connection, contract=CONTRACT, run_id="a look", lock_timeout_seconds=10
             )
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             with connection, connection.cursor() as cursor:
@@ -191,6 +214,9 @@ class Servers:
                 table = cursor.fetchone()
                 cursor.execute(f"SELECT row_hash, count(*) FROM {session.history} GROUP BY 1")
                 history = dict(cursor.fetchall())
+                models = session.in_schema("model_parameters")
+                cursor.execute(f"SELECT execution_id, count(*) FROM {models} GROUP BY 1")
+                models_by_run = dict(cursor.fetchall())
                 cursor.execute(r"SELECT count(*) FROM pg_class WHERE relname ~ '_staging_[0-9a-f]{16}$'")
                 (stagings,) = cursor.fetchone()
                 cursor.execute(
@@ -209,7 +235,7 @@ class Servers:
                     )
                     == backup.proof.content
                 }
-        return Seen(table, history, stagings, locks, sorted(found - whole))
+        return Seen(table, history, models_by_run, stagings, locks, sorted(found - whole))
 
 
 @dataclass(frozen=True)
@@ -233,7 +259,6 @@ def kill(process: BaseProcess) -> None:
 
 
 def _rows(attempt: Try) -> str:
-    contract = load_table_contract()
     values = {
         "text": "'x'",
         "varchar(50)": "'x'",
@@ -243,12 +268,11 @@ def _rows(attempt: Try) -> str:
     }
     columns = {
         name: f"{values.get(column.type, '1')}::{ENGINE_TYPES[column.type]}"
-        for name, column in contract.computed.items()
+        for name, column in CONTRACT.computed.items()
     }
-    as_of = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=attempt.number)
     columns |= {
         "user_id": f"'u' || lpad(({attempt.number} + i)::VARCHAR, 45, '0')",
-        "as_of": f"'{as_of.isoformat()}'::TIMESTAMPTZ",
+        "as_of": f"'{attempt.as_of.isoformat()}'::TIMESTAMPTZ",
         "row_hash": f"'state {attempt.number}'",
     }
     listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
@@ -268,21 +292,41 @@ def _load(attempt: Try) -> None:
         with closing(psycopg2.connect(attempt.dsn)) as connection:
             session = LoadSession(
                 connection=connection,
-                contract=load_table_contract(),
-                run_id=f"run {attempt.number}",
+                contract=CONTRACT,
+                run_id=attempt.run_id,
                 lock_timeout_seconds=20,
             )
             ensure_target(session)
+            ensure_training_set(session, "America/Sao_Paulo")
             take_backup(session, now)
             with (
                 open_engine(settings, attempt.lake) as engine,
                 staged(session, engine, attempt.dsn, [attempt.file], attempt.players) as staging,
             ):
-                load(session, staging, rules, now + timedelta(seconds=1))
+                load(session, staging, rules, now + timedelta(seconds=1), partial(_record_models, attempt))
             sweep_backups(session, now, days=30, count=KEPT_BACKUPS)
     except (TemporaryFailure, psycopg2.OperationalError) as failure:
         sys.stderr.write(f"{failure}\n")
         sys.exit(TEMPORARY)
+
+
+def _record_models(attempt: Try, cursor: Any, written_at: datetime) -> None:
+    learned = ModelRun(
+        as_of=attempt.as_of.date(),
+        deposit_days=NO_MODEL,
+        activity_days=NO_MODEL,
+        deposit_values=NO_MODEL,
+        value_correlation=None,
+        value_depends_on_frequency=False,
+        holdout=None,
+        holdout_problem="0 players",
+        calibration=None,
+        calibration_problem="there is no holdout",
+        clv_margin=0.1,
+        clv_monthly_discount_rate=0.01,
+    )
+    origin = Origin(as_of=attempt.as_of, known_at=attempt.as_of, run_id=attempt.run_id, written_at=written_at)
+    record_models(cursor, CONTRACT.schema_name, learned, origin)
 
 
 def mount_small_disk(folder: str, mib: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -13,13 +13,15 @@ import pytest
 from crmbet.contracts import FeatureColumn, TableContract, load_table_contract
 from crmbet.failures import LoadRefused
 from crmbet.loading.backup import sweep_backups, take_backup
+from crmbet.loading.model_parameters import Origin, record_models
 from crmbet.loading.restore import restore
 from crmbet.loading.session import LoadSession
 from crmbet.loading.staging import staged
 from crmbet.loading.target import ensure_target
-from crmbet.statements import STATEMENTS
-from local.postgres import programs
+from crmbet.loading.training_set import ensure_training_set
+from crmbet.manifest import ModelRun, ServedModel
 from tests.integration.loading.small_loads import load_rows, next_second
+from tests.integration.roles import as_login, create_roles, drop_roles
 
 if TYPE_CHECKING:
     from tests.conftest import Services
@@ -29,7 +31,6 @@ pytestmark = pytest.mark.integration
 MakeRow = Callable[..., dict[str, Any]]
 Url = Callable[[str], str]
 
-GROUPS = ("crmbet_loader", "crmbet_reader", "crmbet_responsible_gambling")
 LOGINS = {"airflow": "crmbet_loader", "ana": "crmbet_reader", "rui": "crmbet_responsible_gambling"}
 
 RG = {
@@ -37,27 +38,46 @@ RG = {
     "rg_markers": FeatureColumn(type="text[]", meaning="Markers"),
 }
 
+MIDNIGHT = datetime(2026, 11, 21, 3, tzinfo=UTC)
+NO_MODEL = ServedModel(cohort=0, fit=None, problem="0 players")
+NOTHING_LEARNED = ModelRun(
+    as_of=date(2026, 11, 21),
+    deposit_days=NO_MODEL,
+    activity_days=NO_MODEL,
+    deposit_values=NO_MODEL,
+    value_correlation=None,
+    value_depends_on_frequency=False,
+    holdout=None,
+    holdout_problem="0 players",
+    calibration=None,
+    calibration_problem="there is no holdout",
+    clv_margin=0.1,
+    clv_monthly_discount_rate=0.01,
+)
+
+PAIR = "CREATE TEMP TABLE pairs AS SELECT 'a' AS user_id, '2026-11-20 03:00+00'::timestamptz AS instant"
+TRAINING_SET = "ml_features.training_set('pairs', '{}', '1 day')"
+CELLS = "(features).user_id, (features).active_days_30d, (features).rg_score"
+
 
 @pytest.fixture(scope="module")
 def admin_url(services: Services, new_database: Callable[[], str]) -> Iterator[str]:
     """A database with the roles, and a login in each of them."""
     url = new_database()
-    _create_roles(url)
+    create_roles(url)
     with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
         for login, group in LOGINS.items():
             cursor.execute(f"CREATE ROLE {login} LOGIN NOINHERIT IN ROLE {group}")
             # Each is in its group and nothing more: what it makes belongs to the group.
             cursor.execute(f"ALTER ROLE {login} SET role TO {group}")
     yield url
-    with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
-        cursor.execute(f"DROP OWNED BY {', '.join(GROUPS)} CASCADE")
-        cursor.execute(f"DROP ROLE {', '.join([*LOGINS, *GROUPS])}")
+    drop_roles([url], list(LOGINS))
 
 
 @pytest.fixture
 def url(admin_url: str) -> Url:
     """The URL of the database for a login."""
-    return lambda login: admin_url.replace("postgres@", f"{login}@")
+    return lambda login: as_login(admin_url, login)
 
 
 @pytest.fixture
@@ -66,11 +86,6 @@ def contract() -> TableContract:
     own = load_table_contract()
     columns = {**RG, **own.columns}
     return own.model_copy(update={"columns": {name: columns[name] for name in [*own.columns, *RG]}})
-
-
-def _create_roles(url: str) -> None:
-    command = [str(programs() / "psql"), "-X", "-q", url, "-f", str(STATEMENTS / "roles.sql")]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
@@ -105,6 +120,10 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
             lock_timeout_seconds=5,
         )
         assert ensure_target(session) == ["rg_later", "later"]
+        ensure_training_set(session, "America/Sao_Paulo")
+        with session.exclusive_transaction() as cursor:
+            origin = Origin(as_of=MIDNIGHT, known_at=MIDNIGHT, run_id="run", written_at=MIDNIGHT)
+            assert record_models(cursor, contract.schema_name, NOTHING_LEARNED, origin) == 4
 
     # Twice, since it may be run at any time.
     for _ in range(2):
@@ -114,7 +133,19 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
             for column in ("rg_score", "rg_markers", "rg_later", "*"):
                 with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                     ask(url("ana"), f"SELECT {column} FROM ml_features.{table}")
-        _create_roles(url("postgres"))
+        for login, score in (("ana", None), ("rui", 0.5)):
+            assert ask(url(login), "SELECT count(*) FROM ml_features.model_parameters") == [(4,)]
+            found = ask(
+                url(login),
+                f"{PAIR}; SELECT label_value, {CELLS} FROM {TRAINING_SET.format('active_days_30d')}",
+            )
+            assert found == [(7, "a", 7, score)]
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            ask(url("ana"), f"{PAIR}; SELECT * FROM {TRAINING_SET.format('rg_score')}")
+        assert ask(url("rui"), f"{PAIR}; SELECT label_value FROM {TRAINING_SET.format('rg_score')}") == [
+            (0.5,)
+        ]
+        create_roles(url("postgres"))
 
     for login in ("ana", "rui"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -135,7 +166,7 @@ def test_what_another_login_had_made_becomes_the_loaders(url: Url) -> None:
             "CREATE SCHEMA ml_features; CREATE TABLE ml_features.user_features (user_id text, rg_score real)"
         )
 
-    _create_roles(url("postgres"))
+    create_roles(url("postgres"))
 
     owners = ask(
         url("postgres"), "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'user_features'"
