@@ -20,6 +20,7 @@ from crmbet.operators.alerts import ALERTED
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.plan_sweep import PlanSweepOperator
+from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.retrying import RETRIES
 from crmbet.operators.sweep import SweepOperator
 from crmbet.operators.watching import WATCHED
@@ -70,5 +71,10 @@ with DAG(
     # A dry run skips the extracts.
     plan_sweep = PlanSweepOperator(task_id="plan_sweep", trigger_rule=TriggerRule.NONE_FAILED)
     sweep = SweepOperator(task_id="sweep")
+    # As in the daily DAG: whatever the others came to, and without a say in it.
+    record_run = RecordRunOperator(
+        task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)
+    ).as_teardown(on_failure_fail_dagrun=False)
 
     chain([extract_s3, extract_pg], plan_sweep, sweep)
+    chain([extract_s3, extract_pg, sweep], record_run)

@@ -2,7 +2,9 @@
 
 Airflow 3 writes a task's log as JSON lines and merges structlog's context into each, whoever logs it. So the standard
 logging module stays the way to log, and this module says what the context is. In the file a line reads
-`{"timestamp", "level", "event", "logger", "component", "execution_id", "as_of", ...counts}`; `event` is the message.
+`{"timestamp", "level", "event", "logger", "component", "execution_id", "as_of"}`; `event` is the message. The line that
+says what a step came to has it as `message` too, and the step's counts: the seed document's shape. Other lines have it
+once, since Airflow's UI needs `event` and shows every other field beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ def unbind() -> None:
     unbind_contextvars(*CONTEXT)
 
 
-def log_counts(log: logging.Logger, message: str, counts: Mapping[str, Any]) -> None:
-    """One line with figures as fields of their own. Values are numbers, short texts, or None."""
-    with bound_contextvars(**counts):
-        log.info(message)
+def log_outcome(
+    log: logging.Logger, message: str, counts: Mapping[str, Any] | None = None, level: int = logging.INFO
+) -> None:
+    """The one line of what a step came to, with figures as fields of their own: numbers, short texts, or None."""
+    with bound_contextvars(**(counts or {}), message=message):
+        log.log(level, "%s", message)

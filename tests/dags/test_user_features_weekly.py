@@ -19,10 +19,11 @@ def weekly(dag_bag: Any) -> Any:
 
 def test_the_task_graph(weekly: Any) -> None:
     assert {task.task_id: sorted(task.downstream_task_ids) for task in weekly.tasks} == {
-        "extract_s3": ["plan_sweep"],
-        "extract_pg": ["plan_sweep"],
+        "extract_s3": ["plan_sweep", "record_run"],
+        "extract_pg": ["plan_sweep", "record_run"],
         "plan_sweep": ["sweep"],
-        "sweep": [],
+        "sweep": ["record_run"],
+        "record_run": [],
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
+from sqlalchemy import text
 
 from crmbet.failures import (
     AccessRefused,
@@ -26,7 +27,7 @@ from crmbet.failures import (
     SourceUnreadable,
     TemporaryFailure,
 )
-from crmbet.manifest import ExtractManifest
+from crmbet.manifest import CleanManifest, ExtractManifest
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.watching import fail
@@ -40,6 +41,13 @@ SECRET = "do-not-tell-anyone"  # noqa: S105 - the test looks for it in messages
 RIGHT_PASSWORD = "known-to-the-server"  # noqa: S105 - so does it for this one
 BETS = "bet_id,user_id,placed_at,game_type,stake\nb1,u1,2026-08-10T12:00:00Z,slots,10.50\n"
 CLOSED_PORT = 9
+NAME, MAIL, DOCUMENT = "Canaria de Exemplo", "canaria@person.example", "000.000.001-91"
+"""Personal data of nobody. Only captures and quarantine may hold such."""
+PERSON = f"""user_id,registered_at,birth_date,timezone,is_test,full_name,email,document
+canary,{MAIL},{DOCUMENT},{NAME},{MAIL},{NAME},{MAIL},{DOCUMENT}
+,2024-01-01T00:00:00Z,1990-01-01,{NAME},false,{NAME},{MAIL},{DOCUMENT}
+"""
+"""A player whose fields are mixed up, and one without an id, who is set aside."""
 
 
 @pytest.fixture
@@ -173,6 +181,28 @@ def test_column_missing_in_the_lake(put: Any, caplog: Any) -> None:
     assert "A name can be mapped in include/contracts/sources/bets.yaml" in message
 
 
+def assert_nothing_personal(operator: Any, log: str) -> None:
+    """Whatever a run tells anybody of: its log, what Airflow keeps of it, reports and manifests, our own tables."""
+    from airflow.utils.session import create_session
+
+    told = {"log": log}
+    with create_session() as session:
+        for table in ("xcom", "rendered_task_instance_fields", "dag_run", "log"):
+            told[table] = str(
+                session.scalar(text(f"SELECT coalesce(string_agg({table}::text, ' '), '') FROM {table}"))
+            )
+    for table in ("pipeline_runs", "alerts", "quality_results"):
+        [(told[table],)] = operator.query(f"SELECT string_agg(t::text, ' ') FROM ml_features.{table} t")
+    told |= {
+        entry.key: operator.store.read(entry.key).decode(errors="replace")
+        for entry in operator.store.list("crmbet/")
+        if entry.key.endswith((".json", ".html"))
+    }
+    assert sum("/reports/" in place for place in told) >= 4
+    found = {place: [one for one in (NAME, MAIL, DOCUMENT) if one in said] for place, said in told.items()}
+    assert {place: canaries for place, canaries in found.items() if canaries} == {}
+
+
 def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
     open_operator: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -181,7 +211,9 @@ def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
     world = World(seed=11, players=120, start_day=end - timedelta(days=5), end_day=end)
     delivery = deliver(world, bucket=operator.bucket, source_url=operator.source_url)
     key = "raw/bets/dt=2024-04-09/cut-off.csv.gz"
-    operator.store.write(key, gzip.compress(BETS.encode())[:-9])
+    operator.store.write(key, gzip.compress(BETS.replace("u1", MAIL).encode())[:-9])
+    operator.store.write("raw/players/dt=2024-04-09/mixed-up.csv", PERSON.encode())
+    caplog.set_level(logging.INFO)
     target = "SELECT to_regclass('ml_features.user_features')"
 
     failed = operator.run(logical_date=None, run_conf={"as_of": end.isoformat()})
@@ -203,6 +235,8 @@ def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
     assert extracted["bets"].extracted == delivery.rows["bets"]
     assert [entry.chunk for entry in extracted["bets"].unreadable] == [key]
     assert operator.query("SELECT count(*) > 0 FROM ml_features.user_features") == [(True,)]
+    assert passed.manifest("clean", CleanManifest).sources["players"].quarantined["user_id: missing"] > 0
+    assert_nothing_personal(operator, caplog.text)
 
 
 @pytest.mark.parametrize("part", ["login", "password"])

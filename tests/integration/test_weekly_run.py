@@ -75,6 +75,17 @@ def test_it_captures_all_and_removes_what_nothing_needs(operator: Any) -> None:
     assert (doomed.markers, doomed.objects) == ([], [ABANDONED])
     assert doomed.unknown == [FOREIGN.rpartition("/")[0]]
     assert before - keys(operator) == {ABANDONED}
+    [(state, extracted, read, loaded)] = operator.query(
+        "SELECT state, records_extracted, bytes_read, records_inserted FROM ml_features.pipeline_runs "
+        f"WHERE dag_id = 'user_features_weekly' AND execution_id = '{run.run_id}'"
+    )
+    assert (state, loaded) == ("success", None)
+    copied = run.manifest("extract_pg", ExtractManifest).sources["transactions"]
+    assert extracted > copied.extracted > 0
+    lake = sum(entry.size for entry in operator.store.list("raw/"))
+    files = {key for capture in copied.captures for key in capture.files}
+    sizes = {entry.key: entry.size for entry in operator.store.list(LAYOUT.captures("transactions"))}
+    assert read == lake + sum(sizes[key] for key in files)
 
 
 def test_what_it_captured_is_not_captured_again(operator: Any) -> None:

@@ -119,7 +119,7 @@ class RunMetrics(BaseModel):
     records_unchanged: int | None = None
     records_removed: int | None = None
     bytes_read: int | None = None
-    """Of the lake's objects that this run captured."""
+    """Of the lake's objects that this run captured, and of the files that it copied PostgreSQL's rows to."""
     bytes_written: int | None = None
     """Of the files below our prefix that this run made."""
     tasks: dict[str, TaskOutcome] = Field(default_factory=dict)
@@ -327,12 +327,19 @@ def _observed(outcome: Mapping[str, Any]) -> str:
 
 
 def _bytes_read(store: ObjectStore, extracts: Iterable[ExtractManifest]) -> int:
-    """Sizes of the lake objects that were captured. PostgreSQL's rows have no size before they are written."""
+    """Sizes of the lake objects that were captured, and of the copies of PostgreSQL's days: its rows have no size."""
     size = 0
     for captures in (captures for manifest in extracts for captures in manifest.sources.values()):
-        new = {chunk for chunk, change in captures.changed.items() if "/" in chunk and change != "gone"}
-        if new:
-            size += sum(entry.size for entry in store.list(commonpath(new)) if entry.key in new)
+        new = {chunk for chunk, change in captures.changed.items() if change != "gone"}
+        objects = {chunk for chunk in new if "/" in chunk}
+        copies = {
+            key
+            for one in captures.captures
+            if one.chunk in new - objects and not one.gone
+            for key in one.files
+        }
+        if keys := objects | copies:
+            size += sum(entry.size for entry in store.list(commonpath(keys)) if entry.key in keys)
     return size
 
 

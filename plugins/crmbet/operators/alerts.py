@@ -17,6 +17,7 @@ from urllib.parse import quote
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezone  # type: ignore[attr-defined]
 
 from crmbet.monitoring.outcome import Failure, TaskOutcome
+from crmbet.operators.record_run import RECORD, record
 from crmbet.operators.watching import OUTCOME
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 def tell_failure(context: Any) -> None:
     """A run has failed: log it, keep it, send it. Never raises."""
     ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
-    row = _read_row(dag_id, run_id)
+    row = _row(context, "failed")
     task_id = _first_failed(context) or (row or {}).get("failed_task") or (ti.task_id if ti else None)
     outcome = _outcome(dag_id, run_id, task_id, row)
     failure = outcome.failure or Failure.of(None)
@@ -57,8 +58,8 @@ def tell_success(context: Any) -> None:
     """A run has succeeded: log it, and send it if its failure had been sent before. Never raises."""
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     log.info("SUCCESS dag=%s run=%s", dag_id, run_id)
+    row = _row(context, "success")
     if _was_told(dag_id, run_id, ("failed", "deadline")):
-        row = _read_row(dag_id, run_id)
         failure = Failure(kind="Recovered", what="the run has succeeded after its alert", next_step="nothing")
         _tell(
             "recovered", dag_id=dag_id, run_id=run_id, failure=failure, as_of=_as_of_date(row, dag_id, run_id)
@@ -257,6 +258,21 @@ def _breaches(quality: Mapping[str, Any]) -> tuple[Any, ...]:
                 log.warning("the report cannot be read for the alert: %s", type(error).__name__)
                 found += StageQuality.model_validate(judged).breaches
     return tuple(found)
+
+
+def _row(context: Any, state: str) -> dict[str, Any] | None:
+    """The run's row. If the task that writes it was killed, there is none or an older try's: it is written here."""
+    dag_id, run_id = context["dag"].dag_id, context["run_id"]
+    row = _read_row(dag_id, run_id)
+    if (row and row["state"] == state) or RECORD not in context["dag"].task_ids or context.get("ti") is None:
+        return row
+    try:
+        record(context)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("the run's row cannot be written in place of %s: %s", RECORD, type(error).__name__)
+        return row
+    log.info("the run's row was written in place of %s, which left none", RECORD)
+    return _read_row(dag_id, run_id)
 
 
 def _read_row(dag_id: str, run_id: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
-from crmbet.logs import log_counts
+from crmbet.logs import log_outcome
 from crmbet.manifest import CleanManifest, ExtractManifest, SourceCaptures, read_manifest, write_manifest
 from crmbet.operators.airflow_run import AirflowRun
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def hand_over(at: AirflowRun, task_id: str, manifest: BaseModel, counts: Mapping[str, Any]) -> dict[str, Any]:
     """Write the task's manifest; returns what XCom carries."""
     key = write_manifest(at.store, at.run.prefix, task_id, manifest)
-    log_counts(log, f"{task_id} done: {json.dumps(dict(counts), default=str)}", counts)
+    log_outcome(log, f"{task_id} done: {json.dumps(dict(counts), default=str)}", counts)
     return {"manifest": at.store.url(key), "as_of": at.run.as_of_date.isoformat(), **counts}
 
 

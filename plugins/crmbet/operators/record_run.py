@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, timezone
 
 from crmbet.failures import CrmbetError
+from crmbet.logs import log_outcome
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from crmbet.monitoring.outcome import TaskOutcome
     from crmbet.run import Run
 
+RECORD = "record_run"
+"""Its id in every DAG: a run's row says nothing of the task that writes it."""
+
+log = logging.getLogger(__name__)
 
 GAUGES = (
     "records_extracted",
@@ -37,14 +43,13 @@ class RecordRunOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Returns the run's state, score and counts."""
-        from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
-        from crmbet.operators.airflow_run import target_dsn
-
-        metrics = self._collect(context)
-        with monitoring(target_dsn()) as connection:
-            ensure_tables(connection)
-            write_run(connection, metrics)
-        publish_gauges(metrics)
+        metrics = record(context)
+        figures = {
+            "records_processed": metrics.records_extracted,
+            "quality_score": metrics.data_quality_score,
+        }
+        what = "has succeeded" if metrics.state == "success" else f"has failed at {metrics.failed_task}"
+        log_outcome(log, f"the run {what}", figures)
         return {
             "state": metrics.state,
             "failed_task": metrics.failed_task,
@@ -53,20 +58,34 @@ class RecordRunOperator(BaseOperator):
             "records_loaded": metrics.records_loaded,
         }
 
-    def _collect(self, context: Context) -> RunMetrics:
-        """All figures, or at least who failed: params or settings may be what is wrong, or the lake."""
-        from crmbet.monitoring.metrics import collect_metrics
-        from crmbet.operators.airflow_run import open_run
 
-        tasks = read_outcomes(context, self.task_id)
-        try:
-            at = open_run(context)
-            known = begin_metrics(context, tasks, at.run)
-            with at.engine() as engine:
-                return collect_metrics(known, at.store, at.run.layout, engine)
-        except CrmbetError as failure:
-            self.log.warning("the run's figures cannot be read, only its outcome is kept: %s", failure)
-            return begin_metrics(context, tasks)
+def record(context: Any) -> RunMetrics:
+    """Collect a run's figures and keep them: its row, and gauges."""
+    from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
+    from crmbet.operators.airflow_run import target_dsn
+
+    metrics = _collect(context)
+    with monitoring(target_dsn()) as connection:
+        ensure_tables(connection)
+        write_run(connection, metrics)
+    publish_gauges(metrics)
+    return metrics
+
+
+def _collect(context: Any) -> RunMetrics:
+    """All figures, or at least who failed: params or settings may be what is wrong, or the lake."""
+    from crmbet.monitoring.metrics import collect_metrics
+    from crmbet.operators.airflow_run import open_run
+
+    tasks = read_outcomes(context)
+    try:
+        at = open_run(context)
+        known = begin_metrics(context, tasks, at.run)
+        with at.engine() as engine:
+            return collect_metrics(known, at.store, at.run.layout, engine)
+    except CrmbetError as failure:
+        log.warning("the run's figures cannot be read, only its outcome is kept: %s", failure)
+        return begin_metrics(context, tasks)
 
 
 def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None = None) -> RunMetrics:
@@ -96,7 +115,7 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
     )
 
 
-def read_outcomes(context: Any, own_id: str) -> dict[str, TaskOutcome]:
+def read_outcomes(context: Any) -> dict[str, TaskOutcome]:
     """What became of every other task of the run, in its order: from Airflow's states and what the tasks said."""
     from crmbet.monitoring.outcome import Failure, TaskOutcome
     from crmbet.operators.watching import OUTCOME
@@ -105,7 +124,7 @@ def read_outcomes(context: Any, own_id: str) -> dict[str, TaskOutcome]:
     states = ti.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])[dag_run.run_id]
     outcomes = {}
     for task in context["dag"].topological_sort():
-        if task.task_id == own_id:
+        if task.task_id == RECORD:
             continue
         state = str(getattr(states.get(task.task_id), "value", states.get(task.task_id)))
         said = ti.xcom_pull(task_ids=task.task_id, key=OUTCOME)
@@ -124,4 +143,4 @@ def publish_gauges(metrics: RunMetrics) -> None:
     for name in GAUGES:
         value = getattr(metrics, name)
         if value is not None:
-            Stats.gauge(f"crmbet.{name}", float(value))
+            Stats.gauge(f"crmbet.{name}", float(value), tags={"dag_id": metrics.dag_id})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from crmbet.logs import bind, unbind
+from crmbet.logs import bind, log_outcome, unbind
 from crmbet.monitoring.outcome import Failure, Stopwatch, TaskOutcome, peak_memory_bytes
 
 OUTCOME = "outcome"
@@ -43,29 +43,14 @@ def skip(context: Any) -> None:
 
 def retry(context: Any) -> None:
     """The try failed, and another follows by itself: no news for anybody, only a line in the log."""
-    log.warning(
-        "RETRY dag=%s run=%s task=%s try=%s: %s",
-        context["dag_run"].dag_id,
-        context["dag_run"].run_id,
-        context["ti"].task_id,
-        context["ti"].try_number,
-        context.get("exception"),
-    )
+    log_outcome(log, _describe_end("RETRY", context), level=logging.WARNING)
     unbind()
 
 
 def fail(context: Any) -> None:
     """The task has failed for good: log it, and leave what broke for the one message that the run's failure sends."""
-    ti, exception = context.get("ti"), context.get("exception")
-    log.error(
-        "FAILED dag=%s run=%s task=%s try=%s: %s",
-        context["dag_run"].dag_id,
-        context["dag_run"].run_id,
-        ti.task_id,
-        ti.try_number,
-        exception,
-    )
-    _push(context, _outcome(context, "failed", Failure.of(exception)))
+    log_outcome(log, _describe_end("FAILED", context), level=logging.ERROR)
+    _push(context, _outcome(context, "failed", Failure.of(context.get("exception"))))
     unbind()
 
 
@@ -77,6 +62,14 @@ WATCHED: dict[str, Any] = {
     "on_skipped_callback": skip,
 }
 """A DAG's default arguments."""
+
+
+def _describe_end(how: str, context: Any) -> str:
+    ti, dag_run = context["ti"], context["dag_run"]
+    return (
+        f"{how} dag={dag_run.dag_id} run={dag_run.run_id} task={ti.task_id} try={ti.try_number}: "
+        f"{context.get('exception')}"
+    )
 
 
 def _outcome(context: Any, state: str, failure: Failure | None = None) -> TaskOutcome:

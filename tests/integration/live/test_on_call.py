@@ -170,21 +170,21 @@ def go_wrong(live: Live) -> None:
             token=token,
         )
         assert status == 200, answer
-    ((pid,),) = wait_for(
-        lambda: live.query(
-            "airflow",
-            "SELECT pid FROM task_instance WHERE run_id = %s AND task_id = 'extract_s3' AND state = 'running' "
-            "AND pid IS NOT NULL",
-            KILLED,
-        )
-    )
-    os.kill(pid, signal.SIGKILL)
+    kill(live, KILLED, "extract_s3")
+    kill(live, BROKEN, "record_run")
     ended = "SELECT run_id, state FROM dag_run WHERE state IN ('success', 'failed')"
     wait_for(lambda: len(live.query("airflow", ended)) == 3)
     live.states.update(live.query("airflow", ended))
     # One each for the killed and the broken run, two for the late one.
     wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.alerts")) >= 4)
     time.sleep(1)  # whatever would come too much has time to come
+
+
+def kill(live: Live, run_id: str, task_id: str) -> None:
+    """Kill a task's process as soon as it has one."""
+    running = "SELECT pid FROM task_instance WHERE run_id = %s AND task_id = %s AND state = 'running' AND pid IS NOT NULL"
+    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id))
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_a_killed_task_is_one_message_that_says_so(live: Live) -> None:
@@ -259,6 +259,18 @@ def test_failed_runs_have_their_rows(live: Live) -> None:
     assert "killed" in failure
 
 
+def test_the_row_of_a_run_whose_record_was_killed_is_written_for_it(live: Live) -> None:
+    states = live.query(
+        "airflow", "SELECT run_id, state FROM task_instance WHERE task_id = 'record_run' ORDER BY run_id"
+    )
+    assert states == [(BROKEN, "failed"), (KILLED, "success")]
+    [(as_of, extracted, score)] = live.target(
+        "SELECT as_of_date, records_extracted, quality_score FROM ml_features.pipeline_runs WHERE execution_id = %s",
+        BROKEN,
+    )
+    assert (as_of, extracted > 0, score < 0.6) == (AS_OF, True, True)
+
+
 def test_figures_are_airflow_metrics_too(live: Live) -> None:
     gauges = {line.partition(":")[0] for line in live.metrics if line.endswith("|g")}
     assert {"airflow.crmbet.records_extracted", "airflow.crmbet.data_quality_score"} <= gauges
@@ -301,13 +313,26 @@ def test_every_line_of_a_tasks_log_is_json_and_ours_name_the_run(live: Live) -> 
                 if " done: " in entry["event"]:
                     assert entry["as_of"] == AS_OF.isoformat()
     assert ours > 5
-    done = [
-        entry
-        for path in logs
-        for line in path.read_text().splitlines()
-        if "extract_s3 done: " in (entry := json.loads(line))["event"]
+
+
+def test_each_step_says_in_the_seeds_shape_what_it_came_to(live: Live) -> None:
+    lines = [json.loads(line) for path in task_logs(live, BROKEN) for line in path.read_text().splitlines()]
+    said = {line["component"]: line for line in lines if "message" in line}
+    # The record of this run is killed: it has no line.
+    assert said.keys() == {"ExtractS3Operator", "ExtractPgOperator", "ValidateOperator"}
+    for line in said.values():
+        assert {"timestamp", "level", "component", "message", "execution_id", "as_of"} <= line.keys()
+        assert line["message"] == line["event"]
+    assert said["ExtractS3Operator"]["bets"] > 0
+    assert said["ValidateOperator"]["level"] == "error"
+    [recorded] = [
+        line
+        for path in task_logs(live, KILLED)
+        for text in path.read_text().splitlines()
+        if (line := json.loads(text)).get("component") == "RecordRunOperator" and "message" in line
     ]
-    assert done[0]["bets"] > 0
+    assert recorded["message"] == "the run has failed at extract_s3"
+    assert (recorded["records_processed"], recorded["quality_score"]) == (None, None)
 
 
 def test_no_secret_is_anywhere(live: Live) -> None:
