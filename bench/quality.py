@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import duckdb
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.figures import Figure
 from crmbet.contracts import TableContract, load_source_contracts, load_table_contract
-from crmbet.quality.feature_tables import create_feature_tables
+from crmbet.quality.feature_tables import correlate, create_feature_tables, feature_kinds
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
-from crmbet.quality.raw_tables import create_raw_drift, measure_source
+from crmbet.quality.profile import Kind
+from crmbet.quality.raw_tables import create_raw_drift, drifting_kinds, measure_source
 from crmbet.quality.report import Subject
 from crmbet.quality.suites import Suite, load_suites
 from crmbet.quality.thresholds import thresholds_of
@@ -37,11 +39,34 @@ COPY (
         if(hash(i, 3) % 3 = 0, exp(2 + hash(i, 4) % 1000 / 250.0), 0)::DECIMAL(18, 4) AS payout,
         's' || i // 9 AS session_id, 'g' || hash(i, 5) % 300 AS game_id, 'mobile' AS device_type,
         0.9 + hash(i, 6) % 80 / 1000.0::DOUBLE AS rtp, hash(i, 7) % 10 = 0 AS is_bonus,
-        (hash(i, 8) % 100000 / 100.0)::DECIMAL(18, 4) AS balance_after, NULL::TIMESTAMP AS ingested_at,
+        (hash(i, 8) % 100000000 / 10000.0)::DECIMAL(18, 4) AS balance_after, NULL::TIMESTAMP AS ingested_at,
         NULL::VARCHAR AS _fault, 'raw/bets/part.csv' AS _source_key, i AS _row, DATE '2026-11-21' AS _day
     FROM range({rows}) _(i)
 ) TO '{path}' (FORMAT parquet)
 """
+
+
+NUMBERS = """
+SELECT
+    count(*), count(value), count(*) FILTER (NOT isfinite(value)), min(number), max(number),
+    quantile_cont(number, [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9]),
+    var_pop(logged), skewness(logged), median(magnitude), mad(magnitude)
+FROM (
+    SELECT
+        value, CASE WHEN isfinite(value) THEN value END AS number,
+        sign(number) * ln(1 + abs(number)) AS logged, ln(abs(nullif(number, 0))) AS magnitude
+    FROM (SELECT {column}::DOUBLE AS value FROM {source})
+)
+"""
+BINS = """
+SELECT
+    {below},
+    count(*) FILTER (abs(ln(abs(nullif(number, 0))) - {usual}) > 3.5 * greatest(ln(2), 1.4826 * {deviation}))
+FROM (
+    SELECT CASE WHEN isfinite(value) THEN value END AS number FROM (SELECT {column}::DOUBLE AS value FROM {source})
+)
+"""
+WORDS = "SELECT {column}::VARCHAR AS word, count(*) FROM {source} GROUP BY word ORDER BY 2 DESC"
 
 
 def measure(folder: Path, raw_rows: int, feature_rows: int, pandas_rows: int) -> list[Figure]:
@@ -66,6 +91,7 @@ def measure(folder: Path, raw_rows: int, feature_rows: int, pandas_rows: int) ->
         ),
         Figure(name="quality gates", value=gate, unit="s", note=f"{note}; {taken['gate'].stopwatch}"),
         Figure(name="gates over bare SQL", value=gate / bare, unit="x", limit=LIMIT_RATIO),
+        Figure(name="peak memory of bare SQL", value=taken["bare"].peak_mib, unit="MiB"),
         Figure(name="peak memory of the gates", value=taken["gate"].peak_mib, unit="MiB", limit=LIMIT_MIB),
         Figure(
             name="Great Expectations on pandas over the raw gate",
@@ -133,6 +159,22 @@ def _aggregates(suite: Suite) -> list[str]:
     return found
 
 
+def _describe(connection: duckdb.DuckDBPyConnection, source: str, kinds: Mapping[str, Kind]) -> None:
+    """The distributions in plain SQL: two statements a column of numbers, one a column of words."""
+    for column, kind in kinds.items():
+        if kind == "words":
+            connection.execute(WORDS.format(column=column, source=source)).fetchmany(31)
+            continue
+        *_, quantiles, _, _, usual, deviation = connection.execute(
+            NUMBERS.format(column=column, source=source)
+        ).fetchall()[0]
+        below = ", ".join(f"count(*) FILTER (number <= {edge!r})" for edge in quantiles)
+        statement = BINS.format(
+            column=column, source=source, below=below, usual=usual or 0, deviation=deviation or 0
+        )
+        connection.execute(statement).fetchall()
+
+
 def _judge(how: str, bets: str, features: str) -> None:
     """One way of judging, in this process."""
     run, table, stopwatch = _run(), load_table_contract(), Stopwatch()
@@ -143,10 +185,22 @@ def _judge(how: str, bets: str, features: str) -> None:
         ((users,),) = connection.execute("SELECT count(*) FROM user_features").fetchall()
         import great_expectations  # noqa: F401 - seconds that are the same for any amount of data
 
-        with stopwatch.step("profile"):
-            measured = measure_source(connection, load_source_contracts()["bets"], Fragment("raw_bets"))
-            create_raw_drift(connection, {"bets": measured}, {"bets": measured.profile})
-            if how != "raw":
+        bet = load_source_contracts()["bets"]
+        with stopwatch.step("bets' distributions"):
+            if how == "bare":
+                _describe(connection, "raw_bets", drifting_kinds(bet))
+                connection.execute("SELECT count(DISTINCT hash(user_id, _day)) FROM raw_bets").fetchall()
+            else:
+                measured = measure_source(connection, bet, Fragment("raw_bets"))
+                create_raw_drift(connection, {"bets": measured}, {"bets": measured.profile})
+        with stopwatch.step("features' distributions and pairs"):
+            if how == "bare":
+                kinds = feature_kinds(table)
+                _describe(connection, "user_features", kinds)
+                # SQL takes several times as long for the pairs.
+                numbers = [name for name, kind in kinds.items() if kind == "numbers"]
+                correlate(connection, Fragment("user_features"), numbers)
+            elif how == "gate":
                 create_feature_tables(
                     connection, Fragment("user_features"), table, load_known(), None, min_feature_fill=0.01
                 )
@@ -163,7 +217,7 @@ def _judge(how: str, bets: str, features: str) -> None:
             with stopwatch.step(stage):
                 if how == "bare":
                     for suite in load_suites(stage):  # type: ignore[arg-type]
-                        if suite.name in names:
+                        if suite.name == names[0]:
                             counted = ", ".join(_aggregates(suite.for_table(table)))
                             connection.execute(f"SELECT {counted} FROM {suite.name}").fetchall()
                 else:

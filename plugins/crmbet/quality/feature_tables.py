@@ -171,6 +171,7 @@ def correlate(
     By products of blocks of rows, which is several times faster than an aggregate a pair.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     if len(names) < 2:
         return {}
@@ -183,15 +184,18 @@ def correlate(
     ).to_arrow_reader(ROWS_AT_ONCE)
     size = len(names)
     n, sums, squares, products = (np.zeros((size, size)) for _ in range(4))
-    for batch in reader:
-        values = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
-        there = np.isfinite(values)
-        values = np.where(there, values, 0.0)
-        mask = there.astype(float)
-        n += mask.T @ mask
-        sums += values.T @ mask
-        squares += (values * values).T @ mask
-        products += values.T @ values
+    # Products of such small matrices are not worth threads, which would wait for each other on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        for batch in reader:
+            # A row a feature: filling columns one by one goes all over the memory.
+            values = np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
+            there = np.isfinite(values)
+            values[~there] = 0.0
+            mask = there.astype(float)
+            n += mask @ mask.T
+            sums += values @ mask.T
+            squares += (values * values) @ mask.T
+            products += values @ values.T
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = products - sums * sums.T / n
         variance = squares - sums * sums / n

@@ -1,23 +1,26 @@
 """How the columns of a table are filled and spread: what distributions, outliers and readiness are judged by.
 
-One statement a column, so that the memory it takes is a column's, however wide the table is.
+One statement a column, so that the memory it takes is a column's, however wide the table is. Numbers are counted by
+value in the engine, once, and everything about them is worked out from the counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan
+from math import ceil, log, sqrt
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from crmbet.manifest import Record
-from crmbet.statements import Fragment, identifier, joined, render
+from crmbet.statements import Fragment, identifier, render
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    from numpy.typing import NDArray
 
 Kind = Literal["numbers", "words"]
 
@@ -25,6 +28,11 @@ ABSENT = "NULL"
 """The bin of rows without a finite number, or without a word."""
 OTHER = "other"
 """The bin of words that few rows have."""
+DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+QUARTILES = (0.25, 0.5, 0.75)
+OUTLIER_SIGMAS = 3.5
+MAD_SIGMA = 1.4826
+"""A normal standard deviation in median deviations."""
 
 
 class Distribution(Record):
@@ -69,6 +77,92 @@ class Measures:
     """In the bins of the baseline, or of its own where there is none."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """The rows of a column of numbers, counted by value: money repeats, so that this is far less than the rows are."""
+
+    values: NDArray[np.float64]
+    """The finite ones, each once, ascending."""
+    upto: NDArray[np.int64]
+    """Rows with that value or a smaller one."""
+    rows: int
+    filled: int
+    nonfinite: int
+
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """Numbers below which these shares of the finite ones lie, between two of them in proportion."""
+        return _quantiles(self.values, self.upto, shares)
+
+    def bins(self, edges: Sequence[float]) -> dict[str, int]:
+        """Rows in each bin of a distribution with these edges."""
+        import numpy as np
+
+        finite = self.filled - self.nonfinite
+        places = np.searchsorted(self.values, edges, side="right")
+        upto = [0, *(int(self.upto[place - 1]) if place else 0 for place in places), finite]
+        bins = {str(place): after - before for place, (before, after) in enumerate(pairwise(upto))}
+        return {**bins, ABSENT: self.rows - finite}
+
+    def log_moments(self) -> tuple[float | None, float | None]:
+        """Variance and skewness of sign(x) ln(1 + |x|); None where there is too little, or nothing that varies.
+
+        The skewness is corrected for the sample's size (Joanes and Gill 1998, G1).
+        """
+        import numpy as np
+
+        if not len(self.values):
+            return None, None
+        counts, n = self._counts, int(self.upto[-1])
+        logged = np.sign(self.values) * np.log1p(np.abs(self.values))
+        logged -= (logged * counts).sum() / n
+        variance = float((logged**2 * counts).sum() / n)
+        if n < 3 or len(self.values) < 2 or variance == 0:
+            return variance, None
+        skew = float((logged**3 * counts).sum() / n) / variance**1.5
+        return variance, skew * sqrt(n * (n - 1)) / (n - 2)
+
+    def outliers(self) -> int:
+        """Rows further than a robust 3.5 sigma from what is usual, by median and median deviation of ln |x|.
+
+        Numbers other than 0 only. Half of what is usual, or twice it, is never an outlier.
+        """
+        import numpy as np
+
+        there = self.values != 0
+        if not there.any():
+            return 0
+        magnitudes, counts = _ascending(np.log(np.abs(self.values[there])), self._counts[there])
+        (usual,) = _quantiles(magnitudes, counts.cumsum(), [0.5])
+        distances, counts = _ascending(np.abs(magnitudes - usual), counts)
+        (deviation,) = _quantiles(distances, counts.cumsum(), [0.5])
+        return int(counts[distances > OUTLIER_SIGMAS * max(log(2), MAD_SIGMA * deviation)].sum())
+
+    @property
+    def _counts(self) -> NDArray[np.int64]:
+        import numpy as np
+
+        return np.diff(self.upto, prepend=0)
+
+
+def _ascending(
+    values: NDArray[np.float64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    order = values.argsort(kind="stable")
+    return values[order], counts[order]
+
+
+def _quantiles(values: NDArray[np.float64], upto: NDArray[np.int64], shares: Sequence[float]) -> list[float]:
+    if not len(values):
+        return []
+    last = int(upto[-1]) - 1
+    found = []
+    for share in shares:
+        place = share * last
+        low, high = (float(values[upto.searchsorted(rank, side="right")]) for rank in (int(place), ceil(place)))
+        found.append(low + (high - low) * (place - int(place)))
+    return found
+
+
 def measure(
     connection: duckdb.DuckDBPyConnection,
     source: Fragment,
@@ -96,50 +190,52 @@ def count_units(connection: duckdb.DuckDBPyConnection, source: Fragment, unit: F
 def _measure_numbers(
     connection: duckdb.DuckDBPyConnection, source: Fragment, name: str, baseline_edges: list[float] | None
 ) -> Measures:
-    column = identifier(name)
-    row = connection.execute(render("quality/measure_numbers", column=column, source=source)).fetchone()
-    rows, filled, nonfinite, smallest, largest, deciles, quartiles, variance, skew, usual, deviation = (
-        row or ()
-    )
-    edges = sorted(set(deciles or ()))
-
-    def count(at: list[float]) -> tuple[dict[str, int], int]:
-        below = joined([Fragment(f"count(*) FILTER (number <= {edge!r}::DOUBLE)") for edge in at])
-        statement = render(
-            "quality/count_numbers",
-            column=column,
-            source=source,
-            below=below,
-            usual=Fragment(f"{usual or 0!r}::DOUBLE"),
-            deviation=Fragment(f"{deviation or 0!r}::DOUBLE"),
-        )
-        counted, outliers = connection.execute(statement).fetchone() or ((), 0)
-        upto = [0, *counted, filled - nonfinite]
-        bins = {str(place): after - before for place, (before, after) in enumerate(pairwise(upto))}
-        return {**bins, ABSENT: rows - (filled - nonfinite)}, outliers
-
-    bins, outliers = count(edges)
+    counted = _count_values(connection, source, name)
+    edges = sorted(set(counted.quantiles(DECILES)))
+    variance, skew = counted.log_moments()
     own = Distribution(
         kind="numbers",
-        bins=bins,
+        bins=counted.bins(edges),
         edges=edges,
-        quartiles=quartiles or [],
+        quartiles=counted.quantiles(QUARTILES),
         variance=variance,
-        skew=_finite(skew),
+        skew=skew,
     )
     compared = own
     if baseline_edges is not None and baseline_edges != edges:
-        compared = own.model_copy(update={"bins": count(baseline_edges)[0], "edges": baseline_edges})
+        compared = own.model_copy(update={"bins": counted.bins(baseline_edges), "edges": baseline_edges})
+    values = counted.values
     return Measures(
         kind="numbers",
-        rows=rows,
-        filled=filled,
-        distinct=0 if smallest is None else 1 if smallest == largest else 2,
-        nonfinite=nonfinite,
-        largest_magnitude=None if smallest is None else max(abs(smallest), abs(largest)),
-        outliers=outliers,
+        rows=counted.rows,
+        filled=counted.filled,
+        distinct=min(len(values), 2),
+        nonfinite=counted.nonfinite,
+        largest_magnitude=max(abs(float(values[0])), abs(float(values[-1]))) if len(values) else None,
+        outliers=counted.outliers(),
         distribution=own,
         compared=compared,
+    )
+
+
+def _count_values(connection: duckdb.DuckDBPyConnection, source: Fragment, name: str) -> Counted:
+    import numpy as np
+
+    found = connection.execute(
+        render("quality/count_values", column=identifier(name), source=source)
+    ).fetchnumpy()
+    values, counts = np.ma.filled(found["value"], np.nan), np.asarray(found["rows"])
+    is_null = np.ma.getmaskarray(found["value"])
+    is_finite = np.isfinite(values)
+    rows, absent = int(counts.sum()), int(counts[is_null].sum())
+    # A zero with a sign is a zero.
+    values, counts = _ascending(values[is_finite] + 0.0, counts[is_finite])
+    return Counted(
+        values=values,
+        upto=counts.cumsum(),
+        rows=rows,
+        filled=rows - absent,
+        nonfinite=rows - absent - int(counts.sum()),
     )
 
 
@@ -161,8 +257,3 @@ def _measure_words(connection: duckdb.DuckDBPyConnection, source: Fragment, name
         distribution=own,
         compared=own,
     )
-
-
-def _finite(value: float | None) -> float | None:
-    """Of a constant column the skewness is NaN."""
-    return None if value is None or isnan(value) else value
