@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
+import hypothesis
 import pytest
 
 from local import airflow
@@ -25,6 +26,10 @@ from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.services import stop as stop_services
 from local.workspace import PROJECT, Workspace
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 
 KINDS = ("unit", "sql", "integration", "dags")
 ROOTS = PROJECT / ".local" / "test"
