@@ -33,6 +33,13 @@ SHOWN_COLUMNS = {
     "rg_risk_band": "rg band",
     "marketing_allowed": "marketing",
 }
+USUAL_STAGE = {
+    "churned": "churned",
+    "never_active": "registered",
+    "one_time": "churned",
+    "reactivated": "reactivated",
+}
+"""Lifecycle stage in which a player drawn as that is most itself; that of the others is active."""
 SHOWN_REASONS = 4
 
 
@@ -111,12 +118,17 @@ def read_outcome(
 
 
 def _one_of_each(rows: list[tuple[Any, ...]], archetypes: Mapping[str, str]) -> list[tuple[Any, ...]]:
-    """Of each archetype the player in the middle, by bets ever; the archetype in front."""
+    """Of each archetype the player in the middle, by bets ever, of those in its usual stage; the archetype in front."""
     by_archetype: dict[str, list[tuple[Any, ...]]] = {}
     for row in rows:
         by_archetype.setdefault(archetypes.get(row[0], ""), []).append(row)
     by_archetype.pop("", None)
-    return [(name, *found[len(found) // 2]) for name, found in sorted(by_archetype.items())]
+    stage = list(SHOWN_COLUMNS).index("lifecycle_stage")
+    shown = []
+    for name, found in sorted(by_archetype.items()):
+        usual = [row for row in found if row[stage] == USUAL_STAGE.get(name, "active")] or found
+        shown.append((name, *usual[len(usual) // 2]))
+    return shown
 
 
 def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> None:
@@ -147,7 +159,9 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
     print()
     if outcome.rows and not failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
-        print("  A player of each kind that the simulator draws, the one in the middle by bets:")
+        print(
+            "  A player of each kind that the simulator draws: the one in the middle by bets of its usual stage:"
+        )
         _print_table(["drawn as", *SHOWN_COLUMNS.values()], outcome.rows)
 
 

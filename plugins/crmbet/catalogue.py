@@ -34,7 +34,8 @@ have six decimals. Sources: {sources}.
 
 Columns that begin with `rg_` protect players. They lie under grants of their own, may lower marketing and never raise
 it, and **a band is no diagnosis**: it says which players somebody should look after first. The role that reads
-features for campaigns does not see them ([deployment](deployment.md#least-privilege)).
+features for campaigns does not see them ([deployment](deployment.md#least-privilege));
+[responsible-gambling.md](responsible-gambling.md) says what they are for.
 """
 
 

@@ -31,6 +31,8 @@ GATE = "marketing_allowed"
 
 FIT_PLAYERS = 100_000
 """Players that the pipeline is fitted on, chosen by a hash of their id."""
+LEAST_CLUSTER_PLAYERS = 100
+"""Of fewer, clusters say nothing, and looking for them would take half of a tiny run's time."""
 CLUSTER_PLAYERS = 10_000
 SILHOUETTE_PLAYERS = 2_000
 CLUSTERS = range(2, 9)
@@ -113,8 +115,10 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
 
     Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", Journal of
     Computational and Applied Mathematics 20, 1987: 1 is far apart, 0 touching. Numbers of clusters for which too few
-    rows differ are left out.
+    rows differ are left out, and all of them where there are too few rows.
     """
+    if len(matrix) < LEAST_CLUSTER_PLAYERS:
+        return {}
     import numpy as np
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import silhouette_score

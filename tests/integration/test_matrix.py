@@ -203,4 +203,5 @@ def test_silhouettes_tell_clusters_from_none() -> None:
 
     assert max(found, key=found.__getitem__) == 3
     assert found[3] > 0.9
-    assert measure_silhouettes(np.zeros((50, 3))) == {}
+    assert measure_silhouettes(np.zeros((150, 3))) == {}, "all alike"
+    assert measure_silhouettes(apart[150:240]) == {}, "too few"
