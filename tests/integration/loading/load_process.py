@@ -46,7 +46,7 @@ from local.workspace import Workspace
 
 CONTRACT = load_table_contract()
 """Read once, by the server process too."""
-PLAYERS = 3000
+PLAYERS = 1000
 DATABASE = "chaos"
 BUCKET = "chaos"
 LOGGING = {"log_statement": "all", "log_duration": "on", "log_checkpoints": "off"}

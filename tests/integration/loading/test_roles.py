@@ -18,7 +18,7 @@ from crmbet.loading.restore import restore
 from crmbet.loading.session import LoadSession
 from crmbet.loading.staging import staged
 from crmbet.loading.target import ensure_target
-from crmbet.loading.training_set import ensure_training_set
+from crmbet.loading.training_set import create_training_set, ensure_training_set
 from crmbet.manifest import ModelRun, ServedModel
 from tests.integration.loading.small_loads import load_rows, next_second
 from tests.integration.roles import as_login, create_roles, drop_roles
@@ -161,17 +161,20 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
 
 def test_what_another_login_had_made_becomes_the_loaders(url: Url) -> None:
     with closing(psycopg2.connect(url("postgres"))) as admin, admin, admin.cursor() as cursor:
-        cursor.execute("DROP SCHEMA ml_features CASCADE")
-        cursor.execute(
-            "CREATE SCHEMA ml_features; CREATE TABLE ml_features.user_features (user_id text, rg_score real)"
-        )
+        cursor.execute("DROP SCHEMA ml_features CASCADE; CREATE SCHEMA ml_features")
+        for table in ("user_features", "user_features_history", "model_parameters"):
+            cursor.execute(f"CREATE TABLE ml_features.{table} (user_id text, rg_score real)")
+        create_training_set(cursor, "ml_features", "UTC")
 
     create_roles(url("postgres"))
 
     owners = ask(
-        url("postgres"), "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'user_features'"
+        url("postgres"),
+        "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname ~ '^(user_f|model_p)' "
+        "UNION SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'training_set'",
     )
     assert owners == [("crmbet_loader",)]
+    assert ask(url("ana"), "SELECT * FROM ml_features.model_parameters") == []
     assert ask(url("ana"), "SELECT user_id FROM ml_features.user_features") == []
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         ask(url("ana"), "SELECT rg_score FROM ml_features.user_features")
