@@ -186,7 +186,7 @@ def kill(live: Live, run_id: str, task_id: str) -> None:
     running = (
         "SELECT pid FROM task_instance WHERE run_id = %s AND task_id = %s AND state = 'running' AND pid > 0"
     )
-    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id))
+    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id), seconds=240)
     os.kill(pid, signal.SIGKILL)
 
 
