@@ -24,6 +24,7 @@ from bench import (
     load,
     markers,
     models,
+    page,
     parsing,
     quality,
     simulation,
@@ -127,6 +128,10 @@ class Bench:
         """Time and memory by number of bets, in 1 GB."""
         return growth.measure(self.workbench, self.options.growth_bets, self.options.growth_days)
 
+    def page(self) -> list[Figure]:
+        """The monitoring page in a browser."""
+        return page.measure(self.workbench, self.options.rounds)
+
     def quality(self) -> list[Figure]:
         """The quality gates, beside bare SQL and pandas."""
         sizes = self.options
@@ -148,6 +153,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "increment": Bench.increment,
     "load": Bench.load,
     "growth": Bench.growth,
+    "page": Bench.page,
     "quality": Bench.quality,
 }
 
@@ -194,7 +200,7 @@ def _read_options() -> argparse.Namespace:
             option, type=_count, default=_count(default), metavar="N", help=f"{what}; {default}"
         )
 
-    add("--rounds", "5", "parsing, extract_pg: repetitions")
+    add("--rounds", "5", "parsing, extract_pg, page: repetitions")
     add("--days", "120", "simulation: days, about 8,500 events each")
     add("--extract-pg-rows", "5M", "extract_pg: transactions")
     add("--extract-s3-rows", "10M", "extract_s3: bets")

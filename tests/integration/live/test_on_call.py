@@ -40,6 +40,7 @@ DAG = "user_features_daily"
 TOKEN = "canary-of-the-webhook-token"  # noqa: S105 - nobody's
 SLACK_SECRET = "T000/B000/canary-of-the-slack-address"  # noqa: S105 - nobody's
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HOSTILE = "<img src=x onerror=alert(1)>"
 KILLED, BROKEN, LATE = "killed", "broken", "late"
 """Run ids."""
 
@@ -182,8 +183,10 @@ def go_wrong(live: Live) -> None:
 
 def kill(live: Live, run_id: str, task_id: str) -> None:
     """Kill a task's process as soon as it has one."""
-    running = "SELECT pid FROM task_instance WHERE run_id = %s AND task_id = %s AND state = 'running' AND pid IS NOT NULL"
-    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id))
+    running = (
+        "SELECT pid FROM task_instance WHERE run_id = %s AND task_id = %s AND state = 'running' AND pid > 0"
+    )
+    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id), seconds=240)
     os.kill(pid, signal.SIGKILL)
 
 
@@ -478,7 +481,38 @@ def test_the_page_before_the_first_run(live: Live, tab: Tab) -> None:
     assert tab.complaints == []
 
 
+def test_the_page_names_the_features_that_have_drifted(live: Live, tab: Tab) -> None:
+    overview = json.loads(live.call("/crmbet/api/overview", token=live.token(ui.airflow.ADMIN))[1])
+    moved, still = {"expectation": "no feature has moved"}, {"expectation": "no quartile has moved"}
+    overview["drift"] = [
+        {"execution_id": BROKEN, "stage": "features", "as_of": f"{AS_OF}T03:00:00Z", **fields}
+        for fields in (
+            {
+                "success": False,
+                "observed": [moved],
+                "sample_keys": [{**moved, "keys": ["bets_30d", HOSTILE]}],
+            },
+            {"success": True, "observed": [moved, still], "sample_keys": []},
+        )
+    ]
+    tab.page.route("**/api/overview", lambda route: route.fulfill(status=200, json=overview))
+    tab.page.goto(f"{live.login.url}/crmbet/")
+    rows = tab.page.locator("#drift tbody tr")
+    rows.first.wait_for()
+    assert [row.inner_text().split("\t")[1:] for row in rows.all()] == [
+        [f"bets_30d, {HOSTILE}: no feature has moved", "drifted"],
+        ["no feature has moved", "as before"],
+        ["no quartile has moved", "as before"],
+    ]
+    assert rows.first.locator("a").get_attribute("href").endswith(f"/crmbet/reports/{BROKEN}/features")
+    assert tab.page.locator("#drift img").count() == 0
+    assert tab.complaints == []
+
+
 def test_the_page_while_the_database_is_down(live: Live, tab: Tab) -> None:
+    left_open = tab.page.context.new_page()
+    left_open.goto(f"{live.login.url}/crmbet/")
+    left_open.get_by_role("heading", name="The last run failed").wait_for()
     with closing(psycopg2.connect(EmbeddedPostgres(live.workspace).url("airflow"))) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
@@ -487,7 +521,12 @@ def test_the_page_while_the_database_is_down(live: Live, tab: Tab) -> None:
             tab.page.goto(f"{live.login.url}/crmbet/")
             tab.page.get_by_text("There is no data to show").wait_for()
             tab.page.get_by_text("PostgreSQL does not have the database").wait_for()
+            # As it does every minute.
+            left_open.evaluate("load()")
+            left_open.get_by_text("What is shown is older").wait_for()
+            assert left_open.get_by_role("heading", name="The last run failed").is_visible()
         finally:
             cursor.execute("ALTER DATABASE crmbet_gone RENAME TO crmbet_target")
     tab.page.get_by_text("Try again").click()
     tab.page.get_by_role("heading", name="The last run failed").wait_for()
+    left_open.close()

@@ -1,0 +1,192 @@
+"""The monitoring page with 400 runs stored: what its data takes, and when a browser has painted it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from bench.figures import Figure
+from crmbet.monitoring.metrics import Breach, Players, RunMetrics, StageQuality
+from crmbet.monitoring.outcome import TaskOutcome
+from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
+from local import ports
+from local.postgres import EmbeddedPostgres
+from local.workspace import Workspace
+
+if TYPE_CHECKING:
+    from bench.workbench import Workbench
+
+RUNS = 400
+LIMIT_SECONDS = 1.0
+DATABASE = "bench_page"
+TASKS = (
+    "extract_s3",
+    "extract_pg",
+    "validate_raw",
+    "clean",
+    "engineer_features",
+    "validate",
+    "backup_table",
+    "load_merge",
+)
+SEGMENTS = ("champions", "loyal", "at_risk", "lost", "prospect", "about_to_sleep")
+REASONS = 50
+"""As many as a row keeps for a source."""
+
+PAINTED = """
+() => {
+    const first = performance.getEntriesByName('first-contentful-paint')[0];
+    const told = document.querySelector('#status h2')?.textContent;
+    return first && told && told !== 'Loading…' ? [first.startTime, performance.now()] : null;
+}
+"""
+
+
+def measure(workbench: Workbench, rounds: int) -> list[Figure]:
+    """Without Airflow around it: its login and frame are not ours."""
+    database = EmbeddedPostgres(Workspace(workbench.folder))
+    database.create_database(DATABASE)
+    dsn = database.url(DATABASE)
+    with monitoring(dsn) as connection:
+        ensure_tables(connection)
+        for metrics in make_up_runs(RUNS, datetime.now(UTC)):
+            write_run(connection, metrics)
+    with _served(dsn) as address:
+        data = [_fetch(f"{address}/api/overview") for _ in range(rounds)]
+        painted = _paint(f"{address}/", rounds)
+    note = f"{RUNS} runs, median of {rounds}"
+    size = data[0][1]
+    figures = [
+        Figure(name="monitoring page, its data", value=median(took for took, _ in data), unit="s", note=note),
+        Figure(name="monitoring page, its data, compressed", value=size / 2**20, unit="MiB"),
+    ]
+    if painted:
+        figures += [
+            Figure(
+                name="monitoring page, first paint",
+                value=median(first for first, _ in painted),
+                unit="s",
+                limit=LIMIT_SECONDS,
+                note=note,
+            ),
+            Figure(
+                name="monitoring page, today's verdict and all charts",
+                value=median(told for _, told in painted),
+                unit="s",
+                limit=LIMIT_SECONDS,
+                note=note,
+            ),
+        ]
+    return figures
+
+
+def make_up_runs(number: int, newest: datetime) -> Iterator[RunMetrics]:
+    """Runs of one a day until `newest`, as large as rows get: every figure, many reasons, some breaches."""
+    for age in reversed(range(number)):
+        ended = newest - timedelta(days=age)
+        yield RunMetrics(
+            dag_id="user_features_daily",
+            execution_id=f"made-up-{age}",
+            run_type="scheduled",
+            brand="default",
+            as_of=ended.replace(hour=3, minute=0),
+            as_of_date=ended.date(),
+            state="success",
+            started_at=ended - timedelta(minutes=9),
+            ended_at=ended,
+            records_extracted=1_000_000,
+            records_cleaned=990_000,
+            records_duplicate=4_000,
+            records_outside=5_000,
+            quarantined={"bets": {f"column_{one}: unreadable": one for one in range(REASONS)}},
+            records_transformed=200_000,
+            records_inserted=100,
+            records_updated=9_000,
+            records_unchanged=190_900,
+            bytes_read=2**30,
+            bytes_written=2**28,
+            tasks={
+                task: TaskOutcome(
+                    state="success", try_number=1, seconds=50 + age % 9, peak_memory_bytes=2**30
+                )
+                for task in TASKS
+            },
+            quality={stage: _judged(stage) for stage in ("raw", "features")},
+            players=Players(
+                total=200_000,
+                segments={segment: {"players": 30_000, "value": 0.5} for segment in SEGMENTS},
+                churn={"low": 100_000, "medium": 50_000, "high": 50_000},
+                value={"mean": 0.5, "p50": 0.4, "p90": 0.9},
+            ),
+        )
+
+
+def _judged(stage: str) -> StageQuality:
+    breach = Breach(
+        stage=stage, check="outliers", severity="MEDIUM", view="raw_bets", title="stake is no outlier"
+    )
+    return StageQuality(
+        score=0.92, grade="A", passed=True, report="s3://bucket/report.html", breaches=(breach,) * 3
+    )
+
+
+@contextmanager
+def _served(dsn: str) -> Iterator[str]:
+    import uvicorn
+
+    from crmbet.monitoring.app import create_app
+
+    def no_report(_: str) -> bytes:
+        raise NotImplementedError
+
+    app = create_app([], lambda: dsn, no_report)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=ports.HOST, port=ports.first_free([]), log_level="warning")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    try:
+        yield f"http://{ports.HOST}:{server.config.port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _fetch(address: str) -> tuple[float, int]:
+    """Seconds, and bytes as they travel."""
+    import httpx
+
+    started = time.perf_counter()
+    with httpx.stream("GET", address, headers={"Accept-Encoding": "gzip"}, timeout=60) as answer:
+        size = sum(len(part) for part in answer.iter_raw())
+    return time.perf_counter() - started, size
+
+
+def _paint(address: str, rounds: int) -> list[tuple[float, float]]:
+    """Seconds from the start of loading until something, and until all, is on the screen; none without Chromium."""
+    import shutil
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        return []
+    from playwright.sync_api import sync_playwright
+
+    found = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for _ in range(rounds):
+            # A context of its own has nothing in its cache.
+            page: Any = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            page.goto(address, wait_until="commit")
+            first, told = page.wait_for_function(PAINTED, polling="raf").json_value()
+            found.append((first / 1_000, told / 1_000))
+            page.close()
+        browser.close()
+    return found

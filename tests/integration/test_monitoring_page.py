@@ -1,0 +1,146 @@
+"""What the monitoring page is told: of many runs, none, drift, and of a database that goes away while it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from fastapi.testclient import TestClient
+
+from bench.page import RUNS, make_up_runs
+from crmbet.contracts import load_table_contract
+from crmbet.loading.session import LoadSession
+from crmbet.monitoring.app import create_app
+from crmbet.monitoring.metrics import RunMetrics
+from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
+from crmbet.quality.checks import Check
+from crmbet.quality.report import Outcome, Report, Subject
+from crmbet.quality.results import write_results
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
+HOSTILE = "<img src=x onerror=alert(1)> <!channel> \u202e"
+
+
+def page_of(url: str) -> TestClient:
+    def no_report(_: str) -> bytes:
+        raise NotImplementedError
+
+    return TestClient(create_app([], lambda: url, no_report))
+
+
+def overview(page: TestClient) -> Any:
+    answer = page.get("/api/overview")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def url(new_database: Any) -> str:
+    """A database with 400 runs, of which the newest found two features that have drifted and two that have not."""
+    url: str = new_database()
+    newest = "made-up-0"
+    with monitoring(url) as connection:
+        ensure_tables(connection)
+        for metrics in make_up_runs(RUNS, NOW):
+            write_run(connection, metrics)
+    with closing(psycopg2.connect(url)) as connection:
+        for execution_id, drifted in ((newest, True), ("made-up-1", False)):
+            session = LoadSession(
+                connection=connection,
+                contract=load_table_contract(),
+                run_id=execution_id,
+                lock_timeout_seconds=10,
+            )
+            write_results(session, report(execution_id, drifted), NOW)
+    return url
+
+
+def report(execution_id: str, drifted: bool) -> Report:
+    def outcome(title: str, passed: bool, *keys: str) -> Outcome:
+        return Outcome(
+            view="features", check=Check.STATISTICAL_DISTRIBUTION, expectation="e", title=title, passed=passed,
+            keys=keys, threshold="0.25", observed=0.4,
+        )  # fmt: skip
+
+    return Report(
+        "features",
+        Subject(run_id=execution_id, as_of=NOW, known_at=NOW),
+        (
+            outcome("no feature has moved", not drifted, *(("bets_30d", HOSTILE) if drifted else ())),
+            outcome("no quartile has moved", True),
+            Outcome(view="features", check=Check.COMPLETENESS, expectation="e", title="filled", passed=True),
+        ),
+    )
+
+
+def test_it_is_told_of_hundreds_of_runs_newest_first_and_in_few_bytes(url: str) -> None:
+    answer = page_of(url).get("/api/overview", headers={"Accept-Encoding": "gzip"})
+    runs = answer.json()["runs"]
+
+    assert [run["id"] for run in runs] == [f"made-up-{age}" for age in range(RUNS)]
+    assert int(answer.headers["Content-Length"]) < 200_000
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_drift_is_by_run_and_names_the_features(url: str) -> None:
+    drift = overview(page_of(url))["drift"]
+
+    by_run = {result["execution_id"]: result for result in drift}
+    assert by_run.keys() == {"made-up-0", "made-up-1"}
+    assert {result["check_name"] for result in drift} == {"statistical_distribution"}
+    moved = by_run["made-up-0"]
+    assert not moved["success"]
+    # What is in breach, and of whom; of a check that passed, each expectation.
+    assert [one["expectation"] for one in moved["observed"]] == ["no feature has moved"]
+    assert moved["sample_keys"][0]["keys"] == ["bets_30d", HOSTILE]
+    assert len(by_run["made-up-1"]["observed"]) == 2
+
+
+def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database: Any) -> None:
+    url = new_database()
+    page = page_of(url)
+
+    assert overview(page) | {"now": ""} == {
+        "now": "", "dag_id": "user_features_daily", "runs": [], "alerts": [], "drift": [],
+    }  # fmt: skip
+    assert page.get("/reports/made-up-0/raw").status_code == 404
+
+    bare = RunMetrics(
+        dag_id="user_features_daily", execution_id=HOSTILE, run_type="manual", brand="", as_of=None,
+        state="failed", started_at=NOW - timedelta(minutes=1), ended_at=NOW,
+    )  # fmt: skip
+    with monitoring(url) as connection:
+        ensure_tables(connection)
+        write_run(connection, bare)
+
+    [run] = overview(page)["runs"]
+    assert (run["id"], run["as_of"], run["score"], run["tasks"]) == (HOSTILE, None, None, {})
+    assert page.get(f"/reports/{HOSTILE}/raw").status_code == 404
+
+
+@pytest.fixture
+def gone(services: Any) -> Iterator[str]:
+    services.postgres.create_database("test_gone")
+    yield services.postgres.url("test_gone")
+    services.postgres.drop_database("test_gone")
+
+
+def test_a_database_that_goes_away_and_comes_back(gone: str, services: Any) -> None:
+    page = page_of(gone)
+    assert overview(page)["runs"] == []
+    services.postgres.drop_database("test_gone")
+
+    answer = page.get("/api/overview")
+
+    assert answer.status_code == 503
+    assert answer.json().keys() == {"what", "next"}
+    assert "does not have the database" in answer.json()["what"]
+
+    services.postgres.create_database("test_gone")
+    assert overview(page)["runs"] == []
