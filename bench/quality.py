@@ -40,7 +40,8 @@ COPY (
         's' || i // 9 AS session_id, 'g' || hash(i, 5) % 300 AS game_id, 'mobile' AS device_type,
         0.9 + hash(i, 6) % 80 / 1000.0::DOUBLE AS rtp, hash(i, 7) % 10 = 0 AS is_bonus,
         (hash(i, 8) % 100000000 / 10000.0)::DECIMAL(18, 4) AS balance_after, NULL::TIMESTAMP AS ingested_at,
-        NULL::VARCHAR AS _fault, 'raw/bets/part.csv' AS _source_key, i AS _row, DATE '2026-11-21' AS _day
+        NULL::VARCHAR AS _fault, 'raw/bets/part.csv' AS _source_key, i AS _row, DATE '2026-11-21' AS _day,
+        NULL::DATE AS _also_on
     FROM range({rows}) _(i)
 ) TO '{path}' (FORMAT parquet)
 """
@@ -149,7 +150,8 @@ def _aggregates(suite: Suite) -> list[str]:
     for entry in suite.expectations:
         kwargs = entry.kwargs
         if "condition" in kwargs:
-            found.append(f"count(*) FILTER (WHERE NOT coalesce(({kwargs['condition']}), false))")
+            among = kwargs.get("among", "true")
+            found.append(f"count(*) FILTER (WHERE {among} AND NOT coalesce(({kwargs['condition']}), false))")
         elif entry.type == "expect_column_copies_to_be_within":
             found.append(f"count(DISTINCT hash({kwargs['column']}))")
         elif entry.type == "expect_column_values_to_not_be_null":

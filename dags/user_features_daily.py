@@ -20,7 +20,7 @@ import os
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TriggerRule, chain
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup, TriggerRule, chain
 
 from crmbet.operators.alerts import ALERTED
 from crmbet.operators.backup_table import BackupTableOperator
@@ -150,9 +150,16 @@ with DAG(
         task_id="engineer_features", trigger_rule=TriggerRule.NONE_FAILED
     )
     validate = ValidateOperator(task_id="validate", stage="features")
-    # A backfill's runs come side by side: these two touch the target, so one run at a time.
-    backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)
-    load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1, outlets=[FEATURES])
+    # In the Grid the group's name says why its tasks are skipped.
+    with TaskGroup(
+        "load",
+        prefix_group_id=False,
+        group_display_name="load, unless validate_only or dry_run",
+        tooltip="Skipped if the run's param validate_only or dry_run is set; XCom of backup_table says which.",
+    ):
+        # A backfill's runs come side by side: these two touch the target, so one run at a time.
+        backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)
+        load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1, outlets=[FEATURES])
     # Runs whatever the others came to, and as a teardown has no say in what the run came to.
     record_run = RecordRunOperator(
         task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import CronDataIntervalTimetable, RetryAction
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 
 from crmbet import failures
 from crmbet.failures import CrmbetError, PermanentFailure, TemporaryFailure
+from crmbet.operators.handover import SKIPPED_BECAUSE, stop_before_loading
 from crmbet.run import RunParams
 
 pytestmark = pytest.mark.dags
@@ -35,6 +37,27 @@ def test_the_task_graph(dag: Any) -> None:
         "load_merge": ["record_run"],
         "record_run": [],
     }
+
+
+def test_the_grid_says_why_a_run_does_not_load(dag: Any) -> None:
+    group = dag.task_group.get_child_by_label("load")
+    assert set(group.children) == {"backup_table", "load_merge"}
+    assert group.group_display_name == "load, unless validate_only or dry_run"
+
+
+def test_the_task_that_stops_before_loading_leaves_the_reason() -> None:
+    pushed: dict[str, str] = {}
+    context: Any = {"ti": SimpleNamespace(xcom_push=pushed.__setitem__)}
+
+    def stop(*, validate_only: bool) -> None:
+        at: Any = SimpleNamespace(run=SimpleNamespace(params=RunParams(validate_only=validate_only)))
+        stop_before_loading(at, context)
+
+    stop(validate_only=False)
+    assert pushed == {}
+    with pytest.raises(AirflowSkipException, match="validate_only"):
+        stop(validate_only=True)
+    assert pushed[SKIPPED_BECAUSE].startswith("validate_only: ")
 
 
 def test_the_schedule_is_midnight_of_the_operator(dag: Any) -> None:

@@ -23,7 +23,7 @@ class BackupTableOperator(BaseOperator):
         from crmbet.operators.handover import hand_over, stop_before_loading
 
         at = open_run(context)
-        stop_before_loading(at)
+        stop_before_loading(at, context)
         with load_session(at.run.run_id, at.run.settings) as session:
             for column in ensure_target(session):
                 self.log.info("added the new column %s to the target", column)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PLANNED_NAMES = 50
 """Names that a dry run writes for each source: the rest is counted."""
+SKIPPED_BECAUSE = "skipped_because"
+"""XCom key of a task that leaves itself out, in words."""
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +110,9 @@ def day_ranges(days: Iterable[date | str]) -> str:
     return ", ".join([*ranges, *others]) or "none"
 
 
-def stop_before_loading(at: AirflowRun) -> None:
-    """Skip the task if the run was only to validate."""
+def stop_before_loading(at: AirflowRun, context: Context) -> None:
+    """Skip the task if the run was only to validate, and say so in its log and among its XComs, beside the Grid."""
     if at.run.params.validate_only:
-        raise AirflowSkipException(
-            "validate_only: this run stops before backup and load; see its quality report"
-        )
+        reason = "validate_only: this run stops before backup and load; see its quality report"
+        context["ti"].xcom_push(SKIPPED_BECAUSE, reason)
+        raise AirflowSkipException(reason)

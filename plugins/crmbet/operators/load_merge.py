@@ -34,7 +34,7 @@ class LoadMergeOperator(BaseOperator):
         from crmbet.operators.handover import hand_over, stop_before_loading
 
         at = open_run(context)
-        stop_before_loading(at)
+        stop_before_loading(at, context)
         settings, params = at.run.settings, at.run.params
         rules = LoadRules(
             strategy=params.load_strategy,

@@ -27,6 +27,7 @@ from crmbet.statements import identifier
 
 ROW_COUNT = "table.row_count"
 COUNTED_ROWS = "crmbet.counted_rows"
+ROWS_CONCERNED = "crmbet.rows_concerned"
 
 
 class CountedRows(TableMetricProvider):
@@ -85,12 +86,13 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
         execution_engine: ExecutionEngine[Any] | None = None,
     ) -> dict[str, Any]:
         rows, breaking = metrics[ROW_COUNT], metrics[COUNTED_ROWS]
-        result = {"element_count": rows, "unexpected_count": breaking}
+        judged = metrics.get(ROWS_CONCERNED, rows) or rows
+        result = {"element_count": judged, "unexpected_count": breaking}
         if rows == 0:
             return {"success": False, "result": result}
         if breaking > 0:
             result["partial_unexpected_index_list"] = self._sample(execution_engine, runtime_configuration)
-        return {"success": breaking / rows <= self._get_success_kwargs()["tolerance"], "result": result}
+        return {"success": breaking / judged <= self._get_success_kwargs()["tolerance"], "result": result}
 
     def _sample(
         self, execution_engine: Any, runtime_configuration: dict[str, Any] | None
@@ -105,14 +107,35 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
 
 
 class ExpectRowsToSatisfy(ToleratedShareExpectation):
-    """Rows satisfy a condition in SQL. A NULL condition is not satisfied: say so where NULL is fine."""
+    """Rows satisfy a condition in SQL. A NULL condition is not satisfied: say so where NULL is fine.
+
+    `among` says which rows the rule is about, where these are not all: the tolerance is a share of them. If there are
+    none, nothing breaks the rule.
+    """
 
     condition: str = pydantic.Field(description="SQL over the view's columns, true for a good row.")
+    among: str = pydantic.Field("true", description="SQL over the view's columns, true for a row to judge.")
 
-    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance")
+    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among")
+
+    def _is_concerned(self) -> str:
+        return f"coalesce(({self.among}), false)"
 
     def _in_breach(self) -> str:
-        return f"NOT coalesce(({self.condition}), false)"
+        return f"{self._is_concerned()} AND NOT coalesce(({self.condition}), false)"
+
+    def get_validation_dependencies(
+        self,
+        execution_engine: ExecutionEngine[Any] | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> ValidationDependencies:
+        """The count of the rows that the rule is about, too."""
+        dependencies = super().get_validation_dependencies(execution_engine, runtime_configuration)
+        aggregate = {"aggregate": f"count(*) FILTER (WHERE {self._is_concerned()})"}
+        dependencies.set_metric_configuration(
+            ROWS_CONCERNED, MetricConfiguration(COUNTED_ROWS, self._get_domain_kwargs(), aggregate)
+        )
+        return dependencies
 
     def _aggregate(self) -> str:
         return f"count(*) FILTER (WHERE {self._in_breach()})"

@@ -65,7 +65,7 @@ def validate_raw(
             Fragment("_day"),
         )
         view = f"raw_{contract.name}"
-        judged = Fragment(f"SELECT * EXCLUDE (_raw, _known) FROM ({rows})")  # noqa: S608 - made of a contract
+        judged = Fragment(f"SELECT * EXCLUDE (_raw, _known), NULL::DATE AS _also_on FROM ({rows})")  # noqa: S608 - made of a contract
         connection.execute(render("store/create_table", name=identifier(view), rows=judged))
         until = as_of or _midnight_after(connection, contract)
         return _check(connection, "raw", [view], until, thresholds)

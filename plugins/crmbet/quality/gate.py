@@ -43,7 +43,7 @@ SAMPLED_KEYS = 20
 """Offending rows that a report names at most, for each expectation."""
 LONGEST_THRESHOLD = 200
 """Letters of a threshold that a report shows: a list of all columns is in the suite."""
-NO_THRESHOLD = frozenset({"column", "columns", "condition", "batch_id"})
+NO_THRESHOLD = frozenset({"column", "columns", "condition", "among", "batch_id"})
 """Arguments of an expectation that say what is judged, not how strictly."""
 
 

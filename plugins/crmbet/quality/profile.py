@@ -158,7 +158,9 @@ def _quantiles(values: NDArray[np.float64], upto: NDArray[np.int64], shares: Seq
     found = []
     for share in shares:
         place = share * last
-        low, high = (float(values[upto.searchsorted(rank, side="right")]) for rank in (int(place), ceil(place)))
+        low, high = (
+            float(values[upto.searchsorted(rank, side="right")]) for rank in (int(place), ceil(place))
+        )
         found.append(low + (high - low) * (place - int(place)))
     return found
 

@@ -153,6 +153,38 @@ def create_days(connection: duckdb.DuckDBPyConnection, days: Sequence[tuple[Any,
     )
 
 
+def mark_repeated(
+    connection: duckdb.DuckDBPyConnection,
+    contract: SourceContract,
+    judged: Fragment,
+    earlier: Fragment | None,
+) -> Fragment:
+    """SELECT of the judged rows with `_also_on`: the newest earlier day that has the same business key, else NULL.
+
+    Cleaning removes the copies of a key within a day; a key on two days would count twice. `earlier` are rows of
+    earlier days, None if there are none.
+    """
+    if earlier is not None:
+        key = [identifier(name) for name in contract.business_key]
+        repeated = identifier(f"repeated_{contract.name}")
+        rows = Fragment(
+            render(
+                "quality/find_repeated",
+                key=joined(key),
+                keyed=Fragment(" AND ".join(f"{name} IS NOT NULL" for name in key)),
+                earlier=earlier,
+                judged=judged,
+            )
+        )
+        connection.execute(render("store/create_table", name=repeated, rows=rows))
+        # Usually there is none, and every pass over the rows is spared a join.
+        if connection.execute(render("store/read_rows", source=repeated)).fetchone():
+            return Fragment(
+                render("quality/mark_repeated", judged=judged, repeated=repeated, key=joined(key))
+            )
+    return Fragment(render("quality/mark_none", judged=judged))
+
+
 def create_references(connection: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
     """Who of the day's players is known; `raw_players` and the sources' views are there."""
     parts = [

@@ -37,6 +37,7 @@ from crmbet.quality.raw_tables import (
     create_references,
     create_sources,
     judge_days,
+    mark_repeated,
     measure_source,
 )
 from crmbet.quality.report import Report, Subject
@@ -52,6 +53,8 @@ BASELINE_DAYS = 28
 """Days before the judged one that a raw baseline is made of: four of each weekday."""
 CHANGED_DAYS = 31
 """Newest changed days that are judged beside the last one; of older ones cleaning sets the bad rows aside."""
+REPEAT_DAYS = 7
+"""Days before the judged one among which its keys are looked for."""
 
 SOURCE_LETTERS = {
     "B": "bets",
@@ -261,10 +264,22 @@ class _Delivered:
             self.snapshot_ages[contract.name] = (last_day - max(days)).days
         kept = self._typed(contract, by_day, days, f"{contract.name}.parquet")
         view = identifier(f"raw_{contract.name}")
-        self.connection.execute(render("store/create_view", name=view, rows=_all(kept)))
+        rows = self._marked(contract, by_day, kept)
+        self.connection.execute(render("store/create_view", name=view, rows=rows))
         self.rows[contract.name] = kept
         if contract.event_time is not None:
             self._judge_changed(contract, by_day, touched)
+
+    def _marked(
+        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], kept: Fragment
+    ) -> Fragment:
+        """The judged rows, which say if an earlier day has their key, where a key does not hold the day itself."""
+        if contract.event_time is None or contract.event_time in contract.business_key:
+            return _all(kept)
+        last_day = self.run.window.last_day
+        earlier = {last_day - timedelta(days=days) for days in range(1, REPEAT_DAYS + 1)} & set(by_day)
+        rows = self._select(contract, by_day, earlier) if earlier else None
+        return mark_repeated(self.connection, contract, kept, rows)
 
     def _judge_changed(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], touched: Sequence[str]

@@ -1,5 +1,6 @@
 -- A day of every source, four hundred rows each of two hundred players, as a healthy operator delivers it; `_row` numbers
--- the rows. `captured` is what the manifests counted by day, `changed` an earlier day of bets that came once more.
+-- the rows. `captured` is what the manifests counted by day, `changed` an earlier day of bets that came once more,
+-- `earlier_...` the day before.
 CREATE OR REPLACE MACRO luck(n, what) AS ((hash(n, what) % 1000003) / 1000003.0)::DOUBLE;
 CREATE OR REPLACE MACRO tail(n, what, usual) AS exp(ln(usual) + 1.8 * (luck(n, what) + luck(n, what || '2') + luck(n, what || '3') - 1.5));
 CREATE OR REPLACE TABLE moments AS
@@ -21,6 +22,7 @@ SELECT
     tail(_row, 'balance', 100)::DECIMAL(18, 4) AS balance_after, happened + INTERVAL 5 SECOND AS ingested_at,
     _fault, 'raw/bets/part.csv' AS _source_key, _row, _day
 FROM moments;
+CREATE OR REPLACE TABLE earlier_bets AS SELECT * REPLACE ('e' || bet_id AS bet_id, DATE '2026-11-20' AS _day) FROM bets;
 CREATE OR REPLACE TABLE changed AS SELECT * REPLACE (DATE '2026-11-18' AS _day) FROM bets;
 CREATE OR REPLACE TABLE transactions AS
 SELECT
@@ -29,6 +31,8 @@ SELECT
     if(luck(_row, 'status') < 0.9, 'completed', 'failed') AS status, happened AS created_at,
     _fault, '2026-11-21' AS _source_key, _row, _day
 FROM moments;
+CREATE OR REPLACE TABLE earlier_transactions AS
+SELECT * REPLACE ('e' || transaction_id AS transaction_id, DATE '2026-11-20' AS _day) FROM transactions;
 CREATE OR REPLACE TABLE sessions AS
 SELECT
     's' || _row AS session_id, user_id, happened AS started_at, happened + INTERVAL 20 MINUTE AS ended_at, 'mobile' AS device_type,

@@ -30,6 +30,7 @@ from crmbet.quality.raw_tables import (
     create_references,
     create_sources,
     judge_days,
+    mark_repeated,
     measure_source,
 )
 from crmbet.quality.report import Report, Subject
@@ -138,7 +139,7 @@ def judge(
 
 def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], source: str | None) -> Report:
     for name in SOURCES:
-        engine.execute(f"CREATE OR REPLACE TEMP VIEW raw_{name} AS FROM {name}")
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW raw_{name} AS {marked(engine, name)}")
     engine.execute("CREATE OR REPLACE TEMP VIEW raw_files AS FROM files")
     create_sources(engine, RUN, captures(engine), SOURCES, dict(engine.execute("FROM snapshots").fetchall()))
     create_days(engine, judge_days(engine, SOURCES["bets"], Fragment("changed")))
@@ -160,6 +161,13 @@ def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], 
         subject=SUBJECT,
         table=TABLE,
         only_these=source is not None,
+    )
+
+
+def marked(engine: duckdb.DuckDBPyConnection, name: str) -> str:
+    earlier = {"bets", "transactions"} & {name}
+    return mark_repeated(
+        engine, SOURCES[name], Fragment(name), Fragment(f"earlier_{name}") if earlier else None
     )
 
 

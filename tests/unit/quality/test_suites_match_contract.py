@@ -234,7 +234,8 @@ class TestFeatures:
         waiting = [entry for entry in suite.expectations if entry.needs]
         assert len(waiting) >= 15
         for entry in waiting:
-            assert all(name in entry.kwargs["condition"] for name in entry.needs), entry.description
+            said = entry.kwargs["condition"] + entry.kwargs.get("among", "")
+            assert all(name in said for name in entry.needs), entry.description
 
 
 @pytest.mark.parametrize("suite", [*SUITES, USER_FEATURES], ids=lambda suite: suite.name)
