@@ -17,20 +17,25 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 
 CONTEXT = ("component", "execution_id", "as_of")
 
+_bound: dict[str, str] = {}
+"""What the task of this process has bound. Airflow works in a copy of the context, so its callbacks would not know."""
+
 
 def bind(**fields: str) -> None:
     """Add fields of CONTEXT to every line from now on, in this thread of work."""
     bind_contextvars(**fields)
+    _bound.update(fields)
 
 
 def unbind() -> None:
     """Take them off again: in `dags test` the next task runs in the same process."""
     unbind_contextvars(*CONTEXT)
+    _bound.clear()
 
 
 def log_outcome(
     log: logging.Logger, message: str, counts: Mapping[str, Any] | None = None, level: int = logging.INFO
 ) -> None:
     """The one line of what a step came to, with figures as fields of their own: numbers, short texts, or None."""
-    with bound_contextvars(**(counts or {}), message=message):
+    with bound_contextvars(**{**_bound, **(counts or {}), "message": message}):
         log.log(level, "%s", message)
