@@ -128,7 +128,7 @@ def numbered(world: World) -> World:
     return replace(world, **named)
 
 
-@settings(REPEATABLE, max_examples=3)
+@settings(REPEATABLE, max_examples=2)
 @given(world=worlds())
 def test_bets_that_come_or_change_after_known_at_change_no_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
