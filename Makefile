@@ -42,8 +42,8 @@ test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
 
 chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader beside a thousand loads; on PostgreSQL 15 too
-	@$(python) -m pytest tests/integration/loading $(ARGS)
-	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/loading $(ARGS)
+	@$(python) -m pytest tests/integration/loading --numprocesses 2 --dist worksteal $(ARGS)
+	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/loading --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: setup typecheck  ## Check style, format and types
 	@$(python) -m ruff check $(code)
