@@ -95,7 +95,8 @@ class Settings(BaseModel):
         0.05, description="Largest share of a day's players that the players' snapshot does not know."
     )
     max_overdrawn_percentage: Share = Field(
-        0.01, description="Largest share of players who took out more than they brought and won."
+        0.01,
+        description="Largest share of new players without bonus bets who took out more than they brought and won.",
     )
     max_psi: float = Field(
         0.25, gt=0, description="Population stability index against the baseline from which on a check fails."
