@@ -95,7 +95,7 @@ class Settings(BaseModel):
         0.05, description="Largest share of a day's players that the players' snapshot does not know."
     )
     max_overdrawn_percentage: Share = Field(
-        0.01,
+        0.05,
         description="Largest share of new players without bonus bets who took out more than they brought and won.",
     )
     max_psi: float = Field(

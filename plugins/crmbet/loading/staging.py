@@ -286,8 +286,9 @@ def _explain(error: duckdb.Error, where: str) -> CrmbetError:
             next_step=f"{RETRIED_BY_ITSELF}; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
         )
     # What PostgreSQL answers comes as the bare base class, with ERROR in it. A connection that ends within the copy
-    # comes as the base class or breaks the engine, which another try has anew; S3 that goes away as an IOException.
-    unanswered = type(error) is duckdb.Error and "ERROR:" not in text
+    # comes as the base class or breaks the engine, which another try has anew; one that ends at the copy's commit as a
+    # TransactionException; S3 that goes away as an IOException.
+    unanswered = type(error) in (duckdb.Error, duckdb.TransactionException) and "ERROR:" not in text
     broken = isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.FatalException))
     if unanswered or broken:
         return LostConnection(

@@ -389,3 +389,44 @@ def test_the_engine_leaves_no_connection_behind(
 
     with psycopg2.connect(postgres_url) as other:
         assert other.info.backend_pid not in before
+
+
+@pytest.mark.parametrize(
+    ("error", "family"),
+    [
+        # As the engine says it when the server dies between the last row and the commit: too short a time to be hit.
+        (
+            duckdb.TransactionException(
+                'TransactionContext Error: Failed to commit: Failed to execute query "COMMIT": server closed the '
+                "connection unexpectedly"
+            ),
+            LostConnection,
+        ),
+        (
+            duckdb.TransactionException(
+                'TransactionContext Error: Failed to commit: Failed to execute query "COMMIT": ERROR:  no'
+            ),
+            PermanentFailure,
+        ),
+    ],
+)
+def test_a_commit_that_the_server_did_not_answer_is_tried_again(
+    session: LoadSession,
+    engine: Engine,
+    postgres_url: str,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+    monkeypatch: pytest.MonkeyPatch,
+    error: duckdb.Error,
+    family: type[Exception],
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("crmbet.loading.staging.attach_postgres", lambda *_, **__: None)
+    monkeypatch.setattr("crmbet.loading.staging.ThreadPoolExecutor.map", die)
+    with (
+        pytest.raises(family),
+        staged(session, engine, postgres_url, write_parquet([row("a")]), 1),
+    ):
+        pass
