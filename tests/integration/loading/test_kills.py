@@ -207,7 +207,9 @@ def test_a_task_killed_at_every_statement(
     reached = {len(log): log[-1] for log in deaths if log}
     count_points(f"kill -9 of the task, {strategy}, {phase}", len(reached))
     assert len(reached) >= len(places) / 3
-    assert {line.kind for line in reached.values()} == {"statement", "duration"}
+    kinds = {line.kind for line in reached.values()}
+    # What clears up is over before a kill that its first line has called for: such a try dies after it.
+    assert kinds == {"statement", "duration"} or (phase, kinds) == ("clearing", {"duration"})
     texts = " ".join(line.text for log in deaths for line in log[-3:])
     assert [statement for statement in PHASES[phase] if statement not in texts] == []
 
