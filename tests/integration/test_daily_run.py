@@ -268,7 +268,11 @@ def test_a_run_leaves_a_row_of_figures(played: Played) -> None:
     players = figures["players"]
     assert players["total"] == sum(players["churn"].values()) == features.users
     assert sum(segment["players"] for segment in players["segments"].values()) == features.users
-    assert 0 < figures["bytes_read"] <= sum(entry.size for entry in played.operator.store.list("raw/"))
+    lake, transactions = (
+        sum(entry.size for entry in played.operator.store.list(folder))
+        for folder in ("raw/", "crmbet/brand=default/captures/source=transactions/")
+    )
+    assert transactions < figures["bytes_read"] <= lake + transactions
     written = sum(
         entry.size for entry in played.operator.store.list("crmbet/") if entry.key.endswith(".parquet")
     )
