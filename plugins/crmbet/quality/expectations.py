@@ -90,6 +90,8 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
         result = {"element_count": judged, "unexpected_count": breaking}
         if rows == 0:
             return {"success": False, "result": result}
+        # What Great Expectations' own pages say of it.
+        result["unexpected_percent"] = 100 * breaking / judged
         if breaking > 0:
             result["partial_unexpected_index_list"] = self._sample(execution_engine, runtime_configuration)
         return {"success": breaking / judged <= self._get_success_kwargs()["tolerance"], "result": result}

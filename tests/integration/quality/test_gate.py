@@ -41,7 +41,9 @@ Judge = Callable[..., Report]
 def judge(connection: duckdb.DuckDBPyConnection, thresholds: dict[str, Threshold], subject: Subject) -> Judge:
     """Run the gate on some views of one stage."""
 
-    def run(*views: str, folder: Path = EXPECTATIONS, only_these: bool = True) -> Report:
+    def run(
+        *views: str, folder: Path = EXPECTATIONS, only_these: bool = True, docs: Path | None = None
+    ) -> Report:
         stage: Stage = "features" if FEATURES.name in views else "raw"
         judged = {*views} if stage == "features" else {*views, "raw_files"}
         return check(
@@ -52,6 +54,7 @@ def judge(connection: duckdb.DuckDBPyConnection, thresholds: dict[str, Threshold
             subject=subject,
             table=TABLE,
             only_these=only_these,
+            docs=docs,
             folder=folder,
         )
 
@@ -564,6 +567,21 @@ def test_a_tolerance_is_a_share_of_the_rows_that_the_rule_is_about(
     assert (outcome.passed, outcome.unexpected_share) == (False, 0.5)
     assert outcome.keys == tuple(f"user_id=u{number}" for number in range(15, 20))
     assert find(report, "user_features", "a rule about nobody holds").passed
+
+
+def test_data_docs_say_how_many_rows_break_a_rule(
+    judge: Judge, rewrite: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    judge(
+        "user_features",
+        folder=rewrite(entry("expect_rows_to_satisfy", condition="user_id > 'u3'", tolerance=0)),
+        docs=docs,
+    )
+    pages = "".join(page.read_text() for page in docs.glob("validations/**/*.html"))
+    assert re.search(r"[\d.,]+%\s+of\s+600\s+total\s+rows", pages)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_an_expectation_that_got_lost_fails(
