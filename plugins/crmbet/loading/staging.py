@@ -69,7 +69,7 @@ def staged(
 
     `files` are s3:// addresses or paths that `engine` can read; they hold every column of the contract but
     updated_at, with the contract's types, in any order. `dsn` is a libpq URL or key=value string of the
-    target's database.
+    target's database. The engine keeps one thread afterwards.
 
     Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are
     not as they should be; `SourceMissing` if a file is gone; `LostConnection` if S3 or PostgreSQL go away.
@@ -228,6 +228,8 @@ def _fill(
 
     attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
     try:
+        # A copy is the work of the thread that asks for it; another one of the engine's would only wait, at full speed.
+        engine.execute("SET threads = 1")
         with _engine_failures_explained(session), ThreadPoolExecutor(PARALLEL_COPIES) as pool:
             list(pool.map(copy, range(PARALLEL_COPIES)))
     finally:
