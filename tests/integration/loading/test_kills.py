@@ -127,7 +127,8 @@ class Walk:
         assert (seen.stagings, seen.locks, seen.broken_backups) == (0, 0, [])
 
 
-@pytest.fixture(scope="module")
+# For the session: work that is stolen from another process brings one back to this file, and to the state that it left.
+@pytest.fixture(scope="session")
 def servers(session_folder: Path) -> Iterator[Servers]:
     if DEFAULT_SERVER == "15" and not POSTGRES_15.is_dir():
         pytest.skip(f"PostgreSQL 15 is not installed: there is no {POSTGRES_15}")
@@ -137,7 +138,7 @@ def servers(session_folder: Path) -> Iterator[Servers]:
     own.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def walk(servers: Servers) -> Walk:
     return Walk(servers)
 
