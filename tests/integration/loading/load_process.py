@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -280,12 +280,24 @@ def _rows(attempt: Try) -> str:
     return f"SELECT {listed} FROM range({attempt.players}) AS players(i)"
 
 
-class _Unhurried(psycopg2.extensions.cursor):
-    """Waits before each statement for as long as a kill needs to come: most statements are over sooner."""
+PAUSE_SECONDS = 0.004
+"""For as long a kill takes to come: most statements are over sooner, so that a try waits before each."""
 
+
+class _UnhurriedCursor(psycopg2.extensions.cursor):
     def execute(self, query: Any, values: Any = None) -> None:
-        time.sleep(0.003)
+        time.sleep(PAUSE_SECONDS)
         super().execute(query, values)
+
+
+class _UnhurriedConnection(psycopg2.extensions.connection):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = _UnhurriedCursor
+
+    def commit(self) -> None:
+        time.sleep(PAUSE_SECONDS)
+        super().commit()
 
 
 def _load(attempt: Try) -> None:
@@ -298,7 +310,7 @@ def _load(attempt: Try) -> None:
     rules = LoadRules(strategy=attempt.strategy, gone_users="delete", max_shrink=1.0)
     now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=attempt.number, seconds=attempt.seconds)
     try:
-        with closing(psycopg2.connect(attempt.dsn, cursor_factory=_Unhurried)) as connection:
+        with closing(psycopg2.connect(attempt.dsn, connection_factory=_UnhurriedConnection)) as connection:
             session = LoadSession(
                 connection=connection,
                 contract=CONTRACT,
@@ -319,9 +331,10 @@ def _load(attempt: Try) -> None:
         sys.exit(TEMPORARY)
 
 
-def _record_models(attempt: Try, cursor: Any, written_at: datetime) -> None:
-    learned = ModelRun(
-        as_of=attempt.as_of.date(),
+def learn_nothing(as_of: date) -> ModelRun:
+    """What a run learns of too few players."""
+    return ModelRun(
+        as_of=as_of,
         deposit_days=NO_MODEL,
         activity_days=NO_MODEL,
         deposit_values=NO_MODEL,
@@ -334,6 +347,10 @@ def _record_models(attempt: Try, cursor: Any, written_at: datetime) -> None:
         clv_margin=0.1,
         clv_monthly_discount_rate=0.01,
     )
+
+
+def _record_models(attempt: Try, cursor: Any, written_at: datetime) -> None:
+    learned = learn_nothing(attempt.as_of.date())
     origin = Origin(as_of=attempt.as_of, known_at=attempt.as_of, run_id=attempt.run_id, written_at=written_at)
     record_models(cursor, CONTRACT.schema_name, learned, origin)
 

@@ -19,7 +19,7 @@ from crmbet.loading.session import LoadSession
 from crmbet.loading.staging import staged
 from crmbet.loading.target import ensure_target
 from crmbet.loading.training_set import create_training_set, ensure_training_set
-from crmbet.manifest import ModelRun, ServedModel
+from tests.integration.loading.load_process import learn_nothing
 from tests.integration.loading.small_loads import load_rows, next_second
 from tests.integration.roles import as_login, create_roles, drop_roles
 
@@ -39,21 +39,7 @@ RG = {
 }
 
 MIDNIGHT = datetime(2026, 11, 21, 3, tzinfo=UTC)
-NO_MODEL = ServedModel(cohort=0, fit=None, problem="0 players")
-NOTHING_LEARNED = ModelRun(
-    as_of=date(2026, 11, 21),
-    deposit_days=NO_MODEL,
-    activity_days=NO_MODEL,
-    deposit_values=NO_MODEL,
-    value_correlation=None,
-    value_depends_on_frequency=False,
-    holdout=None,
-    holdout_problem="0 players",
-    calibration=None,
-    calibration_problem="there is no holdout",
-    clv_margin=0.1,
-    clv_monthly_discount_rate=0.01,
-)
+NOTHING_LEARNED = learn_nothing(date(2026, 11, 21))
 
 PAIR = "CREATE TEMP TABLE pairs AS SELECT 'a' AS user_id, '2026-11-20 03:00+00'::timestamptz AS instant"
 TRAINING_SET = "ml_features.training_set('pairs', '{}', '1 day')"
