@@ -12,7 +12,7 @@ code := plugins dags local bench config tests
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui demo demo-broken test test-full chaos lint format typecheck bench catalogue requirements clean
+.PHONY: help setup services stop ui demo demo-broken test test-full chaos lint format typecheck bench catalogue pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ bench: setup  ## Measure against limits and peers; results in bench/results/ (AR
 
 catalogue: setup  ## Write docs/features.md from the contract of the feature table
 	@PYTHONPATH=plugins $(python) -m crmbet.catalogue > docs/features.md
+
+pictures: setup  ## Take the README's pictures from real runs: two weeks, a broken day, a new delivery
+	@$(python) -m local.pictures
 
 requirements: setup  ## Compile requirements*.in into pinned requirements*.txt
 	@.venv/bin/uv pip compile --quiet --universal --no-header --python-version 3.11 requirements.in -o requirements.txt

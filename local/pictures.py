@@ -1,0 +1,194 @@
+"""`python -m local.pictures`: the README's pictures, taken in Chromium from runs that really happened.
+
+In a workspace of its own, an Airflow backfills two weeks of the demo's players, and its scheduled run meets a broken
+newest day, fails and is mailed about; then that day is delivered again, and a run succeeds. Takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from local import airflow, ports, services, ui
+from local.demo import DAG, HISTORY_DAYS, PLAYERS, SEED, ZONE
+from local.env import LAKE_BUCKET, environment, process_environment
+from local.postgres import EmbeddedPostgres
+from local.processes import ServiceFailed
+from local.simulator import World, deliver
+from local.workspace import PROJECT, Workspace
+
+FOLDER = PROJECT / "docs"
+BACKFILLED_DAYS = 14
+MENDED_RUN = "delivered-again"
+WIDTH, HEIGHT = 1280, 1000
+TIMEOUT_SECONDS = 3600
+
+
+@dataclass
+class Inbox:
+    """The HTML of what was mailed."""
+
+    pages: list[str] = field(default_factory=list)
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        """Takes one mail."""
+        body = message_from_bytes(envelope.content, policy=policy.default).get_body(("html",))
+        self.pages.append(body.get_content() if body else "")
+        return "250 OK"
+
+
+def main() -> int:
+    """Take the pictures; the exit status."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        print("Chromium is not installed (Debian: apt-get install chromium)", file=sys.stderr)
+        return 1
+    workspace = Workspace(PROJECT / ".local" / "pictures")
+    shutil.rmtree(workspace.state, ignore_errors=True)
+    try:
+        services.up(workspace)
+        with _mail() as (port, inbox):
+            connection = f'{{"conn_type": "smtp", "host": "{ports.HOST}", "port": {port}, "extra": {{'
+            connection += '"from_email": "crmbet@example.com", "to": ["oncall@example.com"]}}'
+            login = ui.start(workspace, {"AIRFLOW_CONN_CRMBET_ALERTS_EMAIL": connection})
+            failed = _run_two_weeks(workspace)
+            _take(chromium, login, failed, inbox.pages[0])
+    except ServiceFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    finally:
+        services.stop(workspace)
+    return 0
+
+
+def _run_two_weeks(workspace: Workspace) -> str:
+    """The id of the run that failed."""
+    today = datetime.now(UTC).astimezone(ZONE).date()
+    yesterday = today - timedelta(days=1)
+    _deliver(workspace, today, broken=True)
+    # Midnights of UTC, so that west of it the last is exclusive.
+    first, last = yesterday - timedelta(days=BACKFILLED_DAYS), yesterday
+    _airflow(workspace, "dags", "unpause", DAG)
+    _airflow(
+        workspace, "backfill", "create", "--dag-id", DAG, "--from-date", str(first), "--to-date", str(last),
+        "--max-active-runs", "2",
+    )  # fmt: skip
+    _wait_for("the backfill and the scheduled run", lambda: len(_ended(workspace)) == BACKFILLED_DAYS + 1)
+    [failed] = [run for run, state in _ended(workspace).items() if state == "failed"]
+
+    _remove_day(workspace, yesterday)
+    _deliver(workspace, today)
+    _airflow(workspace, "dags", "trigger", DAG, "--run-id", MENDED_RUN, "--conf", f'{{"as_of": "{today}"}}')
+    _wait_for("the run of the new delivery", lambda: MENDED_RUN in _ended(workspace))
+    return failed
+
+
+def _deliver(workspace: Workspace, day: date, *, broken: bool = False) -> None:
+    """Simulate the operator until the midnight that begins `day`; the days are the demo's."""
+    start = datetime.now(UTC).astimezone(ZONE).date() - timedelta(days=HISTORY_DAYS)
+    variables = environment(workspace)
+    os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})
+    world = World(SEED, PLAYERS, start, day)
+    deliver(world, bucket=LAKE_BUCKET, source_url=variables["CRMBET_SOURCE_URL"], broken=broken)
+
+
+def _remove_day(workspace: Workspace, day: date) -> None:
+    """What was delivered of a day in the lake: a delivery leaves alone what is there."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=environment(workspace)["AWS_ENDPOINT_URL"])
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=LAKE_BUCKET, Prefix="raw/"):
+        for found in page.get("Contents", []):
+            if f"/dt={day}/" in found["Key"]:
+                client.delete_object(Bucket=LAKE_BUCKET, Key=found["Key"])
+
+
+def _airflow(workspace: Workspace, *arguments: str) -> None:
+    environ = process_environment(workspace, ui_port=ui.running_port(workspace))
+    command = [airflow.executable("airflow"), *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServiceFailed(f"airflow {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+
+
+def _ended(workspace: Workspace) -> dict[str, str]:
+    """Runs that have ended, and how."""
+    import psycopg2
+
+    with closing(psycopg2.connect(EmbeddedPostgres(workspace).url(airflow.DATABASE))) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT run_id, state FROM dag_run WHERE dag_id = %s AND state IN ('success', 'failed')", (DAG,)
+        )
+        return dict(cursor.fetchall())
+
+
+def _wait_for(what: str, happened: Any) -> None:
+    print(f"waiting for {what}", flush=True)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not happened():
+        if time.monotonic() > deadline:
+            raise ServiceFailed(f"waited in vain for {what}")
+        time.sleep(1)
+
+
+@contextmanager
+def _mail() -> Iterator[tuple[int, Inbox]]:
+    from aiosmtpd.controller import Controller
+
+    inbox, port = Inbox(), ports.first_free([])
+    server = Controller(inbox, hostname=ports.HOST, port=port)
+    server.start()
+    try:
+        yield port, inbox
+    finally:
+        server.stop()
+
+
+def _take(chromium: str, login: ui.Login, failed: str, mail: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.goto(login.url)
+        page.fill("input[name=username]", login.user)
+        page.fill("input[name=password]", login.password)
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "login" not in url)
+
+        page.goto(f"{login.url}/plugin/crmbet")
+        page.frame_locator("iframe").locator("#chart-score canvas").wait_for()
+        page.frame_locator("iframe").get_by_role("button", name="30 days").click()
+        page.wait_for_timeout(2000)  # the charts are drawn in
+        _shoot(page, "monitoring.png")
+
+        page.goto(f"{login.url}/crmbet/reports/{quote(failed)}/raw")
+        page.get_by_text("completeness").first.wait_for()
+        _shoot(page, "quality-report.png")
+
+        page.set_viewport_size({"width": 900, "height": 700})
+        page.set_content(mail)
+        _shoot(page, "alert.png", whole=True)
+        browser.close()
+
+
+def _shoot(page: Any, name: str, *, whole: bool = False) -> None:
+    path: Path = FOLDER / name
+    page.screenshot(path=path, full_page=whole)
+    print(path.relative_to(PROJECT), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
