@@ -119,5 +119,7 @@ def _text(values: pa.Array, encoding: Encoding) -> pa.StringArray:
             inside = pc.binary_join(values, '","')
             full = pc.binary_join_element_wise('["', inside, '"]', "")
             return pc.if_else(pc.equal(inside, ""), "[]", full)
-        return pc.binary_join(values, "|")
+        # An empty field of CSV is a missing one.
+        inside = pc.binary_join(values, "|")
+        return pc.if_else(pc.equal(inside, ""), "[]", inside)
     return values.cast(pa.string())

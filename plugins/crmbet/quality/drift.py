@@ -16,12 +16,16 @@ Z = 4.753
 DECILES = 9
 KS_CRITICAL = sqrt(log(2 / 1e-6) / 2)
 """The same for the Kolmogorov-Smirnov distance of two samples (Smirnov 1948), in sqrt(1/n + 1/m)."""
+NORMAL_VARIANCE_ERROR, NORMAL_SKEW_ERROR = sqrt(2), sqrt(6)
+"""What `Distribution` says of a normal sample: for baselines that were frozen without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
     """Measures of a move; None where there is nothing to compare."""
 
+    baseline_rows: int | None = None
+    """Rows that the baseline knows of the column."""
     psi: float | None = None
     """Population stability index: sum over bins of (now - then) ln(now / then), of shares."""
     ks: float | None = None
@@ -41,19 +45,39 @@ def compare(name: str, now: Distribution, units: int, baseline: Profile) -> Drif
     then = baseline.columns.get(name)
     if then is None or then.kind != now.kind:
         return Drift()
-    chance = 1 / max(units, 1) + 1 / max(baseline.units, 1)
     words = now.kind == "words"
+    # Only the bins know of rows without a value.
+    chance = 1 / max(units, 1) + 1 / max(baseline.units, 1)
+    ours, theirs = _filled(now, units), _filled(then, baseline.units)
+    filled_chance = 1 / ours + 1 / theirs
+
+    def noise(now_error: float | None, then_error: float | None, usual: float) -> float:
+        return Z * sqrt((now_error or usual) ** 2 / ours + (then_error or usual) ** 2 / theirs)
+
     return Drift(
+        baseline_rows=sum(then.bins.values()),
         psi=_beyond(*_psi(*_align(now.bins, then.bins)), chance),
-        ks=None if words else max(0.0, _ks(now.bins, then.bins) - KS_CRITICAL * sqrt(chance)),
-        quartile_shift=None if words else _quartile_shift(now, then, chance),
-        variance_ratio=_variance_ratio(now.variance, then.variance, chance),
+        ks=None if words else max(0.0, _ks(now.bins, then.bins) - KS_CRITICAL * sqrt(filled_chance)),
+        quartile_shift=None if words else _quartile_shift(now, then, filled_chance),
+        variance_ratio=_variance_ratio(
+            now.variance, then.variance, noise(now.variance_error, then.variance_error, NORMAL_VARIANCE_ERROR)
+        ),
         skew_shift=(
             None
             if now.skew is None or then.skew is None
-            else max(0.0, abs(now.skew - then.skew) - Z * sqrt(6 * chance))
+            else max(
+                0.0,
+                abs(now.skew - then.skew) - noise(now.skew_error, then.skew_error, NORMAL_SKEW_ERROR),
+            )
         ),
     )
+
+
+def _filled(of: Distribution, units: int) -> float:
+    """How many of the units have a value; at least 1."""
+    rows = sum(of.bins.values())
+    share = 1 - of.bins.get(ABSENT, 0) / rows if rows else 0.0
+    return max(units * share, 1.0)
 
 
 def _align(now: dict[str, int], then: dict[str, int]) -> tuple[list[int], list[int]]:
@@ -108,7 +132,7 @@ def _quartile_shift(now: Distribution, then: Distribution, chance: float) -> flo
     return max(0.0, moved / scale - Z * sqrt(chance))
 
 
-def _variance_ratio(now: float | None, then: float | None, chance: float) -> float | None:
+def _variance_ratio(now: float | None, then: float | None, noise: float) -> float | None:
     if not now or not then:
         return None
-    return exp(max(0.0, abs(log(now / then)) - 2 * Z * sqrt(chance)))
+    return exp(max(0.0, abs(log(now / then)) - noise))

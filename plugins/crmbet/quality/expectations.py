@@ -9,6 +9,7 @@ counts of a view into; keys are looked up only where rows break a rule.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import sqrt
 from typing import Any, ClassVar
 
 from great_expectations.compatibility import pydantic
@@ -28,6 +29,9 @@ from crmbet.statements import identifier
 ROW_COUNT = "table.row_count"
 COUNTED_ROWS = "crmbet.counted_rows"
 ROWS_CONCERNED = "crmbet.rows_concerned"
+UNITS = "crmbet.units"
+CHANCE = 3
+"""Standard deviations of a share that are chance."""
 
 
 class CountedRows(TableMetricProvider):
@@ -94,7 +98,10 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
         result["unexpected_percent"] = 100 * breaking / judged
         if breaking > 0:
             result["partial_unexpected_index_list"] = self._sample(execution_engine, runtime_configuration)
-        return {"success": breaking / judged <= self._get_success_kwargs()["tolerance"], "result": result}
+        tolerance = self._get_success_kwargs()["tolerance"]
+        units = metrics.get(UNITS)
+        chance = CHANCE * sqrt(tolerance * (1 - tolerance) / units) if units else 0.0
+        return {"success": breaking / judged <= tolerance + chance, "result": result}
 
     def _sample(
         self, execution_engine: Any, runtime_configuration: dict[str, Any] | None
@@ -113,12 +120,18 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
 
     `among` says which rows the rule is about, where these are not all: the tolerance is a share of them. If there are
     none, nothing breaks the rule.
+
+    Of `unit`, such as the player, rows are alike: a few of them make a share by chance. The share may then exceed the
+    tolerance by three standard deviations of that of as many independent rows as the units are worth (Kish 1965).
     """
 
     condition: str = pydantic.Field(description="SQL over the view's columns, true for a good row.")
     among: str = pydantic.Field("true", description="SQL over the view's columns, true for a row to judge.")
+    unit: str | None = pydantic.Field(
+        None, description="SQL over the view's columns: rows of one value are alike."
+    )
 
-    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among")
+    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among", "unit")
 
     def _is_concerned(self) -> str:
         return f"coalesce(({self.among}), false)"
@@ -137,6 +150,13 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
         dependencies.set_metric_configuration(
             ROWS_CONCERNED, MetricConfiguration(COUNTED_ROWS, self._get_domain_kwargs(), aggregate)
         )
+        if self.unit is not None:
+            sizes = f"map_values(histogram(({self.unit})::VARCHAR) FILTER (WHERE {self._is_concerned()}))"
+            squares = f"list_sum(list_transform({sizes}, lambda rows: rows::DOUBLE * rows))"
+            units = {"aggregate": f"round(list_sum({sizes})::DOUBLE ** 2 / {squares})"}
+            dependencies.set_metric_configuration(
+                UNITS, MetricConfiguration(COUNTED_ROWS, self._get_domain_kwargs(), units)
+            )
         return dependencies
 
     def _aggregate(self) -> str:

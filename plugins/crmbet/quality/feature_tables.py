@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from crmbet.contracts import TableContract
 from crmbet.quality.known import Known
 from crmbet.quality.profile import Kind, Measures, Profile, measure
-from crmbet.quality.tables import Compared, create_drift, create_table
+from crmbet.quality.tables import MOVES, SHAPE, Compared, create_drift, create_table
 from crmbet.statements import Fragment, identifier, joined, render
 
 if TYPE_CHECKING:
@@ -67,9 +67,18 @@ def create_feature_tables(
     create_drift(
         connection,
         "feature_drift",
-        [Compared({"feature": name}, name, of, rows, baseline or own) for name, of in measures.items()],
+        [
+            Compared({"feature": name}, name, of, rows, baseline or own, excused=_excused_moves(known, name))
+            for name, of in measures.items()
+        ],
     )
     return own
+
+
+def _excused_moves(known: Known, feature: str) -> tuple[str, ...]:
+    if known.excuses(feature, "drift"):
+        return MOVES
+    return SHAPE if known.excuses(feature, "shape") else ()
 
 
 def _create_profile(

@@ -43,7 +43,7 @@ SAMPLED_KEYS = 20
 """Offending rows that a report names at most, for each expectation."""
 LONGEST_THRESHOLD = 200
 """Letters of a threshold that a report shows: a list of all columns is in the suite."""
-NO_THRESHOLD = frozenset({"column", "columns", "condition", "among", "batch_id"})
+NO_THRESHOLD = frozenset({"column", "columns", "condition", "among", "unit", "batch_id"})
 """Arguments of an expectation that say what is judged, not how strictly."""
 
 
@@ -177,6 +177,7 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
     result = judged.result if judged else {}
     configuration = judged.expectation_config if judged else None
     error = _error(judged)
+    named = {*suite.meta.key, *([entry.kwargs.get("column")] if suite.meta.names_values else [])}
     return Outcome(
         view=suite.name,
         check=entry.check,
@@ -188,15 +189,17 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
         observed=_figure(result.get("observed_value")),
         unexpected_share=_share(result),
         keys=tuple(
-            " ".join(
-                f"{name}={'NULL' if row[name] is None else row[name]}"
-                for name in row
-                if name in suite.meta.key
-            )
+            " ".join(f"{name}={_word(row[name])}" for name in row if name in named)
             for row in result.get("partial_unexpected_index_list") or ()
         ),
         error=error,
     )
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _missing(suite: Suite) -> Outcome:

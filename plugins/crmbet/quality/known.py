@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from crmbet.contracts import Identifier, Strict
 from crmbet.quality.suites import EXPECTATIONS, BadSuite
 
-Excusable = Literal["constant", "sparse", "class_share", "cardinality", "outliers"]
+Excusable = Literal["constant", "sparse", "class_share", "cardinality", "outliers", "shape", "drift"]
 
 FILE = "known.yaml"
 

@@ -47,13 +47,16 @@ class Distribution(Record):
     variance: float | None = None
     """Of sign(x) ln(1 + |x|), as is `skew`."""
     skew: float | None = None
+    variance_error: float | None = None
+    """Standard error of the variance's logarithm, times the root of the sample's size; for `skew_error` likewise."""
+    skew_error: float | None = None
 
 
 class Profile(Record):
     """The distributions of a table's columns."""
 
     units: int
-    """Players behind the rows: how much the rows can tell."""
+    """Players behind the rows: how much the rows can tell (see `count_units`)."""
     columns: dict[str, Distribution]
 
 
@@ -75,6 +78,16 @@ class Measures:
     """In bins of its own."""
     compared: Distribution
     """In the bins of the baseline, or of its own where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogMoments:
+    """Moments of sign(x) ln(1 + |x|), with errors as `Distribution` has them. None where there is no such figure."""
+
+    variance: float | None = None
+    skew: float | None = None
+    variance_error: float | None = None
+    skew_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,23 +116,32 @@ class Counted:
         bins = {str(place): after - before for place, (before, after) in enumerate(pairwise(upto))}
         return {**bins, ABSENT: self.rows - finite}
 
-    def log_moments(self) -> tuple[float | None, float | None]:
-        """Variance and skewness of sign(x) ln(1 + |x|); None where there is too little, or nothing that varies.
+    def log_moments(self) -> LogMoments:
+        """Variance and skewness; nothing where there is too little, or nothing that varies.
 
-        The skewness is corrected for the sample's size (Joanes and Gill 1998, G1).
+        The skewness is corrected for the sample's size (Joanes and Gill 1998, G1). The errors are those of large
+        samples of whatever distribution, by the delta method: of the skewness g the root mean square of
+        z^3 - g - 3 z - 1.5 g (z^2 - 1), of the variance's logarithm that of z^2 - 1, over standardised z.
         """
         import numpy as np
 
         if not len(self.values):
-            return None, None
+            return LogMoments()
         counts, n = self._counts, int(self.upto[-1])
         logged = np.sign(self.values) * np.log1p(np.abs(self.values))
         logged -= (logged * counts).sum() / n
         variance = float((logged**2 * counts).sum() / n)
         if n < 3 or len(self.values) < 2 or variance == 0:
-            return variance, None
-        skew = float((logged**3 * counts).sum() / n) / variance**1.5
-        return variance, skew * sqrt(n * (n - 1)) / (n - 2)
+            return LogMoments(variance=variance)
+        z = logged / sqrt(variance)
+        skew = float((z**3 * counts).sum() / n)
+        influence = z**3 - skew - 3 * z - 1.5 * skew * (z**2 - 1)
+        return LogMoments(
+            variance=variance,
+            skew=skew * sqrt(n * (n - 1)) / (n - 2),
+            variance_error=sqrt(float(((z**2 - 1) ** 2 * counts).sum() / n)),
+            skew_error=sqrt(float((influence**2 * counts).sum() / n)),
+        )
 
     def outliers(self) -> int:
         """Rows further than a robust 3.5 sigma from what is usual, by median and median deviation of ln |x|.
@@ -184,9 +206,12 @@ def measure(
 
 
 def count_units(connection: duckdb.DuckDBPyConnection, source: Fragment, unit: Fragment) -> int:
-    """Different values of the expression `unit`."""
+    """How many independent rows tell as much as these, if those with one value of the expression `unit` are alike.
+
+    Kish's effective number of units (Survey Sampling, 1965): their number if all have as many rows, else less.
+    """
     ((units,),) = connection.execute(render("quality/count_units", unit=unit, source=source)).fetchall()
-    return int(units)
+    return int(units + 0.5)
 
 
 def _measure_numbers(
@@ -194,14 +219,16 @@ def _measure_numbers(
 ) -> Measures:
     counted = _count_values(connection, source, name)
     edges = sorted(set(counted.quantiles(DECILES)))
-    variance, skew = counted.log_moments()
+    moments = counted.log_moments()
     own = Distribution(
         kind="numbers",
         bins=counted.bins(edges),
         edges=edges,
         quartiles=counted.quantiles(QUARTILES),
-        variance=variance,
-        skew=skew,
+        variance=moments.variance,
+        skew=moments.skew,
+        variance_error=moments.variance_error,
+        skew_error=moments.skew_error,
     )
     compared = own
     if baseline_edges is not None and baseline_edges != edges:

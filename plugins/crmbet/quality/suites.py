@@ -91,6 +91,8 @@ class SuiteMeta(Strict):
     """Whether the view must exist; an optional source that is absent is reported and fails nothing."""
     key: list[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]] = Field(min_length=1)
     """Columns that name a row in a report. Ids only, never personal data."""
+    names_values: bool = False
+    """Whether a report says the judged value beside them: where rows are figures, about many players each."""
 
 
 class Suite(Strict):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from crmbet.quality.drift import compare
@@ -13,7 +13,9 @@ from crmbet.statements import Fragment, identifier, render
 if TYPE_CHECKING:
     import duckdb
 
-FIGURES = ("psi", "ks", "quartile_shift", "variance_ratio", "skew_shift")
+SHAPE = ("psi", "ks")
+MOVES = (*SHAPE, "quartile_shift", "variance_ratio", "skew_shift")
+FIGURES = ("baseline_rows", *MOVES)
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,16 @@ class Compared:
     units: int
     """Players behind the rows."""
     baseline: Profile
+    excused: Collection[str] = ()
+    """Figures that say nothing of it."""
 
 
 def create_drift(connection: duckdb.DuckDBPyConnection, name: str, compared: Sequence[Compared]) -> None:
     """A table of how far columns are from their baselines, a row a column."""
-    drifts = [compare(each.column, each.measures.compared, each.units, each.baseline) for each in compared]
+    drifts = []
+    for each in compared:
+        drift = compare(each.column, each.measures.compared, each.units, each.baseline)
+        drifts.append(replace(drift, **dict.fromkeys(each.excused)))
     labels = compared[0].labels if compared else ()
     create_table(
         connection,

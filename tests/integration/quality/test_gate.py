@@ -231,7 +231,7 @@ def bad_tables(source: SourceContract) -> Iterable[tuple[str, list[str], set[str
     yield "too_few_rows", [f"DELETE FROM {table} WHERE _row > 8"], {"Rows of the day"}
     if outliers := described(view, Check.OUTLIERS):
         money = {"bets": "stake", "transactions": "amount"}[source.name]
-        yield "far_from_usual", [f"UPDATE {table} SET {money} = 100000 WHERE _row < 6"], outliers
+        yield "far_from_usual", [f"UPDATE {table} SET {money} = 100000 WHERE _row < 20"], outliers
     if source.event_time:
         fresh = described(view, Check.DATA_FRESHNESS)
         yield "stale", shift_events(source, "- INTERVAL 1 DAY", "true"), fresh
@@ -567,6 +567,19 @@ def test_a_tolerance_is_a_share_of_the_rows_that_the_rule_is_about(
     assert (outcome.passed, outcome.unexpected_share) == (False, 0.5)
     assert outcome.keys == tuple(f"user_id=u{number}" for number in range(15, 20))
     assert find(report, "user_features", "a rule about nobody holds").passed
+
+
+def test_a_share_of_rows_that_few_players_have_is_chance(
+    connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    """Fifteen bets of a hundred are far from usual: of one player they are his, of fifteen they are not."""
+    title = "stake is not far from what is usual, on a log scale"
+    connection.execute("UPDATE bets SET stake = 100000 WHERE _row < 15")
+    assert not find(judge("raw_bets"), "raw_bets", title).passed
+
+    connection.execute("UPDATE bets SET user_id = 'whale' WHERE _row < 15")
+    outcome = find(judge("raw_bets"), "raw_bets", title)
+    assert (outcome.passed, outcome.unexpected_share) == (True, pytest.approx(15 / 101, abs=0.01))
 
 
 def test_data_docs_say_how_many_rows_break_a_rule(

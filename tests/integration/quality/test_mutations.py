@@ -22,7 +22,7 @@ from crmbet.manifest import Capture, DayCount, SourceCaptures
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
 from crmbet.quality.feature_tables import create_feature_tables
 from crmbet.quality.gate import check
-from crmbet.quality.known import Known
+from crmbet.quality.known import Known, KnownFeature
 from crmbet.quality.profile import Profile
 from crmbet.quality.raw_tables import (
     create_days,
@@ -234,6 +234,34 @@ def test_clean_data_pass_all_checks_and_no_rule_waits(stage: Any, judge: Callabl
     assert {result.check for result in report.checks} == REQUIRED_CHECKS[stage]
     assert report.waiting == ()
     assert (report.score, report.quality_grade) == (1, "A")
+
+
+def test_a_report_says_by_how_much_a_feature_has_moved(judge: Callable[..., Report]) -> None:
+    report = judge("features", "UPDATE features SET bet_volatility = bet_volatility * 1e6", "features")
+    [outcome] = [
+        each for each in report.outcomes if each.view == "feature_drift" and "Kolmogorov" in each.title
+    ]
+    assert [re.sub(r"0\.\d+", "0.x", key) for key in outcome.keys] == ["feature=bet_volatility ks=0.x"]
+
+
+def test_of_an_excused_shape_quartiles_still_count(
+    engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile]
+) -> None:
+    excused = KnownFeature(feature="bet_volatility", measures=["shape"], why="for this test alone")
+    for factor, moved in ((1.5, False), (1e6, True)):
+        engine.execute(
+            f"CREATE OR REPLACE TEMP VIEW other AS SELECT * REPLACE (bet_volatility * {factor} AS bet_volatility) "
+            "FROM clean_users"
+        )
+        create_feature_tables(
+            engine, Fragment("other"), TABLE, Known(features=[excused], pairs=[]), baselines["user_features"],
+            min_feature_fill=0.01,
+        )  # fmt: skip
+        found = engine.execute(
+            "SELECT baseline_rows > 0, psi, ks, quartile_shift > 0.5 FROM feature_drift "
+            "WHERE feature = 'bet_volatility'"
+        ).fetchall()
+        assert found == [(True, None, None, moved)]
 
 
 CASES = [

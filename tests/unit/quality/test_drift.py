@@ -55,6 +55,27 @@ def test_quartiles_variance_and_skew() -> None:
     assert drift.skew_shift == pytest.approx(2, abs=0.02)
 
 
+def test_a_move_of_a_value_that_few_have_is_chance() -> None:
+    """Of a million rows all but 40 are empty: the distance is that of 40 numbers."""
+    then, now = (
+        each.model_copy(update={"bins": {name: rows // 25_000 for name, rows in each.bins.items()}})
+        for each in (EVEN, SHIFTED)
+    )
+    empty = {"NULL": 1_000_000 - 40}
+    then, now = (each.model_copy(update={"bins": {**each.bins, **empty}}) for each in (then, now))
+    drift = compare("x", now, 1_000_000, baseline(then))
+    assert drift.ks == 0
+
+
+def test_a_heavy_tail_has_a_skew_of_great_chance() -> None:
+    """The errors of variance and skewness are the distribution's, where the baseline has them."""
+    moved = numbers(*(100_000,) * 10, variance=4, skew=2)
+    heavy = {"variance_error": 400.0, "skew_error": 600.0}
+    then, now = EVEN.model_copy(update=heavy), moved.model_copy(update=heavy)
+    drift = compare("x", now, 1_000_000, baseline(then))
+    assert (drift.variance_ratio, drift.skew_shift) == (1, 0)
+
+
 def test_new_words_are_another() -> None:
     then = Distribution(kind="words", bins={"a": 900, "b": 100, "other": 0, "NULL": 0})
     now = Distribution(kind="words", bins={"a": 100, "c": 900, "other": 0, "NULL": 0})

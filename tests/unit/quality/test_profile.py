@@ -8,7 +8,7 @@ from itertools import pairwise
 import duckdb
 import pytest
 
-from crmbet.quality.profile import measure
+from crmbet.quality.profile import count_units, measure
 from crmbet.statements import Fragment
 
 pytestmark = pytest.mark.unit
@@ -91,3 +91,37 @@ def test_a_table_without_rows_has_no_figures() -> None:
 
     assert (found.rows, found.filled, found.largest_magnitude, found.outliers) == (0, 0, None, 0)
     assert found.distribution.variance is None
+
+
+@pytest.mark.parametrize(
+    ("value", "variance_error", "skew_error"),
+    [
+        # Of a normal distribution the roots of 2 and 6; a bounded one errs less, a heavy tail far more.
+        ("exp(3 + 0.5 * sqrt(-2 * ln(u)) * cos(2 * pi() * v)) - 1", math.sqrt(2), math.sqrt(6)),
+        ("exp(3 + u) - 1", math.sqrt(0.8), math.sqrt(27 / 7 - 1.8)),
+    ],
+    ids=["normal", "uniform"],
+)
+def test_errors_of_variance_and_skew_are_those_of_large_samples(
+    value: str, variance_error: float, skew_error: float
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"CREATE TABLE numbers AS SELECT {value} AS value FROM (SELECT (hash(i) % 1000000 + 1) / 1000001 AS u, "
+            "(hash(i, 2) % 1000000) / 1000000 AS v FROM range(200000) _(i))"
+        )
+        spread = measure(connection, Fragment("numbers"), {"value": "numbers"}, None)["value"].distribution
+    assert spread.variance_error == pytest.approx(variance_error, rel=0.02)
+    assert spread.skew_error == pytest.approx(skew_error, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("rows", "units"),
+    [("range(10)", 10), ("(SELECT greatest(range - 9, 0) AS range FROM range(20))", 4), ("range(0)", 0)],
+)
+def test_units_that_have_most_of_the_rows_are_worth_little_more_than_themselves(
+    rows: str, units: int
+) -> None:
+    """Kish: (10 + 10 * 1)^2 / (10^2 + 10 * 1^2) is 3.6."""
+    with duckdb.connect() as connection:
+        assert count_units(connection, Fragment(rows), Fragment("range")) == units
