@@ -108,7 +108,9 @@ class Settings(BaseModel):
         description="Kolmogorov-Smirnov distance from the baseline from which on a check fails.",
     )
     max_quartile_shift: float = Field(
-        0.5, gt=0, description="Largest move of a quartile, in interquartile ranges of the baseline."
+        0.5,
+        gt=0,
+        description="Largest move of a quartile on a log scale, in interquartile ranges of the baseline.",
     )
     max_variance_ratio: float = Field(
         2, ge=1, description="Largest ratio of variances, now and in the baseline, on a log scale."

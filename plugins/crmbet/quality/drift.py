@@ -7,7 +7,7 @@ is lessened by what it reaches by chance once in a million comparisons; of large
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import copysign, exp, log, log1p, sqrt
 
 from crmbet.quality.profile import ABSENT, OTHER, Distribution, Profile
 
@@ -31,7 +31,7 @@ class Drift:
     ks: float | None = None
     """Largest difference of the distribution functions at the baseline's deciles. Numbers only."""
     quartile_shift: float | None = None
-    """Largest move of a quartile, in interquartile ranges of the baseline."""
+    """Largest move of a quartile of sign(x) ln(1 + |x|), in interquartile ranges of the baseline."""
     variance_ratio: float | None = None
     """The larger variance over the smaller."""
     skew_shift: float | None = None
@@ -124,11 +124,12 @@ def _distribution_function(bins: dict[str, int]) -> list[float]:
 def _quartile_shift(now: Distribution, then: Distribution, chance: float) -> float | None:
     if not now.quartiles or not then.quartiles:
         return None
+    before, after = ([copysign(log1p(abs(x)), x) for x in each.quartiles] for each in (then, now))
     # A column of few values moves by whole steps; the other measures see that.
-    scale = then.quartiles[2] - then.quartiles[0]
+    scale = before[2] - before[0]
     if len(then.edges) < DECILES or scale <= 0:
         return None
-    moved = max(abs(a - b) for a, b in zip(now.quartiles, then.quartiles, strict=True))
+    moved = max(abs(a - b) for a, b in zip(before, after, strict=True))
     return max(0.0, moved / scale - Z * sqrt(chance))
 
 
