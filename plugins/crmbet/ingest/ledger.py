@@ -261,10 +261,11 @@ def _refusal(source: str, lost: Mapping[str, Capture], now: Mapping[str, Capture
         f"{chunk} ({lost[chunk].extracted} rows before, {now[chunk].extracted if chunk in now else 'gone'} now)"
         for chunk in sorted(lost)[:5]
     )
+    chunks = "a chunk" if len(lost) == 1 else f"{len(lost)} chunks"
     return SourceShrunk(
-        f"{len(lost)} chunks of {source} vanished or shrank: {shown}{', ...' if len(lost) > 5 else ''}",
+        f"{chunks} of {source} vanished or shrank: {shown}{', ...' if len(lost) > 5 else ''}",
         where=f"source {source}",
         why="deleted source data would silently change the past of every player",
-        next_step="if the loss is meant, trigger the run with source_deletions=remove; to go on with what was "
-        "captured before, with source_deletions=keep",
+        next_step="if the loss is meant, as when a repaired delivery is smaller, trigger the run with "
+        "source_deletions=remove; to go on with what was captured before, with source_deletions=keep",
     )

@@ -7,7 +7,7 @@ JSON for programs and as one self-contained page for people.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
@@ -191,6 +191,13 @@ class Report:
         return environment.get_template(PAGE).render(report=self, figure=figure, percent=percent)
 
 
+READ_BY: Mapping[Stage, str] = {
+    "raw": "extract_s3 and extract_pg with what follows, so that what was delivered anew is read",
+    "features": "the task that has to do its work anew, with what follows",
+}
+"""What to clear once the cause is mended, by stage."""
+
+
 def raise_on_breach(report: Report, fail_on: Collection[Severity], *, address: str) -> None:
     """Fail the run if a check of one of these severities failed.
 
@@ -210,7 +217,7 @@ def raise_on_breach(report: Report, fail_on: Collection[Severity], *, address: s
         f" {', '.join(f'{check.label} [{check.severity}]' for check in checks)} failed",
         where=", ".join(dict.fromkeys(breach.view for breach in breaches)),
         why="; ".join(told),
-        next_step=f"read the report at {address}. {checks[0].advice} Then clear the task",
+        next_step=f"read the report at {address}. {checks[0].advice} Then clear {READ_BY[report.stage]}",
     )
 
 

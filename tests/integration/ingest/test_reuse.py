@@ -117,7 +117,7 @@ class TestLoss:
             with pytest.raises(SourceShrunk) as failure:
                 capture()
             now = "gone" if loss == "vanished" else "6"
-            assert f"1 chunks of bets vanished or shrank: raw/bets/a.csv (10 rows before, {now} now)" in str(
+            assert f"a chunk of bets vanished or shrank: raw/bets/a.csv (10 rows before, {now} now)" in str(
                 failure.value
             )
             assert "source_deletions=remove" in str(failure.value)
