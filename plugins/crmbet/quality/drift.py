@@ -6,6 +6,7 @@ is lessened by what it reaches by chance once in a million comparisons; of large
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import copysign, exp, log, log1p, sqrt
 
@@ -31,7 +32,7 @@ class Drift:
     ks: float | None = None
     """Largest difference of the distribution functions at the baseline's deciles. Numbers only."""
     quartile_shift: float | None = None
-    """Largest move of a quartile of sign(x) ln(1 + |x|), in interquartile ranges of the baseline."""
+    """Largest move of a quartile, in interquartile ranges of the baseline, on the plain or the log scale, the lesser."""
     variance_ratio: float | None = None
     """The larger variance over the smaller."""
     skew_shift: float | None = None
@@ -124,13 +125,22 @@ def _distribution_function(bins: dict[str, int]) -> list[float]:
 def _quartile_shift(now: Distribution, then: Distribution, chance: float) -> float | None:
     if not now.quartiles or not then.quartiles:
         return None
-    before, after = ([copysign(log1p(abs(x)), x) for x in each.quartiles] for each in (then, now))
     # A column of few values moves by whole steps; the other measures see that.
-    scale = before[2] - before[0]
-    if len(then.edges) < DECILES or scale <= 0:
+    if len(then.edges) < DECILES or then.quartiles[2] <= then.quartiles[0]:
         return None
-    moved = max(abs(a - b) for a, b in zip(before, after, strict=True))
-    return max(0.0, moved / scale - Z * sqrt(chance))
+    # An upper quartile of money moves far by chance, and so does the logarithm of what is near zero: both have to.
+    moved = min(
+        _moved(now.quartiles, then.quartiles), _moved(_logged(now.quartiles), _logged(then.quartiles))
+    )
+    return max(0.0, moved - Z * sqrt(chance))
+
+
+def _moved(now: Sequence[float], then: Sequence[float]) -> float:
+    return max(abs(a - b) for a, b in zip(now, then, strict=True)) / (then[2] - then[0])
+
+
+def _logged(values: Sequence[float]) -> list[float]:
+    return [copysign(log1p(abs(value)), value) for value in values]
 
 
 def _variance_ratio(now: float | None, then: float | None, noise: float) -> float | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from crmbet.quality.drift import compare
@@ -52,8 +50,7 @@ def test_the_same_move_of_few_players_is_chance() -> None:
 def test_quartiles_variance_and_skew() -> None:
     moved = numbers(*(100_000,) * 10, variance=4, skew=2, shift=2.5)
     drift = compare("x", moved, 1_000_000, baseline(EVEN))
-    # ln(6 / 3.5) of ln(8.5 / 3.5).
-    assert drift.quartile_shift == pytest.approx(math.log(6 / 3.5) / math.log(8.5 / 3.5), abs=0.01)
+    assert drift.quartile_shift == pytest.approx(0.5, abs=0.01)
     assert drift.variance_ratio == pytest.approx(4, rel=0.02)
     assert drift.skew_shift == pytest.approx(2, abs=0.02)
 
@@ -77,6 +74,25 @@ def test_a_heavy_tail_has_a_skew_of_great_chance() -> None:
     then, now = EVEN.model_copy(update=heavy), moved.model_copy(update=heavy)
     drift = compare("x", now, 1_000_000, baseline(then))
     assert (drift.variance_ratio, drift.skew_shift) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "shift"),
+    [
+        # Of [ln 71, ln 561] by ln(1501 / 561), where on the plain scale nearly two ranges.
+        ((70, 145, 560), (70, 145, 1500), 0.476),
+        # The middle crosses zero: 8 of 400, where on the log scale 0.33.
+        ((-200, -4, 200), (-200, 4, 200), 0.02),
+        # Another unit shows on both: of [ln 71, ln 561] by ln(2241 / 561).
+        ((70, 145, 560), (280, 580, 2240), 0.67),
+    ],
+)
+def test_a_quartile_has_moved_if_it_has_on_both_scales(
+    then: tuple[float, ...], now: tuple[float, ...], shift: float
+) -> None:
+    before, after = (EVEN.model_copy(update={"quartiles": list(map(float, each))}) for each in (then, now))
+    drift = compare("x", after, 10**9, baseline(before, units=10**9))
+    assert drift.quartile_shift == pytest.approx(shift, abs=0.01)
 
 
 def test_new_words_are_another() -> None:
