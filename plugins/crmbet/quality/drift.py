@@ -32,7 +32,7 @@ class Drift:
     ks: float | None = None
     """Largest difference of the distribution functions at the baseline's deciles. Numbers only."""
     quartile_shift: float | None = None
-    """Largest move of a quartile, in interquartile ranges of the baseline, on the plain or the log scale, the lesser."""
+    """Largest move of a quartile, in interquartile ranges of the baseline: the lesser of plain and log scale."""
     variance_ratio: float | None = None
     """The larger variance over the smaller."""
     skew_shift: float | None = None
