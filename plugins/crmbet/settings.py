@@ -110,7 +110,7 @@ class Settings(BaseModel):
     max_quartile_shift: float = Field(
         0.5,
         gt=0,
-        description="Largest move of a quartile, in interquartile ranges of the baseline, on the plain and the log scale.",
+        description="Largest move of a quartile in interquartile ranges of the baseline, on plain and log scale.",
     )
     max_variance_ratio: float = Field(
         2, ge=1, description="Largest ratio of variances, now and in the baseline, on a log scale."

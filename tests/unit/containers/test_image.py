@@ -112,7 +112,9 @@ def test_only_the_worker_loads_great_expectations(
     """With an empty package of that name: the real one takes eight seconds."""
     (tmp_path / "great_expectations.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+    # Set first, so that what the test loads is undone.
+    monkeypatch.setitem(sys.modules, "great_expectations", sys)
+    monkeypatch.delitem(sys.modules, "great_expectations")
     monkeypatch.setattr(sys, "argv", command)
 
     runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
