@@ -96,7 +96,7 @@ class Settings(BaseModel):
     )
     max_overdrawn_percentage: Share = Field(
         0.05,
-        description="Largest share of new players without bonus bets who took out more than they brought and won.",
+        description="Largest share of new players, of those who took out money without bonus bets, who took too much.",
     )
     max_psi: float = Field(
         0.25, gt=0, description="Population stability index against the baseline from which on a check fails."

@@ -295,7 +295,7 @@ SESSIONS = "Session minutes come from sessions, and their mean is no more than t
 TOLD = "Nothing is told of the transactions of players without any"
 FINITE = "{} is finite: NaN and infinity are within no range"
 COLUMNS = "The columns are the contract's, in its order"
-OVERDRAWN = "New players without bonus bets take out no more than they brought and won"
+OVERDRAWN = "New players without bonus bets who take out money take no more than they brought and won"
 PROSPECT, PLAYER = range(300), range(300, 600)
 """Rows of users without and with transactions and scores."""
 CONTRADICTORY = {
