@@ -275,7 +275,7 @@ def test_four_runs_at_once_on_an_empty_prefix_end_as_one_after_another(
         one_after_another = operator.attempt(attempt.as_of_date, brand="sequence")
         finish(operator.site, one_after_another)
         assert cells(operator.site, attempt) == cells(operator.site, one_after_another)
-    assert cells(operator.site, attempts[-1]) == operator.rebuild(attempts[-1].as_of_date)
+        assert cells(operator.site, attempt) == operator.rebuild(attempt.as_of_date)
 
 
 # What was known --------------------------------------------------------------------------------------------------
