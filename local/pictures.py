@@ -12,11 +12,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,25 +27,13 @@ from local.postgres import EmbeddedPostgres
 from local.processes import ServiceFailed
 from local.simulator import World, deliver
 from local.workspace import PROJECT, Workspace
+from tests.integration.live.sinks import mail_sink
 
 FOLDER = PROJECT / "docs"
 BACKFILLED_DAYS = 14
 MENDED_RUN = "delivered-again"
 WIDTH, HEIGHT = 1280, 1000
 TIMEOUT_SECONDS = 3600
-
-
-@dataclass
-class Inbox:
-    """The HTML of what was mailed."""
-
-    pages: list[str] = field(default_factory=list)
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        """Takes one mail."""
-        body = message_from_bytes(envelope.content, policy=policy.default).get_body(("html",))
-        self.pages.append(body.get_content() if body else "")
-        return "250 OK"
 
 
 def main() -> int:
@@ -56,21 +43,30 @@ def main() -> int:
         print("Chromium is not installed (Debian: apt-get install chromium)", file=sys.stderr)
         return 1
     workspace = Workspace(PROJECT / ".local" / "pictures")
+    services.stop(workspace)  # of a run that was cut off
     shutil.rmtree(workspace.state, ignore_errors=True)
     try:
         services.up(workspace)
-        with _mail() as (port, inbox):
-            connection = f'{{"conn_type": "smtp", "host": "{ports.HOST}", "port": {port}, "extra": {{'
-            connection += '"from_email": "crmbet@example.com", "to": ["oncall@example.com"]}}'
-            login = ui.start(workspace, {"AIRFLOW_CONN_CRMBET_ALERTS_EMAIL": connection})
+        with mail_sink() as sink:
+            connection = {
+                "conn_type": "smtp", "host": ports.HOST, "port": sink.port,
+                "extra": {"from_email": "crmbet@example.com", "to": ["oncall@example.com"]},
+            }  # fmt: skip
+            login = ui.start(workspace, {"AIRFLOW_CONN_CRMBET_ALERTS_EMAIL": json.dumps(connection)})
             failed = _run_two_weeks(workspace)
-            _take(chromium, login, failed, next(page for page in inbox.pages if failed in page))
+            pages = [_html(mail) for mail in sink.mails]
+            _take(chromium, login, failed, next(page for page in pages if failed in page))
     except ServiceFailed as failure:
         print(failure, file=sys.stderr)
         return 1
     finally:
         services.stop(workspace)
     return 0
+
+
+def _html(mail: EmailMessage) -> str:
+    body = mail.get_body(("html",))
+    return str(body.get_content()) if body else ""
 
 
 def _run_two_weeks(workspace: Workspace) -> str:
@@ -137,26 +133,13 @@ def _ended(workspace: Workspace) -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
-def _wait_for(what: str, happened: Any) -> None:
+def _wait_for(what: str, happened: Callable[[], bool]) -> None:
     print(f"waiting for {what}", flush=True)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not happened():
         if time.monotonic() > deadline:
             raise ServiceFailed(f"waited in vain for {what}")
         time.sleep(1)
-
-
-@contextmanager
-def _mail() -> Iterator[tuple[int, Inbox]]:
-    from aiosmtpd.controller import Controller
-
-    inbox, port = Inbox(), ports.first_free([])
-    server = Controller(inbox, hostname=ports.HOST, port=port)
-    server.start()
-    try:
-        yield port, inbox
-    finally:
-        server.stop()
 
 
 def _take(chromium: str, login: ui.Login, failed: str, mail: str) -> None:

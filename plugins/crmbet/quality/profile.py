@@ -7,7 +7,7 @@ value in the engine, once, and everything about them is worked out from the coun
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import ceil, log, sqrt
 from typing import TYPE_CHECKING, Literal
@@ -219,16 +219,12 @@ def _measure_numbers(
 ) -> Measures:
     counted = _count_values(connection, source, name)
     edges = sorted(set(counted.quantiles(DECILES)))
-    moments = counted.log_moments()
     own = Distribution(
         kind="numbers",
         bins=counted.bins(edges),
         edges=edges,
         quartiles=counted.quantiles(QUARTILES),
-        variance=moments.variance,
-        skew=moments.skew,
-        variance_error=moments.variance_error,
-        skew_error=moments.skew_error,
+        **asdict(counted.log_moments()),
     )
     compared = own
     if baseline_edges is not None and baseline_edges != edges:

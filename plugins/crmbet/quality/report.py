@@ -191,7 +191,7 @@ class Report:
         return environment.get_template(PAGE).render(report=self, figure=figure, percent=percent)
 
 
-READ_BY: Mapping[Stage, str] = {
+TO_CLEAR: Mapping[Stage, str] = {
     "raw": "extract_s3 and extract_pg with what follows, so that what was delivered anew is read",
     "features": "the task that has to do its work anew, with what follows",
 }
@@ -217,7 +217,7 @@ def raise_on_breach(report: Report, fail_on: Collection[Severity], *, address: s
         f" {', '.join(f'{check.label} [{check.severity}]' for check in checks)} failed",
         where=", ".join(dict.fromkeys(breach.view for breach in breaches)),
         why="; ".join(told),
-        next_step=f"read the report at {address}. {checks[0].advice} Then clear {READ_BY[report.stage]}",
+        next_step=f"read the report at {address}. {checks[0].advice} Then clear {TO_CLEAR[report.stage]}",
     )
 
 

@@ -281,7 +281,7 @@ def _rows(attempt: Try) -> str:
 
 
 PAUSE_SECONDS = 0.004
-"""For as long a kill takes to come: most statements are over sooner, so that a try waits before each."""
+"""As long as a kill takes to come: most statements are over sooner, so that a try waits before each."""
 
 
 class _UnhurriedCursor(psycopg2.extensions.cursor):
