@@ -16,9 +16,8 @@ from bench.workbench import Operator, PipelineRun, Workbench
 from crmbet.contracts import SourceContract, load_source_contracts
 from crmbet.engine import attach_postgres
 from crmbet.ingest.copying import Batch, copy_days
-from crmbet.ingest.postgres import LARGE_SHARE
+from crmbet.ingest.postgres import LARGE_SHARE, days_copied_together
 from crmbet.ingest.relation import SOURCE, ask_postgres, describe_relation
-from crmbet.partitions import batches
 from local.postgres import programs
 
 LIMIT_RATIO = 1.2
@@ -104,7 +103,7 @@ def _copy_by_engine(run: PipelineRun, contract: SourceContract, target: Path) ->
         rows = dict(ask_postgres(connection, ROWS_BY_DAY))
         with stopwatch.step("copy"):
             relation = describe_relation(connection, contract)
-            for days in batches(sorted(rows), rows):
+            for days in days_copied_together(rows):
                 is_large = sum(rows[day] for day in days) >= sum(rows.values()) * LARGE_SHARE
                 batch = Batch(days=tuple(days), is_large=is_large, has_nan=False)
                 copy_days(connection, target, run.run, contract, relation, batch)

@@ -109,12 +109,18 @@ def unmade_day(run: Run, day: date, digest: str) -> DayFiles:
     return DayFiles(day=day, digest=digest, files=[], rows=0, made_at=run.known_at)
 
 
-def batches(days: Sequence[date], rows: Mapping[date, int]) -> Iterator[list[date]]:
+def batches(
+    days: Sequence[date],
+    rows: Mapping[date, int],
+    *,
+    most_days: int = BATCH_DAYS,
+    most_rows: int = BATCH_ROWS,
+) -> Iterator[list[date]]:
     """Days in order, cut where the next one would make a batch too long or too large."""
     batch: list[date] = []
     size = 0
     for day in days:
-        if batch and (len(batch) == BATCH_DAYS or size + rows[day] > BATCH_ROWS):
+        if batch and (len(batch) == most_days or size + rows[day] > most_rows):
             yield batch
             batch, size = [], 0
         batch.append(day)

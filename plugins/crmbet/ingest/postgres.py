@@ -36,6 +36,9 @@ __all__ = ["SOURCE", "capture_relation"]
 
 log = logging.getLogger(__name__)
 
+COPIED_DAYS = 100
+COPIED_ROWS = 5_000_000
+"""Days and rows copied by one statement. It holds no rows back, and each may have to read all pages of the table."""
 LARGE_SHARE = 0.1
 """Of a table's rows, from which on reading all its pages side by side was faster than one scan by an index."""
 
@@ -184,10 +187,15 @@ def _count_future(connection: duckdb.DuckDBPyConnection, run: Run, relation: Rel
     return int(future)
 
 
+def days_copied_together(rows: Mapping[date, int]) -> Iterator[list[date]]:
+    """UTC days in order, in batches of one statement and one file; `rows` says how many rows each has."""
+    return batches(sorted(rows), rows, most_days=COPIED_DAYS, most_rows=COPIED_ROWS)
+
+
 def _batches(missing: Sequence[DayFingerprint]) -> Iterator[list[DayFingerprint]]:
     """Days to be read together, in order; at last the rows without a day."""
     by_day = {day.day: day for day in missing if day.day is not None}
-    for batch in batches(sorted(by_day), {day: found.rows for day, found in by_day.items()}):
+    for batch in days_copied_together({day: found.rows for day, found in by_day.items()}):
         yield [by_day[day] for day in batch]
     undated = [day for day in missing if day.day is None]
     if undated:

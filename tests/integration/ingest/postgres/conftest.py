@@ -120,8 +120,13 @@ def capture(
     store: ObjectStore,
     make_run: Callable[..., Run],
     contract: SourceContract,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., SourceCaptures]:
-    """Captures the transactions in a run of its own; `of` is another contract, `as_of` another date."""
+    """Captures the transactions in a run of its own; `of` is another contract, `as_of` another date.
+
+    Thirty days make a batch here, so that a small table has several.
+    """
+    monkeypatch.setattr("crmbet.ingest.postgres.COPIED_DAYS", 30)
 
     def capture_once(
         of: SourceContract = contract, *, as_of: date = AS_OF, engine: Any = attached, **options: Any
