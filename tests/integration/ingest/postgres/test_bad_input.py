@@ -460,8 +460,8 @@ def test_what_was_captured_before_the_server_was_killed_is_not_read_again(
             CREATE TABLE tbl_transactions AS
             SELECT gen_random_uuid() AS transaction_id, 'u' || n AS user_id, 1::numeric(10,2) AS amount,
                 'bet' AS transaction_type, 'completed' AS status,
-                timestamp '2026-01-01' + n * interval '1 day' AS created_at
-            FROM generate_series(0, 99) AS n
+                timestamp '2025-10-01' + n * interval '1 day' AS created_at
+            FROM generate_series(0, 249) AS n
             """
         )
     connection.close()
@@ -489,9 +489,9 @@ def test_what_was_captured_before_the_server_was_killed_is_not_read_again(
 
     captures = capture_as_a_task_does()
 
-    assert captures.new == 100 - 60
-    assert captures.extracted == 100
-    assert kept == {key for captured in captures.captures[:60] for key in captured.files}
+    assert captures.new == 250 - 200
+    assert captures.extracted == 250
+    assert kept == {key for captured in captures.captures[:200] for key in captured.files}
 
 
 def _lake(services: Any) -> LakeAccess:
