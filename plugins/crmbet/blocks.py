@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from crmbet.fetching import Fetched
 from crmbet.manifest import DayFiles
 from crmbet.object_store import ObjectStore
 from crmbet.partitions import attempt_name, ensure_days, scan, unmade_day, write_file
@@ -41,19 +42,23 @@ def block_files(
         else:
             rest.append(day)
 
-    def make(firsts: Sequence[date]) -> Iterable[DayFiles]:
+    def make(firsts: Sequence[date], files: Fetched) -> Iterable[DayFiles]:
         for first in firsts:
-            yield _make_block(connection, store, run, dataset, first, by_block[first], wanted[first])
+            yield _make_block(connection, store, files, run, dataset, first, by_block[first], wanted[first])
+
+    def reads(first: date) -> list[str]:
+        return [key for day in by_block[first] for key in day.files]
 
     wanted = {first: _digest(parts) for first, parts in by_block.items()}
     rows = {first: sum(day.rows for day in parts) for first, parts in by_block.items()}
-    blocks, _ = ensure_days(store, run, dataset, wanted, make, rows)
+    blocks, _ = ensure_days(store, run, dataset, wanted, make, rows, reads)
     return [key for day in (*blocks, *rest) for key in day.files]
 
 
 def _make_block(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
+    fetched: Fetched,
     run: Run,
     dataset: str,
     first: date,
@@ -65,9 +70,7 @@ def _make_block(
     if not files:
         return block
     key = f"{run.layout.day(dataset, first, digest).prefix}{attempt_name()}.parquet"
-    rows = write_file(
-        connection, store, run, key, render("store/read_rows_in_order", source=scan(store, files))
-    )
+    rows = write_file(connection, store, run, key, render("store/read_rows", source=scan(fetched, files)))
     return block.model_copy(update={"files": [key], "rows": rows})
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from crmbet.contracts import SourceContract
 from crmbet.failures import RowsUnaccounted
+from crmbet.fetching import Fetched, Located
 from crmbet.ingest.captured import captured_rows
 from crmbet.manifest import UNDATED, Capture, CleanedSource, DayFiles, SourceCaptures
 from crmbet.object_store import ObjectStore
@@ -49,14 +50,17 @@ def clean_source(
     by_day, outside = rows_in_scope(run, contract, captures.captures)
     dataset = f"cleaned/source={contract.name}"
 
-    def make(days: Sequence[date]) -> Iterable[DayFiles]:
-        return _clean_days(
-            connection, store, run, contract, dataset, {day: by_day[day] for day in days}, wanted
-        )
+    def make(days: Sequence[date], files: Fetched) -> Iterable[DayFiles]:
+        batch = {day: by_day[day] for day in days}
+        return _clean_days(connection, store, files, run, contract, dataset, batch, wanted)
+
+    def reads(day: date) -> list[str]:
+        # What holds other chunks too is large, and little of it may be of this day.
+        return [key for capture in by_day[day] if capture.part is None for key in capture.files]
 
     wanted = day_digests(run, contract, by_day)
     extracted = {day: _extracted(contract, day, parts) for day, parts in by_day.items()}
-    days, made = ensure_days(store, run, dataset, wanted, make, extracted)
+    days, made = ensure_days(store, run, dataset, wanted, make, extracted, reads)
     log.info("cleaned %s: %d days, of which %d were made now", contract.name, len(days), len(made))
     quarantined: dict[str, int] = {}
     for day in days:
@@ -127,7 +131,7 @@ def day_digests(
 
 
 def typed_day(
-    store: ObjectStore,
+    store: Located,
     contract: SourceContract,
     captures: Sequence[Capture],
     days: Iterable[date],
@@ -158,6 +162,7 @@ def _by_types(captures: Sequence[Capture]) -> list[list[Capture]]:
 def _clean_days(
     connection: duckdb.DuckDBPyConnection,
     store: ObjectStore,
+    fetched: Fetched,
     run: Run,
     contract: SourceContract,
     dataset: str,
@@ -165,7 +170,7 @@ def _clean_days(
     digests: dict[date, str],
 ) -> list[DayFiles]:
     captures = list({capture.digest: capture for parts in batch.values() for capture in parts}.values())
-    rows = Fragment(typed_day(store, contract, captures, batch))
+    rows = Fragment(typed_day(fetched, contract, captures, batch))
     days = joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch])
     known_at = Fragment(
         f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from crmbet import FEATURE_SET_VERSION
 from crmbet.blocks import block_files
 from crmbet.contracts import SourceContract, TableContract
+from crmbet.fetching import Fetched, Located
 from crmbet.fitted_models import read_earlier_fits
 from crmbet.manifest import (
     CleanedSource,
@@ -329,17 +330,23 @@ def _ensure_state(
         for day in days
     }
 
-    def make(batch: Sequence[date]) -> Iterable[DayFiles]:
+    def files_of(name: str, day: date) -> list[str]:
+        return by_source[name][day].files if day in by_source[name] else []
+
+    def reads(day: date) -> list[str]:
+        return [key for name in STATE_SOURCES for key in files_of(name, day)]
+
+    def make(batch: Sequence[date], fetched: Fetched) -> Iterable[DayFiles]:
         for name in STATE_SOURCES:
-            files = [key for day in batch if day in by_source[name] for key in by_source[name][day].files]
-            _create_view(connection, store, name, files, contracts[name])
+            files = [key for day in batch for key in files_of(name, day)]
+            _create_view(connection, fetched, name, files, contracts[name])
         return _write(connection, store, run, "state", statement("state/summarise_days"), batch, wanted)
 
     rows = {
         day: sum(by_source[name][day].rows for name in STATE_SOURCES if day in by_source[name])
         for day in days
     }
-    return ensure_days(store, run, "state", wanted, make, rows)
+    return ensure_days(store, run, "state", wanted, make, rows, reads)
 
 
 def _ensure_sessions(
@@ -385,17 +392,19 @@ def _derive_sessions(
     def around(day: date) -> list[date]:
         return [near for near in (day - timedelta(days=1), day, day + timedelta(days=1)) if near in bets]
 
-    def make(batch: Sequence[date]) -> Iterable[DayFiles]:
-        near = sorted({neighbour for day in batch for neighbour in around(day)})
-        _create_view(
-            connection, store, "bets", [key for day in near for key in bets[day].files], contracts["bets"]
-        )
+    def reads(day: date) -> list[str]:
+        return [key for near in around(day) for key in bets[near].files]
+
+    def make(batch: Sequence[date], fetched: Fetched) -> Iterable[DayFiles]:
+        files = sorted({key for day in batch for key in reads(day)})
+        _create_view(connection, fetched, "bets", files, contracts["bets"])
         query = render("sessions/derive_sessions", days=_date_list(batch))
         return _write(connection, store, run, "sessions", query, batch, wanted)
 
     recent = [day for day in bets if _is_recent(day, run)]
     wanted = {day: _digest(sql, run, *(bets[near].digest for near in around(day))) for day in recent}
-    return ensure_days(store, run, "sessions", wanted, make, {day: bets[day].rows for day in recent})
+    rows = {day: bets[day].rows for day in recent}
+    return ensure_days(store, run, "sessions", wanted, make, rows, reads)
 
 
 def _assign_bets(
@@ -413,13 +422,18 @@ def _assign_bets(
         days = (day + timedelta(days=offset) for offset in range(1 - SESSION_DAYS, 2))
         return [near for near in days if near in sessions]
 
-    def make(batch: Sequence[date]) -> Iterable[DayFiles]:
-        near = sorted({other for day in batch for other in reach(day)})
+    def sessions_near(day: date) -> list[str]:
+        return [key for near in reach(day) for key in sessions[near].files]
+
+    def reads(day: date) -> list[str]:
+        return [*bets[day].files, *sessions_near(day)]
+
+    def make(batch: Sequence[date], fetched: Fetched) -> Iterable[DayFiles]:
         for name, source, files in (
             ("bets", "bets", [key for day in batch for key in bets[day].files]),
-            ("recorded", "sessions", [key for day in near for key in sessions[day].files]),
+            ("recorded", "sessions", sorted({key for day in batch for key in sessions_near(day)})),
         ):
-            _create_view(connection, store, name, files, contracts[source])
+            _create_view(connection, fetched, name, files, contracts[source])
         query = render("sessions/assign_bets", days=_date_list(batch))
         return _write(connection, store, run, "session_bets", query, batch, wanted)
 
@@ -428,7 +442,8 @@ def _assign_bets(
         day: _digest(sql, run, bets[day].digest, *(sessions[near].digest for near in reach(day)))
         for day in recent
     }
-    return ensure_days(store, run, "session_bets", wanted, make, {day: bets[day].rows for day in recent})
+    rows = {day: bets[day].rows for day in recent}
+    return ensure_days(store, run, "session_bets", wanted, make, rows, reads)
 
 
 def _is_recent(day: date, run: Run) -> bool:
@@ -466,7 +481,7 @@ def _create_table(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -
 
 def _create_view(
     connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
+    store: Located,
     name: str,
     files: Sequence[str],
     contract: SourceContract,

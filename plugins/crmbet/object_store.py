@@ -6,6 +6,7 @@ a server that went away (temporary).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -79,6 +80,27 @@ class ObjectStore:
         # Not every server obeys IfMatch, or keeps an object that is being read.
         if (answer["ETag"].strip('"'), received) != (entry.etag, entry.size):
             raise changed
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Copy an object of ours, which is never written again, to a file.
+
+        Raises `SourceMissing` if it is not there any more.
+        """
+        from botocore.exceptions import ClientError
+
+        with self._failures_explained(key):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in MISSING:
+                    raise SourceMissing(
+                        "an object is not there any more",
+                        where=self.url(key),
+                        next_step="find out who deletes objects of ours; then clear the tasks that made it",
+                    ) from None
+                raise
+            with closing(answer["Body"]) as body, path.open("wb") as file:
+                shutil.copyfileobj(body, file, BYTES_AT_ONCE)
 
     def upload(self, path: Path, key: str) -> None:
         """Copy a file of any size to an object, which appears whole or not at all."""

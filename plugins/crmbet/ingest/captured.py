@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crmbet.fetching import Located
 from crmbet.manifest import UNDATED, Capture
-from crmbet.object_store import ObjectStore
 from crmbet.partitions import file_list, scan
 from crmbet.statements import Fragment, joined, literal, render
 
 
-def captured_rows(store: ObjectStore, captures: Sequence[Capture]) -> Fragment:
+def captured_rows(store: Located, captures: Sequence[Capture]) -> Fragment:
     """The rows of captures that have files. A file may hold other chunks too: see `Capture.part`."""
     files = sorted({key for capture in captures for key in capture.files})
     if all(capture.part is None for capture in captures):
