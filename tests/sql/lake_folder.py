@@ -49,6 +49,9 @@ class FolderStore(ObjectStore):
     def write(self, key: str, content: bytes, content_type: str = "") -> None:  # noqa: ARG002 - a disk has none
         Path(self.url(key)).write_bytes(content)
 
+    def fetch(self, key: str, path: Path) -> None:
+        shutil.copyfile(self.folder / key, path)
+
     def upload(self, path: Path, key: str) -> None:
         shutil.copyfile(path, self.url(key))
 
