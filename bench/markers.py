@@ -34,7 +34,7 @@ DAYS = 60
 NOBODY_CHASES = {"heavy": 1.0}
 A_FIFTH_CHASES = {"heavy": 0.8, "loss_chaser": 0.2}
 ALL_CHASE = {"loss_chaser": 1.0}
-FIXING_SEEDS, JUDGED_SEEDS = (1, 2), (3, 4)
+FIXING_SEEDS, JUDGED_SEEDS = (1, 2), (11, 12)
 FALSE_POSITIVES = 0.05
 HEAVY_DAYS = 15
 """Bet days of the last 30 from which a player counts as heavy: every second day."""

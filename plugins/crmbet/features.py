@@ -257,7 +257,8 @@ def compute_themes(
     `players` exists as a table or view. `thresholds` (marker to threshold) are those that have been frozen; None:
     they are taken from this run's players. `fits` serve a model that this run's players do not suffice for.
     """
-    for name, source in (("state", state), ("recent_state", state), ("sessions", sessions)):
+    read = {"state": state, "recent_state": state, "recent_messages": state, "sessions": sessions}
+    for name, source in read.items():
         with timed(log, f"reading {name}"):
             _create_table(connection, name, render(f"features/read_{name}", source=source))
     connection.execute(statement("features/create_measures"))

@@ -4,12 +4,12 @@ WITH sent AS (
         user_id,
         unnest(['email', 'phone', 'push', 'sms', 'telegram', 'whatsapp']) AS channel,
         unnest([sum(sent_email), sum(sent_phone), sum(sent_push), sum(sent_sms), sum(sent_telegram), sum(sent_whatsapp)]) AS messages
-    FROM recent_state
+    FROM recent_messages
     GROUP BY user_id
 ),
 engagements AS (
     SELECT user_id, age, unnest(engagements) AS message
-    FROM recent_state
+    FROM recent_messages
 ),
 answers AS (
     SELECT

@@ -1,8 +1,8 @@
 -- On which days a player plays, and how regular they are: gaps in days between bet days of the last 180.
 WITH gaps AS (
     SELECT user_id, age, lag(age) OVER (PARTITION BY user_id ORDER BY _day) - age AS gap
-    FROM recent_state
-    WHERE bets > 0
+    FROM state
+    WHERE age < 180 AND bets > 0
 ),
 sums AS (
     SELECT
