@@ -8,12 +8,10 @@ from bench.events import deliver_bets, deliver_transactions
 from bench.figures import Figure
 from bench.history import History
 from bench.pipeline import COMPUTING, EXTRACTS, features_of, run_tasks
-from bench.rebuild import key_of, rebuild_apart
+from bench.rebuild import REBUILD_MEMORY, key_of, rebuild_apart
 from bench.workbench import PipelineRun
 
 LEAST_RATIO = 10.0
-REBUILD_MEMORY = "8GB"
-"""Enough not to spill: what a day's run is held against is not slowed down."""
 
 
 def measure(history: History) -> list[Figure]:

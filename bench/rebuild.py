@@ -17,6 +17,9 @@ from crmbet.partitions import scan, write_file
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement
 from crmbet.typing_rules import typed_columns
 
+REBUILD_MEMORY = "8GB"
+"""Enough not to spill: what a run is held against is not slowed down."""
+
 
 def key_of(at: PipelineRun) -> str:
     """Where the table of a run is left."""

@@ -20,7 +20,7 @@ from crmbet.fetching import Fetched, Located
 from crmbet.ingest.captured import captured_rows
 from crmbet.manifest import UNDATED, Capture, CleanedSource, DayFiles, SourceCaptures
 from crmbet.object_store import ObjectStore
-from crmbet.partitions import ensure_days, unmade_day, write_by_day
+from crmbet.partitions import BATCH_DAYS, ensure_days, unmade_day, write_by_day
 from crmbet.run import Run
 from crmbet.statements import Fragment, identifier, joined, literal, render, statements_digest
 from crmbet.typing_rules import CAPTURED_TYPES, no_rows, typed_rows
@@ -55,8 +55,13 @@ def clean_source(
         return _clean_days(connection, store, files, run, contract, dataset, batch, wanted)
 
     def reads(day: date) -> list[str]:
-        # What holds other chunks too is large, and little of it may be of this day.
-        return [key for capture in by_day[day] if capture.part is None for key in capture.files]
+        # Of what holds many days, or other chunks too, little may be of this one.
+        return [
+            key
+            for capture in by_day[day]
+            if capture.part is None and len(capture.days) <= BATCH_DAYS
+            for key in capture.files
+        ]
 
     wanted = day_digests(run, contract, by_day)
     extracted = {day: _extracted(contract, day, parts) for day, parts in by_day.items()}
