@@ -269,6 +269,9 @@ def compute_themes(
         rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
         with timed(log, f"theme {name}"):
             _create_table(connection, name, rows)
+    # The table is one large join: it needs the memory more than what nobody asks again.
+    for name in read:
+        connection.execute(f"DROP TABLE {identifier(name)}")
     return assembly(table), models
 
 

@@ -1,5 +1,5 @@
--- Rows of captured files that hold several chunks each: of every file the wanted ones.
-SELECT rows.* EXCLUDE (filename, _part)
-FROM read_parquet({files}, filename = true, hive_partitioning = false) AS rows
-JOIN (VALUES {parts}) AS parts(filename, part)
-    ON parts.filename = rows.filename AND parts.part IS NOT DISTINCT FROM rows._part
+-- The wanted chunks of captured files that may hold others too. Not a join: of a condition like this the engine skips what
+-- lies outside.
+SELECT * EXCLUDE (_part)
+FROM {files}
+WHERE {wanted}
