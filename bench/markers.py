@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench.figures import Figure
 from crmbet.contracts import load_source_contracts, load_table_contract
 from crmbet.engine import open_engine
-from crmbet.features import bind_variables, compute_themes
+from crmbet.features import assemblies, bind_variables, compute_themes
 from crmbet.run import Run, RunParams
 from crmbet.settings import Settings
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement
@@ -156,14 +156,14 @@ def play(
     with open_engine(settings) as engine:
         bind_variables(engine, run)
         _create_cleaned(engine, world)
-        query, _ = compute_themes(
+        compute_themes(
             engine,
             run,
-            load_table_contract(),
             state=Fragment(f"({statement('state/summarise_days')})"),
             sessions=_sessions(world),
             thresholds=thresholds,
         )
+        (query,) = assemblies(engine, run, load_table_contract())
         frame = engine.execute(query).to_arrow_table().to_pandas().set_index("user_id")
         used = dict(engine.execute(statement("features/used_thresholds")).fetchall())
     return frame.assign(archetype=frame.index.map(name_archetypes(world))), used

@@ -11,7 +11,7 @@ import sys
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
 from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.features import SESSION_DAYS, STATE_SOURCES, bind_variables, compute_themes
+from crmbet.features import SESSION_DAYS, STATE_SOURCES, assemblies, bind_variables, compute_themes
 from crmbet.manifest import CleanManifest, read_manifest
 from crmbet.partitions import scan, write_file
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement
@@ -53,14 +53,16 @@ def rebuild(at: PipelineRun) -> int:
             for day in cleaned.sources["bets"].days
             if (run.window.last_day - day.day).days < SESSION_DAYS
         ]
-        query, _ = compute_themes(
+        compute_themes(
             engine,
             run,
-            load_table_contract(),
             state=Fragment(f"({statement('state/summarise_days')})"),
             sessions=Fragment(f"({render('sessions/derive_sessions', days=joined(days))})"),
         )
-        return write_file(engine, store, at.run, key_of(at), query)
+        slices = "\nUNION ALL\n".join(
+            f"({query})" for query in assemblies(engine, run, load_table_contract())
+        )
+        return write_file(engine, store, at.run, key_of(at), slices)
 
 
 def main() -> None:

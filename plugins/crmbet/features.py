@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from crmbet import FEATURE_SET_VERSION
@@ -65,6 +66,10 @@ THEMES = (
     "consent",
 )
 """Statements in include/sql/features/, each after those that it asks; `assemble_features` joins them."""
+
+BYTES_A_PLAYER = 4096
+"""Memory in which a player's row is joined, of all themes together: a file of the table holds as many players as
+fit. A million at once did not fit into 1 GB."""
 
 TABLES = "feature_tables"
 """Markers of feature tables, which lie in the folders of the runs that made them."""
@@ -126,44 +131,42 @@ def engineer_features(
             fits=fits,
         )
 
-    key = f"{run.prefix}features/{attempt_name()}.parquet"
     found = _find_table(store, run, digest(frozen))
     if found:
         log.info("nothing that the features are made from has changed: an earlier run's table is signed anew")
-        signed = render("store/sign_rows", source=scan(store, [found.key]))
-        write_file(connection, store, run, key, signed)
-        return manifest.model_copy(update={"files": [key], "users": found.users, "learned": found.learned})
+        signed = [render("store/sign_rows", source=scan(store, [key])) for key in found.files]
+        files, _ = _write_table(connection, store, run, signed)
+        return manifest.model_copy(update={"files": files, "users": found.users, "learned": found.learned})
     with timed(log, "blocks of state"):
         blocks = block_files(connection, store, run, "state_blocks", state)
-    query, models = compute_themes(
+    models = compute_themes(
         connection,
         run,
-        table,
         state=_state_rows(connection, store, contracts, blocks),
         sessions=session_rows,
         thresholds=frozen,
         fits=fits,
     )
     with timed(log, "feature table"):
-        users = write_file(connection, store, run, key, query)
+        files, users = _write_table(connection, store, run, assemblies(connection, run, table))
     with timed(log, "matrix"):
-        matrix = write_matrix(connection, store, run, table, [key])
+        matrix = write_matrix(connection, store, run, table, files)
     learned = Learned(
         thresholds=dict(connection.execute(statement("features/used_thresholds")).fetchall()),
         models=models,
         matrix=matrix,
     )
-    store.write(_learned_key(key), learned.model_dump_json(indent=1).encode())
+    store.write(_learned_key(files), learned.model_dump_json(indent=1).encode())
     # Its own thresholds may be frozen by the time of the next run, which then asks for them by their values.
-    _mark_table(store, run, {digest(frozen), digest(learned.thresholds)}, _Table(key, users, learned))
-    return manifest.model_copy(update={"files": [key], "users": users, "learned": learned})
+    _mark_table(store, run, {digest(frozen), digest(learned.thresholds)}, _Table(files, users, learned))
+    return manifest.model_copy(update={"files": files, "users": users, "learned": learned})
 
 
 @dataclass(frozen=True)
 class _Table:
     """A feature table in the folder of a run."""
 
-    key: str
+    files: list[str]
     users: int
     learned: Learned
 
@@ -175,9 +178,21 @@ def _find_table(store: ObjectStore, run: Run, digest: str) -> _Table | None:
     found, _ = find_days(store, run.layout, TABLES, {run.as_of_date: digest})
     if run.as_of_date not in found:
         return None
-    (key,) = found[run.as_of_date].files
-    content = store.read(_learned_key(key))
-    return _Table(key, found[run.as_of_date].rows, Learned.model_validate_json(content)) if content else None
+    table = found[run.as_of_date]
+    content = store.read(_learned_key(table.files))
+    return _Table(table.files, table.rows, Learned.model_validate_json(content)) if content else None
+
+
+def _write_table(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, queries: Iterable[str]
+) -> tuple[list[str], int]:
+    """Write a file for each query into the run's folder; returns their keys and the players in them."""
+    attempt = attempt_name()
+    files, users = [], 0
+    for number, query in enumerate(queries):
+        files.append(f"{run.prefix}features/{attempt}_{number}.parquet")
+        users += write_file(connection, store, run, files[-1], query)
+    return files, users
 
 
 def _mark_table(store: ObjectStore, run: Run, digests: Iterable[str], made: _Table) -> None:
@@ -187,7 +202,7 @@ def _mark_table(store: ObjectStore, run: Run, digests: Iterable[str], made: _Tab
         {
             run.layout.day(TABLES, run.as_of_date, digest).marker(attempt_name()): (
                 unmade_day(run, run.as_of_date, digest)
-                .model_copy(update={"files": [made.key], "rows": made.users})
+                .model_copy(update={"files": made.files, "rows": made.users})
                 .model_dump_json()
                 .encode()
             )
@@ -197,8 +212,8 @@ def _mark_table(store: ObjectStore, run: Run, digests: Iterable[str], made: _Tab
     markers.write_index(attempt_name())
 
 
-def _learned_key(table: str) -> str:
-    return table.removesuffix(".parquet") + ".json"
+def _learned_key(files: Sequence[str]) -> str:
+    return files[0].removesuffix(".parquet") + ".json"
 
 
 def _frozen_thresholds(store: ObjectStore, run: Run) -> dict[str, float] | None:
@@ -244,14 +259,13 @@ def _table_digest(
 def compute_themes(
     connection: duckdb.DuckDBPyConnection,
     run: Run,
-    table: TableContract,
     *,
     state: Fragment,
     sessions: Fragment,
     thresholds: Mapping[str, float] | None = None,
     fits: Mapping[str, ModelFit] | None = None,
-) -> tuple[str, ModelRun]:
-    """Compute every theme; returns the SELECT of the feature table over them, and what the models learned.
+) -> ModelRun:
+    """Compute every theme, for `assemblies` to join; returns what the models learned.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound and
     `players` exists as a table or view. `thresholds` (marker to threshold) are those that have been frozen; None:
@@ -269,10 +283,10 @@ def compute_themes(
         rows = _frozen_rows(thresholds or {}) if frozen else statement(f"features/{name}")
         with timed(log, f"theme {name}"):
             _create_table(connection, name, rows)
-    # The table is one large join: it needs the memory more than what nobody asks again.
+    # The joins of all themes need the memory more than what nobody asks again.
     for name in read:
         connection.execute(f"DROP TABLE {identifier(name)}")
-    return assembly(table), models
+    return models
 
 
 def _frozen_rows(thresholds: Mapping[str, float]) -> str:
@@ -280,14 +294,29 @@ def _frozen_rows(thresholds: Mapping[str, float]) -> str:
     return render("features/frozen_thresholds", rows=joined(rows))
 
 
-def assembly(table: TableContract) -> str:
-    """SELECT of the run's feature table: the contract's columns in order, but those which the load sets."""
-    hashed = [Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features]
-    return render(
-        "features/assemble_features",
-        columns=joined([identifier(name) for name in (table.key, *table.features)]),
-        hashed=joined(hashed),
-    )
+def assemblies(connection: duckdb.DuckDBPyConnection, run: Run, table: TableContract) -> list[str]:
+    """SELECTs of the run's feature table, each of as many players as fit into memory, in order of their ids.
+
+    They have the contract's columns in order, but those which the load sets.
+    """
+    columns = joined([identifier(name) for name in (table.key, *table.features)])
+    hashed = joined([Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features])
+    size = max(1, run.settings.memory_bytes // BYTES_A_PLAYER)
+    slices = render("features/list_slices", size=Fragment(str(size)))
+    firsts = [literal(str(first)) for (first,) in connection.execute(slices).fetchall()]
+    # The first slice is open to below, so that there is one where there is no player.
+    bounds = pairwise([None, *firsts[1:], None])
+    return [
+        render("features/assemble_features", columns=columns, hashed=hashed, within=_within(*bound))
+        for bound in bounds
+    ]
+
+
+def _within(first: Fragment | None, beyond: Fragment | None) -> Fragment:
+    conditions = [
+        Fragment(f"user_id {sign} {bound}") for sign, bound in ((">=", first), ("<", beyond)) if bound
+    ]
+    return joined(conditions, " AND ") or Fragment("true")
 
 
 def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:

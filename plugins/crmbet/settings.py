@@ -47,6 +47,9 @@ THRESHOLDS = (
 )
 """Settings of the quality gates, which a run may set for itself (param `thresholds`)."""
 
+BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+MEMORY = re.compile(rf"(?P<number>[1-9]\d*(\.\d+)?)\s*(?P<unit>{'|'.join(BYTES)})")
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
 
@@ -200,6 +203,14 @@ class Settings(BaseModel):
     threads: int = Field(2, ge=1, le=256, description="Threads of the data engine in one task.")
     spill_directory: str = Field("", description="Where the engine spills; empty: a temporary folder a task.")
 
+    @property
+    def memory_bytes(self) -> int:
+        """`memory_limit` as a number."""
+        size = MEMORY.fullmatch(self.memory_limit)
+        if size is None:
+            raise AssertionError("memory_limit has been validated")
+        return int(float(size["number"]) * BYTES[size["unit"]])
+
     @field_validator("brand")
     @classmethod
     def _brand_is_a_path_segment(cls, brand: str) -> str:
@@ -228,7 +239,7 @@ class Settings(BaseModel):
     @field_validator("memory_limit")
     @classmethod
     def _memory_has_a_unit(cls, limit: str) -> str:
-        if not re.fullmatch(r"[1-9]\d*(\.\d+)?\s*(MB|GB|MiB|GiB)", limit):
+        if not MEMORY.fullmatch(limit):
             raise ValueError("use a number and a unit, such as 512MB or 4GB")
         return limit
 

@@ -235,6 +235,36 @@ def test_another_run_on_the_same_days_signs_the_table_that_is_there(
     assert not set(reused.files) & set(made.files), "a run's table lies in its own folder"
 
 
+def test_players_for_whom_memory_is_too_small_come_in_several_files(
+    engine: duckdb.DuckDBPyConnection,
+    new_store: Callable[[], FolderStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Of any letters and case, since a slice begins with one of them.
+    users = ["'", "ana", "Ana", "bia", "é", "zé", "👍"]
+    world = replace(
+        ONE_OF_EACH, bets=[{"user_id": user, "placed_at": "2026-02-20 12:00:00-03:00"} for user in users]
+    )
+    whole, one = run_pipeline(engine, world, new_store())
+    monkeypatch.setattr("crmbet.features.BYTES_A_PLAYER", world.run().settings.memory_bytes // 3)
+    store = new_store()
+    sliced, several = run_pipeline(engine, world, store)
+    signed, reused = run_pipeline(engine, world, store, {"run_id": "later"})
+
+    assert set(users) <= set(whole)
+    assert (len(one.files), len(several.files), len(reused.files)) == (1, 3, 3)
+    assert sliced == whole
+    assert one.users == several.users == reused.users == len(whole)
+    assert hashes(signed) == hashes(whole)
+    assert tables_computed(store) == 1
+    counts = [engine.sql(f"SELECT count(*) FROM {scan(store, [key])}").fetchall() for key in several.files]
+    assert counts == [[(3,)], [(3,)], [(len(whole) - 6,)]]
+    rows = engine.execute(f"SELECT user_id FROM {scan(store, several.files)}").fetchall()
+    assert [user for (user,) in rows] == sorted(whole, key=lambda user: user.encode()), (
+        "in order of their ids"
+    )
+
+
 def test_what_a_table_is_made_from_makes_another_one(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
 ) -> None:

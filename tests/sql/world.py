@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from crmbet.contracts import SourceContract, TableContract, load_source_contracts, load_table_contract
-from crmbet.features import bind_variables, compute_themes
+from crmbet.features import assemblies, bind_variables, compute_themes
 from crmbet.run import Run, RunParams
 from crmbet.settings import Settings
 from crmbet.statements import Fragment, identifier, joined, literal, render, statement
@@ -91,7 +91,8 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     for source in SOURCES:
         _create_cleaned(connection, source, world)
     state = Fragment(f"({statement('state/summarise_days')})")
-    query, _ = compute_themes(connection, world.run(), table(), state=state, sessions=_sessions(connection))
+    compute_themes(connection, world.run(), state=state, sessions=_sessions(connection))
+    (query,) = assemblies(connection, world.run(), table())
     return query
 
 

@@ -32,6 +32,14 @@ def test_the_bucket_has_no_default() -> None:
     assert "clear the task" in refused.value.next_step
 
 
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [("512MB", 512_000_000), ("1.5GB", 1_500_000_000), ("2 GiB", 2**31), ("3MiB", 3 * 2**20)],
+)
+def test_memory_as_a_number(limit: str, size: int) -> None:
+    assert read(CRMBET_MEMORY_LIMIT=limit).memory_bytes == size
+
+
 BAD_VALUES = [
     ("LAKE_BUCKET", "x"),
     ("RAW_PREFIX", "raw"),

@@ -1,4 +1,4 @@
--- The feature table of the run: one row a player, every theme joined, hashed and signed.
+-- The feature table of the run, of the players in a range of ids: one row each, every theme joined, hashed and signed.
 SELECT
     {columns},
     timezone('UTC', getvariable('as_of')) AS as_of,
@@ -25,4 +25,5 @@ LEFT JOIN protection_sessions USING (user_id)
 JOIN protection_limits USING (user_id)
 JOIN markers USING (user_id)
 JOIN consent USING (user_id)
+WHERE {within}
 ORDER BY user_id

@@ -1,0 +1,5 @@
+-- The first player of each slice of so many, in order.
+SELECT user_id
+FROM (SELECT user_id, row_number() OVER (ORDER BY user_id) AS place FROM users)
+WHERE (place - 1) % {size} = 0
+ORDER BY user_id
