@@ -41,7 +41,14 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
             ]
         ),
         columns=joined([identifier(name) for name in contract.columns]),
-        texts=joined([identifier(name) for name, column in contract.columns.items() if column.type == "text"])
+        # What was captured as another type, such as a UUID, is spelled by the engine.
+        texts=joined(
+            [
+                identifier(name)
+                for name, column in contract.columns.items()
+                if column.type == "text" and types.get(name, "VARCHAR") == "VARCHAR"
+            ]
+        )
         or Fragment("''"),
         control=CONTROL,
         known=identifier(contract.known_time) if contract.known_time else Fragment("NULL::TIMESTAMP"),
