@@ -36,7 +36,7 @@ demo-broken: setup  ## The same on data that must not pass: the run fails and sa
 	@$(python) -m local.demo --broken $(ARGS)
 
 test: setup  ## Run the tests (ARGS="-k name" for some of them)
-	@$(python) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not full" $(ARGS)
+	@$(python) -m pytest --numprocesses 2 --dist loadfile -m "not full" $(ARGS)
 
 test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
