@@ -40,7 +40,7 @@ def measure(workbench: Workbench, rows: int, rounds: int) -> list[Figure]:
             name="the same files copied into one as text, neither counted nor dated",
             value=copy,
             unit="s",
-            note=f"{copy / load:.2g} loads: what any capture as Parquet costs that keeps the spelling",
+            note=f"{copy / load:.2g} loads: what parsing and writing take of a capture",
         ),
     ]
 

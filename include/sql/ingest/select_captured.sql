@@ -1,5 +1,5 @@
--- The wanted chunks of captured files that may hold others too. Not a join: of a condition like this the engine skips what
+-- The wanted chunks of a captured file that may hold others too. Not a join: of a condition like this the engine skips what
 -- lies outside.
 SELECT * EXCLUDE (_part)
-FROM {files}
+FROM {file}
 WHERE {wanted}

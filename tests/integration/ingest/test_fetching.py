@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def test_copies_stay_as_long_as_a_batch_needs_them(
         first = next(fetched)
         shared, own = Path(first.url("crmbet/day=2/a")), Path(first.url("crmbet/day=1/a"))
         assert own.exists()
+        assert copies()
         second = next(fetched)
         assert Path(second.url("crmbet/day=2/a")) == shared
         assert shared.exists()
@@ -96,3 +98,26 @@ def test_a_file_that_is_gone_is_named(store: Any, spill: Settings) -> None:
     ):
         list(fetched)
     assert "crmbet/day=9/gone" in str(failure.value)
+
+
+def test_a_capture_of_many_days_is_read_in_place(
+    put: Any, capture: Any, clean: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bets(first: date, days: int) -> str:
+        placed = [f"{first + timedelta(days=day)}T15:00:00Z" for day in range(days)]
+        rows = [f"{first}-{number},u1,{at},slots,1" for number, at in enumerate(placed)]
+        return "\n".join(["bet_id,user_id,placed_at,game_type,stake", *rows]) + "\n"
+
+    keys = [put("long.csv", bets(date(2026, 1, 1), 40)), put("short.csv", bets(date(2026, 5, 1), 3))]
+    captured = capture()
+    files = {taken.chunk: taken.files for taken in captured.captures}
+    fetched: list[str] = []
+    fetch = store.fetch
+
+    def noted(key: str, path: Path) -> None:
+        fetched.append(key)
+        fetch(key, path)
+
+    monkeypatch.setattr(store, "fetch", noted)
+    assert clean(captured).accepted == 43
+    assert fetched == files[keys[1]]
