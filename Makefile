@@ -42,8 +42,8 @@ test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
 
 chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader beside a thousand loads; on PostgreSQL 15 too
-	@$(python) -m pytest tests/integration/loading --numprocesses 2 --dist worksteal $(ARGS)
-	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/loading --numprocesses 2 --dist worksteal $(ARGS)
+	@$(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)
+	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: setup typecheck  ## Check style, format and types
 	@$(python) -m ruff check $(code)
@@ -61,7 +61,7 @@ bench: setup  ## Measure against limits and peers; results in bench/results/ (AR
 	@$(python) -m bench $(ARGS)
 
 catalogue: setup  ## Write docs/features.md from the contract of the feature table
-	@PYTHONPATH=plugins $(python) -m crmbet.catalogue > docs/features.md
+	@PYTHONPATH=plugins $(python) -m crmbet.contracts.catalogue > docs/features.md
 
 pictures: setup  ## Take the README's pictures from real runs: two weeks, a broken day, a new delivery
 	@$(python) -m local.pictures

@@ -13,11 +13,11 @@ from bench.apart import Stopwatch
 from bench.figures import Figure
 from bench.pipeline import run_tasks
 from bench.workbench import Operator, PipelineRun, Workbench
-from crmbet.contracts import SourceContract, load_source_contracts
-from crmbet.engine import attach_postgres
-from crmbet.ingest.copying import Batch, copy_days
-from crmbet.ingest.postgres import LARGE_SHARE, days_copied_together
-from crmbet.ingest.relation import SOURCE, ask_postgres, describe_relation
+from crmbet.contracts.files import SourceContract, load_source_contracts
+from crmbet.databases.duckdb import attach_postgres
+from crmbet.extract.copying import Batch, copy_days
+from crmbet.extract.postgres import LARGE_SHARE, days_copied_together
+from crmbet.extract.relation import SOURCE, ask_postgres, describe_relation
 from local.postgres import programs
 
 LIMIT_RATIO = 1.2

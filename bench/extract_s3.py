@@ -11,9 +11,9 @@ from bench.apart import Stopwatch
 from bench.events import Events, deliver_bets
 from bench.figures import Figure
 from bench.workbench import Operator, PipelineRun, Workbench
-from crmbet.contracts import load_source_contracts
-from crmbet.ingest.lake import capture_feed
-from crmbet.statements import Fragment, literal, render
+from crmbet.contracts.files import load_source_contracts
+from crmbet.databases.statements import Fragment, literal, render
+from crmbet.extract.lake import capture_feed
 
 LIMIT_RATIO = 1.5
 OBJECTS = 10
@@ -62,7 +62,7 @@ def _copy(at: PipelineRun) -> float:
     with tempfile.TemporaryDirectory() as folder:
         rows = Fragment(f"FROM {_files(at.operator, 'all_varchar = true, ')}")
         return _ask(
-            at, render("ingest/copy_to_capture", rows=rows, url=literal(str(Path(folder) / "rows.parquet")))
+            at, render("extract/copy_to_capture", rows=rows, url=literal(str(Path(folder) / "rows.parquet")))
         )
 
 

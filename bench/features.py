@@ -16,9 +16,9 @@ from bench.figures import Figure
 from bench.pipeline import COMPUTING, EXTRACTS, features_of, run_tasks
 from bench.rebuild import REBUILD_MEMORY, rebuild_apart
 from bench.workbench import Operator, PipelineRun, Workbench
-from crmbet.contracts import load_table_contract
-from crmbet.engine import attach_postgres
-from crmbet.ingest.postgres import SOURCE
+from crmbet.contracts.files import load_table_contract
+from crmbet.databases.duckdb import attach_postgres
+from crmbet.extract.postgres import SOURCE
 
 LEAST_SPEEDUP = 5.0
 LEAST_MEMORY_RATIO = 4.0

@@ -20,15 +20,15 @@ import psycopg2
 from bench.apart import Stopwatch, median_of, report, run_apart
 from bench.figures import Figure
 from bench.workbench import Workbench
-from crmbet.contracts import ENGINE_TYPES, FeatureColumn, TableContract, load_table_contract
-from crmbet.engine import open_engine
-from crmbet.loading.backup import take_backup
-from crmbet.loading.load import LoadRules, load
-from crmbet.loading.session import LoadSession
-from crmbet.loading.staging import staged
-from crmbet.loading.target import ensure_target
-from crmbet.settings import Settings
-from crmbet.statements import Fragment, identifier, joined
+from crmbet.contracts.files import ENGINE_TYPES, FeatureColumn, TableContract, load_table_contract
+from crmbet.databases.duckdb import open_engine
+from crmbet.databases.statements import Fragment, identifier, joined
+from crmbet.load.backup import take_backup
+from crmbet.load.load import LoadRules, load
+from crmbet.load.session import LoadSession
+from crmbet.load.staging import staged
+from crmbet.load.target import ensure_target
+from crmbet.run.settings import Settings
 from local.postgres import programs
 
 if TYPE_CHECKING:

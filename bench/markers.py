@@ -12,14 +12,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bench.figures import Figure
-from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.engine import open_engine
-from crmbet.features import assemblies, bind_variables, compute_themes
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.typing_rules import typed_columns
-from crmbet.window import Window, midnight
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.typing import typed_columns
+from crmbet.databases.duckdb import open_engine
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.features.engineer import assemblies, bind_variables, compute_themes
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
 from local.simulator import World, simulate
 from local.simulator.archetypes import LOSS_CHASING
 from local.simulator.simulation import name_archetypes
@@ -159,13 +159,13 @@ def play(
         compute_themes(
             engine,
             run,
-            state=Fragment(f"({statement('state/summarise_days')})"),
+            state=Fragment(f"({statement('features/state/summarise_days')})"),
             sessions=_sessions(world),
             thresholds=thresholds,
         )
         (query,) = assemblies(engine, run, load_table_contract())
         frame = engine.execute(query).to_arrow_table().to_pandas().set_index("user_id")
-        used = dict(engine.execute(statement("features/used_thresholds")).fetchall())
+        used = dict(engine.execute(statement("features/themes/used_thresholds")).fetchall())
     return frame.assign(archetype=frame.index.map(name_archetypes(world))), used
 
 
@@ -201,6 +201,6 @@ def _sessions(world: World) -> Fragment:
             for back in range(1, 31)
         ]
     )
-    bets = Fragment(f"({render('sessions/assign_bets', days=days)})")
+    bets = Fragment(f"({render('features/sessions/assign_bets', days=days)})")
     recorded = Fragment("(SELECT * FROM recorded WHERE _day > getvariable('last_day') - INTERVAL 30 DAYS)")
-    return Fragment(f"({render('sessions/add_bets', recorded=recorded, session_bets=bets)})")
+    return Fragment(f"({render('features/sessions/add_bets', recorded=recorded, session_bets=bets)})")

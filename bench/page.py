@@ -139,7 +139,7 @@ def _judged(stage: str) -> StageQuality:
 def _served(dsn: str) -> Iterator[str]:
     import uvicorn
 
-    from crmbet.monitoring.app import create_app
+    from crmbet.monitoring.page.app import create_app
 
     def no_report(_: str) -> bytes:
         raise NotImplementedError

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
-from crmbet.cleaning import clean_source
-from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.engine import attach_postgres
-from crmbet.features import engineer_features
-from crmbet.ingest.lake import capture_feed
-from crmbet.ingest.postgres import SOURCE, capture_relation
-from crmbet.manifest import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
-from crmbet.progress import timed
+from crmbet.clean.clean import clean_source
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.databases.duckdb import attach_postgres
+from crmbet.extract.lake import capture_feed
+from crmbet.extract.postgres import SOURCE, capture_relation
+from crmbet.features.engineer import engineer_features
+from crmbet.run.progress import timed
+from crmbet.run.records import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
 
 log = logging.getLogger("crmbet.bench")
 

@@ -11,19 +11,19 @@ import duckdb
 
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.figures import Figure
-from crmbet.contracts import TableContract, load_source_contracts, load_table_contract
-from crmbet.quality.feature_tables import correlate, create_feature_tables, feature_kinds
+from crmbet.contracts.files import TableContract, load_source_contracts, load_table_contract
+from crmbet.databases.statements import Fragment
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
-from crmbet.quality.profile import Kind
-from crmbet.quality.raw_tables import create_raw_drift, drifting_kinds, measure_source
+from crmbet.quality.measures.feature_tables import correlate, create_feature_tables, feature_kinds
+from crmbet.quality.measures.profile import Kind
+from crmbet.quality.measures.raw_tables import create_raw_drift, drifting_kinds, measure_source
 from crmbet.quality.report import Subject
 from crmbet.quality.suites import Suite, load_suites
 from crmbet.quality.thresholds import thresholds_of
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.statements import Fragment
-from crmbet.window import Window, midnight
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
 
 LIMIT_RATIO = 2.0
 LIMIT_MIB = 1536

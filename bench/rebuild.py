@@ -10,12 +10,12 @@ import sys
 
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
-from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.features import SESSION_DAYS, STATE_SOURCES, assemblies, bind_variables, compute_themes
-from crmbet.manifest import CleanManifest, read_manifest
-from crmbet.partitions import scan, write_file
-from crmbet.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.typing_rules import typed_columns
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.typing import typed_columns
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.datasets.days import scan, write_file
+from crmbet.features.engineer import SESSION_DAYS, STATE_SOURCES, assemblies, bind_variables, compute_themes
+from crmbet.run.records import CleanManifest, read_manifest
 
 REBUILD_MEMORY = "8GB"
 """Enough not to spill: what a run is held against is not slowed down."""
@@ -42,11 +42,11 @@ def rebuild(at: PipelineRun) -> int:
             source = cleaned.sources.get(name)
             files = [key for day in source.days for key in day.files] if source else []
             rows = (
-                render("store/read_rows", source=scan(store, files))
+                render("databases/read_rows", source=scan(store, files))
                 if files
                 else render("clean/no_rows", columns=typed_columns(contracts[name]))
             )
-            engine.execute(render("store/create_view", name=identifier(name), rows=Fragment(rows)))
+            engine.execute(render("databases/create_view", name=identifier(name), rows=Fragment(rows)))
         # Features look at the sessions of the last days alone; more would make the peer slower than it has to be.
         days = [
             Fragment(f"DATE {literal(day.day.isoformat())}")
@@ -56,8 +56,8 @@ def rebuild(at: PipelineRun) -> int:
         compute_themes(
             engine,
             run,
-            state=Fragment(f"({statement('state/summarise_days')})"),
-            sessions=Fragment(f"({render('sessions/derive_sessions', days=joined(days))})"),
+            state=Fragment(f"({statement('features/state/summarise_days')})"),
+            sessions=Fragment(f"({render('features/sessions/derive_sessions', days=joined(days))})"),
         )
         slices = "\nUNION ALL\n".join(
             f"({query})" for query in assemblies(engine, run, load_table_contract())

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.apart import Stopwatch, report
-from crmbet.engine import open_engine
-from crmbet.scoring import score_players
-from crmbet.settings import Settings
+from crmbet.databases.duckdb import open_engine
+from crmbet.learning.scoring import score_players
+from crmbet.run.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Self
 import boto3
 from botocore.config import Config
 
-from crmbet.engine import LakeAccess, attach_postgres, open_engine
-from crmbet.ingest.postgres import SOURCE
-from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.window import Window, midnight
+from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.extract.postgres import SOURCE
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
+from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 from local.credentials import credentials
 from local.object_store import REGION, EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres

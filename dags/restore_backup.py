@@ -16,11 +16,11 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from crmbet.operators.alerts import ALERTED
 from crmbet.operators.choose_backup import ChooseBackupOperator
 from crmbet.operators.restore_backup import RestoreBackupOperator
-from crmbet.operators.retrying import RETRIES
-from crmbet.operators.watching import WATCHED
+from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.retrying import RETRIES
+from crmbet.orchestration.watching import WATCHED
 
 PARAMS = {
     "backup": Param(

@@ -22,7 +22,6 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup, TriggerRule, chain
 
-from crmbet.operators.alerts import ALERTED
 from crmbet.operators.backup_table import BackupTableOperator
 from crmbet.operators.clean import CleanOperator
 from crmbet.operators.engineer_features import EngineerFeaturesOperator
@@ -30,10 +29,11 @@ from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.load_merge import LoadMergeOperator
 from crmbet.operators.record_run import RecordRunOperator
-from crmbet.operators.retrying import RETRIES
 from crmbet.operators.validate import ValidateOperator
-from crmbet.operators.watching import WATCHED
-from crmbet.schedule import operator_timezone
+from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.retrying import RETRIES
+from crmbet.orchestration.watching import WATCHED
+from crmbet.run.schedule import operator_timezone
 
 ZONE = operator_timezone(os.environ)
 LAKE = Asset("crmbet_lake")

@@ -16,15 +16,15 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule, chain
 
-from crmbet.operators.alerts import ALERTED
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.plan_sweep import PlanSweepOperator
 from crmbet.operators.record_run import RecordRunOperator
-from crmbet.operators.retrying import RETRIES
 from crmbet.operators.sweep import SweepOperator
-from crmbet.operators.watching import WATCHED
-from crmbet.schedule import operator_timezone
+from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.retrying import RETRIES
+from crmbet.orchestration.watching import WATCHED
+from crmbet.run.schedule import operator_timezone
 
 ZONE = operator_timezone(os.environ)
 

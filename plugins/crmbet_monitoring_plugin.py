@@ -40,8 +40,8 @@ def _apps() -> list[dict[str, Any]]:
     from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends
 
-    from crmbet.monitoring.app import DAG_ID, create_app
-    from crmbet.operators.airflow_run import read_report, target_dsn
+    from crmbet.monitoring.page.app import DAG_ID, create_app
+    from crmbet.orchestration.context import read_report, target_dsn
 
     may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
     app = create_app([may_see_runs], target_dsn, read_report)

@@ -18,7 +18,7 @@ from bench.peer import daily, payments, play, protection, times
 from bench.peer.cleaning import clean_bets, clean_players, clean_transactions, number_alike
 from bench.peer.clock import Clock
 from bench.peer.measures import real6
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
 
 ENTROPIES = ["game_entropy", "weekday_entropy", "slot_entropy"]
 

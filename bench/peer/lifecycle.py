@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bench.peer.measures import Array, first_true, real6
-from crmbet.models import calibration, gamma_gamma
-from crmbet.models.histories import DAYS_A_WEEK, Histories
-from crmbet.models.lifetime_value import discounted_repeats
-from crmbet.models.maximum_likelihood import Maximum
-from crmbet.models.pareto_nbd import ParetoNBD
-from crmbet.models.pareto_nbd import fit as fit_histories
-from crmbet.scoring import HORIZON_DAYS
-from crmbet.settings import Settings
+from crmbet.learning.models import calibration, gamma_gamma
+from crmbet.learning.models.histories import DAYS_A_WEEK, Histories
+from crmbet.learning.models.lifetime_value import discounted_repeats
+from crmbet.learning.models.maximum_likelihood import Maximum
+from crmbet.learning.models.pareto_nbd import ParetoNBD
+from crmbet.learning.models.pareto_nbd import fit as fit_histories
+from crmbet.learning.scoring import HORIZON_DAYS
+from crmbet.run.settings import Settings
 
 HISTORY = ["repeats", "recency", "observed"]
 MOST_MONEY = 1e12

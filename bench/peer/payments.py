@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.peer.daily import by_user
 from bench.peer.measures import first_true, ratio, real6
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
 
 # fmt: off
 SEGMENTS = {

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.peer.clock import Clock
 from bench.peer.daily import by_user
 from bench.peer.measures import UNITS, first_true, money, ratio, real6
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
 
 MARKERS = {
     "cancelled_withdrawals": "rg_cancelled_withdrawals_30d",

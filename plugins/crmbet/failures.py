@@ -1,7 +1,8 @@
 """What can go wrong, in words for the person on call.
 
 Two families decide what Airflow does next: `PermanentFailure` fails the task at once, since trying again would only
-fail again; `TemporaryFailure` is retried with back-off. `crmbet.operators.retrying` turns the two into a retry policy.
+fail again; `TemporaryFailure` is retried with back-off. `crmbet.orchestration.retrying` makes a retry policy of
+them.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from crmbet.failures import PermanentFailure
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import metrics_of, monitoring, read_run
-from crmbet.settings import PREFIX, Settings
+from crmbet.run.settings import PREFIX, Settings
 
 DAG_ID = "user_features_daily"
 RUN_ID = re.compile(r"execution_id=(manual__\S+)")

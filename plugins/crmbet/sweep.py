@@ -17,9 +17,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from crmbet.addresses import DONE, INDEX, Layout
-from crmbet.ingest.ledger import captures_by_digest, newest_captures, says_the_same
-from crmbet.manifest import (
+from crmbet.extract.ledger import captures_by_digest, newest_captures, says_the_same
+from crmbet.run.records import (
     Capture,
     CleanManifest,
     DayFiles,
@@ -28,8 +27,9 @@ from crmbet.manifest import (
     Record,
     manifest_key,
 )
-from crmbet.object_store import ObjectStore, StoredObject
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
+from crmbet.storage.layout import DONE, INDEX, Layout
+from crmbet.storage.object_store import ObjectStore, StoredObject
 
 log = logging.getLogger(__name__)
 

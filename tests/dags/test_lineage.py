@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from crmbet.contracts import load_source_contracts
-from crmbet.operators.lineage import PipelineLineage
+from crmbet.contracts.files import load_source_contracts
+from crmbet.orchestration.lineage import PipelineLineage
 
 pytestmark = pytest.mark.dags
 

@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 
 from crmbet import failures
 from crmbet.failures import CrmbetError, PermanentFailure, TemporaryFailure
-from crmbet.operators.handover import SKIPPED_BECAUSE, stop_before_loading
-from crmbet.run import RunParams
+from crmbet.orchestration.handover import SKIPPED_BECAUSE, stop_before_loading
+from crmbet.run.run import RunParams
 
 pytestmark = pytest.mark.dags
 
@@ -98,7 +98,7 @@ def test_the_record_of_a_run_has_no_say_in_what_the_run_came_to(dag: Any) -> Non
 def test_a_run_is_late_six_hours_after_it_was_queued(dag: Any) -> None:
     [deadline] = dag.deadline
     assert deadline.interval == timedelta(hours=6)
-    assert deadline.callback.path == "crmbet.operators.alerts.tell_deadline"
+    assert deadline.callback.path == "crmbet.orchestration.alerts.tell_deadline"
 
 
 def test_airflows_test_command_gets_no_deadline(ask: Any) -> None:

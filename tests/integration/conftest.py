@@ -17,10 +17,10 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from pydantic import BaseModel
 
-from crmbet.addresses import Layout
-from crmbet.engine import LakeAccess
-from crmbet.manifest import read_manifest
-from crmbet.object_store import ObjectStore
+from crmbet.databases.duckdb import LakeAccess
+from crmbet.run.records import read_manifest
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
 from local.credentials import credentials
 from local.env import database_variables, lake_variables
 from local.object_store import REGION

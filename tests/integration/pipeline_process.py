@@ -24,19 +24,19 @@ import boto3
 import psycopg2
 from botocore.config import Config
 
-from crmbet import blocks
-from crmbet.cleaning import clean_source
-from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.engine import LakeAccess, attach_postgres, open_engine
-from crmbet.features import engineer_features
-from crmbet.ingest.lake import capture_feed
-from crmbet.ingest.postgres import SOURCE, capture_relation
-from crmbet.manifest import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
-from crmbet.object_store import PARALLEL_REQUESTS, ObjectStore
-from crmbet.partitions import scan
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.window import Window, midnight
+from crmbet.clean.clean import clean_source
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.datasets import thirty_days as blocks
+from crmbet.datasets.days import scan
+from crmbet.extract.lake import capture_feed
+from crmbet.extract.postgres import SOURCE, capture_relation
+from crmbet.features.engineer import engineer_features
+from crmbet.run.records import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
+from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
 Cells = dict[str, dict[str, Any]]
 """User to feature to value."""

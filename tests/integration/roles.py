@@ -8,7 +8,7 @@ from contextlib import closing
 
 import psycopg2
 
-from crmbet.statements import STATEMENTS
+from crmbet.databases.statements import STATEMENTS
 from local.postgres import SUPERUSER, programs
 
 LOADER = "crmbet_loader"

@@ -29,10 +29,10 @@ from crmbet.failures import (
     SourceUnreadable,
     TemporaryFailure,
 )
-from crmbet.manifest import CleanManifest, ExtractManifest
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
-from crmbet.operators.watching import fail
+from crmbet.orchestration.watching import fail
+from crmbet.run.records import CleanManifest, ExtractManifest
 from local.env import database_variables
 from local.simulator import World, deliver
 

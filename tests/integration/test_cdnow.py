@@ -21,7 +21,7 @@ import psycopg2
 import pyarrow.parquet as pq
 import pytest
 
-from crmbet.manifest import CleanManifest, ExtractManifest, LoadManifest, QualityManifest
+from crmbet.run.records import CleanManifest, ExtractManifest, LoadManifest, QualityManifest
 
 # A whole run over 70,000 purchases takes the better part of a minute.
 pytestmark = [pytest.mark.integration, pytest.mark.full]

@@ -23,8 +23,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import event, select
 
 from crmbet import FEATURE_SET_VERSION
-from crmbet.addresses import Layout
-from crmbet.manifest import (
+from crmbet.learning.thresholds import read_thresholds
+from crmbet.run.records import (
     BackupManifest,
     CleanManifest,
     ExtractManifest,
@@ -32,7 +32,7 @@ from crmbet.manifest import (
     LoadManifest,
     QualityManifest,
 )
-from crmbet.marker_thresholds import read_thresholds
+from crmbet.storage.layout import Layout
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger
 from local.simulator.lake import lake_files

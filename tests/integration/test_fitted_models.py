@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 import pytest
 
-from crmbet.addresses import Layout
-from crmbet.fitted_models import read_earlier_fits, write_fitted_models
-from crmbet.manifest import ModelFit, ModelRun, ServedModel
-from crmbet.object_store import ObjectStore
+from crmbet.learning.fits import read_earlier_fits, write_fitted_models
+from crmbet.run.records import ModelFit, ModelRun, ServedModel
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
 
 pytestmark = pytest.mark.integration
 

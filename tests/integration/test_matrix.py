@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from crmbet import matrix as module
-from crmbet.addresses import Layout
-from crmbet.contracts import ENGINE_TYPES, TableContract, load_table_contract
-from crmbet.engine import LakeAccess, open_engine
-from crmbet.matrix import Inputs, measure_silhouettes, write_matrix
-from crmbet.object_store import ObjectStore
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.window import Window, midnight
+from crmbet.contracts.files import ENGINE_TYPES, TableContract, load_table_contract
+from crmbet.databases.duckdb import LakeAccess, open_engine
+from crmbet.features import matrix as module
+from crmbet.features.matrix import Inputs, measure_silhouettes, write_matrix
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
 from local.credentials import credentials
 from local.object_store import REGION
 

@@ -12,14 +12,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bench.page import RUNS, make_up_runs
-from crmbet.contracts import load_table_contract
-from crmbet.loading.session import LoadSession
-from crmbet.monitoring.app import create_app
+from crmbet.contracts.files import load_table_contract
+from crmbet.load.quality_results import write_results
+from crmbet.load.session import LoadSession
 from crmbet.monitoring.metrics import RunMetrics
+from crmbet.monitoring.page.app import create_app
 from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
 from crmbet.quality.checks import Check
 from crmbet.quality.report import Outcome, Report, Subject
-from crmbet.quality.results import write_results
 
 pytestmark = pytest.mark.integration
 

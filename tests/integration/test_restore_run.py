@@ -18,10 +18,10 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from crmbet.contracts import TableContract, load_table_contract
-from crmbet.loading.backup import take_backup
-from crmbet.loading.session import LoadSession
-from crmbet.loading.target import ensure_target
+from crmbet.contracts.files import TableContract, load_table_contract
+from crmbet.load.backup import take_backup
+from crmbet.load.session import LoadSession
+from crmbet.load.target import ensure_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from crmbet.addresses import DONE, Layout
-from crmbet.object_store import ObjectStore
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
+from crmbet.storage.layout import DONE, Layout
+from crmbet.storage.object_store import ObjectStore
 from crmbet.sweep import SweepPlan, plan_sweep, sweep
 from tests.integration.pipeline_process import (
     STARTED,

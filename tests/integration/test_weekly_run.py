@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from crmbet.addresses import Layout
-from crmbet.manifest import ExtractManifest
-from crmbet.object_store import ObjectStore, StoredObject
+from crmbet.run.records import ExtractManifest
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore, StoredObject
 from crmbet.sweep import SweepPlan
 from local.simulator import World, deliver
 

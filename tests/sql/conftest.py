@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from crmbet.engine import open_engine
-from crmbet.settings import Settings
+from crmbet.databases.duckdb import open_engine
+from crmbet.run.settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from crmbet.cleaning import clean_source
-from crmbet.contracts import SourceContract
-from crmbet.manifest import UNDATED, Capture, CleanedSource, DayCount, SourceCaptures
-from crmbet.object_store import ObjectStore, StoredObject
-from crmbet.partitions import attempt_name, scan, write_file
-from crmbet.run import Run
-from crmbet.statements import Fragment, identifier, joined, literal, render
-from crmbet.typing_rules import event_instant, known_instant
+from crmbet.clean.clean import clean_source
+from crmbet.contracts.files import SourceContract
+from crmbet.contracts.typing import event_instant, known_instant
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.datasets.days import attempt_name, scan, write_file
+from crmbet.run.records import UNDATED, Capture, CleanedSource, DayCount, SourceCaptures
+from crmbet.run.run import Run
+from crmbet.storage.object_store import ObjectStore, StoredObject
 
 CAPTURED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -71,7 +71,7 @@ def capture(
     schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
     connection.register("given", pa.Table.from_pylist(given, schema))
     query = render(
-        "ingest/place_rows",
+        "extract/place_rows",
         rows=Fragment("SELECT * FROM given"),
         source_key=literal(chunk),
         event_time=event_instant(contract, {}),

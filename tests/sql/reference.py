@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
 from tests.sql.world import TYPICAL, Row, World
 
 GAMES = ("cassino", "crash", "esportes", "poker", "slots")

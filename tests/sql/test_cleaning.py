@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crmbet import typing_rules
-from crmbet.contracts import SourceContract
-from crmbet.partitions import column_types, scan
-from crmbet.run import Run, RunParams
-from crmbet.statements import Fragment, render
-from crmbet.typing_rules import typed_columns
+from crmbet.contracts import typing as typing_rules
+from crmbet.contracts.files import SourceContract
+from crmbet.contracts.typing import typed_columns
+from crmbet.databases.statements import Fragment, render
+from crmbet.datasets.days import column_types, scan
+from crmbet.run.run import Run, RunParams
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
 from tests.sql.world import World, contracts
 

@@ -7,9 +7,9 @@ from datetime import date
 import duckdb
 import pytest
 
-from crmbet.contracts import FeatureColumn
-from crmbet.partitions import column_types
-from crmbet.statements import Fragment
+from crmbet.contracts.files import FeatureColumn
+from crmbet.databases.statements import Fragment
+from crmbet.datasets.days import column_types
 from tests.sql.world import World, compute_features, feature_query, table
 
 pytestmark = pytest.mark.sql

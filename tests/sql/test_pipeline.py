@@ -11,11 +11,11 @@ import duckdb
 import pytest
 from hypothesis import Phase, given, settings
 
-from crmbet.features import SIGNATURE, THEMES, engineer_features
-from crmbet.manifest import CleanManifest, FeatureManifest
-from crmbet.partitions import scan
-from crmbet.run import RunParams
-from crmbet.statements import statement
+from crmbet.databases.statements import statement
+from crmbet.datasets.days import scan
+from crmbet.features.engineer import SIGNATURE, THEMES, engineer_features
+from crmbet.run.records import CleanManifest, FeatureManifest
+from crmbet.run.run import RunParams
 from tests.sql.lake_folder import FolderStore, capture, clean
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import worlds
@@ -246,7 +246,7 @@ def test_players_for_whom_memory_is_too_small_come_in_several_files(
         ONE_OF_EACH, bets=[{"user_id": user, "placed_at": "2026-02-20 12:00:00-03:00"} for user in users]
     )
     whole, one = run_pipeline(engine, world, new_store())
-    monkeypatch.setattr("crmbet.features.BYTES_A_PLAYER", world.run().settings.memory_bytes // 3)
+    monkeypatch.setattr("crmbet.features.engineer.BYTES_A_PLAYER", world.run().settings.memory_bytes // 3)
     store = new_store()
     sliced, several = run_pipeline(engine, world, store)
     signed, reused = run_pipeline(engine, world, store, {"run_id": "later"})
@@ -286,7 +286,7 @@ def test_what_a_table_is_made_from_makes_another_one(
 
 def test_no_theme_asks_which_run_it_is_of() -> None:
     """Else a table of an earlier run must not be used again."""
-    texts = "".join(statement(f"features/{name}") for name in ("users", *THEMES, "create_measures"))
+    texts = "".join(statement(f"features/themes/{name}") for name in ("users", *THEMES, "create_measures"))
     assert "ticket_low" in texts
     assert not [name for name in SIGNATURE if name in texts]
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from crmbet.statements import statement
-from tests.unit.models.cdnow import read_purchases
+from crmbet.databases.statements import statement
+from tests.unit.learning.models.cdnow import read_purchases
 
 pytestmark = pytest.mark.sql
 
@@ -34,9 +34,9 @@ def test_scores_of_cdnow(engine: duckdb.DuckDBPyConnection) -> None:
         f"FROM (VALUES {rows}) AS days(user_id, age, deposits, deposit_sum)"
     )
     engine.execute("CREATE OR REPLACE TEMPORARY TABLE users AS SELECT DISTINCT user_id FROM state")
-    engine.execute(statement("features/create_measures"))
+    engine.execute(statement("features/themes/create_measures"))
 
-    scored = engine.sql(statement("features/rfm"))
+    scored = engine.sql(statement("features/themes/rfm"))
     found = dict(zip(scored.columns, zip(*scored.fetchall(), strict=True), strict=True))
 
     assert len(found["user_id"]) == 2357

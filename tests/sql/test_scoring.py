@@ -13,10 +13,10 @@ import duckdb
 import pytest
 from scipy.integrate import quad
 
-from crmbet.engine import open_engine
-from crmbet.manifest import ModelFit, ModelRun
-from crmbet.scoring import score_players
-from crmbet.settings import Settings
+from crmbet.databases.duckdb import open_engine
+from crmbet.learning.scoring import score_players
+from crmbet.run.records import ModelFit, ModelRun
+from crmbet.run.settings import Settings
 
 pytestmark = pytest.mark.sql
 

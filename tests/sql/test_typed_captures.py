@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmbet.contracts import SourceContract
-from crmbet.ingest.formats import Reading, readings
-from crmbet.statements import Fragment, literal
-from crmbet.typing_rules import event_instant, keeps_type, known_instant, typed_rows
+from crmbet.contracts.files import SourceContract
+from crmbet.contracts.typing import event_instant, keeps_type, known_instant, typed_rows
+from crmbet.databases.statements import Fragment, literal
+from crmbet.extract.formats import Reading, readings
 
 pytestmark = pytest.mark.sql
 

@@ -11,13 +11,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from crmbet.contracts import SourceContract, TableContract, load_source_contracts, load_table_contract
-from crmbet.features import assemblies, bind_variables, compute_themes
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.typing_rules import typed_columns
-from crmbet.window import Window, midnight
+from crmbet.contracts.files import SourceContract, TableContract, load_source_contracts, load_table_contract
+from crmbet.contracts.typing import typed_columns
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.features.engineer import assemblies, bind_variables, compute_themes
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
 
 SOURCES = ("bets", "transactions", "communications", "players", "sessions", "limits")
 KNOWN_AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     bind_variables(connection, world.run())
     for source in SOURCES:
         _create_cleaned(connection, source, world)
-    state = Fragment(f"({statement('state/summarise_days')})")
+    state = Fragment(f"({statement('features/state/summarise_days')})")
     compute_themes(connection, world.run(), state=state, sessions=_sessions(connection))
     (query,) = assemblies(connection, world.run(), table())
     return query
@@ -102,14 +102,18 @@ def _sessions(connection: duckdb.DuckDBPyConnection) -> Fragment:
     ).fetchall()
     of_days = joined([Fragment(f"DATE {literal(day.isoformat())}") for (day,) in days])
     if connection.execute("SELECT count(*) FROM recorded").fetchone() != (0,):
-        bets = render("sessions/assign_bets", days=of_days) if days else statement("sessions/no_session_bets")
+        bets = (
+            render("features/sessions/assign_bets", days=of_days)
+            if days
+            else statement("features/sessions/no_session_bets")
+        )
         recorded = render(
-            "sessions/add_bets", recorded=identifier("recorded"), session_bets=Fragment(f"({bets})")
+            "features/sessions/add_bets", recorded=identifier("recorded"), session_bets=Fragment(f"({bets})")
         )
         return Fragment(f"({recorded})")
     if days:
-        return Fragment(f"({render('sessions/derive_sessions', days=of_days)})")
-    return Fragment(f"({statement('sessions/no_sessions')})")
+        return Fragment(f"({render('features/sessions/derive_sessions', days=of_days)})")
+    return Fragment(f"({statement('features/sessions/no_sessions')})")
 
 
 def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: World) -> None:

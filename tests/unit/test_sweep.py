@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmbet import sweep as module
-from crmbet.addresses import Layout
-from crmbet.ingest.ledger import Ledger
-from crmbet.manifest import (
+from crmbet.extract.ledger import Ledger
+from crmbet.run.records import (
     Capture,
     CleanedSource,
     CleanManifest,
@@ -22,11 +21,12 @@ from crmbet.manifest import (
     SourceCaptures,
     manifest_key,
 )
-from crmbet.object_store import StoredObject
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import StoredObject
 from crmbet.sweep import SweepPlan, plan_sweep, sweep
-from crmbet.window import Window, midnight
 
 pytestmark = pytest.mark.unit
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crmbet.addresses import Layout
-from crmbet.manifest import (
+from crmbet.databases.statements import Fragment, render
+from crmbet.datasets.days import scan
+from crmbet.monitoring.outcome import TaskOutcome
+from crmbet.run.records import (
     CleanManifest,
     ExtractManifest,
     FeatureManifest,
@@ -21,10 +23,8 @@ from crmbet.manifest import (
     QualityManifest,
     manifest_key,
 )
-from crmbet.monitoring.outcome import TaskOutcome
-from crmbet.object_store import ObjectStore
-from crmbet.partitions import scan
-from crmbet.statements import Fragment, render
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from crmbet import postgres
+from crmbet.databases import postgres
+from crmbet.databases.statements import statement
 from crmbet.monitoring.metrics import RunMetrics
-from crmbet.statements import statement
 
 if TYPE_CHECKING:
     from psycopg2 import extensions

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-    from crmbet.loading.backup import Backup
+    from crmbet.load.backup import Backup
 
 NONE_OF_THEM = "none: leave the table as it is"
 
@@ -33,10 +33,10 @@ class ChooseBackupOperator(HITLOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the name of a backup, or wait for a person. Skips the run if there is none."""
-        from crmbet.loading.backup import list_backups
-        from crmbet.loading.restore import choose
-        from crmbet.operators.airflow_run import load_session
-        from crmbet.settings import Settings
+        from crmbet.load.backup import list_backups
+        from crmbet.load.restore import choose
+        from crmbet.orchestration.context import load_session
+        from crmbet.run.settings import Settings
 
         settings = Settings.from_environ(os.environ)
         with load_session(context["run_id"], settings) as session:

@@ -15,10 +15,10 @@ class EngineerFeaturesOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `engineer_features.json`; returns its address and the number of players."""
-        from crmbet.contracts import load_source_contracts, load_table_contract
-        from crmbet.features import engineer_features
-        from crmbet.operators.airflow_run import open_run
-        from crmbet.operators.handover import end_dry_run, hand_over, read_cleaned
+        from crmbet.contracts.files import load_source_contracts, load_table_contract
+        from crmbet.features.engineer import engineer_features
+        from crmbet.orchestration.context import open_run
+        from crmbet.orchestration.handover import end_dry_run, hand_over, read_cleaned
 
         at = open_run(context)
         with at.engine() as engine:

@@ -15,12 +15,12 @@ class ExtractPgOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_pg.json`; returns its address and the number of rows."""
-        from crmbet.contracts import load_source_contracts
-        from crmbet.engine import attach_postgres
-        from crmbet.ingest.postgres import SOURCE, capture_relation
-        from crmbet.manifest import ExtractManifest
-        from crmbet.operators.airflow_run import open_run, source_dsn
-        from crmbet.operators.handover import end_dry_run, hand_over, log_changes, plan_captures
+        from crmbet.contracts.files import load_source_contracts
+        from crmbet.databases.duckdb import attach_postgres
+        from crmbet.extract.postgres import SOURCE, capture_relation
+        from crmbet.orchestration.context import open_run, source_dsn
+        from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
+        from crmbet.run.records import ExtractManifest
 
         at = open_run(context)
         contract = load_source_contracts()["transactions"]

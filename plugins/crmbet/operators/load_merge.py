@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
     from psycopg2 import extensions
 
-    from crmbet.loading.session import LoadSession
-    from crmbet.manifest import FeatureManifest
-    from crmbet.run import Run
+    from crmbet.load.session import LoadSession
+    from crmbet.run.records import FeatureManifest
+    from crmbet.run.run import Run
 
 
 class LoadMergeOperator(BaseOperator):
@@ -26,12 +26,12 @@ class LoadMergeOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
-        from crmbet.learning import keep_learned
-        from crmbet.loading.load import LoadRules, load
-        from crmbet.loading.staging import staged
-        from crmbet.manifest import FeatureManifest, LoadManifest, read_manifest
-        from crmbet.operators.airflow_run import load_session, open_run, target_dsn
-        from crmbet.operators.handover import hand_over, stop_before_loading
+        from crmbet.features.keep_learned import keep_learned
+        from crmbet.load.load import LoadRules, load
+        from crmbet.load.staging import staged
+        from crmbet.orchestration.context import load_session, open_run, target_dsn
+        from crmbet.orchestration.handover import hand_over, stop_before_loading
+        from crmbet.run.records import FeatureManifest, LoadManifest, read_manifest
 
         at = open_run(context)
         stop_before_loading(at, context)
@@ -61,7 +61,7 @@ class LoadMergeOperator(BaseOperator):
         run: Run, features: FeatureManifest, session: LoadSession
     ) -> Callable[[extensions.cursor, datetime], int]:
         """What writes the parameters that the run's rows were scored with."""
-        from crmbet.loading.model_parameters import Origin, record_models
+        from crmbet.load.model_parameters import Origin, record_models
 
         def write(cursor: extensions.cursor, written_at: datetime) -> int:
             if features.learned is None:
@@ -75,7 +75,7 @@ class LoadMergeOperator(BaseOperator):
 
     def _sweep(self, session: LoadSession, run: Run) -> None:
         """Drop backups that are no longer kept. The load has succeeded: whatever happens here does not undo that."""
-        from crmbet.loading.backup import sweep_backups
+        from crmbet.load.backup import sweep_backups
 
         settings = run.settings
         try:

@@ -15,8 +15,8 @@ class PlanSweepOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `plan_sweep.json`; returns its address and how many objects and bytes would go, by reason."""
-        from crmbet.operators.airflow_run import open_run
-        from crmbet.operators.handover import hand_over
+        from crmbet.orchestration.context import open_run
+        from crmbet.orchestration.handover import hand_over
         from crmbet.sweep import plan_sweep
 
         at = open_run(context)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, timezone
 
 from crmbet.failures import CrmbetError
-from crmbet.logs import log_outcome
+from crmbet.run.logs import log_outcome
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from crmbet.monitoring.metrics import RunMetrics
     from crmbet.monitoring.outcome import TaskOutcome
-    from crmbet.run import Run
+    from crmbet.run.run import Run
 
 RECORD = "record_run"
 """Its id in every DAG: a run's row says nothing of the task that writes it."""
@@ -62,7 +62,7 @@ class RecordRunOperator(BaseOperator):
 def record(context: Any) -> RunMetrics:
     """Collect a run's figures and keep them: its row, and gauges."""
     from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
-    from crmbet.operators.airflow_run import target_dsn
+    from crmbet.orchestration.context import target_dsn
 
     metrics = _collect(context)
     with monitoring(target_dsn()) as connection:
@@ -75,7 +75,7 @@ def record(context: Any) -> RunMetrics:
 def _collect(context: Any) -> RunMetrics:
     """All figures, or at least who failed: params or settings may be what is wrong, or the lake."""
     from crmbet.monitoring.metrics import collect_metrics
-    from crmbet.operators.airflow_run import open_run
+    from crmbet.orchestration.context import open_run
 
     tasks = read_outcomes(context)
     try:
@@ -118,7 +118,7 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
 def read_outcomes(context: Any) -> dict[str, TaskOutcome]:
     """What became of every other task of the run, in its order: from Airflow's states and what the tasks said."""
     from crmbet.monitoring.outcome import Failure, TaskOutcome
-    from crmbet.operators.watching import OUTCOME
+    from crmbet.orchestration.watching import OUTCOME
 
     ti, dag_run = context["ti"], context["dag_run"]
     states = ti.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])[dag_run.run_id]

@@ -24,9 +24,9 @@ class RestoreBackupOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Returns the backup's name, the table's rows now, whether it changed, and the backup of what it was."""
-        from crmbet.loading.restore import restore
-        from crmbet.operators.airflow_run import load_session
-        from crmbet.settings import Settings
+        from crmbet.load.restore import restore
+        from crmbet.orchestration.context import load_session
+        from crmbet.run.settings import Settings
 
         settings = Settings.from_environ(os.environ)
         with load_session(context["run_id"], settings) as session:

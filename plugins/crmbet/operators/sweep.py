@@ -17,8 +17,8 @@ class SweepOperator(BaseOperator):
         """Returns how many objects were removed."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from crmbet.manifest import read_manifest
-        from crmbet.operators.airflow_run import open_run
+        from crmbet.orchestration.context import open_run
+        from crmbet.run.records import read_manifest
         from crmbet.sweep import SweepPlan, sweep
 
         at = open_run(context)

@@ -22,13 +22,13 @@ class ValidateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report, rows and manifest, then raise `QualityBreach` for a breach that the run does not tolerate."""
-        from crmbet.manifest import FeatureManifest, read_manifest
-        from crmbet.operators.airflow_run import load_session, open_run
-        from crmbet.operators.handover import hand_over, read_cleaned, read_extracts
+        from crmbet.databases.scratch import scratch_folder
+        from crmbet.load.quality_results import write_results
+        from crmbet.orchestration.context import load_session, open_run
+        from crmbet.orchestration.handover import hand_over, read_cleaned, read_extracts
         from crmbet.quality.report import raise_on_breach
-        from crmbet.quality.results import write_results
         from crmbet.quality.stages import judge_features, judge_raw, publish
-        from crmbet.scratch import scratch_folder
+        from crmbet.run.records import FeatureManifest, read_manifest
 
         at = open_run(context)
         with scratch_folder(at.run.settings) as folder:

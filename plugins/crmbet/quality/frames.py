@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts import SourceContract, load_source_contracts, load_table_contract
-from crmbet.quality.feature_tables import create_feature_tables
+from crmbet.contracts.files import SourceContract, load_source_contracts, load_table_contract
+from crmbet.contracts.typing import typed_rows
+from crmbet.databases.statements import Fragment, identifier, joined, render, statement
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
+from crmbet.quality.measures.feature_tables import create_feature_tables
 from crmbet.quality.report import Report, Subject
 from crmbet.quality.thresholds import thresholds_of_settings
-from crmbet.settings import Settings
-from crmbet.statements import Fragment, identifier, joined, render, statement
-from crmbet.typing_rules import typed_rows
+from crmbet.run.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,7 +66,7 @@ def validate_raw(
         )
         view = f"raw_{contract.name}"
         judged = Fragment(f"SELECT * EXCLUDE (_raw, _known), NULL::DATE AS _also_on FROM ({rows})")  # noqa: S608 - made of a contract
-        connection.execute(render("store/create_table", name=identifier(view), rows=judged))
+        connection.execute(render("databases/create_table", name=identifier(view), rows=judged))
         until = as_of or _midnight_after(connection, contract)
         return _check(connection, "raw", [view], until, thresholds)
 
@@ -88,7 +88,7 @@ def validate_features(
         ]
         more = [identifier(name) for name in df if name not in table.columns]
         rows = Fragment(render("quality/select_frame", columns=joined([*typed, *more])))
-        connection.execute(render("store/create_table", name=identifier("user_features"), rows=rows))
+        connection.execute(render("databases/create_table", name=identifier("user_features"), rows=rows))
         views = ["user_features"]
         if table.features.keys() <= set(df):
             own = _settings(thresholds).min_feature_fill
@@ -165,7 +165,7 @@ def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContr
 
 
 def _engine_type(type_: str) -> Fragment:
-    from crmbet.contracts import ENGINE_TYPES
+    from crmbet.contracts.files import ENGINE_TYPES
 
     return Fragment(ENGINE_TYPES[type_])
 

@@ -17,7 +17,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts import TableContract
+from crmbet.contracts.files import TableContract
 from crmbet.quality.checks import Check, Stage
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import (
@@ -109,7 +109,7 @@ def _great_expectations(
         ProgressBarsConfig,
     )
 
-    from crmbet.quality.duckdb_datasource import lend
+    from crmbet.quality.great_expectations.duckdb_datasource import lend
 
     context = great_expectations.get_context(
         mode="ephemeral",

@@ -13,24 +13,16 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmbet.cleaning import UNDATED_DAY, rows_in_scope, typed_day
-from crmbet.contracts import SourceContract, TableContract, load_source_contracts, load_table_contract
-from crmbet.manifest import (
-    UNDATED,
-    Capture,
-    CleanManifest,
-    ExtractManifest,
-    FeatureManifest,
-    QualityManifest,
-)
-from crmbet.object_store import ObjectStore
-from crmbet.partitions import scan
-from crmbet.quality.baselines import ANY_DAY, Baselines, find_baselines, freeze
-from crmbet.quality.feature_tables import create_feature_tables
+from crmbet.clean.clean import UNDATED_DAY, rows_in_scope, typed_day
+from crmbet.contracts.files import SourceContract, TableContract, load_source_contracts, load_table_contract
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.datasets.days import scan
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
-from crmbet.quality.profile import Profile
-from crmbet.quality.raw_tables import (
+from crmbet.quality.measures.baselines import ANY_DAY, Baselines, find_baselines, freeze
+from crmbet.quality.measures.feature_tables import create_feature_tables
+from crmbet.quality.measures.profile import Profile
+from crmbet.quality.measures.raw_tables import (
     MeasuredSource,
     create_days,
     create_raw_drift,
@@ -40,11 +32,19 @@ from crmbet.quality.raw_tables import (
     mark_repeated,
     measure_source,
 )
+from crmbet.quality.measures.tables import create_table
 from crmbet.quality.report import Report, Subject
-from crmbet.quality.tables import create_table
 from crmbet.quality.thresholds import thresholds_of
-from crmbet.run import Run
-from crmbet.statements import Fragment, identifier, joined, literal, render
+from crmbet.run.records import (
+    UNDATED,
+    Capture,
+    CleanManifest,
+    ExtractManifest,
+    FeatureManifest,
+    QualityManifest,
+)
+from crmbet.run.run import Run
+from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     import duckdb
@@ -140,9 +140,9 @@ def judge_features(
 ) -> Judgement:
     """Judge the run's feature table. `folder` is empty and may be written to."""
     table = load_table_contract()
-    rows = Fragment(render("store/read_rows", source=scan(store, features.files)))
+    rows = Fragment(render("databases/read_rows", source=scan(store, features.files)))
     source = _keep(connection, folder / "user_features.parquet", rows)
-    connection.execute(render("store/create_view", name=identifier("user_features"), rows=_all(source)))
+    connection.execute(render("databases/create_view", name=identifier("user_features"), rows=_all(source)))
     found = find_baselines(store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
     own = create_feature_tables(
@@ -265,7 +265,7 @@ class _Delivered:
         kept = self._typed(contract, by_day, days, f"{contract.name}.parquet")
         view = identifier(f"raw_{contract.name}")
         rows = self._marked(contract, by_day, kept)
-        self.connection.execute(render("store/create_view", name=view, rows=rows))
+        self.connection.execute(render("databases/create_view", name=view, rows=rows))
         self.rows[contract.name] = kept
         if contract.event_time is not None:
             self._judge_changed(contract, by_day, touched)
@@ -346,12 +346,12 @@ class _Delivered:
 
 def _keep(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> Fragment:
     """Copy rows to a file; returns them as a table expression."""
-    connection.execute(render("store/copy_to_file", rows=Fragment(rows), path=literal(str(path))))
+    connection.execute(render("databases/copy_to_file", rows=Fragment(rows), path=literal(str(path))))
     return Fragment(f"read_parquet({literal(str(path))})")
 
 
 def _all(source: Fragment) -> Fragment:
-    return Fragment(render("store/read_rows", source=source))
+    return Fragment(render("databases/read_rows", source=source))
 
 
 def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:

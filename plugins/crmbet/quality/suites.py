@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from crmbet.contracts import ENGINE_TYPES, FeatureColumn, Identifier, Strict, TableContract
+from crmbet.contracts.files import ENGINE_TYPES, FeatureColumn, Identifier, Strict, TableContract
+from crmbet.databases.statements import literal
 from crmbet.failures import PermanentFailure
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Check, Stage
-from crmbet.run import Severity
-from crmbet.statements import literal
+from crmbet.run.run import Severity
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -165,7 +165,7 @@ def build_expectations(suite: Suite) -> list[Expectation]:
     """
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    import crmbet.quality.expectations  # noqa: F401 - registers types; imports Great Expectations
+    import crmbet.quality.great_expectations.expectations  # noqa: F401 - registers types; imports Great Expectations
 
     built = []
     for position, entry in enumerate(suite.expectations):

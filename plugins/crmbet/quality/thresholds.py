@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crmbet.contracts import TableContract
+from crmbet.contracts.files import TableContract
 from crmbet.quality.suites import Threshold
-from crmbet.run import Run
-from crmbet.settings import THRESHOLDS, Settings
+from crmbet.run.run import Run
+from crmbet.run.settings import THRESHOLDS, Settings
 
 
 def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -> dict[str, Threshold]:

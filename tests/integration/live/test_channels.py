@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
-from crmbet.alerting.channels import EMAIL_CONNECTION, SENT, SLACK_CONNECTION, WEBHOOK_CONNECTION, send_to_all
-from crmbet.alerting.message import Message
+from crmbet.monitoring.alerts.channels import (
+    EMAIL_CONNECTION,
+    SENT,
+    SLACK_CONNECTION,
+    WEBHOOK_CONNECTION,
+    send_to_all,
+)
+from crmbet.monitoring.alerts.message import Message
 from crmbet.monitoring.outcome import Failure
-from crmbet.operators.alerts import configured_channels
+from crmbet.orchestration.alerts import configured_channels
 from local import ports
 from tests.integration.live.sinks import MailSink, WebSink, mail_sink, web_sink
 

@@ -145,7 +145,7 @@ def variables(web: WebSink, mail: MailSink, statsd_port: int, lineage: WebSink) 
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,stranger:",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": lineage.url}),
-        "AIRFLOW__OPENLINEAGE__EXTRACTORS": "crmbet.operators.lineage.PipelineLineage",
+        "AIRFLOW__OPENLINEAGE__EXTRACTORS": "crmbet.orchestration.lineage.PipelineLineage",
         "AIRFLOW__METRICS__STATSD_ON": "True",
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd_port),
         **{f"AIRFLOW_CONN_CRMBET_ALERTS_{name}": json.dumps(value) for name, value in connections.items()},

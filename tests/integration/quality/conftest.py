@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from crmbet.contracts import (
+from crmbet.contracts.files import (
     ENGINE_TYPES,
     FeatureColumn,
     SourceColumn,
@@ -19,7 +19,7 @@ from crmbet.contracts import (
 from crmbet.quality.report import Subject
 from crmbet.quality.suites import Threshold
 from crmbet.quality.thresholds import thresholds_of_settings
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
 
 ROWS = 100
 """Of every source."""

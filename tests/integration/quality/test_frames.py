@@ -59,7 +59,7 @@ def test_a_frame_that_fits_no_contract_is_refused() -> None:
 
 
 def test_features(clean: duckdb.DuckDBPyConnection) -> None:
-    from crmbet.contracts import load_table_contract
+    from crmbet.contracts.files import load_table_contract
 
     names = ", ".join(load_table_contract().computed)
     df = clean.execute(f"SELECT {names} FROM features").df()

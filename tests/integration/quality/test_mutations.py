@@ -17,14 +17,14 @@ import duckdb
 import pytest
 import yaml
 
-from crmbet.contracts import load_source_contracts, load_table_contract
-from crmbet.manifest import Capture, DayCount, SourceCaptures
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.databases.statements import Fragment
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
-from crmbet.quality.feature_tables import create_feature_tables
 from crmbet.quality.gate import check
 from crmbet.quality.known import Known, KnownFeature
-from crmbet.quality.profile import Profile
-from crmbet.quality.raw_tables import (
+from crmbet.quality.measures.feature_tables import create_feature_tables
+from crmbet.quality.measures.profile import Profile
+from crmbet.quality.measures.raw_tables import (
     create_days,
     create_raw_drift,
     create_references,
@@ -37,10 +37,10 @@ from crmbet.quality.report import Report, Subject
 from crmbet.quality.stages import FEATURE_VIEWS
 from crmbet.quality.suites import EXPECTATIONS, Suite
 from crmbet.quality.thresholds import thresholds_of
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.statements import Fragment
-from crmbet.window import Window
+from crmbet.run.records import Capture, DayCount, SourceCaptures
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window
 
 pytestmark = pytest.mark.integration
 

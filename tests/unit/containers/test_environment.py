@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from crmbet.alerting.channels import CHANNELS
-from crmbet.operators import airflow_run
-from crmbet.settings import Settings, variable_names
+from crmbet.monitoring.alerts.channels import CHANNELS
+from crmbet.orchestration import context as airflow_run
+from crmbet.run.settings import Settings, variable_names
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from crmbet.settings import Settings
+from crmbet.run.settings import Settings
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit

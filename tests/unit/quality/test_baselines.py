@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from crmbet.quality.baselines import ANY_DAY, find_baselines, freeze
-from crmbet.quality.profile import Profile
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.window import Window, midnight
+from crmbet.quality.measures.baselines import ANY_DAY, find_baselines, freeze
+from crmbet.quality.measures.profile import Profile
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
 
 pytestmark = pytest.mark.unit
 

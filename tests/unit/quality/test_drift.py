@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crmbet.quality.drift import compare
-from crmbet.quality.profile import Distribution, Profile
+from crmbet.quality.measures.drift import compare
+from crmbet.quality.measures.profile import Distribution, Profile
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import duckdb
 import pytest
 
-from crmbet.quality.profile import count_units, measure
-from crmbet.statements import Fragment
+from crmbet.databases.statements import Fragment
+from crmbet.quality.measures.profile import count_units, measure
 
 pytestmark = pytest.mark.unit
 

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 import duckdb
 import pytest
 
-from crmbet.contracts import load_source_contracts
-from crmbet.manifest import Capture, DayCount, SourceCaptures
-from crmbet.quality.raw_tables import create_sources
-from crmbet.run import Run, RunParams
-from crmbet.settings import Settings
-from crmbet.window import Window, midnight
+from crmbet.contracts.files import load_source_contracts
+from crmbet.quality.measures.raw_tables import create_sources
+from crmbet.run.records import Capture, DayCount, SourceCaptures
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window, midnight
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crmbet.contracts import (
+from crmbet.contracts.files import (
     ENGINE_TYPES,
     SourceColumn,
     SourceContract,
@@ -17,7 +17,7 @@ from crmbet.contracts import (
 from crmbet.quality.checks import Check
 from crmbet.quality.stages import FEATURE_VIEWS
 from crmbet.quality.suites import Entry, Suite, load_suites
-from crmbet.settings import THRESHOLDS
+from crmbet.run.settings import THRESHOLDS
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from runpy import run_path
 from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, task
 from airflow.sdk.definitions.timetables.simple import NullTimetable
 
-from crmbet.operators.alerts import ALERTED
+from crmbet.orchestration.alerts import ALERTED
 
 PROJECT = Path(__file__).parents[4]
 
@@ -23,7 +23,7 @@ for one in dag.tasks:
 late = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_QUEUED_AT,
     interval=timedelta(seconds=2),
-    callback=AsyncCallback("crmbet.operators.alerts.tell_deadline"),
+    callback=AsyncCallback("crmbet.orchestration.alerts.tell_deadline"),
 )
 
 with DAG("late", schedule=None, **{**ALERTED, "deadline": late}) as late_dag:

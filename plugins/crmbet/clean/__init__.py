@@ -1,0 +1,1 @@
+"""Cleaning: captured rows become typed, unique rows, or go to quarantine with a reason."""

@@ -1,0 +1,136 @@
+"""The data engine: one DuckDB connection that reaches S3 and PostgreSQL, bounded in memory, in UTC.
+
+Its extensions come as wheels and are loaded by path; nothing is downloaded at run time (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.statements import literal, statement
+from crmbet.failures import AccessRefused, LostConnection, SourceMissing
+from crmbet.run.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+LOGIN_REFUSED = (
+    "password authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    "permission denied for database",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LakeAccess:
+    """How to reach S3. The secrets stay out of every representation."""
+
+    region: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    endpoint_url: str | None = None
+
+
+@contextmanager
+def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for the length of one task.
+
+    Memory beyond `settings.memory_limit` spills to a folder that is gone afterwards. Sessions run in UTC, so that no
+    result depends on a machine's zone.
+    """
+    import duckdb
+
+    with scratch_folder(settings) as spill:
+        connection = duckdb.connect(
+            config={
+                "memory_limit": settings.memory_limit,
+                "threads": settings.threads,
+                "temp_directory": str(spill),
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "preserve_insertion_order": "false",
+            }
+        )
+        try:
+            # Global, since work is done side by side on cursors, which are sessions of their own.
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
+            connection.execute(statement("create_parsers"))
+            for extension in ("httpfs", "postgres_scanner"):
+                connection.load_extension(str(_extension_file(extension)))
+            if lake is not None:
+                _reach_lake(connection, lake)
+            yield connection
+        finally:
+            connection.close()
+
+
+def attach_postgres(connection: duckdb.DuckDBPyConnection, dsn: str, alias: str, *, read_only: bool) -> None:
+    """Make a PostgreSQL database visible as `alias`.
+
+    Raises `LostConnection` if the server cannot be reached, `AccessRefused` if it refuses the login, and
+    `SourceMissing` if the database does not exist. The DSN holds a password, so no error repeats it.
+    """
+    import duckdb
+
+    mode = "READ_ONLY" if read_only else "READ_WRITE"
+    try:
+        connection.execute(f"ATTACH {literal(dsn)} AS {alias} (TYPE postgres, {mode})")
+    except duckdb.Error as error:
+        raise _explain_attach(str(error), alias) from None
+
+
+def _reach_lake(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) -> None:
+    options = {
+        "KEY_ID": lake.access_key,
+        "SECRET": lake.secret_key,
+        "REGION": lake.region,
+        "URL_STYLE": "path" if lake.endpoint_url else "vhost",
+    }
+    if lake.session_token:
+        options["SESSION_TOKEN"] = lake.session_token
+    if lake.endpoint_url:
+        url = urlsplit(lake.endpoint_url)
+        options["ENDPOINT"] = url.netloc
+        options["USE_SSL"] = "true" if url.scheme == "https" else "false"
+    clauses = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
+    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET crmbet_lake (TYPE s3, {clauses})")
+
+
+def _extension_file(name: str) -> Path:
+    import duckdb
+
+    folder = Path(str(files(f"duckdb_extension_{name}"))) / "extensions" / f"v{duckdb.__version__}"
+    return folder / f"{name}.duckdb_extension"
+
+
+def _explain_attach(message: str, alias: str) -> AccessRefused | LostConnection | SourceMissing:
+    where = f"Airflow connection crmbet_{alias}"
+    lowered = message.lower()
+    # The engine repeats the whole DSN, so a lone "password" says nothing.
+    if any(sign in lowered for sign in LOGIN_REFUSED):
+        return AccessRefused(
+            "PostgreSQL refuses the login",
+            where=where,
+            next_step="correct login and password of the connection",
+        )
+    if "does not exist" in lowered:
+        return SourceMissing(
+            "PostgreSQL does not know the database or role",
+            where=where,
+            next_step="correct schema and login there",
+        )
+    return LostConnection(
+        "PostgreSQL cannot be reached",
+        where=where,
+        why="the server is down, or its host, port or network path is wrong",
+        next_step="the task retries by itself; if it goes on, test the connection from the worker",
+    )

@@ -1,0 +1,71 @@
+"""SQL statements: files in include/sql/, and the one way to put identifiers and literals into them.
+
+Values are bound parameters. Identifiers, and the few literals that an engine takes only as literals (a path in COPY),
+are put in by `render` for `{name}` placeholders, and reach it only through `identifier` and `literal`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+STATEMENTS = Path(__file__).parents[3] / "include" / "sql"
+
+ALLOWED_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+class Fragment(str):
+    """SQL text that is safe to put into a statement: a quoted identifier, a literal, or a list of them."""
+
+    __slots__ = ()
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of include/sql/<name>.sql, `name` such as 'load/merge_rows'."""
+    return (STATEMENTS / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def render(name: str, /, **fragments: Fragment) -> str:
+    """The statement with every `{placeholder}` replaced. A plain string is refused: quote it first."""
+    for placeholder, fragment in fragments.items():
+        if not isinstance(fragment, Fragment):
+            raise TypeError(f"{placeholder} of {name} is not a Fragment: use identifier() or literal()")
+    return statement(name).format_map(fragments)
+
+
+def identifier(*names: str) -> Fragment:
+    """A quoted, possibly qualified identifier. Raises `ValueError` outside letters, digits and underscores."""
+    for name in names:
+        if not ALLOWED_IDENTIFIER.fullmatch(name):
+            raise ValueError(f"{name!r} is not allowed as an SQL identifier")
+    return Fragment(".".join(f'"{name}"' for name in names))
+
+
+def literal(value: str) -> Fragment:
+    """A quoted string literal, for the places where an engine takes no parameter."""
+    if "\0" in value:
+        raise ValueError("a NUL cannot be quoted")
+    return Fragment("'" + value.replace("'", "''") + "'")
+
+
+def joined(fragments: list[Fragment], separator: str = ", ") -> Fragment:
+    """Fragments with a separator between them."""
+    return Fragment(separator.join(fragments))
+
+
+def assignments(names: Iterable[str], source: str) -> Fragment:
+    """`column = source.column` for UPDATE ... FROM, with commas between them."""
+    return joined([Fragment(f"{identifier(name)} = {identifier(source, name)}") for name in names])
+
+
+def statements_digest(*folders: str) -> str:
+    """Changes with any statement in the given folders of include/sql/, and with nothing else."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((STATEMENTS / folder).glob("*.sql")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,33 @@
+"""Reading captures back: the rows of some chunks, as a table expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crmbet.databases.statements import Fragment, joined, literal, render
+from crmbet.datasets.days import scan
+from crmbet.datasets.prefetch import Located
+from crmbet.run.records import UNDATED, Capture
+
+
+def captured_rows(store: Located, captures: Sequence[Capture]) -> Fragment:
+    """The rows of captures that have files. A file may hold other chunks too: see `Capture.part`."""
+    if all(capture.part is None for capture in captures):
+        return scan(store, sorted({key for capture in captures for key in capture.files}))
+    chunks: dict[str, list[str]] = {}
+    for capture in captures:
+        for key in capture.files:
+            chunks.setdefault(key, []).append(str(capture.part))
+    selected = [
+        render("extract/select_captured", file=scan(store, [key]), wanted=_wanted(parts))
+        for key, parts in sorted(chunks.items())
+    ]
+    return Fragment("(" + "\nUNION ALL BY NAME\n".join(selected) + ")")
+
+
+def _wanted(parts: Sequence[str]) -> Fragment:
+    days = [Fragment(f"DATE {literal(part)}") for part in sorted(parts) if part != UNDATED]
+    conditions = [Fragment(f"_part IN ({joined(days)})")] if days else []
+    if UNDATED in parts:
+        conditions.append(Fragment("_part IS NULL"))
+    return joined(conditions, " OR ")

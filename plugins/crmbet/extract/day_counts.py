@@ -1,0 +1,52 @@
+"""Counting what was captured, by reading the file that was written: a marker's figures come from what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crmbet.contracts.files import SourceContract
+from crmbet.contracts.typing import known_instant
+from crmbet.databases.statements import identifier, joined, literal, render
+from crmbet.run.records import UNDATED, DayCount
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Census:
+    """The rows of one captured file."""
+
+    days: dict[str, DayCount]
+    """By operator day (ISO), or UNDATED."""
+    latest_known_time: datetime | None
+
+    @property
+    def rows(self) -> int:
+        """Rows of all days."""
+        return sum(day.rows for day in self.days.values())
+
+
+def take_census(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
+) -> Census:
+    """Count a captured file by day. `types` are the engine types of the columns that are not text."""
+    rows = connection.execute(
+        render(
+            "extract/count_days",
+            file=literal(str(path)),
+            contents=joined([identifier(name) for name in contract.columns]),
+            known_time=known_instant(contract, types),
+        )
+    ).fetchall()
+    return Census(
+        days={
+            day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint)
+            for day, count, fingerprint, _ in rows
+        },
+        latest_known_time=max((known.replace(tzinfo=UTC) for *_, known in rows if known), default=None),
+    )

@@ -1,0 +1,377 @@
+"""Reading one lake object, whatever its format, as rows in the contract's columns.
+
+Every format becomes the same shape: `_row`, `_reject` (why the record is not readable, else NULL) and each contract
+column as text, spelled as in the source, or as Parquet types it where that says the same. `_row` is the line of a JSON
+record, else the place among the file's records. Text is typed later, in cleaning, so that quarantine can show what was
+really there. The number of records is counted apart from the parser: a parser that drops rows in silence is found out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from crmbet.contracts.files import SourceContract
+from crmbet.contracts.typing import keeps_type
+from crmbet.databases.statements import Fragment, literal, render
+from crmbet.datasets.days import column_types
+from crmbet.extract.counting import LONGEST_LINE, count_elements, survey
+from crmbet.extract.decoding import plain_text, unpack
+from crmbet.extract.mending import Mended, mend_csv, mend_lines, split_record
+from crmbet.extract.unreadable import UnreadableObject
+
+if TYPE_CHECKING:
+    import duckdb
+
+Format = Literal["parquet", "csv", "json"]
+
+DELIMITERS = (",", ";", "\t", "|")
+NUMERIC = re.compile(r"DECIMAL|DOUBLE|FLOAT")
+NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
+SAMPLED_RECORDS = 100
+"""JSON records whose names are looked at before all of them are."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read an object: good if it gives as many rows as there are records."""
+
+    query: str
+    """SELECT of `_row`, `_reject` and the contract's columns."""
+    records: int
+    """Records in the file, counted without the parser that `query` uses."""
+    unknown_columns: tuple[str, ...] = ()
+    """Columns of the file that the contract does not name: they are not read. Of JSON, those of its first objects."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Engine types of the columns that `query` does not give as text."""
+
+
+def format_of(key: str) -> Format | None:
+    """The format that a key's extension says; None for objects that are no data, or of a kind that is not read."""
+    if is_mark(key):
+        return None
+    stem = key.lower().removesuffix(".gz")
+    if stem.endswith(".parquet"):
+        return "parquet"
+    if stem.endswith((".csv", ".tsv")):
+        return "csv"
+    if stem.endswith((".jsonl", ".ndjson", ".json")):
+        return "json"
+    return None
+
+
+def is_mark(key: str) -> bool:
+    """Whether an object is named as what tools leave beside data (`_SUCCESS`, hidden files)."""
+    return key.rsplit("/", 1)[-1].startswith((".", "_"))
+
+
+def readings(
+    connection: duckdb.DuckDBPyConnection, path: Path, key: str, contract: SourceContract
+) -> Iterator[Reading]:
+    """The ways to read an object's local copy, the fast one first; `path` may be replaced by a plainer copy.
+
+    Raises `UnreadableObject` if the object is not what its extension says, or lacks a column that the contract
+    requires.
+    """
+    path = unpack(path, key)
+    match format_of(key):
+        case "parquet":
+            yield _read_parquet(connection, path, contract)
+        case "csv":
+            yield from _read_csv(plain_text(path), contract)
+        case _:
+            yield _read_json(connection, plain_text(path), contract)
+
+
+def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
+    url = literal(str(path))
+    types = column_types(connection, Fragment(f"read_parquet({url}, hive_partitioning = false)"))
+    nodes = connection.execute(render("extract/list_parquet_nodes", url=url)).fetchall()
+    names = _top_level(nodes)
+    _check_columns(names, contract)
+    # By place: the engine renames one of two columns whose names differ in nothing but capital letters.
+    engine_names = dict(zip(names, types, strict=True))
+    commas = {_names(contract)[name] for name in _with_decimal_comma(contract)}
+    columns = {
+        name: _as_text(column, types[column], decimal_comma=name in commas)
+        for name, column in engine_names.items()
+    }
+    kept = {
+        name: types[engine_names[source_name]]
+        for name, source_name in _names(contract).items()
+        if source_name in engine_names
+        and keeps_type(contract.columns[name], types[engine_names[source_name]])
+    }
+    texts = [
+        columns[name]
+        for name in _names(contract).values()
+        if types.get(engine_names.get(name, "")) in ("VARCHAR", "BLOB")
+    ]
+    (records,) = connection.execute(render("extract/count_parquet_records", url=url)).fetchone() or (0,)
+    query = render(
+        "extract/read_parquet",
+        url=url,
+        has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
+        values=_values(
+            contract, columns, {name: _quoted(engine_names[_names(contract)[name]]) for name in kept}
+        ),
+    )
+    return Reading(query, int(records), _unknown(names, contract), kept)
+
+
+def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
+    """Names of a file's columns, as often as they are there. A schema lists each node before its children."""
+    names = []
+    inside = 0
+    for name, children in nodes[1:]:
+        if inside:
+            inside -= 1
+        else:
+            names.append(name)
+        inside += children or 0
+    return names
+
+
+def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
+    quoted = _quoted(column)
+    if decimal_comma and NUMERIC.match(engine_type):
+        return f"replace({quoted}::VARCHAR, '.', ',')"
+    if engine_type == "BLOB":
+        # Text, from writers that do not mark it as such.
+        return f"coalesce(TRY(decode({quoted})), {quoted}::VARCHAR)"
+    return f"to_json({quoted})::VARCHAR" if NESTED.search(engine_type) else f"{quoted}::VARCHAR"
+
+
+def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
+    """As the engine reads it, then with every damaged record set aside by itself."""
+    first = _first_line(path)
+    if not first:
+        yield _read_nothing(contract)
+        return
+    delimiter, header = _split_header(first, contract)
+    _check_columns(header, contract)
+    # By place: what the engine calls one name, or keeps for itself, a header may well have.
+    places = [f"c{place}" for place in range(len(header))]
+    columns = dict(zip(header, places, strict=True))
+    described = ", ".join(f"'{place}': 'VARCHAR'" for place in places)
+    values = _values(contract, columns)
+    unknown = _unknown(header, contract)
+    counted = survey(path, quotes=True)
+    if not (counted.open_quote or counted.odd):
+        query = render(
+            "extract/read_csv",
+            url=literal(str(path)),
+            columns=Fragment("{" + described + "}"),
+            delimiter=literal(delimiter),
+            values=values,
+        )
+        yield Reading(query, counted.records - 1, unknown)
+    mended = mend_csv(path, delimiter, len(header))
+    _require_all_lines(mended, counted.lines)
+    query = render(
+        "extract/read_mended_csv",
+        url=literal(str(mended.good)),
+        columns=Fragment("{'_row': 'BIGINT', " + described + "}"),
+        delimiter=literal(delimiter),
+        values=values,
+        rejects=literal(str(mended.rejects)),
+        nothing=_values(contract, {}),
+    )
+    yield Reading(query, mended.records, unknown)
+
+
+def _first_line(path: Path) -> bytes:
+    """The first line that is not empty, without its end; nothing if there is none."""
+    with path.open("rb") as file:
+        while line := file.readline(LONGEST_LINE):
+            if line.strip(b"\r\n"):
+                return line.rstrip(b"\r\n")
+    return b""
+
+
+def _split_header(line: bytes, contract: SourceContract) -> tuple[str, list[str]]:
+    """The delimiter by which a header has most of the contract's names, and its names."""
+    text = line.decode(errors="replace")
+    if len(line) == LONGEST_LINE or not text.replace("\t", "").isprintable():
+        raise UnreadableObject("its name says CSV, but its first line is no text")
+    known = {*_names(contract).values()}
+    headers = {}
+    for delimiter in DELIMITERS:
+        fields, _ = split_record(line, delimiter.encode())
+        headers[delimiter] = [name.decode().strip() for name in fields or ()]
+    delimiter = max(headers, key=lambda delimiter: len(known.intersection(headers[delimiter])))
+    header = headers[delimiter]
+    while header and not header[-1]:
+        header.pop()
+    return delimiter, header
+
+
+def _read_json(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
+    """One array of objects, or an object a line."""
+    with path.open("rb") as file:
+        head = file.read(LONGEST_LINE).strip()
+    if not head:
+        return _read_nothing(contract)
+    first, more, _ = head.partition(b"\n")
+    if head.startswith(b"["):
+        elements = count_elements(path)
+        if elements is not None:
+            return _read_json_array(connection, path, elements, contract)
+        if not _is_json(first):
+            raise UnreadableObject("the JSON array is cut off, or something follows it")
+    elif more and not _is_json(first) and count_elements(path) is not None:
+        raise UnreadableObject(
+            "it is one JSON object over several lines: deliver one array of objects, or one object a line"
+        )
+    return _read_json_lines(connection, path, contract)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _read_json_array(
+    connection: duckdb.DuckDBPyConnection, path: Path, elements: int, contract: SourceContract
+) -> Reading:
+    source = render("extract/list_json_array", url=literal(str(path)))
+    unknown = _check_keys(connection, source, contract) if elements else ()
+    query = render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
+    return Reading(query, elements, unknown)
+
+
+def _read_json_lines(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
+    counted = survey(path, quotes=False)
+    rejects = ""
+    if counted.odd:
+        mended = mend_lines(path)
+        _require_all_lines(mended, counted.lines)
+        path = mended.good
+        rejects = f"\nUNION ALL\n{render('extract/list_rejects', url=literal(str(mended.rejects)))}"
+    source = render("extract/list_json_lines", url=literal(str(path)))
+    unknown = _check_keys(connection, source, contract)
+    query = render("extract/read_json_records", records=Fragment(source + rejects), **_json_values(contract))
+    return Reading(query, counted.lines, unknown)
+
+
+def _check_keys(
+    connection: duckdb.DuckDBPyConnection, source: str, contract: SourceContract
+) -> tuple[str, ...]:
+    """The names in JSON records that no contract knows. Raises `UnreadableObject` for a required one that none has.
+
+    A record may leave out what is NULL, so a few records without a name say little: then all are looked at.
+    """
+
+    def names(sample: str) -> list[str]:
+        query = render("extract/name_json_keys", records=Fragment(source), sample=Fragment(sample))
+        (keys,) = connection.execute(query).fetchone() or (None,)
+        return keys or []
+
+    some = names(f"LIMIT {SAMPLED_RECORDS}")
+    if not _missing(some, contract):
+        return _unknown(some, contract)
+    every = names("")
+    if not every:
+        raise UnreadableObject("it holds no JSON object: deliver one array of objects, or one object a line")
+    _check_columns(every, contract)
+    return _unknown(every, contract)
+
+
+def _json_values(contract: SourceContract) -> dict[str, Fragment]:
+    """What to take out of a record, in one pass over it, and the columns that makes."""
+    names = _names(contract)
+    paths = {
+        name: literal("/" + names[name].replace("~", "~0").replace("/", "~1")) for name in contract.columns
+    }
+    fields = {name: f"fields[{place}]" for place, name in enumerate(contract.columns, start=1)}
+    for name in _with_decimal_comma(contract):
+        number = f"json_type(record, {paths[name]}) = 'DOUBLE'"
+        fields[name] = f"CASE WHEN {number} THEN replace({fields[name]}, '.', ',') ELSE {fields[name]} END"
+    return {
+        "paths": Fragment("[" + ", ".join(paths.values()) + "]"),
+        "values": Fragment(", ".join(f"{field} AS {_quoted(name)}" for name, field in fields.items())),
+    }
+
+
+def _read_nothing(contract: SourceContract) -> Reading:
+    """A file without a single record, and so without names: a day on which nothing happened may look like that."""
+    return Reading(render("extract/read_nothing", values=_values(contract, {})), 0)
+
+
+def _require_all_lines(mended: Mended, lines: int) -> None:
+    if mended.lines != lines:
+        raise AssertionError(f"mending made records of {mended.lines} lines, there are {lines}")
+
+
+def _names(contract: SourceContract) -> dict[str, str]:
+    """Each column's name in the source."""
+    return {name: column.source_name or name for name, column in contract.columns.items()}
+
+
+def _with_decimal_comma(contract: SourceContract) -> list[str]:
+    """Columns whose typed numbers are spelled with a comma, as the contract says that their text is.
+
+    A point would stand between thousands there: 10.125 would be read as ten thousand.
+    """
+    return [name for name, column in contract.columns.items() if column.decimal_mark == ","]
+
+
+def _check_columns(found: Sequence[str], contract: SourceContract) -> None:
+    """Raises `UnreadableObject` if a column of the contract is there twice, or a required one is not there."""
+    where = f"include/contracts/sources/{contract.name}.yaml"
+    known = [name for name in _names(contract).values() if name in found]
+    repeated = [name for name in known if found.count(name) > 1]
+    if repeated:
+        raise UnreadableObject(f"column {', '.join(repeated)} appears more than once")
+    missing = _missing(found, contract)
+    if missing and not known:
+        # What it has instead may be data.
+        raise UnreadableObject(
+            f"it has none of the columns of {where}; a CSV file names them in its first line"
+        )
+    if missing:
+        raise UnreadableObject(
+            f"column {', '.join(missing)} is missing; it has the columns {', '.join(found)[:300]}. "
+            f"A name can be mapped in {where}"
+        )
+
+
+def _missing(found: Sequence[str], contract: SourceContract) -> list[str]:
+    names = _names(contract)
+    return [
+        names[name]
+        for name, column in contract.columns.items()
+        if column.required and names[name] not in found
+    ]
+
+
+def _values(
+    contract: SourceContract, columns: Mapping[str, str], typed: Mapping[str, str] | None = None
+) -> Fragment:
+    """The contract's columns, each by the expression of its name in the source, NULL without one.
+
+    `typed` has expressions, by name in the contract, of those that do not become text.
+    """
+    typed = typed or {}
+    return Fragment(
+        ", ".join(
+            f"{typed.get(name) or columns.get(source_name, 'NULL::VARCHAR')} AS {_quoted(name)}"
+            for name, source_name in _names(contract).items()
+        )
+    )
+
+
+def _unknown(found: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
+    return tuple(sorted({name for name in found if name} - {*_names(contract).values()}))
+
+
+def _quoted(name: str) -> str:
+    """A column name as the source spells it, which no allow-list can foresee, quoted for the engine."""
+    return '"' + name.replace('"', '""') + '"'

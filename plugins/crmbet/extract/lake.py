@@ -1,0 +1,309 @@
+"""Capturing the lake: every object of a feed, each once per content.
+
+A chunk is one object (key, ETag, size). It is fetched once, rewritten as Parquet on the local disk, counted there, and
+uploaded under a digest of the source, that fingerprint and the contract's column names; it exists once its marker does.
+An object that cannot be read is set aside by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crmbet.contracts.files import SourceContract
+from crmbet.contracts.typing import event_instant
+from crmbet.databases.duckdb_failures import is_of_the_worker, said_of_file
+from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.statements import Fragment, literal, render
+from crmbet.datasets.days import BATCH_DAYS, attempt_name
+from crmbet.extract.day_counts import Census, take_census
+from crmbet.extract.formats import Reading, format_of, is_mark, readings
+from crmbet.extract.ledger import Ledger, chunk_digest
+from crmbet.extract.unreadable import UnreadableObject
+from crmbet.failures import SourceMissing, SourceUnreadable
+from crmbet.run.progress import Progress
+from crmbet.run.records import Capture, SourceCaptures, Unreadable
+from crmbet.run.run import Run
+from crmbet.storage.object_store import ObjectStore, StoredObject
+
+if TYPE_CHECKING:
+    import duckdb
+
+log = logging.getLogger(__name__)
+
+NAMED_OBJECTS = 3
+OBJECTS_UNDER_WAY = 8
+"""Objects being fetched, read or uploaded at once; as many lie on the local disk."""
+
+
+def capture_feed(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, contract: SourceContract
+) -> SourceCaptures | None:
+    """Capture what is new in a feed; returns all captures that the run uses, None if an optional feed is absent.
+
+    Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read.
+    Of an optional one `validate_raw` decides what may be unreadable.
+    """
+    ledger = Ledger.read(store, run, contract.name)
+    if run.rereads_the_past:
+        return _unless_absent(ledger.known_at(run.known_at), store, run, contract)
+
+    objects = _objects(store, run, contract)
+    if not objects and run.params.source_deletions == "remove" and contract.required:
+        # Before anything is written: the run could not go on without it, and the next could not keep it.
+        raise _absence(store, run, contract)
+    wanted = {_digest(run, contract, entry): entry for entry in objects}
+    missing = {digest: entry for digest, entry in wanted.items() if not ledger.has(digest)}
+    made, unreadable = _capture_all(connection, store, run, contract, ledger, missing)
+    read = [digest for digest in wanted if digest in made or digest not in missing]
+    current = [made.get(digest) or ledger.by_digest[digest] for digest in read]
+    used = ledger.settle(current, made=len(made), unreadable=unreadable)
+    if unreadable and not used.captures:
+        if not contract.required:
+            return used
+        raise SourceUnreadable(
+            f"no object of the feed {contract.name} can be read",
+            where=store.url(used.unreadable[0].chunk),
+            why=used.unreadable[0].why,
+            next_step="deliver it again as what its name says, and clear the task",
+        )
+    return _unless_absent(used, store, run, contract)
+
+
+def _folder(run: Run, contract: SourceContract) -> str:
+    return f"{run.settings.raw_prefix}{contract.relation}/"
+
+
+def _objects(store: ObjectStore, run: Run, contract: SourceContract) -> list[StoredObject]:
+    """What can be read of the feed's folder; files that look like data of a kind we do not read are told."""
+    listed = list(store.list(_folder(run, contract)))
+    unknown = [
+        entry for entry in listed if entry.size and format_of(entry.key) is None and not is_mark(entry.key)
+    ]
+    if unknown:
+        log.warning(
+            "%s: %d objects are passed over, since their names end as no file of data that we read does: %s%s",
+            store.url(_folder(run, contract)),
+            len(unknown),
+            ", ".join(entry.key for entry in unknown[:NAMED_OBJECTS]),
+            ", ..." if len(unknown) > NAMED_OBJECTS else "",
+        )
+    return [entry for entry in listed if format_of(entry.key)]
+
+
+def _unless_absent(
+    captures: SourceCaptures, store: ObjectStore, run: Run, contract: SourceContract
+) -> SourceCaptures | None:
+    if captures.captures:
+        return captures
+    if not contract.required:
+        return None
+    raise _absence(store, run, contract)
+
+
+def _absence(store: ObjectStore, run: Run, contract: SourceContract) -> SourceMissing:
+    return SourceMissing(
+        f"the feed {contract.name} has no object",
+        where=store.url(_folder(run, contract)),
+        why=f"nothing had been captured by known_at {run.known_at.isoformat()}"
+        if run.rereads_the_past
+        else "the folder is empty, or holds no Parquet, CSV or JSON file",
+        next_step="check the delivery, CRMBET_LAKE_BUCKET and CRMBET_RAW_PREFIX, then clear the task",
+    )
+
+
+def _capture_all(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contract: SourceContract,
+    ledger: Ledger,
+    objects: Mapping[str, StoredObject],
+) -> tuple[dict[str, Capture], list[Unreadable]]:
+    """Capture objects (by digest), each with its marker as soon as it is there; those that cannot be read are listed.
+
+    Any other failure stops the run once the objects under way have finished.
+    """
+    made: dict[str, Capture] = {}
+    unreadable: list[Unreadable] = []
+    progress = Progress(log, f"captured {contract.name}", unit="objects", total=len(objects))
+    with (
+        _capturing(connection, store, run, contract, ledger) as at,
+        ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
+    ):
+        tasks = {pool.submit(at.capture, digest, entry): entry for digest, entry in objects.items()}
+        try:
+            for task in as_completed(tasks):
+                try:
+                    capture = task.result()
+                except UnreadableObject as error:
+                    entry = tasks[task]
+                    unreadable.append(Unreadable(chunk=entry.key, why=str(error)))
+                    log.warning("%s cannot be read and is set aside: %s", store.url(entry.key), error)
+                    progress.advance(1, 0)
+                else:
+                    made[capture.digest] = capture
+                    progress.advance(1, capture.extracted)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    progress.finish()
+    return made, unreadable
+
+
+@contextmanager
+def _capturing(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    contract: SourceContract,
+    ledger: Ledger,
+) -> Iterator[_Capturing]:
+    # A record's number is its place in the file, so reading must not shuffle.
+    connection.execute("SET GLOBAL preserve_insertion_order = true")
+    with scratch_folder(run.settings) as folder:
+        yield _Capturing(connection, store, run, contract, ledger, folder)
+
+
+@dataclass
+class _Capturing:
+    """The capturing of one feed's objects, from several threads."""
+
+    connection: duckdb.DuckDBPyConnection
+    store: ObjectStore
+    run: Run
+    contract: SourceContract
+    ledger: Ledger
+    folder: Path
+    turns: threading.Semaphore = field(init=False)
+    """Fetching and uploading wait for S3; reading needs the processor and memory, which a setting bounds."""
+
+    def __post_init__(self) -> None:
+        self.turns = threading.Semaphore(self.run.settings.threads)
+
+    def capture(self, digest: str, entry: StoredObject) -> Capture:
+        """Capture one object and mark it. Raises `UnreadableObject`."""
+        attempt = attempt_name()
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            local = Path(name) / "object"
+            self.store.download(entry, local)
+            with self.turns, self.connection.cursor() as cursor:
+                written, types, census = self._convert(cursor, local, entry)
+            files = []
+            if census.rows:
+                files = [f"{self.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"]
+                if not self.run.params.dry_run:
+                    self.store.upload(written, files[0])
+        capture = Capture(
+            source=self.contract.name,
+            chunk=entry.key,
+            digest=digest,
+            files=files,
+            types=dict(types),
+            extracted=census.rows,
+            days=census.days,
+            latest_known_time=census.latest_known_time,
+            source_modified_at=entry.last_modified,
+            captured_at=self.run.known_at,
+            made_at=self.run.known_at,
+        )
+        (known,) = self.ledger.record([capture])
+        return known
+
+    def _convert(
+        self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
+    ) -> tuple[Path, Mapping[str, str], Census]:
+        """Rewrite an object as Parquet with the first reading that accounts for every record, and count it.
+
+        In between: the engine types of the columns that are not text.
+        """
+        written = local.with_name("written.parquet")
+        why = ""
+        for reading in self._readings(connection, local, entry):
+            why = self._write(connection, reading, entry, written)
+            if not why:
+                break
+        if why:
+            raise UnreadableObject(why)
+        if reading.unknown_columns:
+            names = ", ".join(reading.unknown_columns)[:300]
+            log.warning("%s has columns that no contract names: %s", self.store.url(entry.key), names)
+        census = take_census(connection, written, self.contract, reading.types)
+        if not census.rows:
+            log.warning("%s holds no record", self.store.url(entry.key))
+        if len(census.days) > BATCH_DAYS:
+            written = _sort_by_day(connection, written)
+        return written, reading.types, census
+
+    def _readings(
+        self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
+    ) -> Iterator[Reading]:
+        import duckdb
+
+        try:
+            yield from readings(connection, local, entry.key, self.contract)
+        except duckdb.Error as error:
+            if is_of_the_worker(error):
+                raise
+            raise UnreadableObject(said_of_file(error, local.parent)) from None
+
+    def _write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        reading: Reading,
+        entry: StoredObject,
+        written: Path,
+    ) -> str:
+        """Write what a reading gives; returns why it cannot be trusted, if so."""
+        import duckdb
+
+        copy = render(
+            "extract/copy_to_capture",
+            rows=Fragment(_place(reading, entry.key, self.contract, self.run)),
+            url=literal(str(written)),
+        )
+        try:
+            (rows,) = connection.execute(copy).fetchone() or (0,)
+        except duckdb.Error as error:
+            if is_of_the_worker(error):
+                raise
+            return said_of_file(error, written.parent)
+        if rows != reading.records:
+            return f"it holds {reading.records} records, its parser gives {rows}"
+        return ""
+
+
+def _place(reading: Reading, key: str, contract: SourceContract, run: Run) -> str:
+    return render(
+        "extract/place_rows",
+        rows=Fragment(reading.query),
+        source_key=literal(key),
+        event_time=event_instant(contract, reading.types),
+        zone=literal(run.settings.operator_timezone),
+        earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
+    )
+
+
+def _sort_by_day(connection: duckdb.DuckDBPyConnection, written: Path) -> Path:
+    """A file of many days is read again for each batch of them: in order, only its part for the batch is."""
+    ordered = written.with_name("ordered.parquet")
+    connection.execute(render("extract/sort_by_day", file=literal(str(written)), url=literal(str(ordered))))
+    return ordered
+
+
+def _digest(run: Run, contract: SourceContract, entry: StoredObject) -> str:
+    return chunk_digest(
+        contract.name,
+        entry.key,
+        entry.etag,
+        str(entry.size),
+        contract.column_digest,
+        contract.placement_digest,
+        run.settings.operator_timezone,
+    )

@@ -1,0 +1,271 @@
+"""The ledger of captures: the markers below a source's folder say what was captured, from what, and when.
+
+A run without `known_at` uses the captures of what the source holds now. With `known_at` it goes back: of each chunk it
+uses the newest capture that existed by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from crmbet.datasets.days import attempt_name
+from crmbet.failures import SourceShrunk
+from crmbet.run.records import Capture, SourceCaptures, Unreadable
+from crmbet.run.run import Run
+from crmbet.storage.done_files import Markers
+from crmbet.storage.object_store import ObjectStore
+
+
+def chunk_digest(*fingerprint: str) -> str:
+    """Identity of a chunk's content: of its source, its fingerprint there, and the columns read."""
+    return hashlib.sha256("\0".join(fingerprint).encode()).hexdigest()[:24]
+
+
+@dataclass
+class Ledger:
+    """Every finished capture of one source, by digest, and the decisions about what the source has lost."""
+
+    run: Run
+    source: str
+    markers: Markers
+    by_digest: dict[str, Capture]
+    before: dict[str, Capture] = field(init=False)
+    """The newest capture of each chunk, this run's own (by an earlier try of it) left out."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.before = newest_captures(
+            capture for capture in self.by_digest.values() if capture.captured_at != self.run.known_at
+        )
+
+    @classmethod
+    def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
+        """Read all markers of a source."""
+        markers = Markers.read(store, run.layout.captures(source))
+        by_digest = captures_by_digest(
+            Capture.model_validate_json(markers.contents[key]) for key in sorted(markers.contents)
+        )
+        return cls(run, source, markers, by_digest)
+
+    @property
+    def newest(self) -> dict[str, Capture]:
+        """The newest capture of each chunk."""
+        return newest_captures(self.by_digest.values())
+
+    def known_at(self, instant: datetime) -> SourceCaptures:
+        """What a run that goes back to an instant uses: of each chunk its newest capture, deleted ones left out."""
+        captures = newest_captures(
+            capture for capture in self.by_digest.values() if capture.captured_at <= instant
+        ).values()
+        return self._source_captures(capture for capture in captures if not capture.gone)
+
+    def has(self, digest: str) -> bool:
+        """Whether this content need not be captured: it has been, and the run does not ask for everything anew."""
+        return digest in self.by_digest and not self.run.params.full_refresh
+
+    def record(self, captures: Iterable[Capture]) -> list[Capture]:
+        """Write the markers of finished captures; returns the captures as the ledger knows them now.
+
+        One that has lost too many rows is left without a marker, unless the run believes the source: the next run has
+        to ask again. May be called from several threads.
+        """
+        settled = []
+        marked = {}
+        with self._lock:
+            for capture in captures:
+                first = self.by_digest.get(capture.digest)
+                known = _same_content(first, capture) if first else capture
+                if self._believes or not self._shrank(known):
+                    self.by_digest[known.digest] = known
+                    marked[self._marker(known)] = known.model_dump_json().encode()
+                settled.append(known)
+        self._write(marked)
+        return settled
+
+    def settle(
+        self,
+        current: Iterable[Capture],
+        *,
+        made: int,
+        unseen: Iterable[str] = (),
+        unreadable: Iterable[Unreadable] = (),
+    ) -> SourceCaptures:
+        """The captures that the run uses, given what the source holds now.
+
+        A chunk that vanished, or lost more than the tolerated share of its rows against its newest capture, is settled
+        by the param source_deletions: 'stop' refuses the run, 'keep' lets the last capture stand, 'remove' believes the
+        source. `unseen` chunks were not looked at and are taken to be what they were; so is an unreadable one.
+
+        Raises `SourceShrunk` that names the chunks; a dry run only reports them.
+        """
+        now = {capture.chunk: capture for capture in current}
+        set_aside = sorted(unreadable, key=lambda entry: entry.chunk)
+        newest = self.newest
+        standing = {*unseen, *(entry.chunk for entry in set_aside)} - now.keys()
+        kept = {chunk: newest[chunk] for chunk in standing & newest.keys() if not newest[chunk].gone}
+        vanished = {
+            chunk: before
+            for chunk, before in newest.items()
+            if chunk not in now and chunk not in standing and before.extracted > 0
+        }
+        shrunken = {
+            chunk: newest[chunk]
+            for chunk, capture in now.items()
+            if chunk in newest and self._shrank(capture)
+        }
+        dry = self.run.params.dry_run
+        if (vanished or shrunken) and self.run.params.source_deletions == "stop" and not dry:
+            raise _refusal(self.source, vanished | shrunken, now)
+        used = now | kept if self._believes else now | kept | vanished | shrunken
+        self._correct(used.values(), vanished if self._believes else {}, newest)
+        if not dry:
+            self.markers.write_index(attempt_name())
+        changes = self._changes(used, vanished, shrunken)
+        return self._source_captures(used.values(), made=made, unreadable=set_aside, changes=changes)
+
+    @property
+    def _believes(self) -> bool:
+        return self.run.params.source_deletions == "remove"
+
+    def _shrank(self, capture: Capture) -> bool:
+        before = self.before.get(capture.chunk)
+        tolerated = 1 - self.run.settings.max_source_shrink
+        return before is not None and capture.extracted < before.extracted * tolerated
+
+    def _correct(
+        self, used: Iterable[Capture], gone: Mapping[str, Capture], newest: Mapping[str, Capture]
+    ) -> None:
+        """Write what known_at and the next loss need to know: content that has come back, chunks that are gone."""
+        found = [
+            _restated(capture, newest[capture.chunk], self.run)
+            for capture in used
+            if capture.chunk in newest and _has_come_back(capture, newest[capture.chunk], self.run)
+        ]
+        found += [_tombstone(before, self.run) for before in gone.values()]
+        self.by_digest |= {capture.digest: capture for capture in found}
+        self._write({self._marker(capture): capture.model_dump_json().encode() for capture in found})
+
+    def _changes(
+        self, used: Mapping[str, Capture], vanished: Mapping[str, Capture], shrunken: Mapping[str, Capture]
+    ) -> dict[str, tuple[str, set[str]]]:
+        """Chunk to what has happened to it since other runs looked, and the days whose rows that alters."""
+        changes = {}
+        for chunk in used.keys() | vanished.keys():
+            before, after = self.before.get(chunk), used.get(chunk)
+            days = _differing_days(before, after)
+            if chunk in vanished:
+                changes[chunk] = ("gone", days)
+            elif chunk in shrunken:
+                changes[chunk] = ("shrunken", days)
+            elif days:
+                changes[chunk] = ("changed" if before and not before.gone else "new", days)
+        return changes
+
+    def _write(self, markers: Mapping[str, bytes]) -> None:
+        if not self.run.params.dry_run:
+            self.markers.write(markers)
+
+    def _marker(self, capture: Capture) -> str:
+        return self.run.layout.capture(self.source, capture.digest).marker(attempt_name())
+
+    def _source_captures(
+        self,
+        used: Iterable[Capture],
+        *,
+        made: int = 0,
+        unreadable: Iterable[Unreadable] = (),
+        changes: Mapping[str, tuple[str, set[str]]] | None = None,
+    ) -> SourceCaptures:
+        changes = changes or {}
+        return SourceCaptures(
+            captures=sorted(used, key=lambda capture: capture.chunk),
+            new=made,
+            changed={chunk: changes[chunk][0] for chunk in sorted(changes)},
+            touched_days=sorted(set().union(*(days for _, days in changes.values()))),
+            unreadable=list(unreadable),
+            bitemporal_from=min((capture.captured_at for capture in self.by_digest.values()), default=None),
+        )
+
+
+def captures_by_digest(captures: Iterable[Capture]) -> dict[str, Capture]:
+    """Each content once, though several runs may have captured it."""
+    by_digest: dict[str, Capture] = {}
+    for capture in captures:
+        known = by_digest.get(capture.digest)
+        by_digest[capture.digest] = _same_content(known, capture) if known else capture
+    return by_digest
+
+
+def newest_captures(captures: Iterable[Capture]) -> dict[str, Capture]:
+    """The newest capture of each chunk."""
+    newest: dict[str, Capture] = {}
+    for capture in captures:
+        known = newest.get(capture.chunk)
+        if known is None or (capture.captured_at, capture.digest) > (known.captured_at, known.digest):
+            newest[capture.chunk] = capture
+    return newest
+
+
+def _same_content(first: Capture, second: Capture) -> Capture:
+    """Of two captures of one content: known since the earlier one, read from the files that were made last."""
+    files = max(first, second, key=lambda capture: (capture.made_at, capture.files))
+    return files.model_copy(update={"captured_at": min(first.captured_at, second.captured_at)})
+
+
+def _differing_days(before: Capture | None, after: Capture | None) -> set[str]:
+    """Days whose rows in a chunk are others than before."""
+    old = before.days if before else {}
+    new = after.days if after else {}
+    return {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
+
+
+def _has_come_back(capture: Capture, newest: Capture, run: Run) -> bool:
+    """Whether the source holds again what it had held before something else, or before it was deleted."""
+    return not says_the_same(capture, newest) and capture.captured_at <= newest.captured_at < run.known_at
+
+
+def says_the_same(capture: Capture, other: Capture) -> bool:
+    """Whether two captures of a chunk stand for the same rows, as a restated one does for the one that it restates."""
+    return (capture.files, capture.part, capture.gone) == (other.files, other.part, other.gone)
+
+
+def _restated(capture: Capture, newest: Capture, run: Run) -> Capture:
+    """A capture that says that old content is the newest again, so that known_at and the next loss are right."""
+    digest = chunk_digest(capture.source, capture.chunk, "again", capture.digest, newest.digest)
+    return capture.model_copy(update={"digest": digest, "captured_at": run.known_at, "made_at": run.known_at})
+
+
+def _tombstone(before: Capture, run: Run) -> Capture:
+    """A capture that says that a chunk is gone, so that the next run does not ask again."""
+    return before.model_copy(
+        update={
+            "digest": chunk_digest(before.source, before.chunk, "gone", before.digest),
+            "files": [],
+            "part": None,
+            "extracted": 0,
+            "days": {},
+            "latest_known_time": None,
+            "captured_at": run.known_at,
+            "made_at": run.known_at,
+            "gone": True,
+        }
+    )
+
+
+def _refusal(source: str, lost: Mapping[str, Capture], now: Mapping[str, Capture]) -> SourceShrunk:
+    shown = ", ".join(
+        f"{chunk} ({lost[chunk].extracted} rows before, {now[chunk].extracted if chunk in now else 'gone'} now)"
+        for chunk in sorted(lost)[:5]
+    )
+    chunks = "a chunk" if len(lost) == 1 else f"{len(lost)} chunks"
+    return SourceShrunk(
+        f"{chunks} of {source} vanished or shrank: {shown}{', ...' if len(lost) > 5 else ''}",
+        where=f"source {source}",
+        why="deleted source data would silently change the past of every player",
+        next_step="if the loss is meant, as when a repaired delivery is smaller, trigger the run with "
+        "source_deletions=remove; to go on with what was captured before, with source_deletions=keep",
+    )

@@ -1,0 +1,1 @@
+"""From cleaned rows to the feature table of a run."""

@@ -1,0 +1,233 @@
+"""The feature table as numbers alone: encoded, imputed and scaled, beside the features, with the pipeline that did it.
+
+A clustering job starts with one read of the matrix; a model that is trained on it applies the pipeline to new rows. The
+pipeline is a file of joblib, which comes with scikit-learn, so that whoever can use it can read it. Such a file can run
+code when it is loaded: load it from our own prefix alone, with the scikit-learn that requirements.txt pins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crmbet.contracts.files import FeatureColumn, TableContract
+from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.statements import Fragment, identifier, joined, render
+from crmbet.datasets.days import attempt_name, scan
+from crmbet.run.records import MatrixFiles
+from crmbet.run.run import Run
+from crmbet.storage.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+    from sklearn.pipeline import Pipeline
+
+PROTECTED = "rg_"
+"""Responsible-gambling columns protect players and train nothing; marketing_allowed holds some of what they say."""
+GATE = "marketing_allowed"
+
+FIT_PLAYERS = 100_000
+"""Players that the pipeline is fitted on, chosen by a hash of their id."""
+LEAST_CLUSTER_PLAYERS = 100
+"""Of fewer, clusters say nothing, and looking for them would take half of a tiny run's time."""
+CLUSTER_PLAYERS = 10_000
+SILHOUETTE_PLAYERS = 2_000
+CLUSTERS = range(2, 9)
+BATCH_ROWS = 50_000
+RANDOM_STATE = 20_240_101
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The columns that the pipeline takes: each as one number, or NaN, but for the enums, which are text or None."""
+
+    numbers: list[str]
+    enums: dict[str, list[str]]
+    nullable: list[str]
+    """Columns of both kinds that may be NULL: for each the matrix says where it was."""
+    left_out: list[str]
+
+    @classmethod
+    def of(cls, table: TableContract) -> Inputs:
+        """By the contract: no id, no bookkeeping, nothing personal or protected, no text without a closed list."""
+        numbers, enums, left_out = [], {}, []
+        for name, column in table.columns.items():
+            if not _is_wanted(name, column):
+                left_out.append(name)
+            elif column.type == "text":
+                enums[name] = column.values
+            else:
+                numbers.append(name)
+        nullable = [name for name in (*numbers, *enums) if table.columns[name].nullable]
+        return cls(numbers, enums, nullable, left_out)
+
+
+def write_matrix(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    run: Run,
+    table: TableContract,
+    features: Sequence[str],
+) -> MatrixFiles | None:
+    """Write matrix and pipeline of a run's feature files into its folder; None if there are no players.
+
+    The matrix has the key and, in float32, the columns that `MatrixFiles.columns` lists. Memory is bounded by samples
+    and batches, whatever the number of players, and every random choice is fixed.
+    """
+    import joblib
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    inputs = Inputs.of(table)
+    sample = next(_batches(connection, store, table, inputs, features, limit=FIT_PLAYERS), None)
+    if sample is None:
+        return None
+    pipeline = _build_pipeline(inputs)
+    fitted = pipeline.fit_transform(_cells(sample, inputs))
+    columns = [str(name) for name in pipeline.get_feature_names_out()]
+    schema = pa.schema([(table.key, pa.string()), *((name, pa.float32()) for name in columns)])
+    keys = {kind: f"{run.prefix}matrix/{attempt_name()}.{kind}" for kind in ("parquet", "joblib")}
+    rows = 0
+    with scratch_folder(run.settings) as folder:
+        with pq.ParquetWriter(folder / "matrix", schema) as writer:
+            for batch in _batches(connection, store, table, inputs, features):
+                numbers = pipeline.transform(_cells(batch, inputs)).astype("float32")
+                arrays = [batch[table.key].cast(pa.string()), *(pa.array(column) for column in numbers.T)]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                rows += batch.num_rows
+        joblib.dump(pipeline, folder / "pipeline")
+        _upload(store, folder, keys)
+    return MatrixFiles(
+        matrix=keys["parquet"],
+        pipeline=keys["joblib"],
+        players=rows,
+        columns=columns,
+        left_out=inputs.left_out,
+        silhouettes=measure_silhouettes(fitted),
+    )
+
+
+def measure_silhouettes(matrix: Any) -> dict[int, float]:
+    """Mean silhouette by number of clusters, of k-means on some of the rows: whether there is anything to cluster.
+
+    Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", Journal of
+    Computational and Applied Mathematics 20, 1987: 1 is far apart, 0 touching. Numbers of clusters for which too few
+    rows differ are left out, and all of them where there are too few rows.
+    """
+    if len(matrix) < LEAST_CLUSTER_PLAYERS:
+        return {}
+    import numpy as np
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.metrics import silhouette_score
+    from threadpoolctl import threadpool_limits
+
+    rows = matrix[:CLUSTER_PLAYERS].astype("float32")
+    distinct = len(np.unique(rows, axis=0))
+    found = {}
+    # Batches of a thousand rows are done before threads have met: with two of them it took fifteen times as long.
+    with threadpool_limits(1):
+        for k in CLUSTERS:
+            if distinct <= k:
+                break
+            clusters = MiniBatchKMeans(k, random_state=RANDOM_STATE, n_init=3).fit_predict(rows)
+            shown = clusters[:SILHOUETTE_PLAYERS]
+            if 1 < len(np.unique(shown)) < len(shown):
+                found[k] = round(float(silhouette_score(rows[:SILHOUETTE_PLAYERS], shown)), 6)
+    return found
+
+
+def _is_wanted(name: str, column: FeatureColumn) -> bool:
+    if column.role != "feature" or column.personal or name.startswith(PROTECTED) or name == GATE:
+        return False
+    return bool(column.values) if column.type == "text" else column.type in NUMBERS
+
+
+NUMBERS = frozenset({"integer", "smallint", "real", "r01", "money", "boolean"})
+
+
+def _build_pipeline(inputs: Inputs) -> Pipeline:
+    """Numbers on the scale of the inverse hyperbolic sine, which is a logarithm that takes zero and losses."""
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+    numbers = Pipeline(
+        [
+            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("compress", FunctionTransformer(np.arcsinh, feature_names_out="one-to-one")),
+            ("scale", StandardScaler()),
+        ]
+    )
+    # Of a NULL no category is one.
+    enums = OneHotEncoder(
+        categories=list(inputs.enums.values()), handle_unknown="ignore", sparse_output=False, dtype=np.float64
+    )
+    undefined = MissingIndicator(features="all")
+    return Pipeline(
+        [
+            (
+                "columns",
+                ColumnTransformer(
+                    [
+                        ("number", numbers, inputs.numbers),
+                        ("is", enums, list(inputs.enums)),
+                        ("undefined", undefined, [n for n in inputs.numbers if n in inputs.nullable]),
+                    ],
+                    sparse_threshold=0,
+                    verbose_feature_names_out=True,
+                ),
+            )
+        ]
+    )
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    table: TableContract,
+    inputs: Inputs,
+    features: Sequence[str],
+    limit: int | None = None,
+) -> Iterator[Any]:
+    """The inputs, as Arrow tables: some players in the order of a hash of their id, or all, batch by batch."""
+    import pyarrow as pa
+
+    if not features:
+        return
+    columns = [
+        identifier(table.key),
+        *(Fragment(f"{identifier(name)}::DOUBLE AS {identifier(name)}") for name in inputs.numbers),
+        *(identifier(name) for name in inputs.enums),
+    ]
+    query = render(
+        "features/matrix/select_inputs" if limit is None else "features/matrix/sample_inputs",
+        columns=joined(columns),
+        source=scan(store, features),
+        key=identifier(table.key),
+        limit=Fragment(str(limit or 0)),
+    )
+    reader = connection.execute(query).to_arrow_reader(limit or BATCH_ROWS)
+    for batch in reader:
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch])
+
+
+def _cells(batch: Any, inputs: Inputs) -> Any:
+    """As scikit-learn takes them: a frame with NaN for NULL."""
+    import numpy as np
+
+    frame = batch.select([*inputs.numbers, *inputs.enums]).to_pandas()
+    for name in inputs.enums:
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), np.nan)
+    return frame
+
+
+def _upload(store: ObjectStore, folder: Path, keys: dict[str, str]) -> None:
+    # The matrix counts once the manifest names it, so that the order is free.
+    store.upload(folder / "matrix", keys["parquet"])
+    store.upload(folder / "pipeline", keys["joblib"])

@@ -1,0 +1,55 @@
+"""How good a probability was, once it is known what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from crmbet.learning.models.histories import Reals
+
+GROUPS = 10
+
+
+@dataclass(frozen=True)
+class Decile:
+    """Customers with a tenth of the ranks of the score, lowest first; equal scores are never parted."""
+
+    decile: int
+    customers: int
+    mean_score: float
+    share: float
+    """Of those to whom it happened."""
+
+
+def auc(scores: Reals, labels: Reals, customers: Reals) -> float:
+    """Probability that a random customer to whom it happened scores above one to whom it did not; ties count half."""
+    return float(roc_auc_score(labels, scores, sample_weight=customers))
+
+
+def brier(scores: Reals, labels: Reals, customers: Reals) -> float:
+    """Mean squared difference of score and label."""
+    return float(brier_score_loss(labels, scores, sample_weight=customers))
+
+
+def deciles(scores: Reals, labels: Reals, customers: Reals) -> list[Decile]:
+    """Mean score beside what happened, by deciles of the score; fewer than ten where many scores are equal."""
+    values, place = np.unique(scores, return_inverse=True)
+    counts = np.bincount(place, weights=customers)
+    happened = np.bincount(place, weights=customers * labels)
+    middle = np.cumsum(counts) - counts / 2
+    group = np.minimum((GROUPS * middle / counts.sum()).astype(int), GROUPS - 1)
+    found = []
+    for number in np.unique(group):
+        inside = group == number
+        size = float(counts[inside].sum())
+        found.append(
+            Decile(
+                decile=int(number) + 1,
+                customers=round(size),
+                mean_score=float((counts[inside] * values[inside]).sum()) / size,
+                share=float(happened[inside].sum()) / size,
+            )
+        )
+    return found

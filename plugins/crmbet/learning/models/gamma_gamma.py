@@ -1,0 +1,107 @@
+"""Gamma-Gamma: what a customer spends each time varies around a mean of the customer's own.
+
+Fader and Hardie, "The Gamma-Gamma model of monetary value", 2013. A customer's values are gamma distributed with shape
+p and a rate that is itself gamma distributed, with shape q and rate v. The model supposes that value does not depend on
+how often a customer buys; `correlation` measures whether that holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.special import digamma, gammaln
+
+from crmbet.learning.models.histories import Reals
+from crmbet.learning.models.maximum_likelihood import Maximum, maximise
+
+NAMES = ("p", "q", "v")
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Customers who bought again: `repeats` x >= 1, and `total` > 0 spent on these x occasions."""
+
+    repeats: Reals
+    total: Reals
+    customers: Reals
+
+    @property
+    def mean(self) -> Reals:
+        """Mean value of an occasion, by customer."""
+        return self.total / self.repeats
+
+    @property
+    def total_customers(self) -> float:
+        """All customers."""
+        return float(self.customers.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GammaGamma:
+    """The model with its parameters; v is money."""
+
+    p: float
+    q: float
+    v: float
+
+    @classmethod
+    def of(cls, maximum: Maximum) -> Self:
+        """With the parameters that a fit found."""
+        return cls(**maximum.parameters)
+
+    def expected_value(self, repeats: Reals, total: Reals) -> Reals:
+        """Expected mean value of a customer's occasions: p (v + total) / (p x + q - 1); NaN where that is undefined.
+
+        Without a repeat it is the population's mean, p v / (q - 1), which is infinite for q <= 1.
+        """
+        degrees = self.p * np.asarray(repeats, dtype=np.float64) + self.q - 1.0
+        expected = np.full_like(degrees, np.nan)
+        np.divide(self.p * (self.v + total), degrees, out=expected, where=degrees > 0)
+        return expected
+
+
+def fit(spending: Spending) -> Maximum:
+    """Maximum likelihood, given that value and frequency are independent. Start: p = q = 2 at the observed mean."""
+    x, total, share = spending.repeats, spending.total, spending.customers / spending.total_customers
+    mean = float((share * spending.mean).sum())
+    # In units of the mean: the parameters are then of one size, whatever the currency.
+    scaled = total / mean
+    log_mean = np.log(scaled / x)
+
+    def objective(parameters: Reals) -> tuple[float, Reals]:
+        p, q, v = (float(value) for value in parameters)
+        px = p * x
+        log_sum = np.log(scaled + v)
+        value = (
+            gammaln(px + q)
+            - gammaln(px)
+            - gammaln(q)
+            + q * np.log(v)
+            + (px - 1.0) * log_mean
+            + px * np.log(x)
+            - (px + q) * log_sum
+        )
+        psi_sum = digamma(px + q)
+        gradient = (
+            x * (psi_sum - digamma(px) + log_mean + np.log(x) - log_sum),
+            psi_sum - digamma(q) + np.log(v) - log_sum,
+            q / v - (px + q) / (scaled + v),
+        )
+        return float((share * value).sum()), np.array([float((share * part).sum()) for part in gradient])
+
+    found = maximise(NAMES, (2.0, 2.0, 1.0), objective, spending.total_customers)
+    parameters = {**found.parameters, "v": found.parameters["v"] * mean}
+    # The density of money is that of its multiple over the mean.
+    log_likelihood = found.log_likelihood - float(np.log(mean)) * spending.total_customers
+    return Maximum(parameters, log_likelihood, found.iterations, found.converged)
+
+
+def correlation(spending: Spending) -> float | None:
+    """Pearson's correlation of repeats and mean value over customers; None where one of them does not vary."""
+    share = spending.customers / spending.total_customers
+    x = spending.repeats - (share * spending.repeats).sum()
+    m = spending.mean - (share * spending.mean).sum()
+    spread = float((share * x * x).sum() * (share * m * m).sum())
+    return float((share * x * m).sum()) / float(np.sqrt(spread)) if spread > 0 else None

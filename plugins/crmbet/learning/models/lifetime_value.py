@@ -1,0 +1,27 @@
+"""Customer lifetime value over a year, as a factor that a customer's expected value of an occasion is multiplied by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crmbet.learning.models.histories import DAYS_A_WEEK, Histories, Reals
+from crmbet.learning.models.pareto_nbd import ParetoNBD
+
+MONTHS = 12
+MONTH_DAYS = 30
+
+
+def discounted_repeats(model: ParetoNBD, histories: Histories, monthly_discount_rate: float) -> Reals:
+    """Expected occasions in the next twelve months of 30 days, those of month m over (1 + d)^m: paid at its end.
+
+    As in Fader, Hardie and Lee, "RFM and CLV: using iso-value curves for customer base analysis", Journal of Marketing
+    Research 42(4), 2005, summed by months. The model is in weeks.
+    """
+    total = np.zeros_like(histories.repeats)
+    before = np.zeros_like(total)
+    for month in range(1, MONTHS + 1):
+        until = model.expected_repeats_if_alive(histories, month * MONTH_DAYS / DAYS_A_WEEK)
+        total += (until - before) / (1.0 + monthly_discount_rate) ** month
+        before = until
+    discounted: Reals = total * model.p_alive(histories)
+    return discounted

@@ -1,0 +1,323 @@
+"""The model columns of every player: fit on this run's daily state, score, and judge last month's churn scores.
+
+The models are in `crmbet.learning.models` and know numbers alone; here they meet the players. Players with equal
+histories have equal scores, so models are fitted on distinct histories with their counts, and asked once for each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crmbet.databases.statements import Fragment, identifier, literal, render, statement
+from crmbet.run.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
+from crmbet.run.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from crmbet.learning.models.histories import Histories, Reals
+    from crmbet.learning.models.maximum_likelihood import Maximum
+
+log = logging.getLogger(__name__)
+
+HORIZON_DAYS = 30
+DECIMALS = 6
+STRONG_CORRELATION = 0.3
+
+
+def score_players(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    as_of: date,
+    earlier: Mapping[str, ModelFit] | None = None,
+) -> ModelRun:
+    """Make the table `models` from the table `state`; returns what the models learned.
+
+    `state` has a row a player and operator day: user_id, age (0 on the last day before as_of), bets, deposits and
+    deposit_sum; nothing at or after as_of. `models` has a row for every player who ever bet or deposited: user_id,
+    p_alive, expected_deposit_days_30d, expected_deposit_value, clv_12m, customer_lifetime_value_score, churn_prob_30d
+    and churn_risk_score. `earlier` are parameters (by field of `ModelRun`) that serve where the data give none.
+    """
+    earlier = earlier or {}
+    _create(connection, "activity_histories", statement("learning/summarise_activity"))
+    _create(connection, "deposit_histories", statement("learning/summarise_deposits"))
+    deposits = _read_histories(connection, "deposit_histories")
+    activity = _read_histories(connection, "activity_histories")
+    deposit_days = _serve("deposit_days", _fit_histories(deposits, settings, as_of), earlier)
+    activity_days = _serve("activity_days", _fit_histories(activity, settings, as_of), earlier)
+    spending_fit, correlation = _fit_spending(connection, settings, as_of)
+    deposit_values = _serve("deposit_values", spending_fit, earlier)
+    judged = _judge_last_month(connection, settings, as_of)
+
+    _score_deposits(connection, deposits, deposit_days.fit, settings)
+    _score_activity(connection, activity, activity_days.fit, judged.calibration)
+    _bind_money(connection, deposit_values.fit, settings)
+    _create(connection, "models", statement("learning/score_players"))
+    for scores in ("deposit_scores", "activity_scores"):
+        connection.unregister(scores)
+    return ModelRun(
+        as_of=as_of,
+        deposit_days=deposit_days,
+        activity_days=activity_days,
+        deposit_values=deposit_values,
+        value_correlation=correlation,
+        value_depends_on_frequency=correlation is not None and abs(correlation) > STRONG_CORRELATION,
+        holdout=judged.holdout,
+        holdout_problem=judged.holdout_problem,
+        calibration=judged.calibration,
+        calibration_problem=judged.calibration_problem,
+        clv_margin=settings.clv_margin,
+        clv_monthly_discount_rate=settings.clv_monthly_discount_rate,
+    )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A fit on this run's data, or why there is none."""
+
+    cohort: int
+    fit: ModelFit | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judgement:
+    holdout: Holdout | None = None
+    holdout_problem: str | None = None
+    calibration: Calibration | None = None
+    calibration_problem: str | None = None
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """Distinct histories: as they are in the engine, and as models take them."""
+
+    columns: Mapping[str, Any]
+    histories: Histories
+
+    @property
+    def cohort(self) -> int:
+        """Players who came back: of the others nobody learns how long anybody stays."""
+        return int(self.columns["players"][self.columns["repeats"] > 0].sum())
+
+
+def _serve(name: str, attempt: _Attempt, earlier: Mapping[str, ModelFit]) -> ServedModel:
+    """This run's own parameters, else the earlier ones."""
+    fit = attempt.fit or earlier.get(name)
+    if attempt.problem:
+        serving = f"the parameters of {fit.as_of} serve" if fit else "its columns are NULL"
+        log.warning("model of %s: %s; %s", name, attempt.problem, serving)
+    return ServedModel(cohort=attempt.cohort, fit=fit, problem=attempt.problem)
+
+
+def _attempt(
+    cohort: int, patterns: int, settings: Settings, as_of: date, fit: Callable[[], Maximum]
+) -> _Attempt:
+    if cohort < settings.min_model_cohort:
+        return _Attempt(
+            cohort, problem=f"{cohort} players with two days or more, of at least {settings.min_model_cohort}"
+        )
+    found = fit()
+    if not found.converged:
+        return _Attempt(cohort, problem=f"the fit did not converge in {found.iterations} iterations")
+    return _Attempt(
+        cohort,
+        ModelFit(
+            parameters=dict(found.parameters),
+            as_of=as_of,
+            cohort=cohort,
+            patterns=patterns,
+            log_likelihood=found.log_likelihood,
+            iterations=found.iterations,
+        ),
+    )
+
+
+def _fit_histories(grouped: _Grouped, settings: Settings, as_of: date) -> _Attempt:
+    from crmbet.learning.models import pareto_nbd
+
+    histories = grouped.histories
+    return _attempt(grouped.cohort, len(histories), settings, as_of, lambda: pareto_nbd.fit(histories))
+
+
+def _fit_spending(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, as_of: date
+) -> tuple[_Attempt, float | None]:
+    """Fit Gamma-Gamma; the correlation of frequency and value beside it."""
+    from crmbet.learning.models import gamma_gamma
+
+    columns = connection.execute(statement("learning/group_spending")).fetchnumpy()
+    spending = gamma_gamma.Spending(*(_reals(columns[name]) for name in ("repeats", "total", "players")))
+    cohort = int(columns["players"].sum())
+    attempt = _attempt(cohort, len(spending.repeats), settings, as_of, lambda: gamma_gamma.fit(spending))
+    return attempt, _rounded_number(gamma_gamma.correlation(spending)) if cohort else None
+
+
+def _judge_last_month(connection: duckdb.DuckDBPyConnection, settings: Settings, as_of: date) -> _Judgement:
+    """Score players as of thirty days ago from what was known then, and compare with the days since."""
+    import numpy as np
+
+    from crmbet.learning.models import calibration, evaluation
+    from crmbet.learning.models.pareto_nbd import ParetoNBD
+
+    then = as_of - timedelta(days=HORIZON_DAYS)
+    grouped = _grouped(connection.execute(statement("learning/group_holdout")).fetchnumpy())
+    attempt = _fit_histories(grouped, settings, then)
+    players, silent = _reals(grouped.columns["players"]), _reals(grouped.columns["silent"])
+    count, gone = int(players.sum()), int(silent.sum())
+    problem = attempt.problem
+    if attempt.fit is not None and gone in (0, count):
+        problem = f"of {count} players {gone} were silent, so there is nothing to tell apart"
+    if attempt.fit is None or problem:
+        log.warning("churn scores of %s cannot be judged: %s", then, problem)
+        return _Judgement(holdout_problem=problem, calibration_problem="there is no holdout")
+
+    churn = _churn_probability(ParetoNBD(**attempt.fit.parameters), grouped.histories)
+    idle = grouped.columns["observed_days"] - grouped.columns["recency_days"]
+    recency = 1 - np.exp2(-_reals(idle) / HORIZON_DAYS)
+    # Each history twice: with those who fell silent, and with those who did not.
+    labels = np.repeat([1.0, 0.0], len(players))
+    weights = np.concatenate([silent, players - silent])
+    both = weights > 0
+    labels, weights = labels[both], weights[both]
+    churn, recency = np.tile(churn, 2)[both], np.tile(recency, 2)[both]
+    holdout = Holdout(
+        as_of=then,
+        players=count,
+        silent=gone,
+        fit=attempt.fit,
+        auc=_rounded_number(evaluation.auc(churn, labels, weights)),
+        brier=_rounded_number(evaluation.brier(churn, labels, weights)),
+        recency_auc=_rounded_number(evaluation.auc(recency, labels, weights)),
+        recency_brier=_rounded_number(evaluation.brier(recency, labels, weights)),
+        deciles=[
+            Decile(
+                decile=each.decile,
+                players=each.customers,
+                mean_score=_rounded_number(each.mean_score),
+                share_silent=_rounded_number(each.share),
+            )
+            for each in evaluation.deciles(churn, labels, weights)
+        ],
+    )
+    if count < settings.min_calibration_users:
+        return _Judgement(
+            holdout=holdout,
+            calibration_problem=f"{count} players in the holdout, of at least {settings.min_calibration_users}",
+        )
+    knots = calibration.calibrate(churn, labels, weights)
+    return _Judgement(
+        holdout=holdout, calibration=Calibration(scores=list(knots.scores), shares=list(knots.shares))
+    )
+
+
+def _score_deposits(
+    connection: duckdb.DuckDBPyConnection, grouped: _Grouped, fit: ModelFit | None, settings: Settings
+) -> None:
+    from crmbet.learning.models.histories import DAYS_A_WEEK
+    from crmbet.learning.models.lifetime_value import discounted_repeats
+    from crmbet.learning.models.pareto_nbd import ParetoNBD
+
+    histories = grouped.histories
+    if fit is None:
+        scores = dict.fromkeys(("p_alive", "expected_deposit_days_30d", "discounted_days"))
+    else:
+        model = ParetoNBD(**fit.parameters)
+        scores = {
+            "p_alive": _rounded(model.p_alive(histories)),
+            "expected_deposit_days_30d": _rounded(
+                model.expected_repeats(histories, HORIZON_DAYS / DAYS_A_WEEK)
+            ),
+            "discounted_days": discounted_repeats(model, histories, settings.clv_monthly_discount_rate),
+        }
+    _register(connection, "deposit_scores", grouped, scores)
+
+
+def _score_activity(
+    connection: duckdb.DuckDBPyConnection,
+    grouped: _Grouped,
+    fit: ModelFit | None,
+    calibration: Calibration | None,
+) -> None:
+    from crmbet.learning.models.calibration import Knots
+    from crmbet.learning.models.pareto_nbd import ParetoNBD
+
+    if fit is None:
+        scores = dict.fromkeys(("churn_prob_30d", "churn_risk_score"))
+    else:
+        churn = _churn_probability(ParetoNBD(**fit.parameters), grouped.histories)
+        risk = churn
+        if calibration is not None:
+            risk = _rounded(Knots(tuple(calibration.scores), tuple(calibration.shares)).apply(churn))
+        scores = {"churn_prob_30d": churn, "churn_risk_score": risk}
+    _register(connection, "activity_scores", grouped, scores)
+
+
+def _churn_probability(model: Any, histories: Histories) -> Reals:
+    from crmbet.learning.models.histories import DAYS_A_WEEK
+
+    return _rounded(1.0 - model.p_active(histories, HORIZON_DAYS / DAYS_A_WEEK))
+
+
+def _bind_money(connection: duckdb.DuckDBPyConnection, fit: ModelFit | None, settings: Settings) -> None:
+    """What the last statement asks for by name. A number as text: as a plain literal it would be a DECIMAL first."""
+    spending = {f"spending_{name}": fit.parameters[name] if fit else None for name in ("p", "q", "v")}
+    for name, value in (spending | {"clv_margin": settings.clv_margin}).items():
+        number = Fragment("NULL" if value is None else literal(repr(value)))
+        connection.execute(
+            render("databases/set_variable", name=identifier(name), value=Fragment(f"{number}::DOUBLE"))
+        )
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> None:
+    connection.execute(render("databases/create_table", name=identifier(name), rows=Fragment(rows)))
+
+
+def _read_histories(connection: duckdb.DuckDBPyConnection, table: str) -> _Grouped:
+    return _grouped(
+        connection.execute(render("learning/group_histories", histories=identifier(table))).fetchnumpy()
+    )
+
+
+def _grouped(columns: Mapping[str, Any]) -> _Grouped:
+    from crmbet.learning.models.histories import Histories
+
+    times = (columns[name] for name in ("repeats", "recency_days", "observed_days", "players"))
+    return _Grouped(columns, Histories.of_days(*times))
+
+
+def _register(
+    connection: duckdb.DuckDBPyConnection, name: str, grouped: _Grouped, scores: Mapping[str, Reals | None]
+) -> None:
+    """Scores as a table of the engine, beside the histories that have them."""
+    import pyarrow as pa
+
+    size = len(grouped.histories)
+    keys = {key: pa.array(grouped.columns[key]) for key in ("repeats", "recency_days", "observed_days")}
+    values = {
+        key: pa.nulls(size, pa.float64()) if score is None else pa.array(score)
+        for key, score in scores.items()
+    }
+    connection.register(name, pa.table(keys | values))
+
+
+def _reals(values: Any) -> Reals:
+    import numpy as np
+
+    return np.asarray(values, dtype=np.float64)
+
+
+def _rounded(values: Reals) -> Reals:
+    """Six decimals, and no negative zero."""
+    import numpy as np
+
+    rounded: Reals = np.round(values, DECIMALS) + 0.0
+    return rounded
+
+
+def _rounded_number(value: Any) -> Any:
+    return None if value is None else round(float(value), DECIMALS) + 0.0

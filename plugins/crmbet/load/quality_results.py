@@ -1,0 +1,83 @@
+"""Quality reports as rows of `quality_results`, beside the target: a row a run, stage and check.
+
+`score` and `grade` are the stage's, as on its report. `observed`, `threshold` and `sample_keys` are lists, an item an
+expectation in breach, or each of them where none is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from crmbet.databases.statements import identifier, render
+from crmbet.quality.report import CheckResult, Report
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from crmbet.load.session import LoadSession
+
+TABLE = "quality_results"
+
+
+def write_results(session: LoadSession, report: Report, written_at: datetime) -> None:
+    """Write the rows of a report in one transaction, in place of those of an earlier try. Makes the table on first use.
+
+    Raises what `LoadSession.transaction` does.
+    """
+    table = session.in_schema(TABLE)
+    run = {"execution_id": report.subject.run_id, "stage": report.stage}
+    with session.transaction() as cursor:
+        # Two runs that both make the table at once would fail.
+        cursor.execute(
+            render("load/take_load_lock"), {"lock": f"crmbet.{session.contract.schema_name}.{TABLE}"}
+        )
+        # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
+        cursor.execute(render("load/find_schema"), {"schema": session.contract.schema_name})
+        if cursor.fetchone() is None:
+            cursor.execute(render("load/create_schema", schema=identifier(session.contract.schema_name)))
+        cursor.execute(render("load/create_quality_results", table=table))
+        cursor.execute(render("load/delete_quality_results", table=table), run)
+        for result in report.checks:
+            cursor.execute(
+                render("load/insert_quality_result", table=table),
+                {
+                    **run,
+                    "as_of": report.subject.as_of,
+                    "check_name": result.check.label,
+                    "severity": result.check.severity,
+                    "success": result.passed,
+                    "score": round(report.score, 4),
+                    "grade": report.quality_grade,
+                    **{name: json.dumps(value) for name, value in _findings(result).items()},
+                    "written_at": written_at,
+                },
+            )
+
+
+def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
+    told = result.breaches or result.outcomes
+
+    def each(**values: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "expectation": outcome.title,
+                "view": outcome.view,
+                **{name: of(outcome) for name, of in values.items()},
+            }
+            for outcome in told
+        ]
+
+    return {
+        "threshold": each(threshold=lambda outcome: outcome.threshold),
+        "observed": each(
+            observed=lambda outcome: outcome.observed,
+            unexpected_share=lambda outcome: outcome.unexpected_share,
+            error=lambda outcome: outcome.error,
+        ),
+        "sample_keys": [
+            {"expectation": outcome.title, "view": outcome.view, "keys": list(outcome.keys)}
+            for outcome in told
+            if outcome.keys
+        ],
+    }

@@ -1,0 +1,126 @@
+"""One run's access to the target: its transactions, its name on the server, the lock that queues loads."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crmbet.databases import postgres
+from crmbet.databases.statements import Fragment, identifier, render
+from crmbet.failures import LockHeld
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg2 import extensions
+
+    from crmbet.contracts.files import TableContract
+
+DDL_WAIT_SECONDS = 5
+"""How long DDL waits for a table. Readers queue behind a waiting ALTER or DROP, so it gives up soon."""
+APPLICATION_NAME_BYTES = 63
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSession:
+    """What every step of a load needs. The connection is not in a transaction before and after each step."""
+
+    connection: extensions.connection = field(repr=False)
+    contract: TableContract
+    run_id: str
+    lock_timeout_seconds: int
+
+    @property
+    def table(self) -> Fragment:
+        """The target, quoted and qualified."""
+        return self.in_schema(self.contract.name)
+
+    @property
+    def history(self) -> Fragment:
+        """The table beside it that keeps every player's row of every as_of, quoted and qualified."""
+        return self.in_schema(history_name(self.contract))
+
+    @property
+    def where(self) -> str:
+        """The target, for messages."""
+        return f"table {self.contract.schema_name}.{self.contract.name}, run {self.run_id}"
+
+    def in_schema(self, table: str) -> Fragment:
+        """A table beside the target, quoted and qualified."""
+        return identifier(self.contract.schema_name, table)
+
+    @contextmanager
+    def transaction(self) -> Iterator[extensions.cursor]:
+        """A transaction that carries the run's name on the server and gives up on locks in time."""
+        with postgres.transaction(self.connection, where=self.where) as cursor:
+            cursor.execute(render("load/name_session"), {"name": self._application_name})
+            limit_lock_wait(cursor, self.lock_timeout_seconds)
+            yield cursor
+
+    @contextmanager
+    def exclusive_transaction(self) -> Iterator[extensions.cursor]:
+        """A transaction that no other load, backup or change of the target's shape runs beside.
+
+        Its first act is the lock: under READ COMMITTED every later statement sees what the last holder
+        committed. The lock ends with the transaction, whichever way that ends.
+
+        Raises `LockHeld`, naming the holder, after `lock_timeout_seconds`.
+        """
+        with self.transaction() as cursor:
+            self._take_load_lock(cursor)
+            yield cursor
+
+    def hold_writers_off(self, cursor: extensions.cursor, table: Fragment) -> None:
+        """Keep others from writing a table until the transaction ends; reading goes on.
+
+        Makes counts and checksums of several statements exact, whoever else may write the table. An
+        autovacuum of the table that is under way is cancelled by it, and comes back by itself.
+        """
+        cursor.execute(render("load/lock_table", table=table))
+
+    @property
+    def _application_name(self) -> str:
+        name = f"crmbet run {self.run_id}".encode("ascii", "replace")
+        return name[:APPLICATION_NAME_BYTES].decode("ascii")
+
+    def _take_load_lock(self, cursor: extensions.cursor) -> None:
+        from psycopg2.errors import LockNotAvailable
+
+        lock = {"lock": f"crmbet.load:{self.contract.schema_name}.{self.contract.name}"}
+        cursor.execute("SAVEPOINT before_lock")
+        try:
+            cursor.execute(render("load/take_load_lock"), lock)
+        except LockNotAvailable:
+            cursor.execute("ROLLBACK TO SAVEPOINT before_lock")
+            cursor.execute(render("load/find_lock_holder"), lock)
+            raise self._explain_holder(cursor.fetchone()) from None
+        cursor.execute("RELEASE SAVEPOINT before_lock")
+
+    def _explain_holder(self, holder: tuple[int, str] | None) -> LockHeld:
+        waited = f"waited {self.lock_timeout_seconds} s for the load lock"
+        if holder is None:
+            return LockHeld(
+                "another load of the table was under way",
+                where=self.where,
+                why=f"{waited}; its holder has just ended",
+                next_step=postgres.RETRIED_BY_ITSELF,
+            )
+        pid, application = holder
+        return LockHeld(
+            f"another load of the table is under way: {application!r}, server process {pid}",
+            where=self.where,
+            why=waited,
+            next_step=f"{postgres.RETRIED_BY_ITSELF}; if the other run is dead, end its process with "
+            f"SELECT pg_terminate_backend({pid})",
+        )
+
+
+def history_name(contract: TableContract) -> str:
+    """The table that keeps every player's row of every as_of."""
+    return f"{contract.name}_history"
+
+
+def limit_lock_wait(cursor: extensions.cursor, seconds: int) -> None:
+    """Let each later statement of the transaction wait so long for a lock, and fail with `LockHeld` then."""
+    cursor.execute(render("load/limit_lock_wait"), {"lock_timeout": f"{seconds}s"})

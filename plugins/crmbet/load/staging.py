@@ -1,0 +1,307 @@
+"""The run's staging table: checked files, copied by the data engine, committed, and gone in every outcome.
+
+A staging table belongs to one run and is named after it, so that a retry finds and replaces what a killed
+try left, and runs may stage side by side; only the load itself is serialised. While a try lives, its session holds a
+claim on the table's name, an advisory lock that dies with the session: what nobody claims is swept by the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crmbet.contracts.files import ENGINE_TYPES
+from crmbet.databases.duckdb import attach_postgres
+from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.failures import (
+    CrmbetError,
+    LoadRefused,
+    LostConnection,
+    PermanentFailure,
+    SourceMissing,
+    TemporaryFailure,
+)
+from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
+from crmbet.load.target import column_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import duckdb
+
+    from crmbet.contracts.files import TableContract
+    from crmbet.load.session import LoadSession
+
+log = logging.getLogger(__name__)
+
+ENGINE_ALIAS = "target"
+PARALLEL_COPIES = 2
+"""One copy has either the engine or the server waiting for the other."""
+RECOMPUTE = "clear engineer_features and what follows it"
+COMMENT = "Staging of run "
+"""How the comment of a staging table begins. A table without it is somebody else's."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A filled and committed staging table, made of checked files."""
+
+    table: str
+    """Its name, in the target's schema."""
+    rows: int
+    """What it must hold; a load looks again."""
+
+
+@contextmanager
+def staged(
+    session: LoadSession,
+    engine: duckdb.DuckDBPyConnection,
+    dsn: str,
+    files: Sequence[str],
+    expected_rows: int,
+) -> Iterator[Staging]:
+    """The rows of Parquet files in a staging table, for the length of the block.
+
+    `files` are s3:// addresses or paths that `engine` can read; they hold every column of the contract but
+    updated_at, with the contract's types, in any order. `dsn` is a libpq URL or key=value string of the
+    target's database. The engine keeps one thread afterwards.
+
+    Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are
+    not as they should be; `SourceMissing` if a file is gone; `LostConnection` if S3 or PostgreSQL go away.
+    """
+    source = _read_parquet(files)
+    _refuse_other_columns(session, engine, source)
+    _refuse_bad_rows(session, engine, source, expected_rows)
+    name = staging_name(session.contract, session.run_id)
+    _sweep_unclaimed(session, name)
+    with _claimed(session, name):
+        try:
+            _create(session, name)
+            _fill(session, engine, dsn, name, source)
+            _analyze(session, name)
+            yield Staging(table=name, rows=expected_rows)
+        except BaseException:
+            _drop_quietly(session, name)
+            raise
+        _drop(session, name)
+
+
+def staging_name(contract: TableContract, run_id: str) -> str:
+    """The run's staging table: a digest, since a run id may hold any character and be long."""
+    return f"{contract.name}_staging_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
+
+
+def _read_parquet(files: Sequence[str]) -> Fragment:
+    """The files as a table expression. Literals: a bound parameter makes the engine's client import pandas."""
+    listed = joined([literal(file) for file in files])
+    return Fragment(f"read_parquet([{listed}], hive_partitioning = false)")
+
+
+def _sweep_unclaimed(session: LoadSession, own: str) -> None:
+    """Drop staging tables that dead runs left. What cannot be dropped now is left to the next run."""
+    pattern = rf"^{session.contract.name}_staging_[0-9a-f]{{16}}$"
+    with session.transaction() as cursor:
+        cursor.execute(
+            render("load/list_stagings"),
+            {"schema": session.contract.schema_name, "pattern": pattern, "comment": COMMENT},
+        )
+        names = [name for (name,) in cursor.fetchall() if name != own]
+    for name in names:
+        try:
+            with session.transaction() as cursor:
+                limit_lock_wait(cursor, DDL_WAIT_SECONDS)
+                cursor.execute(render("load/take_over_staging"), {"lock": _claim(session, name)})
+                if single_row(cursor) == (True,):
+                    cursor.execute(render("load/drop_table", table=session.in_schema(name)))
+                    log.info("Swept the staging table %s, which a dead run had left.", name)
+        except CrmbetError as error:
+            log.warning("The staging table %s of a dead run could not be swept yet. %s", name, error)
+
+
+@contextmanager
+def _claimed(session: LoadSession, name: str) -> Iterator[None]:
+    """Claim a staging table until the block ends, or the session.
+
+    Shared, since a try that Airflow gave up may still live beside its retry; only a sweep is kept out.
+    """
+    lock = {"lock": _claim(session, name)}
+    with session.transaction() as cursor:
+        cursor.execute(render("load/claim_staging"), lock)
+    try:
+        yield
+    finally:
+        # A lost connection has given the claim up already.
+        with suppress(CrmbetError), session.transaction() as cursor:
+            cursor.execute(render("load/release_staging"), lock)
+
+
+def _claim(session: LoadSession, name: str) -> str:
+    return f"crmbet.staging:{session.contract.schema_name}.{name}"
+
+
+def _refuse_other_columns(session: LoadSession, engine: duckdb.DuckDBPyConnection, source: Fragment) -> None:
+    with _engine_failures_explained(session):
+        described = engine.execute(render("load/describe_files", source=source)).fetchall()
+    found = {str(row[0]): str(row[1]) for row in described}
+    wanted = {name: ENGINE_TYPES[column.type] for name, column in session.contract.computed.items()}
+    faults = [f"{name} is missing" for name in wanted if name not in found]
+    faults += [f"{name} is not in the contract" for name in found if name not in wanted]
+    faults += [
+        f"{name} is {found[name]}, not {type_}"
+        for name, type_ in wanted.items()
+        if found.get(name, type_) != type_
+    ]
+    if faults:
+        raise LoadRefused(
+            f"the run's feature table does not have the contract's columns: {'; '.join(faults)}",
+            where=session.where,
+            why="the feature statements and include/contracts/ disagree",
+            next_step=f"correct one of them, then {RECOMPUTE}",
+        )
+
+
+def _refuse_bad_rows(
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, source: Fragment, expected_rows: int
+) -> None:
+    contract = session.contract
+    required = [name for name, column in contract.computed.items() if not column.nullable]
+    statement = render(
+        "load/count_faults",
+        source=source,
+        key=identifier(contract.key),
+        null_counts=joined([Fragment(f"count(*) - count({identifier(name)})") for name in required]),
+    )
+    with _engine_failures_explained(session):
+        rows, keys, *nulls = engine.execute(statement).fetchall()[0]
+    without = dict(zip(required, nulls, strict=True))
+    faults = [f"{count} rows have no {name}" for name, count in without.items() if count]
+    repeated = rows - without[contract.key] - keys
+    if repeated:
+        faults.append(f"{repeated} rows repeat a {contract.key}")
+    if rows != expected_rows:
+        faults.append(f"it has {rows} rows where {expected_rows} were computed")
+    if faults:
+        raise LoadRefused(
+            f"the run's feature table cannot be loaded: {'; '.join(faults)}",
+            where=session.where,
+            why="the target was not touched, and holds what it held",
+            next_step=f"find the cause in the feature statements, then {RECOMPUTE}",
+        )
+
+
+def _create(session: LoadSession, name: str) -> None:
+    staging = session.in_schema(name)
+    definitions = [
+        Fragment(f"{identifier(column)} {definition.staging_type}")
+        for column, definition in session.contract.computed.items()
+    ]
+    with session.transaction() as cursor:
+        cursor.execute(render("load/drop_table", table=staging))
+        cursor.execute(
+            render("load/create_staging", staging=staging, definitions=joined(definitions, ",\n    "))
+        )
+        comment = literal(f"{COMMENT}{session.run_id}. Safe to drop unless that run is loading.")
+        cursor.execute(render("load/comment_table", table=staging, comment=comment))
+
+
+def _fill(
+    session: LoadSession, engine: duckdb.DuckDBPyConnection, dsn: str, name: str, source: Fragment
+) -> None:
+    import duckdb
+
+    def copy(part: int) -> None:
+        statement = render(
+            "load/copy_to_staging",
+            staging=identifier(ENGINE_ALIAS, session.contract.schema_name, name),
+            columns=column_list(session.contract.computed),
+            source=source,
+            key=identifier(session.contract.key),
+            parts=Fragment(str(PARALLEL_COPIES)),
+            part=Fragment(str(part)),
+        )
+        engine.cursor().execute(statement)
+
+    attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
+    try:
+        # A copy is the work of the thread that asks for it; another one of the engine's would only wait, at full speed.
+        engine.execute("SET threads = 1")
+        with _engine_failures_explained(session), ThreadPoolExecutor(PARALLEL_COPIES) as pool:
+            list(pool.map(copy, range(PARALLEL_COPIES)))
+    finally:
+        # A connection that ends within the copy makes the whole engine unusable, which DETACH would say instead.
+        with suppress(duckdb.Error):
+            engine.execute(f"DETACH {ENGINE_ALIAS}")
+
+
+def _analyze(session: LoadSession, name: str) -> None:
+    columns = column_list([session.contract.key, "as_of", "row_hash"])
+    with session.transaction() as cursor:
+        cursor.execute(render("load/analyze_staging", staging=session.in_schema(name), columns=columns))
+
+
+def _drop(session: LoadSession, name: str) -> None:
+    with session.transaction() as cursor:
+        cursor.execute(render("load/drop_table", table=session.in_schema(name)))
+
+
+def _drop_quietly(session: LoadSession, name: str) -> None:
+    """Drop after a failure: that is what the person on call has to see, and not that dropping failed too."""
+    try:
+        _drop(session, name)
+    except CrmbetError as error:
+        log.warning("The staging table %s was left behind; a retry of the run replaces it. %s", name, error)
+
+
+@contextmanager
+def _engine_failures_explained(session: LoadSession) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _explain(error, session.where) from None
+
+
+def _explain(error: duckdb.Error, where: str) -> CrmbetError:
+    """The engine's message may quote a row below its first line, so only that is repeated."""
+    import duckdb
+
+    text = str(error)
+    first_line = text.splitlines()[0] if text else type(error).__name__
+    if "No files found" in text or "HTTP 404" in text:
+        return SourceMissing(
+            "a file of the run's feature table is not there any more",
+            where=where,
+            why=first_line,
+            next_step=RECOMPUTE,
+        )
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in text:
+        return TemporaryFailure(
+            "the engine has too little memory, or the disk that it spills to is full",
+            where=where,
+            why=first_line,
+            next_step=f"{RETRIED_BY_ITSELF}; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
+        )
+    # What PostgreSQL answers comes as the bare base class, with ERROR in it. A connection that ends within the copy
+    # comes as the base class or breaks the engine, which another try has anew; one that ends at the copy's commit as a
+    # TransactionException; S3 that goes away as an IOException.
+    unanswered = type(error) in (duckdb.Error, duckdb.TransactionException) and "ERROR:" not in text
+    broken = isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.FatalException))
+    if unanswered or broken:
+        return LostConnection(
+            "the run's feature table could not be copied to its end",
+            where=where,
+            why=first_line,
+            next_step=RETRIED_BY_ITSELF,
+        )
+    return PermanentFailure(
+        "the run's feature table cannot be copied into PostgreSQL",
+        where=where,
+        why=first_line,
+        next_step=f"compare the feature statements with the contract, then {RECOMPUTE}",
+    )

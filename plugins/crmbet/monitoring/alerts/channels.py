@@ -1,0 +1,142 @@
+"""The channels that carry a message: Slack, mail, a webhook. None of them can fail a run or hold it up for long.
+
+Each is an Airflow connection that may be there or not. An address may be a secret in itself (a Slack webhook is), so no
+error repeats it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from email.message import EmailMessage
+from typing import Any
+
+from crmbet.monitoring.alerts.message import Message
+
+SLACK_CONNECTION = "crmbet_alerts_slack"
+EMAIL_CONNECTION = "crmbet_alerts_email"
+WEBHOOK_CONNECTION = "crmbet_alerts_webhook"
+
+ANSWER_SECONDS = 5
+"""How long one step of a channel may take: to connect, or to answer."""
+ALL_SECONDS = 10
+"""How long all channels together may take. What has not answered by then is left behind."""
+SENT = "sent"
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[Any, Message], None]
+
+
+def send_to_all(
+    connections: Mapping[str, Any], message: Message, seconds: float = ALL_SECONDS
+) -> dict[str, str]:
+    """Send by every channel whose connection is given, side by side. Never raises.
+
+    Returns for each connection `sent`, or why it was not; within about `seconds`, whatever the channels do.
+    """
+    results: dict[str, str] = {}
+    threads = []
+    for name, connection in connections.items():
+        # Daemons: a channel that hangs for ever must not keep the process.
+        thread = threading.Thread(target=_try, args=(name, connection, message, results), daemon=True)
+        thread.start()
+        threads.append(thread)
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return {name: results.get(name, f"no answer in {seconds:g} s") for name in connections}
+
+
+def send_slack(connection: Any, message: Message) -> None:
+    """Post to a Slack incoming webhook: the whole address in `host`, or its last part in `password`."""
+    address = "/".join(part.strip("/") for part in (_address(connection), connection.password) if part)
+    _post(address, message.to_slack(), {})
+
+
+def send_webhook(connection: Any, message: Message) -> None:
+    """Post JSON to any address; a password becomes a bearer token."""
+    headers = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
+    _post(_address(connection), message.to_document(), headers)
+
+
+def send_email(connection: Any, message: Message) -> None:
+    """Send by SMTP, over TLS where the server offers it, to the addresses in the connection's extra field `to`."""
+    import smtplib
+
+    extra = connection.extra_dejson
+    recipients = extra.get("to")
+    recipients = [recipients] if isinstance(recipients, str) else recipients
+    if not connection.host or not recipients:
+        raise ValueError("host, and `to` in extra, are needed")
+    mail = EmailMessage()
+    mail["Subject"] = message.title
+    mail["From"] = extra.get("from_email") or connection.login or recipients[0]
+    mail["To"] = ", ".join(recipients)
+    mail.set_content(message.to_text())
+    mail.add_alternative(message.to_html(), subtype="html")
+    implicit_tls = not extra.get("disable_ssl", connection.port != 465)
+    connect = smtplib.SMTP_SSL if implicit_tls else smtplib.SMTP
+    with connect(connection.host, connection.port or 25, timeout=ANSWER_SECONDS) as server:
+        server.ehlo()
+        if not implicit_tls and not extra.get("disable_tls") and server.has_extn("starttls"):
+            server.starttls()
+            server.ehlo()
+        if connection.login and connection.password:
+            server.login(connection.login, connection.password)
+        server.send_message(mail)
+
+
+CHANNELS: Mapping[str, Send] = {
+    SLACK_CONNECTION: send_slack,
+    EMAIL_CONNECTION: send_email,
+    WEBHOOK_CONNECTION: send_webhook,
+}
+
+
+def _try(name: str, connection: Any, message: Message, results: dict[str, str]) -> None:
+    try:
+        CHANNELS[name](connection, message)
+        results[name] = SENT
+    except Exception as error:  # noqa: BLE001 - a channel that fails, however it does, fails nothing else
+        results[name] = _explain(error)
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong, without the address or the answer, which may hold secrets."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"answered {response.status_code}"
+    if isinstance(error, ValueError) and type(error) is ValueError:
+        return f"malformed connection: {error}"
+    return type(error).__name__
+
+
+def _address(connection: Any) -> str:
+    """The connection as an http address: as it stands in `host`, or put together from its parts."""
+    host = connection.host or ""
+    if "://" not in host:
+        if not host:
+            raise ValueError("host is empty: it holds the address")
+        scheme = connection.conn_type if connection.conn_type in ("http", "https") else None
+        port = f":{connection.port}" if connection.port else ""
+        path = (
+            f"/{connection.schema}"
+            if connection.schema and connection.schema not in ("http", "https")
+            else ""
+        )
+        host = f"{scheme or (connection.schema if connection.schema == 'http' else 'https')}://{host}{port}{path}"
+    if not host.startswith(("http://", "https://")):
+        raise ValueError("host is no http or https address")
+    return host
+
+
+def _post(address: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+    import httpx
+
+    # It logs every address at INFO.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    response = httpx.post(address, json=body, headers=headers, timeout=ANSWER_SECONDS)
+    response.raise_for_status()

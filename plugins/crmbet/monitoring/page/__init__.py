@@ -1,0 +1,1 @@
+"""The monitoring page in Airflow's UI."""

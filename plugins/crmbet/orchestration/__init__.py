@@ -1,0 +1,1 @@
+"""Airflow around the core: contexts, hand-overs, outcomes, retries, alerts and lineage."""

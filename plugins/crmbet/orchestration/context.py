@@ -1,0 +1,205 @@
+"""From Airflow's context to the core's values: the run, the store, the engine's access, PostgreSQL.
+
+The one place that reads the environment, the clock that Airflow keeps, and connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crmbet.databases import postgres
+from crmbet.databases.duckdb import LakeAccess, open_engine
+from crmbet.databases.duckdb_failures import failures_explained
+from crmbet.failures import BadSetting, SourceMissing
+from crmbet.run.logs import bind
+from crmbet.run.records import RunRecord, manifest_key
+from crmbet.run.run import Run, RunParams
+from crmbet.run.settings import Settings
+from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+
+if TYPE_CHECKING:
+    import duckdb
+    from airflow.sdk.definitions.context import Context
+    from botocore.config import Config
+
+    from crmbet.load.session import LoadSession
+
+LAKE_CONNECTION = "crmbet_lake"
+SOURCE_CONNECTION = "crmbet_source"
+TARGET_CONNECTION = "crmbet_target"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowRun:
+    """A run together with its access to S3."""
+
+    run: Run
+    store: ObjectStore
+    lake: LakeAccess
+
+    @contextmanager
+    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The data engine, for the length of a task."""
+        with open_engine(self.run.settings, self.lake) as connection, failures_explained(self.store.url("")):
+            yield connection
+
+
+def open_run(context: Context) -> AirflowRun:
+    """Resolve what this task's run is about, before anything is read or written.
+
+    The first task to get here fixes as_of and known_at in the run's `run.json`; retries, later tasks and clears obey
+    it. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
+    """
+    params = RunParams.read(context["params"])
+    settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
+    dag_run: Any = context["dag_run"]
+    # `dags test` says that the run started at its logical date, which may lie years back.
+    started_at = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
+    start = Start(
+        run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
+        started_at=started_at,
+        logical_date=dag_run.logical_date,
+        data_interval_end=dag_run.data_interval_end,
+        as_of=params.as_of,
+    )
+    window = resolve_window(start, settings.zone)
+    known_at = resolve_known_at(params.known_at, started_at)
+    store, lake = _reach_lake(settings)
+    run = Run(run_id=dag_run.run_id, window=window, known_at=known_at, params=params, settings=settings)
+    run = _obey_first_try(store, run)
+    bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
+    log.info("as_of %s, known_at %s, run %s", run.as_of_date, run.known_at.isoformat(), run.run_id)
+    return AirflowRun(run=run, store=store, lake=lake)
+
+
+def read_report(address: str) -> bytes:
+    """A quality report by its s3:// address, for whoever tells people of it: it gives up soon.
+
+    Raises `SourceMissing` if it is not there (any more).
+    """
+    from botocore.config import Config
+
+    settings = Settings.from_environ(os.environ)
+    store, _ = _reach_lake(
+        settings, Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+    )
+    key = address.removeprefix(store.url(""))
+    content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
+    if content is None:
+        raise SourceMissing(
+            "the quality report is not there",
+            where=address,
+            why=f"reports are kept for {settings.run_retention_days} days (CRMBET_RUN_RETENTION_DAYS)",
+            next_step="run the day again: its report is made anew",
+        )
+    return content
+
+
+def source_dsn() -> str:
+    """The libpq connection string of the source database. Holds a password: never log it."""
+    return _dsn(SOURCE_CONNECTION)
+
+
+def target_dsn() -> str:
+    """The libpq connection string of the target database. Holds a password: never log it."""
+    return _dsn(TARGET_CONNECTION)
+
+
+@contextmanager
+def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
+    """A run's access to the target table, for the length of a task.
+
+    Not through PostgresHook: which driver that returns depends on what else is installed.
+    """
+    import psycopg2
+
+    from crmbet.contracts.files import load_table_contract
+    from crmbet.load.session import LoadSession
+
+    with postgres.failures_explained(f"Airflow connection {TARGET_CONNECTION}"):
+        connection = psycopg2.connect(target_dsn())
+    with closing(connection):
+        yield LoadSession(
+            connection=connection,
+            contract=load_table_contract(),
+            run_id=run_id,
+            lock_timeout_seconds=settings.lock_timeout_seconds,
+        )
+
+
+def _obey_first_try(store: ObjectStore, run: Run) -> Run:
+    """The run as its first try fixed it. Two first tasks side by side write the same bytes, in either order."""
+    key = manifest_key(run.prefix, "run")
+    content = store.read(key)
+    if content is None:
+        record = RunRecord(run_id=run.run_id, as_of_date=run.as_of_date, known_at=run.known_at)
+        store.write(key, record.model_dump_json(indent=1).encode())
+        return run
+    record = RunRecord.model_validate_json(content)
+    window = Window(as_of_date=record.as_of_date, as_of=midnight(record.as_of_date, run.settings.zone))
+    return Run(
+        run_id=run.run_id, window=window, known_at=record.known_at, params=run.params, settings=run.settings
+    )
+
+
+def _reach_lake(settings: Settings, patience: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.config import Config
+
+    patience = patience or Config(connect_timeout=10, read_timeout=60)
+    # Without its connection the hook would go on with whatever key the machine has.
+    require_connection(LAKE_CONNECTION)
+    hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
+    pool = Config(max_pool_connections=PARALLEL_REQUESTS)
+    client = hook.get_client_type(config=hook.config.merge(pool).merge(patience))
+    credentials = hook.get_credentials(region_name=hook.region_name)
+    lake = LakeAccess(
+        region=hook.region_name or "us-east-1",
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+        session_token=credentials.token,
+        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+    )
+    return ObjectStore(client, settings.lake_bucket), lake
+
+
+def _dsn(connection_id: str) -> str:
+    from psycopg2.extensions import make_dsn
+
+    connection = require_connection(connection_id)
+    parts = {
+        "host": connection.host,
+        "port": connection.port,
+        "dbname": connection.schema,
+        "user": connection.login,
+        "password": connection.password,
+        **{
+            name: connection.extra_dejson.get(name)
+            for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")
+        },
+    }
+    return str(make_dsn(**{name: value for name, value in parts.items() if value}))
+
+
+def require_connection(connection_id: str) -> Any:
+    """An Airflow connection. Raises `BadSetting` if there is none of this id."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return BaseHook.get_connection(connection_id)
+    except AirflowNotFoundException:
+        raise BadSetting(
+            f"the Airflow connection {connection_id} does not exist",
+            where=f"Airflow connections, or the variable AIRFLOW_CONN_{connection_id.upper()}",
+            next_step="create the connection (docs/deployment.md) and clear the task",
+        ) from None

@@ -1,0 +1,118 @@
+"""What a task leaves for the next: a manifest on S3, and through XCom no more than its address and counts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import BaseModel
+
+from crmbet.orchestration.context import AirflowRun
+from crmbet.run.logs import log_outcome
+from crmbet.run.records import CleanManifest, ExtractManifest, SourceCaptures, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+PLANNED_NAMES = 50
+"""Names that a dry run writes for each source: the rest is counted."""
+SKIPPED_BECAUSE = "skipped_because"
+"""XCom key of a task that leaves itself out, in words."""
+
+log = logging.getLogger(__name__)
+
+
+def hand_over(at: AirflowRun, task_id: str, manifest: BaseModel, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the task's manifest; returns what XCom carries."""
+    key = write_manifest(at.store, at.run.prefix, task_id, manifest)
+    log_outcome(log, f"{task_id} done: {json.dumps(dict(counts), default=str)}", counts)
+    return {"manifest": at.store.url(key), "as_of": at.run.as_of_date.isoformat(), **counts}
+
+
+def read_extracts(at: AirflowRun) -> ExtractManifest:
+    """All captures of the run: those of the lake and those of PostgreSQL."""
+    lake = read_manifest(at.store, at.run.prefix, "extract_s3", ExtractManifest)
+    database = read_manifest(at.store, at.run.prefix, "extract_pg", ExtractManifest)
+    return ExtractManifest(sources={**lake.sources, **database.sources})
+
+
+def read_cleaned(at: AirflowRun) -> CleanManifest:
+    """The cleaned sources of the run."""
+    return read_manifest(at.store, at.run.prefix, "clean", CleanManifest)
+
+
+def end_dry_run(context: Context, at: AirflowRun, manifest: BaseModel, plan: Mapping[str, Any]) -> NoReturn:
+    """Leave the manifest of what would be, for the tasks that plan on it; hand the plan to XCom, and skip."""
+    write_manifest(at.store, at.run.prefix, context["ti"].task_id, manifest)
+    context["ti"].xcom_push(key="plan", value=dict(plan))
+    raise AirflowSkipException("dry_run: nothing was captured or changed; the plan is in this log")
+
+
+def plan_captures(source: str, captures: SourceCaptures) -> dict[str, Any]:
+    """Log what a source would bring; returns it in counts and days."""
+    rows = {capture.chunk: capture.extracted for capture in captures.captures}
+    shown = ", ".join(
+        f"{chunk} ({change}, {rows.get(chunk, 0)} rows)"
+        for chunk, change in islice(captures.changed.items(), PLANNED_NAMES)
+    )
+    log.info(
+        "dry run: %s: %d chunks would be captured%s; what differs: %s%s; days touched: %s",
+        source,
+        captures.new,
+        f", {len(captures.unreadable)} cannot be read" if captures.unreadable else "",
+        shown or "none",
+        f" and {len(captures.changed) - PLANNED_NAMES} more" if len(captures.changed) > PLANNED_NAMES else "",
+        day_ranges(captures.touched_days),
+    )
+    return {
+        "chunks": captures.new,
+        "changed": dict(Counter(captures.changed.values())),
+        "rows": sum(rows.get(chunk, 0) for chunk in captures.changed),
+        "days": day_ranges(captures.touched_days),
+    }
+
+
+def log_changes(sources: Mapping[str, SourceCaptures]) -> None:
+    """Say what has changed since other runs looked, and so which days' features differ from what they had been."""
+    for name, captures in sources.items():
+        log.info(
+            "%s: %d chunks captured, %s; days touched: %s; what it overwrote before %s is unknown",
+            name,
+            captures.new,
+            ", ".join(f"{count} {change}" for change, count in Counter(captures.changed.values()).items())
+            or "nothing changed",
+            day_ranges(captures.touched_days),
+            captures.bitemporal_from,
+        )
+
+
+def day_ranges(days: Iterable[date | str]) -> str:
+    """Days in words: neighbours as a range, and what has no date at the end."""
+    dated: list[list[date]] = []
+    others = []
+    for text in sorted(str(day) for day in days):
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            others.append(text)
+            continue
+        if dated and day - dated[-1][-1] == timedelta(days=1):
+            dated[-1].append(day)
+        else:
+            dated.append([day])
+    ranges = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in dated]
+    return ", ".join([*ranges, *others]) or "none"
+
+
+def stop_before_loading(at: AirflowRun, context: Context) -> None:
+    """Skip the task if the run was only to validate, and say so in its log and among its XComs, beside the Grid."""
+    if at.run.params.validate_only:
+        reason = "validate_only: this run stops before backup and load; see its quality report"
+        context["ti"].xcom_push(SKIPPED_BECAUSE, reason)
+        raise AirflowSkipException(reason)

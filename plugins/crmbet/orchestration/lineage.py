@@ -1,0 +1,95 @@
+"""What OpenLineage is told: which datasets each task reads and writes. Named in Airflow's settings, loaded only there.
+
+    AIRFLOW__OPENLINEAGE__EXTRACTORS=crmbet.orchestration.lineage.PipelineLineage
+
+Datasets are named as the OpenLineage specification names those of S3 and PostgreSQL, so that lineage of other jobs on
+the same tables meets ours: the namespace is the bucket or the server, the name a folder of the bucket, or
+database.schema.table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow.providers.openlineage.extractors.base import BaseExtractor, OperatorLineage
+from openlineage.client.event_v2 import Dataset
+
+from crmbet.contracts.files import SourceContract, load_source_contracts, load_table_contract
+from crmbet.load.session import history_name
+from crmbet.orchestration.context import SOURCE_CONNECTION, TARGET_CONNECTION, require_connection
+from crmbet.run.settings import Settings
+from crmbet.storage.layout import Layout
+
+DEFAULT_PORT = 5432
+
+
+class PipelineLineage(BaseExtractor):
+    """Inputs and outputs of this package's operators. They are the same whether or not a task succeeds."""
+
+    @classmethod
+    def get_operator_classnames(cls) -> list[str]:
+        """The operators that move data."""
+        return list(_LINEAGE)
+
+    def _execute_extraction(self) -> OperatorLineage[Dataset, Any]:
+        inputs, outputs = _LINEAGE[self.operator.task_type](_Datasets(Settings.from_environ(os.environ)))
+        return OperatorLineage(inputs=inputs, outputs=outputs)
+
+
+class _Datasets:
+    """The datasets of one brand, in the order in which a run makes them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._bucket = f"s3://{settings.lake_bucket}"
+        self._raw_prefix = settings.raw_prefix
+        self._layout = Layout(brand=settings.brand)
+        self._contracts = load_source_contracts()
+
+    @property
+    def feeds(self) -> list[Dataset]:
+        return [self._folder(f"{self._raw_prefix}{one.relation}") for one in self._of_kind("lake")]
+
+    @property
+    def transactions(self) -> list[Dataset]:
+        return [_table(SOURCE_CONNECTION, "public", one.relation) for one in self._of_kind("postgres")]
+
+    def captures(self, *kinds: str) -> list[Dataset]:
+        return [self._folder(self._layout.captures(one.name)) for one in self._of_kind(*kinds)]
+
+    @property
+    def cleaned(self) -> list[Dataset]:
+        sources = self._of_kind("lake", "postgres")
+        return [self._folder(self._layout.dataset(f"cleaned/source={one.name}")) for one in sources]
+
+    @property
+    def features(self) -> list[Dataset]:
+        return [self._folder(f"{self._layout.runs}run_id=*/features")]
+
+    @property
+    def tables(self) -> list[Dataset]:
+        contract = load_table_contract()
+        names = (contract.name, history_name(contract))
+        return [_table(TARGET_CONNECTION, contract.schema_name, name) for name in names]
+
+    def _of_kind(self, *kinds: str) -> list[SourceContract]:
+        return [contract for contract in self._contracts.values() if contract.kind in kinds]
+
+    def _folder(self, key: str) -> Dataset:
+        return Dataset(namespace=self._bucket, name=key.rstrip("/"))
+
+
+_LINEAGE: Mapping[str, Callable[[_Datasets], tuple[list[Dataset], list[Dataset]]]] = {
+    "ExtractS3Operator": lambda of: (of.feeds, of.captures("lake")),
+    "ExtractPgOperator": lambda of: (of.transactions, of.captures("postgres")),
+    "CleanOperator": lambda of: (of.captures("lake", "postgres"), of.cleaned),
+    "EngineerFeaturesOperator": lambda of: (of.cleaned, of.features),
+    "LoadMergeOperator": lambda of: (of.features, of.tables),
+}
+
+
+def _table(connection_id: str, schema: str, table: str) -> Dataset:
+    connection = require_connection(connection_id)
+    server = f"postgres://{connection.host}:{connection.port or DEFAULT_PORT}"
+    return Dataset(namespace=server, name=f"{connection.schema}.{schema}.{table}")

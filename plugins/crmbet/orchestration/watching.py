@@ -1,0 +1,103 @@
+"""What every task of ours does besides its work: it says how it went, in its log and in one small XCom.
+
+Hooks and callbacks run in the task's own process. A killed task runs none of them: then `record_run` and the DAG's own
+failure callback find no outcome, and say so.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from crmbet.monitoring.outcome import Failure, Stopwatch, TaskOutcome, peak_memory_bytes
+from crmbet.run.logs import bind, log_outcome, unbind
+
+OUTCOME = "outcome"
+"""XCom key. Airflow drops it when the task is tried again."""
+
+log = logging.getLogger(__name__)
+
+_stopwatches: dict[str, Stopwatch] = {}
+
+
+def begin(context: Any) -> None:
+    """Before a task's work: name the run on every line of the log, and start measuring."""
+    ti = context["ti"]
+    bind(component=type(context["task"]).__name__, execution_id=context["dag_run"].run_id)
+    _stopwatches[ti.task_id] = Stopwatch.start()
+
+
+def succeed(context: Any, result: Any = None) -> None:
+    """After a task's work: tell the run's record how it went, and what consumers of its outlets receive."""
+    _push(context, _outcome(context, "success"))
+    for asset in context["task"].outlets:
+        context["outlet_events"][asset].extra = _describe_output(context, result)
+    unbind()
+
+
+def skip(context: Any) -> None:
+    """The task left itself out, by a param."""
+    _push(context, _outcome(context, "skipped"))
+    unbind()
+
+
+def retry(context: Any) -> None:
+    """The try failed, and another follows by itself: no news for anybody, only a line in the log."""
+    log_outcome(log, _describe_end("RETRY", context), level=logging.WARNING)
+    unbind()
+
+
+def fail(context: Any) -> None:
+    """The task has failed for good: log it, and leave what broke for the one message that the run's failure sends."""
+    log_outcome(log, _describe_end("FAILED", context), level=logging.ERROR)
+    _push(context, _outcome(context, "failed", Failure.of(context.get("exception"))))
+    unbind()
+
+
+WATCHED: dict[str, Any] = {
+    "pre_execute": begin,
+    "post_execute": succeed,
+    "on_failure_callback": fail,
+    "on_retry_callback": retry,
+    "on_skipped_callback": skip,
+}
+"""A DAG's default arguments."""
+
+
+def _describe_end(how: str, context: Any) -> str:
+    ti, dag_run = context["ti"], context["dag_run"]
+    return (
+        f"{how} dag={dag_run.dag_id} run={dag_run.run_id} task={ti.task_id} try={ti.try_number}: "
+        f"{context.get('exception')}"
+    )
+
+
+def _outcome(context: Any, state: str, failure: Failure | None = None) -> TaskOutcome:
+    ti = context["ti"]
+    stopwatch = _stopwatches.pop(ti.task_id, None)
+    return TaskOutcome(
+        state=state,
+        try_number=ti.try_number,
+        seconds=stopwatch.seconds if stopwatch else None,
+        peak_memory_bytes=peak_memory_bytes(),
+        failure=failure,
+    )
+
+
+def _push(context: Any, outcome: TaskOutcome) -> None:
+    try:
+        context["ti"].xcom_push(key=OUTCOME, value=outcome.model_dump(exclude_none=True))
+    except Exception as error:  # noqa: BLE001 - whatever it is: the task's own outcome stands
+        log.warning("the outcome could not be kept for the run's record: %s", type(error).__name__)
+
+
+def _describe_output(context: Any, result: Any) -> dict[str, Any]:
+    counts = {key: value for key, value in (result or {}).items() if isinstance(value, int | str | None)}
+    judged = context["ti"].xcom_pull(task_ids="validate") or {}
+    return {
+        "run_id": context["dag_run"].run_id,
+        "as_of": counts.get("as_of"),
+        "rows": counts.get("staged"),
+        "grade": judged.get("grade"),
+        "score": judged.get("score"),
+    }

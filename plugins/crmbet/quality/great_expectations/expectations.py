@@ -1,0 +1,222 @@
+# ruff: noqa: TID253 - these are subclasses, so their bases are needed to define them; only `gate.check` imports this.
+"""Our own expectations: rules in SQL with a tolerance, which name the rows that break them.
+
+Suites name them as `expect_rows_to_satisfy`, `expect_column_copies_to_be_within` and
+`expect_compound_copies_to_be_within`. Each counts its rows in the one statement that Great Expectations bundles all
+counts of a view into; keys are looked up only where rows break a rule.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import sqrt
+from typing import Any, ClassVar
+
+from great_expectations.compatibility import pydantic
+from great_expectations.core.metric_domain_types import MetricDomainTypes
+from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
+from great_expectations.execution_engine.execution_engine import ExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metrics.metric_provider import metric_partial
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.validator.metric_configuration import MetricConfiguration
+from great_expectations.validator.validator import ValidationDependencies
+from sqlalchemy import Boolean, ColumnElement, Integer, Select, func, literal_column, select
+
+from crmbet.databases.statements import identifier
+
+ROW_COUNT = "table.row_count"
+COUNTED_ROWS = "crmbet.counted_rows"
+ROWS_CONCERNED = "crmbet.rows_concerned"
+UNITS = "crmbet.units"
+CHANCE = 3
+"""Standard deviations of a share that are chance."""
+
+
+class CountedRows(TableMetricProvider):
+    """A number of rows, by an aggregate in SQL."""
+
+    metric_name = COUNTED_ROWS
+    value_keys = ("aggregate",)
+
+    @metric_partial(
+        engine=SqlAlchemyExecutionEngine,
+        partial_fn_type=MetricPartialFunctionTypes.AGGREGATE_FN,
+        domain_type=MetricDomainTypes.TABLE,
+    )
+    def _sqlalchemy(
+        cls,  # noqa: N805 - the decorator makes it a class method
+        metric_domain_kwargs: Any,
+        metric_value_kwargs: Any,
+        **_: Any,
+    ) -> tuple[ColumnElement[int], Any, dict[str, Any]]:
+        return literal_column(metric_value_kwargs["aggregate"], Integer), metric_domain_kwargs, {}
+
+
+class ToleratedShareExpectation(BatchExpectation, ABC):
+    """The share of rows that break a rule is at most `tolerance` (0..1). A table without rows fails."""
+
+    tolerance: float | dict[str, str] = pydantic.Field(description="Largest share of rows, 0..1.")
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (ROW_COUNT,)
+    domain_keys: ClassVar[tuple[str, ...]] = ("batch_id",)
+
+    @abstractmethod
+    def _aggregate(self) -> str:
+        """SQL that counts the rows in breach."""
+
+    @abstractmethod
+    def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:
+        """The statement that names them, ordered."""
+
+    def get_validation_dependencies(
+        self,
+        execution_engine: ExecutionEngine[Any] | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> ValidationDependencies:
+        """The row count, and the count of rows in breach."""
+        dependencies = super().get_validation_dependencies(execution_engine, runtime_configuration)
+        dependencies.set_metric_configuration(
+            COUNTED_ROWS,
+            MetricConfiguration(COUNTED_ROWS, self._get_domain_kwargs(), {"aggregate": self._aggregate()}),
+        )
+        return dependencies
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: ExecutionEngine[Any] | None = None,
+    ) -> dict[str, Any]:
+        rows, breaking = metrics[ROW_COUNT], metrics[COUNTED_ROWS]
+        judged = metrics.get(ROWS_CONCERNED, rows) or rows
+        result = {"element_count": judged, "unexpected_count": breaking}
+        if rows == 0:
+            return {"success": False, "result": result}
+        # What Great Expectations' own pages say of it.
+        result["unexpected_percent"] = 100 * breaking / judged
+        if breaking > 0:
+            result["partial_unexpected_index_list"] = self._sample(execution_engine, runtime_configuration)
+        tolerance = self._get_success_kwargs()["tolerance"]
+        units = metrics.get(UNITS)
+        chance = CHANCE * sqrt(tolerance * (1 - tolerance) / units) if units else 0.0
+        return {"success": breaking / judged <= tolerance + chance, "result": result}
+
+    def _sample(
+        self, execution_engine: Any, runtime_configuration: dict[str, Any] | None
+    ) -> list[dict[str, Any]]:
+        result_format: Any = self._get_result_format(runtime_configuration)
+        if not isinstance(result_format, dict) or "unexpected_index_column_names" not in result_format:
+            return []
+        rows = execution_engine.get_domain_records(self._get_domain_kwargs())
+        statement = self._keys_in_breach(rows, result_format["unexpected_index_column_names"])
+        found = execution_engine.execute_query(statement.limit(result_format["partial_unexpected_count"]))
+        return [dict(row) for row in found.mappings()]
+
+
+class ExpectRowsToSatisfy(ToleratedShareExpectation):
+    """Rows satisfy a condition in SQL. A NULL condition is not satisfied: say so where NULL is fine.
+
+    `among` says which rows the rule is about, where these are not all: the tolerance is a share of them. If there are
+    none, nothing breaks the rule.
+
+    Of `unit`, such as the player, rows are alike: a few of them make a share by chance. The share may then exceed the
+    tolerance by three standard deviations of that of as many independent rows as the units are worth (Kish 1965).
+    """
+
+    condition: str = pydantic.Field(description="SQL over the view's columns, true for a good row.")
+    among: str = pydantic.Field("true", description="SQL over the view's columns, true for a row to judge.")
+    unit: str | None = pydantic.Field(
+        None, description="SQL over the view's columns: rows of one value are alike."
+    )
+
+    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among", "unit")
+
+    def _is_concerned(self) -> str:
+        return f"coalesce(({self.among}), false)"
+
+    def _in_breach(self) -> str:
+        return f"{self._is_concerned()} AND NOT coalesce(({self.condition}), false)"
+
+    def get_validation_dependencies(
+        self,
+        execution_engine: ExecutionEngine[Any] | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> ValidationDependencies:
+        """The count of the rows that the rule is about, too."""
+        dependencies = super().get_validation_dependencies(execution_engine, runtime_configuration)
+        aggregate = {"aggregate": f"count(*) FILTER (WHERE {self._is_concerned()})"}
+        dependencies.set_metric_configuration(
+            ROWS_CONCERNED, MetricConfiguration(COUNTED_ROWS, self._get_domain_kwargs(), aggregate)
+        )
+        if self.unit is not None:
+            sizes = f"map_values(histogram(({self.unit})::VARCHAR) FILTER (WHERE {self._is_concerned()}))"
+            squares = f"list_sum(list_transform({sizes}, lambda rows: rows::DOUBLE * rows))"
+            units = {"aggregate": f"round(list_sum({sizes})::DOUBLE ** 2 / {squares})"}
+            dependencies.set_metric_configuration(
+                UNITS, MetricConfiguration(COUNTED_ROWS, self._get_domain_kwargs(), units)
+            )
+        return dependencies
+
+    def _aggregate(self) -> str:
+        return f"count(*) FILTER (WHERE {self._in_breach()})"
+
+    def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:
+        keys: list[ColumnElement[Any]] = [
+            literal_column(identifier(name)).label(name) for name in key_columns
+        ]
+        return (
+            select(*keys).select_from(rows).where(literal_column(self._in_breach(), Boolean)).order_by(*keys)
+        )
+
+
+class CopiesExpectation(ToleratedShareExpectation, ABC):
+    """Rows that repeat a key beyond its first copy are rare. A key with a NULL in it has no copies."""
+
+    @abstractmethod
+    def _key(self) -> list[str]:
+        """The key's columns."""
+
+    def _aggregate(self) -> str:
+        key = [identifier(name) for name in self._key()]
+        whole = " AND ".join(f"{name} IS NOT NULL" for name in key)
+        # Of a key only eight bytes are held: among ten million keys two have one hash in a run of three million.
+        distinct = f"count(DISTINCT hash({', '.join(key)})) FILTER (WHERE {whole})"
+        return f"count(*) FILTER (WHERE {whole}) - {distinct}"
+
+    def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:  # noqa: ARG002 - it is the key
+        key: list[ColumnElement[Any]] = [literal_column(identifier(name)).label(name) for name in self._key()]
+        whole = [name.is_not(None) for name in key]
+        return (
+            select(*key)
+            .select_from(rows)
+            .where(*whole)
+            .group_by(*key)
+            .having(func.count() > 1)
+            .order_by(*key)
+        )
+
+
+class ExpectColumnCopiesToBeWithin(CopiesExpectation):
+    """Rows that repeat a value of a column beyond its first copy are rare. NULL has no copies."""
+
+    column: pydantic.StrictStr = pydantic.Field(description="The column whose values should be unique.")
+
+    success_keys: ClassVar[tuple[str, ...]] = ("column", "tolerance")
+
+    def _key(self) -> list[str]:
+        return [self.column]
+
+
+class ExpectCompoundCopiesToBeWithin(CopiesExpectation):
+    """Rows that repeat the values of several columns beyond their first copy are rare."""
+
+    columns: list[pydantic.StrictStr] = pydantic.Field(
+        description="The columns whose values should be unique together.", min_items=2
+    )
+
+    success_keys: ClassVar[tuple[str, ...]] = ("columns", "tolerance")
+
+    def _key(self) -> list[str]:
+        return self.columns

@@ -1,0 +1,204 @@
+"""The target table: made from the contract, compared with it, and never bent to it in silence."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from crmbet.contracts.files import FeatureColumn, TableContract
+from crmbet.databases.statements import identifier
+from crmbet.failures import AccessRefused, LoadRefused, LockHeld
+from crmbet.load.target import ensure_target, read_columns
+from tests.integration.load.small_loads import BOTH_SERVERS
+
+if TYPE_CHECKING:
+    from crmbet.load.session import LoadSession
+
+pytestmark = pytest.mark.integration
+
+Query = Callable[..., list[tuple[Any, ...]]]
+
+EVERY_TYPE: dict[str, dict[str, Any]] = {
+    "a_text": {"type": "text"},
+    "a_list": {"type": "text[]"},
+    "a_name": {"type": "varchar(50)"},
+    "a_currency": {"type": "char(3)"},
+    "a_count": {"type": "integer"},
+    "a_score": {"type": "smallint"},
+    "a_real": {"type": "real"},
+    "a_share": {"type": "r01"},
+    "an_amount": {"type": "money"},
+    "a_flag": {"type": "boolean"},
+    "an_instant": {"type": "timestamptz"},
+}
+
+
+def with_columns(contract: TableContract, columns: dict[str, dict[str, Any]]) -> TableContract:
+    """The contract with more columns."""
+    more = {name: FeatureColumn(meaning=f"It's 100% {name}", **column) for name, column in columns.items()}
+    return contract.model_copy(update={"columns": {**contract.columns, **more}})
+
+
+def columns_of(session: LoadSession) -> dict[str, Any]:
+    with session.transaction() as cursor:
+        return read_columns(cursor, session, session.contract.name)
+
+
+@BOTH_SERVERS
+def test_the_first_use_makes_schema_table_key_index_and_comments(
+    open_session: Callable[..., LoadSession], query: Query
+) -> None:
+    session = open_session()
+    contract = session.contract
+
+    assert ensure_target(session) == []
+
+    columns = columns_of(session)
+    assert list(columns) == list(contract.columns)
+    assert {name: column.nullable for name, column in columns.items()} == {
+        name: column.nullable for name, column in contract.columns.items()
+    }
+    assert [name for name, column in columns.items() if column.in_key] == ["user_id"]
+    comments = query(
+        "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0",
+        session.table,
+    )
+    assert dict(comments) == {name: column.meaning for name, column in contract.columns.items()}
+    indexed = query("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = %s", contract.schema_name)
+    assert sorted((table, definition.rpartition(" USING ")[2]) for table, definition in indexed) == [
+        ("user_features", "btree (churn_risk_band)"),
+        ("user_features", "btree (lifecycle_stage)"),
+        ("user_features", "btree (rfm_segment)"),
+        ("user_features", "btree (user_id)"),
+        ("user_features_history", "brin (as_of) WITH (pages_per_range='16')"),
+        ("user_features_history", "btree (user_id, as_of)"),
+    ]
+    assert session.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+
+
+def test_a_table_of_every_type_agrees_with_its_own_contract(open_session: Callable[..., LoadSession]) -> None:
+    made = open_session()
+    session = replace(made, contract=with_columns(made.contract, EVERY_TYPE))
+
+    ensure_target(session)
+
+    assert ensure_target(session) == []
+
+
+def test_new_nullable_columns_are_added_and_the_rows_stay(session: LoadSession, query: Query) -> None:
+    before = columns_of(session)
+    session = replace(session, contract=with_columns(session.contract, EVERY_TYPE))
+
+    assert ensure_target(session) == list(EVERY_TYPE)
+
+    assert ensure_target(session) == []
+    assert {name: column for name, column in columns_of(session).items() if name in before} == before
+    comment = query("SELECT col_description(%s::regclass, %s)", session.table, len(before) + 1)
+    assert comment == [("It's 100% a_text",)]
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (
+            "ALTER TABLE {table} ALTER churn_risk_score TYPE real",
+            "column churn_risk_score is real, not double precision",
+        ),
+        ("ALTER TABLE {table} ALTER user_id TYPE text", "column user_id is text, not character varying(50)"),
+        ("ALTER TABLE {table} ALTER row_hash DROP NOT NULL", "column row_hash allows NULL"),
+        (
+            "ALTER TABLE {table} ALTER bet_volatility SET NOT NULL",
+            "column bet_volatility does not allow NULL",
+        ),
+        ("ALTER TABLE {table} DROP COLUMN rfm_segment", "column rfm_segment is missing and may not be NULL"),
+        ('ALTER TABLE {table} ADD COLUMN "Odd ""one""" text', 'column Odd "one" is not in the contract'),
+        ("ALTER TABLE {table} DROP CONSTRAINT user_features_pkey", "the primary key is not user_id"),
+    ],
+)
+def test_a_table_that_drifted_is_refused_with_the_statement_that_mends_it(
+    session: LoadSession, query: Query, change: str, finding: str
+) -> None:
+    query(change.format(table=session.table))
+    drifted = columns_of(session)
+
+    with pytest.raises(LoadRefused) as refusal:
+        ensure_target(session)
+
+    assert finding in str(refusal.value)
+    assert columns_of(session) == drifted
+    query(re.sub(r"\(give every row a value\);", "", refusal.value.next_step.partition("or run: ")[2]))
+    assert ensure_target(session) == []
+
+
+def test_a_history_that_drifted_is_refused_before_anything_is_changed(
+    session: LoadSession, query: Query
+) -> None:
+    query(f"ALTER TABLE {session.history} DROP COLUMN row_hash")
+    session = replace(session, contract=with_columns(session.contract, {"a_text": {"type": "text"}}))
+
+    with pytest.raises(
+        LoadRefused, match=r"user_features_history is not as its contract says.*row_hash is missing"
+    ):
+        ensure_target(session)
+
+    assert "a_text" not in columns_of(session)
+
+
+def test_drift_is_refused_before_anything_else_is_changed(session: LoadSession, query: Query) -> None:
+    query(f"ALTER TABLE {session.table} ADD COLUMN somebodys text")
+    session = replace(session, contract=with_columns(session.contract, {"a_text": {"type": "text"}}))
+
+    with pytest.raises(LoadRefused, match="somebodys"):
+        ensure_target(session)
+
+    assert "a_text" not in columns_of(session)
+
+
+def test_adding_a_column_does_not_queue_readers_behind_a_long_one(
+    session: LoadSession, open_session: Callable[..., LoadSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crmbet.load.target.DDL_WAIT_SECONDS", 1)
+    reader = open_session().connection
+    with reader.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {session.table}")
+    session = replace(session, contract=with_columns(session.contract, {"a_text": {"type": "text"}}))
+
+    started = time.monotonic()
+    with pytest.raises(LockHeld):
+        ensure_target(session)
+
+    assert time.monotonic() - started < session.lock_timeout_seconds / 2
+    reader.rollback()
+    assert ensure_target(session) == ["a_text"]
+
+
+def test_a_loader_without_the_right_to_make_schemas_uses_the_one_that_is_there(
+    open_session: Callable[..., LoadSession], query: Query
+) -> None:
+    session = open_session()
+    schema = identifier(session.contract.schema_name)
+    query("CREATE ROLE restricted_loader")
+    query(f"CREATE SCHEMA {schema}")
+    query(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO restricted_loader")
+    try:
+        with session.connection, session.connection.cursor() as cursor:
+            cursor.execute("SET ROLE restricted_loader")
+
+        assert ensure_target(session) == []
+        assert ensure_target(session) == []
+
+        query(f"REVOKE CREATE ON SCHEMA {schema} FROM restricted_loader")
+        query(f"DROP TABLE {session.table}")
+        with pytest.raises(AccessRefused, match="permission denied for schema"):
+            ensure_target(session)
+    finally:
+        session.connection.close()
+        query("DROP OWNED BY restricted_loader")
+        query("DROP ROLE restricted_loader")

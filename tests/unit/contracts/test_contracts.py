@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from crmbet.contracts.files import (
+    CONTRACTS,
+    SourceContract,
+    TableContract,
+    load_source_contracts,
+    load_table_contract,
+)
+from crmbet.failures import BadContract
+
+pytestmark = pytest.mark.unit
+
+SEED_COLUMNS = {
+    "user_id",
+    "updated_at",
+    "favorite_game_type",
+    "game_diversity_score",
+    "bet_volatility",
+    "frequencia_jogo",
+    "dias_semana_preferidos",
+    "horarios_atividade",
+    "weekend_activity_ratio",
+    "activity_regularity",
+    "total_transactions",
+    "balance_ratio",
+    "ticket_medio_categoria",
+    "recency_score",
+    "frequency_score",
+    "monetary_score",
+    "rfm_segment",
+    "customer_lifetime_value_score",
+    "churn_risk_score",
+    "behavioral_diversity_score",
+}
+"""Names of the seed document, which never change."""
+
+BOOKKEEPING = ["as_of", "known_at", "feature_set_version", "execution_id", "row_hash", "gone", "updated_at"]
+
+VISITS: dict[str, Any] = {
+    "name": "visits",
+    "kind": "lake",
+    "relation": "visits",
+    "meaning": "Visits.",
+    "grain": "one row a visit",
+    "required": False,
+    "business_key": "visit_id",
+    "event_time": "came_at",
+    "columns": {
+        "visit_id": {"type": "text", "required": True, "max_length": 10, "meaning": "Which"},
+        "came_at": {"type": "timestamp", "required": True, "meaning": "When"},
+        "page": {"type": "enum", "meaning": "Where", "values": {"home": ["start"], "cashier": []}},
+        "seconds": {"type": "decimal", "minimum": 0, "meaning": "How long"},
+    },
+}
+
+
+def visits(**changes: Any) -> SourceContract:
+    """The contract of visits with changes, keys such as `columns.page.values` by path."""
+    content = deepcopy(VISITS)
+    for path, value in changes.items():
+        *folders, name = path.split(".")
+        place = content
+        for folder in folders:
+            place = place[folder]
+        place[name] = deepcopy(value)
+    return SourceContract.model_validate(content)
+
+
+def test_every_source_has_a_contract() -> None:
+    contracts = load_source_contracts()
+
+    assert set(contracts) == {"bets", "transactions", "sessions", "communications", "players", "limits"}
+    assert {name for name, contract in contracts.items() if contract.required} == {"bets", "transactions"}
+    assert {path.stem for path in (CONTRACTS / "sources").glob("*.yaml")} == set(contracts)
+
+
+def test_the_table_has_every_column_of_the_seed() -> None:
+    table = load_table_contract()
+
+    assert set(table.columns) >= SEED_COLUMNS
+    assert [name for name, column in table.columns.items() if column.role == "bookkeeping"] == BOOKKEEPING
+    assert (table.schema_name, table.name, table.key) == ("ml_features", "user_features", "user_id")
+    assert table.columns["user_id"].postgres_type == "varchar(50)"
+
+
+def test_features_are_all_but_key_and_bookkeeping() -> None:
+    table = load_table_contract()
+
+    assert list(table.features) == [name for name in table.columns if name not in {"user_id", *BOOKKEEPING}]
+
+
+def test_every_feature_says_what_it_means() -> None:
+    for name, column in load_table_contract().features.items():
+        assert column.formula, name
+        assert column.window, name
+        assert column.sources, name
+
+
+def test_personal_data_is_marked() -> None:
+    assert load_source_contracts()["players"].columns["birth_date"].personal
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extra": 1},
+        {"columns.page.synonyms": ["x"]},
+        {"columns.visit_id.minimun": 1},
+        {"columns.visit_id.type": "uuid"},
+        {"columns.page.on_invalid": "drop"},
+        {"kind": "kafka"},
+        {"business_key": "visit"},
+        {"event_time": "at"},
+        {"known_time": "ingested_at"},
+        {"not_before": {"left_at": "came_at"}},
+        {"not_before": {"came_at": "left_at"}},
+        {"columns.page.values": {}},
+        {"columns.seconds.values": {"long": []}},
+        {"columns.page.values": {"home": ["start"], "cashier": [" Start "]}},
+        {"columns.page.values": {"home": ["cashier"], "cashier": []}},
+        {"business_key": []},
+        {"business_key": ["visit_id", "visit"]},
+        {"event_time": "page"},
+        {"known_time": "seconds"},
+        {"name": "visits; DROP TABLE x"},
+        {"columns": {**VISITS["columns"], 'a"b': {"type": "text", "meaning": "x"}}},
+        {"columns": {**VISITS["columns"], "UserId": {"type": "text", "meaning": "x"}}},
+    ],
+)
+def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        visits(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns.page.formats": ["%d/%m/%Y"]}, "formats are for timestamps and dates, not for enum"),
+        (
+            {"columns.visit_id.decimal_mark": ","},
+            "a decimal_mark is for decimals, reals and integers, not for text",
+        ),
+        ({"columns.seconds.decimal_mark": ";"}, "Input should be '.' or ','"),
+        ({"columns.came_at.formats": "%d/%m/%Y"}, "valid list"),
+        ({"columns.came_at.formats": ["dd/MM/yyyy"]}, "'dd/MM/yyyy' is no format: .* such as %d/%m/%Y"),
+        ({"columns.came_at.formats": ["%d/%m/%Q"]}, "'%d/%m/%Q' is no format"),
+        ({"columns.came_at.formats": ["%d/%m/%Y %"]}, "'%d/%m/%Y %' is no format"),
+        ({"columns.came_at.formats": ["%d/%m %H:%M"]}, "'%d/%m %H:%M' is no format: .* a year"),
+        ({"columns.came_at.formats": [""]}, "'' is no format"),
+        ({"columns.came_at.formats": ["epoch"]}, "'epoch' is no format: .* epoch_s or epoch_ms"),
+        ({"kind": "postgres", "columns.came_at.formats": ["%d/%m/%Y"]}, "came_at: PostgreSQL .* no formats"),
+        ({"event_time": "page"}, "page says when, so it must be a timestamp"),
+    ],
+)
+def test_a_spelling_that_cannot_be_read_is_explained(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        visits(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns.came_at.formats": ["%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S.%f%z", "%-d-%b-%y", "iso"]},
+        {"columns.came_at.formats": ["epoch_s", "epoch_ms"]},
+        {"columns.seconds.decimal_mark": ","},
+        {"columns.seconds.type": "real", "columns.seconds.decimal_mark": ","},
+        {"columns.seconds.type": "integer", "columns.seconds.decimal_mark": ","},
+    ],
+)
+def test_spellings(change: dict[str, Any]) -> None:
+    assert visits(**change).digest != visits().digest
+
+
+def test_a_business_key_is_one_column_or_several() -> None:
+    assert visits().business_key == ("visit_id",)
+    assert visits(business_key=["visit_id", "page"]).business_key == ("visit_id", "page")
+    assert visits(business_key=["visit_id", "page"]).digest != visits().digest
+
+
+def test_a_synonym_may_be_given_twice_for_one_value() -> None:
+    assert visits(**{"columns.page.values": {"home": ["Home", "home "], "cashier": []}})
+
+
+def test_the_bad_file_is_named(tmp_path: Path) -> None:
+    for name, content in {"good": VISITS, "typo": {**VISITS, "colums": {}}}.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    with pytest.raises(BadContract, match=r"typo\.yaml is no valid contract.*colums"):
+        load_source_contracts(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["columns: [", "just text", ""])
+def test_a_file_that_is_no_contract_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "user_features.yaml"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(BadContract, match=r"user_features\.yaml is no valid contract"):
+        load_table_contract(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadContract, match=r"nowhere\.yaml"):
+        load_table_contract(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns.page.values": {"home": ["start", "index"], "cashier": []}},
+        {"columns.seconds.minimum": 1},
+        {"columns.seconds.on_invalid": "null"},
+        {"columns.visit_id.max_length": 11},
+        {"columns.seconds.required": True},
+        {"columns.seconds.source_name": "duration"},
+        {"event_time": None},
+        {"earliest": "1999-01-01"},
+        {"not_before": {"came_at": "came_at"}},
+    ],
+)
+def test_the_digest_changes_with_what_a_cleaned_row_means(change: dict[str, Any]) -> None:
+    assert visits(**change).digest != visits().digest
+
+
+@pytest.mark.parametrize(
+    "change", [{"meaning": "Other words."}, {"grain": "a visit"}, {"columns.page.meaning": "Other words"}]
+)
+def test_the_digest_does_not_change_with_words(change: dict[str, Any]) -> None:
+    assert visits(**change).digest == visits().digest
+
+
+def test_the_column_digest_changes_with_what_is_read_and_with_nothing_else() -> None:
+    before = visits().column_digest
+
+    assert visits(**{"columns.seconds.minimum": 1}).column_digest == before
+    assert visits(**{"columns.page.values": {"home": []}}).column_digest == before
+    assert visits(**{"columns.page.source_name": "page"}).column_digest == before
+    assert visits(**{"columns.page.source_name": "url"}).column_digest != before
+    renamed = {("sight" if name == "page" else name): column for name, column in VISITS["columns"].items()}
+    assert visits(columns=renamed).column_digest != before
+
+
+INGESTED = {"type": "timestamp", "meaning": "When it was known"}
+
+
+def test_the_placement_digest_changes_with_what_places_a_row_and_with_nothing_else() -> None:
+    before = visits().placement_digest
+    known = {"columns.ingested_at": INGESTED, "known_time": "ingested_at"}
+
+    assert visits(event_time=None).placement_digest != before
+    assert visits(earliest="1999-01-01").placement_digest != before
+    assert visits(**{"columns.came_at.formats": ["%d/%m/%Y"]}).placement_digest != before
+    assert visits(**known).placement_digest != before
+    assert (
+        visits(**known, **{"columns.ingested_at.formats": ["%d/%m/%Y"]}).placement_digest
+        != visits(**known).placement_digest
+    )
+    as_event = visits(**{"columns.ingested_at": INGESTED}, event_time="ingested_at")
+    assert len({before, as_event.placement_digest, visits(**known).placement_digest}) == 3
+
+    assert visits(**{"columns.ingested_at": {**INGESTED, "formats": ["%d/%m/%Y"]}}).placement_digest == before
+    assert visits(**{"columns.seconds.decimal_mark": ","}).placement_digest == before
+    assert visits(**{"columns.seconds.minimum": 1}).placement_digest == before
+    assert visits(meaning="Other words.").placement_digest == before
+
+
+def test_how_values_are_spelled_is_no_matter_of_what_is_read() -> None:
+    before = visits().column_digest
+
+    assert visits(**{"columns.came_at.formats": ["%d/%m/%Y"]}).column_digest == before
+    assert visits(**{"columns.seconds.decimal_mark": ","}).column_digest == before
+
+
+def test_the_digest_of_the_table_changes_with_a_column() -> None:
+    table = load_table_contract()
+    content = table.model_dump()
+    content["columns"]["balance_ratio"]["maximum"] = 999
+
+    assert TableContract.model_validate(content).digest != table.digest
