@@ -57,7 +57,7 @@ def test_a_list_of_fragments_is_a_fragment() -> None:
 
 
 def test_a_plain_string_is_refused() -> None:
-    with pytest.raises(TypeError, match="path of store/copy_to_file is not a Fragment"):
+    with pytest.raises(TypeError, match="path of databases/copy_to_file is not a Fragment"):
         render("databases/copy_to_file", rows=Fragment("SELECT 1"), path="'; DROP TABLE x; --")  # type: ignore[arg-type]
 
 
