@@ -13,7 +13,8 @@ from bench.apart import Stopwatch
 from bench.figures import Figure
 from bench.pipeline import run_tasks
 from bench.workbench import Operator, PipelineRun, Workbench
-from crmbet.contracts.files import SourceContract, load_source_contracts
+from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.extract.copying import Batch, copy_days
 from crmbet.extract.postgres import LARGE_SHARE, days_copied_together

@@ -20,7 +20,8 @@ import psycopg2
 from bench.apart import Stopwatch, median_of, report, run_apart
 from bench.figures import Figure
 from bench.workbench import Workbench
-from crmbet.contracts.files import ENGINE_TYPES, FeatureColumn, TableContract, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import ENGINE_TYPES, FeatureColumn, TableContract
 from crmbet.databases.duckdb import open_engine
 from crmbet.databases.statements import Fragment, identifier, joined
 from crmbet.load.backup import take_backup

@@ -16,8 +16,9 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.duckdb import open_engine
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.features.engineer import assemblies, bind_variables, compute_themes
-from crmbet.run.run import Run, RunParams
+from crmbet.features.themes import assemblies, bind_variables, compute_themes
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from local.simulator import World, simulate

@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
 from crmbet.clean.clean import clean_source
+from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.postgres import SOURCE, capture_relation
+from crmbet.extract.records import ExtractManifest
 from crmbet.features.engineer import engineer_features
+from crmbet.features.records import FeatureManifest
 from crmbet.run.progress import timed
-from crmbet.run.records import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
+from crmbet.run.records import read_manifest, write_manifest
 
 log = logging.getLogger("crmbet.bench")
 

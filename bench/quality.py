@@ -11,7 +11,8 @@ import duckdb
 
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.figures import Figure
-from crmbet.contracts.files import TableContract, load_source_contracts, load_table_contract
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
@@ -21,7 +22,8 @@ from crmbet.quality.measures.raw_tables import create_raw_drift, drifting_kinds,
 from crmbet.quality.report import Subject
 from crmbet.quality.suites import Suite, load_suites
 from crmbet.quality.thresholds import thresholds_of
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 

@@ -10,12 +10,15 @@ import sys
 
 from bench.apart import Apart, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
+from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.typing import typed_columns
+from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.datasets.days import scan, write_file
-from crmbet.features.engineer import SESSION_DAYS, STATE_SOURCES, assemblies, bind_variables, compute_themes
-from crmbet.run.records import CleanManifest, read_manifest
+from crmbet.features.sessions import SESSION_DAYS
+from crmbet.features.state import STATE_SOURCES
+from crmbet.features.themes import assemblies, bind_variables, compute_themes
+from crmbet.run.records import read_manifest
 
 REBUILD_MEMORY = "8GB"
 """Enough not to spill: what a run is held against is not slowed down."""

@@ -21,7 +21,8 @@ from botocore.config import Config
 
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.extract.postgres import SOURCE
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore

@@ -17,16 +17,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from crmbet.clean.records import CleanManifest
+from crmbet.datasets.records import DayFiles
 from crmbet.extract.ledger import captures_by_digest, newest_captures, says_the_same
-from crmbet.run.records import (
-    Capture,
-    CleanManifest,
-    DayFiles,
-    ExtractManifest,
-    FeatureManifest,
-    Record,
-    manifest_key,
-)
+from crmbet.extract.records import Capture, ExtractManifest
+from crmbet.features.records import FeatureManifest
+from crmbet.run.records import Record, manifest_key
 from crmbet.run.settings import Settings
 from crmbet.storage.layout import DONE, INDEX, Layout
 from crmbet.storage.object_store import ObjectStore, StoredObject

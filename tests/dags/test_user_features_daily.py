@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from crmbet import failures
 from crmbet.failures import CrmbetError, PermanentFailure, TemporaryFailure
 from crmbet.orchestration.handover import SKIPPED_BECAUSE, stop_before_loading
-from crmbet.run.run import RunParams
+from crmbet.run.params import RunParams
 
 pytestmark = pytest.mark.dags
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk import CronDataIntervalTimetable
 
-from crmbet.run.run import RunParams
+from crmbet.run.params import RunParams
 
 pytestmark = pytest.mark.dags
 

@@ -25,15 +25,19 @@ import psycopg2
 from botocore.config import Config
 
 from crmbet.clean.clean import clean_source
+from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.databases.parquet import scan
 from crmbet.datasets import thirty_days as blocks
-from crmbet.datasets.days import scan
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.postgres import SOURCE, capture_relation
+from crmbet.extract.records import ExtractManifest
 from crmbet.features.engineer import engineer_features
-from crmbet.run.records import CleanManifest, ExtractManifest, FeatureManifest, read_manifest, write_manifest
-from crmbet.run.run import Run, RunParams
+from crmbet.features.records import FeatureManifest
+from crmbet.run.params import RunParams
+from crmbet.run.records import read_manifest, write_manifest
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore

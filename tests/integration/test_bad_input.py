@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import text
 
+from crmbet.clean.records import CleanManifest
+from crmbet.extract.records import ExtractManifest
 from crmbet.failures import (
     AccessRefused,
     BadParam,
@@ -32,7 +34,6 @@ from crmbet.failures import (
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.orchestration.watching import fail
-from crmbet.run.records import CleanManifest, ExtractManifest
 from local.env import database_variables
 from local.simulator import World, deliver
 

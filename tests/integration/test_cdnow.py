@@ -21,7 +21,10 @@ import psycopg2
 import pyarrow.parquet as pq
 import pytest
 
-from crmbet.run.records import CleanManifest, ExtractManifest, LoadManifest, QualityManifest
+from crmbet.clean.records import CleanManifest
+from crmbet.extract.records import ExtractManifest
+from crmbet.load.records import LoadManifest
+from crmbet.quality.records import QualityManifest
 
 # A whole run over 70,000 purchases takes the better part of a minute.
 pytestmark = [pytest.mark.integration, pytest.mark.full]

@@ -23,15 +23,12 @@ from airflow.utils.session import create_session
 from sqlalchemy import event, select
 
 from crmbet import FEATURE_SET_VERSION
+from crmbet.clean.records import CleanManifest
+from crmbet.extract.records import ExtractManifest
+from crmbet.features.records import FeatureManifest
 from crmbet.learning.thresholds import read_thresholds
-from crmbet.run.records import (
-    BackupManifest,
-    CleanManifest,
-    ExtractManifest,
-    FeatureManifest,
-    LoadManifest,
-    QualityManifest,
-)
+from crmbet.load.records import BackupManifest, LoadManifest
+from crmbet.quality.records import QualityManifest
 from crmbet.storage.layout import Layout
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger

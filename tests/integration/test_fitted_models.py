@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from crmbet.learning.fits import read_earlier_fits, write_fitted_models
-from crmbet.run.records import ModelFit, ModelRun, ServedModel
+from crmbet.learning.records import ModelFit, ModelRun, ServedModel
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 

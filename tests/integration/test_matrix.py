@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from crmbet.contracts.files import ENGINE_TYPES, TableContract, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import ENGINE_TYPES, TableContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.features import matrix as module
 from crmbet.features.matrix import Inputs, measure_silhouettes, write_matrix
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.layout import Layout

@@ -18,7 +18,8 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from crmbet.contracts.files import TableContract, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import TableContract
 from crmbet.load.backup import take_backup
 from crmbet.load.session import LoadSession
 from crmbet.load.target import ensure_target

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crmbet.run.records import ExtractManifest
+from crmbet.extract.records import ExtractManifest
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore, StoredObject
 from crmbet.sweep import SweepPlan

@@ -12,12 +12,14 @@ import duckdb
 import pyarrow as pa
 
 from crmbet.clean.clean import clean_source
-from crmbet.contracts.files import SourceContract
+from crmbet.clean.records import CleanedSource
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant, known_instant
+from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
-from crmbet.datasets.days import attempt_name, scan, write_file
-from crmbet.run.records import UNDATED, Capture, CleanedSource, DayCount, SourceCaptures
+from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
 from crmbet.run.run import Run
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore, StoredObject
 
 CAPTURED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crmbet.contracts import typing as typing_rules
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_columns
+from crmbet.databases.parquet import column_types, scan
 from crmbet.databases.statements import Fragment, render
-from crmbet.datasets.days import column_types, scan
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
 from tests.sql.world import World, contracts
 

@@ -7,9 +7,9 @@ from datetime import date
 import duckdb
 import pytest
 
-from crmbet.contracts.files import FeatureColumn
+from crmbet.contracts.table import FeatureColumn
+from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment
-from crmbet.datasets.days import column_types
 from tests.sql.world import World, compute_features, feature_query, table
 
 pytestmark = pytest.mark.sql

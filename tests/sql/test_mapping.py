@@ -15,7 +15,7 @@ import duckdb
 import pytest
 import yaml
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant, known_instant
 from local.workspace import PROJECT
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows

@@ -11,11 +11,13 @@ import duckdb
 import pytest
 from hypothesis import Phase, given, settings
 
+from crmbet.clean.records import CleanManifest
+from crmbet.databases.parquet import scan
 from crmbet.databases.statements import statement
-from crmbet.datasets.days import scan
-from crmbet.features.engineer import SIGNATURE, THEMES, engineer_features
-from crmbet.run.records import CleanManifest, FeatureManifest
-from crmbet.run.run import RunParams
+from crmbet.features.engineer import engineer_features
+from crmbet.features.records import FeatureManifest
+from crmbet.features.themes import SIGNATURE, THEMES
+from crmbet.run.params import RunParams
 from tests.sql.lake_folder import FolderStore, capture, clean
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import worlds
@@ -246,7 +248,7 @@ def test_players_for_whom_memory_is_too_small_come_in_several_files(
         ONE_OF_EACH, bets=[{"user_id": user, "placed_at": "2026-02-20 12:00:00-03:00"} for user in users]
     )
     whole, one = run_pipeline(engine, world, new_store())
-    monkeypatch.setattr("crmbet.features.engineer.BYTES_A_PLAYER", world.run().settings.memory_bytes // 3)
+    monkeypatch.setattr("crmbet.features.themes.BYTES_A_PLAYER", world.run().settings.memory_bytes // 3)
     store = new_store()
     sliced, several = run_pipeline(engine, world, store)
     signed, reused = run_pipeline(engine, world, store, {"run_id": "later"})

@@ -14,8 +14,8 @@ import pytest
 from scipy.integrate import quad
 
 from crmbet.databases.duckdb import open_engine
+from crmbet.learning.records import ModelFit, ModelRun
 from crmbet.learning.scoring import score_players
-from crmbet.run.records import ModelFit, ModelRun
 from crmbet.run.settings import Settings
 
 pytestmark = pytest.mark.sql

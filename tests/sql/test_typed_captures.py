@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant, keeps_type, known_instant, typed_rows
 from crmbet.databases.statements import Fragment, literal
 from crmbet.extract.formats import Reading, readings

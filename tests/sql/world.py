@@ -11,11 +11,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from crmbet.contracts.files import SourceContract, TableContract, load_source_contracts, load_table_contract
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.table import TableContract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.features.engineer import assemblies, bind_variables, compute_themes
-from crmbet.run.run import Run, RunParams
+from crmbet.features.themes import assemblies, bind_variables, compute_themes
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 

@@ -11,17 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmbet import sweep as module
+from crmbet.clean.records import CleanedSource, CleanManifest
+from crmbet.datasets.records import DayFiles
 from crmbet.extract.ledger import Ledger
-from crmbet.run.records import (
-    Capture,
-    CleanedSource,
-    CleanManifest,
-    DayFiles,
-    ExtractManifest,
-    SourceCaptures,
-    manifest_key,
-)
-from crmbet.run.run import Run, RunParams
+from crmbet.extract.records import Capture, ExtractManifest, SourceCaptures
+from crmbet.run.params import RunParams
+from crmbet.run.records import manifest_key
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.layout import Layout

@@ -14,14 +14,17 @@ from contextlib import suppress
 from datetime import UTC, date
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.files import SourceContract
+from crmbet.clean.records import CleanedSource
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import CAPTURED_TYPES, no_rows, typed_rows
+from crmbet.databases.parquet import Located
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statements_digest
 from crmbet.datasets.days import BATCH_DAYS, ensure_days, unmade_day, write_by_day
-from crmbet.datasets.prefetch import Fetched, Located
+from crmbet.datasets.prefetch import Fetched
+from crmbet.datasets.records import DayFiles
 from crmbet.extract.captured import captured_rows
+from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
-from crmbet.run.records import UNDATED, Capture, CleanedSource, DayFiles, SourceCaptures
 from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
 

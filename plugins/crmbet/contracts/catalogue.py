@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from crmbet.contracts.files import FeatureColumn, TableContract, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import FeatureColumn, TableContract
 
 SOURCES = {
     "T": "`tbl_transactions`",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from crmbet.contracts.files import SourceColumn, SourceContract
+from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 
 CONTROL = Fragment(r"[\x00-\x1f\x7f]")

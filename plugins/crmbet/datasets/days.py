@@ -8,7 +8,6 @@ the ones that count, so parallel runs and killed tasks leave at most unreference
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, literal, render
-from crmbet.datasets.prefetch import Fetched, Located, fetch_ahead
+from crmbet.datasets.prefetch import Fetched, fetch_ahead
+from crmbet.datasets.records import DayFiles
 from crmbet.run.progress import Progress
-from crmbet.run.records import DayFiles
 from crmbet.run.run import Run
 from crmbet.storage.done_files import Markers
-from crmbet.storage.layout import Layout
+from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
@@ -44,11 +43,6 @@ class WrittenFile:
     key: str
     day: date
     rows: int
-
-
-def attempt_name() -> str:
-    """A name for files that no other attempt uses."""
-    return uuid.uuid4().hex[:12]
 
 
 def find_days(
@@ -166,31 +160,3 @@ def write_by_day(
             written.append(WrittenFile(key=keys[path], day=day, rows=int(rows)))
         store.upload_all(keys)
     return written
-
-
-def write_file(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, key: str, query: str
-) -> int:
-    """Write a query's rows into one Parquet file; returns how many."""
-    with scratch_folder(run.settings) as folder:
-        path = folder / "rows.parquet"
-        copy = render("databases/copy_to_file", rows=Fragment(query), path=literal(str(path)))
-        (rows,) = connection.execute(copy).fetchone() or (0,)
-        store.upload(path, key)
-    return int(rows)
-
-
-def column_types(connection: duckdb.DuckDBPyConnection, source: Fragment) -> dict[str, str]:
-    """The engine's types of a table expression's columns, by name."""
-    described = connection.execute(render("databases/describe_columns", source=source)).fetchall()
-    return {str(row[0]): str(row[1]) for row in described}
-
-
-def scan(store: Located, keys: Iterable[str]) -> Fragment:
-    """A table expression that reads Parquet files; the `name=value` folders of their paths do not become columns."""
-    return Fragment(f"read_parquet({file_list(store, keys)}, hive_partitioning = false)")
-
-
-def file_list(store: Located, keys: Iterable[str]) -> Fragment:
-    """Keys as the list literal that the engine's readers take."""
-    return Fragment("[" + ", ".join(literal(store.url(key)) for key in keys) + "]")

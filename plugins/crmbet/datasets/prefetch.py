@@ -9,18 +9,10 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from crmbet.databases.scratch import scratch_folder
 from crmbet.run.settings import Settings
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
-
-
-class Located(Protocol):
-    """What says where the engine reads a key: the store itself, or local copies of some of its files."""
-
-    def url(self, key: str) -> str:
-        """An address that the engine reads."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import render
-from crmbet.datasets.days import attempt_name, ensure_days, scan, unmade_day, write_file
+from crmbet.datasets.days import ensure_days, unmade_day
 from crmbet.datasets.prefetch import Fetched
-from crmbet.run.records import DayFiles
+from crmbet.datasets.records import DayFiles
 from crmbet.run.run import Run
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crmbet.databases.parquet import Located, scan
 from crmbet.databases.statements import Fragment, joined, literal, render
-from crmbet.datasets.days import scan
-from crmbet.datasets.prefetch import Located
-from crmbet.run.records import UNDATED, Capture
+from crmbet.extract.records import UNDATED, Capture
 
 
 def captured_rows(store: Located, captures: Sequence[Capture]) -> Fragment:

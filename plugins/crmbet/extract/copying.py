@@ -7,13 +7,13 @@ from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
+from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
-from crmbet.datasets.days import column_types
 from crmbet.extract.day_counts import Census
 from crmbet.extract.days_to_read import Span, joined_spans
+from crmbet.extract.records import UNDATED, DayCount
 from crmbet.extract.relation import SOURCE, Relation, postgres_query
-from crmbet.run.records import UNDATED, DayCount
 from crmbet.run.run import Run
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import known_instant
 from crmbet.databases.statements import identifier, joined, literal, render
-from crmbet.run.records import UNDATED, DayCount
+from crmbet.extract.records import UNDATED, DayCount
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from crmbet.run.records import UNDATED
+from crmbet.extract.records import UNDATED
 
 TURNS = 30
 BLOCK_DAYS = 10

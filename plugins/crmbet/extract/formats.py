@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import keeps_type
+from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment, literal, render
-from crmbet.datasets.days import column_types
 from crmbet.extract.counting import LONGEST_LINE, count_elements, survey
 from crmbet.extract.decoding import plain_text, unpack
 from crmbet.extract.mending import Mended, mend_csv, mend_lines, split_record

@@ -17,20 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant
 from crmbet.databases.duckdb_failures import is_of_the_worker, said_of_file
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, literal, render
-from crmbet.datasets.days import BATCH_DAYS, attempt_name
+from crmbet.datasets.days import BATCH_DAYS
 from crmbet.extract.day_counts import Census, take_census
 from crmbet.extract.formats import Reading, format_of, is_mark, readings
 from crmbet.extract.ledger import Ledger, chunk_digest
+from crmbet.extract.records import Capture, SourceCaptures, Unreadable
 from crmbet.extract.unreadable import UnreadableObject
 from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.run.progress import Progress
-from crmbet.run.records import Capture, SourceCaptures, Unreadable
 from crmbet.run.run import Run
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore, StoredObject
 
 if TYPE_CHECKING:

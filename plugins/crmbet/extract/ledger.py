@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crmbet.datasets.days import attempt_name
+from crmbet.extract.records import Capture, SourceCaptures, Unreadable
 from crmbet.failures import SourceShrunk
-from crmbet.run.records import Capture, SourceCaptures, Unreadable
 from crmbet.run.run import Run
 from crmbet.storage.done_files import Markers
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 

@@ -13,20 +13,21 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import render
-from crmbet.datasets.days import attempt_name, batches
+from crmbet.datasets.days import batches
 from crmbet.extract.copying import Batch, captured_types, copy_days, count_chunks
 from crmbet.extract.day_counts import Census
 from crmbet.extract.days_to_read import Look, days_to_look_at, everything
 from crmbet.extract.ledger import Ledger, chunk_digest
+from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.extract.relation import SOURCE, WHERE, Relation, ask_postgres, describe_relation
 from crmbet.failures import RowsUnaccounted, SourceMissing
 from crmbet.run.progress import Progress
-from crmbet.run.records import UNDATED, Capture, SourceCaptures
 from crmbet.run.run import Run
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:

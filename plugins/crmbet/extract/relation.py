@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from crmbet.contracts.files import SourceColumn, SourceContract
+from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.extract.days_to_read import Span
 from crmbet.failures import SourceMissing, SourceUnreadable

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 
 from crmbet import FEATURE_SET_VERSION
-from crmbet.datasets.days import attempt_name
+from crmbet.features.records import Learned
 from crmbet.learning.fits import write_fitted_models
 from crmbet.learning.thresholds import FrozenThresholds, freeze, read_thresholds
-from crmbet.run.records import Learned
 from crmbet.run.run import Run
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 log = logging.getLogger(__name__)

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts.files import FeatureColumn, TableContract
+from crmbet.contracts.table import FeatureColumn, TableContract
+from crmbet.databases.parquet import scan
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, identifier, joined, render
-from crmbet.datasets.days import attempt_name, scan
-from crmbet.run.records import MatrixFiles
+from crmbet.features.records import MatrixFiles
 from crmbet.run.run import Run
+from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from crmbet.datasets.days import attempt_name
-from crmbet.run.records import FittedModels, ModelFit, ModelRun
-from crmbet.storage.layout import Layout
+from crmbet.learning.records import FittedModels, ModelFit, ModelRun
+from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
 SERVED = ("deposit_days", "activity_days", "deposit_values")

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmbet.databases.statements import Fragment, identifier, literal, render, statement
-from crmbet.run.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
+from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 from crmbet.run.settings import Settings
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from psycopg2 import extensions
 
-    from crmbet.contracts.files import FeatureColumn
+    from crmbet.contracts.table import FeatureColumn
     from crmbet.load.session import LoadSession
     from crmbet.load.staging import Staging
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from psycopg2 import extensions
 
-    from crmbet.run.records import ModelRun, ServedModel
+    from crmbet.learning.records import ModelRun, ServedModel
 
 TABLE = "model_parameters"
 

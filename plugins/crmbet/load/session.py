@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from psycopg2 import extensions
 
-    from crmbet.contracts.files import TableContract
+    from crmbet.contracts.table import TableContract
 
 DDL_WAIT_SECONDS = 5
 """How long DDL waits for a table. Readers queue behind a waiting ALTER or DROP, so it gives up soon."""

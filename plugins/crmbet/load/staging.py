@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.files import ENGINE_TYPES
+from crmbet.contracts.table import ENGINE_TYPES
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from crmbet.contracts.files import TableContract
+    from crmbet.contracts.table import TableContract
     from crmbet.load.session import LoadSession
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from psycopg2 import extensions
 
-    from crmbet.contracts.files import FeatureColumn, TableContract
+    from crmbet.contracts.table import FeatureColumn, TableContract
 
 READ_BY = ("rfm_segment", "lifecycle_stage", "churn_risk_band")
 """Columns that campaigns select players by, where the contract has them. None that every load changes: that would

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crmbet.clean.records import CleanManifest
+from crmbet.databases.parquet import scan
 from crmbet.databases.statements import Fragment, render
-from crmbet.datasets.days import scan
+from crmbet.extract.records import ExtractManifest
+from crmbet.features.records import FeatureManifest
+from crmbet.load.records import LoadManifest
 from crmbet.monitoring.outcome import TaskOutcome
-from crmbet.run.records import (
-    CleanManifest,
-    ExtractManifest,
-    FeatureManifest,
-    LoadManifest,
-    QualityManifest,
-    manifest_key,
-)
+from crmbet.quality.records import QualityManifest
+from crmbet.run.records import manifest_key
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 

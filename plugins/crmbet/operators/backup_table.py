@@ -16,11 +16,11 @@ class BackupTableOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `backup_table.json`; returns its address, the backup's name (None if none was needed) and its rows."""
         from crmbet.load.backup import take_backup
+        from crmbet.load.records import BackupManifest
         from crmbet.load.target import ensure_target
         from crmbet.load.training_set import ensure_training_set
         from crmbet.orchestration.context import load_session, open_run
         from crmbet.orchestration.handover import hand_over, stop_before_loading
-        from crmbet.run.records import BackupManifest
 
         at = open_run(context)
         stop_before_loading(at, context)

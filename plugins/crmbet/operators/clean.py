@@ -16,10 +16,10 @@ class CleanOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `clean.json`; returns its address and the rows accepted, quarantined and dropped as duplicates."""
         from crmbet.clean.clean import clean_source
+        from crmbet.clean.records import CleanManifest
         from crmbet.contracts.files import load_source_contracts
         from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import day_ranges, end_dry_run, hand_over, read_extracts
-        from crmbet.run.records import CleanManifest
 
         at = open_run(context)
         contracts = load_source_contracts()

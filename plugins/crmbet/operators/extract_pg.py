@@ -18,9 +18,9 @@ class ExtractPgOperator(BaseOperator):
         from crmbet.contracts.files import load_source_contracts
         from crmbet.databases.duckdb import attach_postgres
         from crmbet.extract.postgres import SOURCE, capture_relation
+        from crmbet.extract.records import ExtractManifest
         from crmbet.orchestration.context import open_run, source_dsn
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
-        from crmbet.run.records import ExtractManifest
 
         at = open_run(context)
         contract = load_source_contracts()["transactions"]

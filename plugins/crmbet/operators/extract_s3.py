@@ -17,9 +17,9 @@ class ExtractS3Operator(BaseOperator):
         """Write `extract_s3.json`; returns its address and the records by feed."""
         from crmbet.contracts.files import load_source_contracts
         from crmbet.extract.lake import capture_feed
+        from crmbet.extract.records import ExtractManifest
         from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
-        from crmbet.run.records import ExtractManifest
 
         at = open_run(context)
         feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]

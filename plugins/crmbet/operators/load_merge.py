@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
     from psycopg2 import extensions
 
+    from crmbet.features.records import FeatureManifest
     from crmbet.load.session import LoadSession
-    from crmbet.run.records import FeatureManifest
     from crmbet.run.run import Run
 
 
@@ -27,11 +27,13 @@ class LoadMergeOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
         from crmbet.features.keep_learned import keep_learned
+        from crmbet.features.records import FeatureManifest
         from crmbet.load.load import LoadRules, load
+        from crmbet.load.records import LoadManifest
         from crmbet.load.staging import staged
         from crmbet.orchestration.context import load_session, open_run, target_dsn
         from crmbet.orchestration.handover import hand_over, stop_before_loading
-        from crmbet.run.records import FeatureManifest, LoadManifest, read_manifest
+        from crmbet.run.records import read_manifest
 
         at = open_run(context)
         stop_before_loading(at, context)

@@ -23,12 +23,13 @@ class ValidateOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report, rows and manifest, then raise `QualityBreach` for a breach that the run does not tolerate."""
         from crmbet.databases.scratch import scratch_folder
+        from crmbet.features.records import FeatureManifest
         from crmbet.load.quality_results import write_results
         from crmbet.orchestration.context import load_session, open_run
         from crmbet.orchestration.handover import hand_over, read_cleaned, read_extracts
         from crmbet.quality.report import raise_on_breach
         from crmbet.quality.stages import judge_features, judge_raw, publish
-        from crmbet.run.records import FeatureManifest, read_manifest
+        from crmbet.run.records import read_manifest
 
         at = open_run(context)
         with scratch_folder(at.run.settings) as folder:

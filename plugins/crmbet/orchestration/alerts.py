@@ -17,7 +17,7 @@ from urllib.parse import quote
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezone  # type: ignore[attr-defined]
 
 from crmbet.monitoring.outcome import Failure, TaskOutcome
-from crmbet.operators.record_run import RECORD, record
+from crmbet.orchestration.record import RECORD, record
 from crmbet.orchestration.watching import OUTCOME
 
 if TYPE_CHECKING:

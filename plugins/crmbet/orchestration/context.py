@@ -17,8 +17,9 @@ from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.failures import BadSetting, SourceMissing
 from crmbet.run.logs import bind
+from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
-from crmbet.run.run import Run, RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage.layout import Layout

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
+from crmbet.clean.records import CleanManifest
+from crmbet.extract.records import ExtractManifest, SourceCaptures
 from crmbet.orchestration.context import AirflowRun
 from crmbet.run.logs import log_outcome
-from crmbet.run.records import CleanManifest, ExtractManifest, SourceCaptures, read_manifest, write_manifest
+from crmbet.run.records import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context

@@ -16,7 +16,8 @@ from typing import Any
 from airflow.providers.openlineage.extractors.base import BaseExtractor, OperatorLineage
 from openlineage.client.event_v2 import Dataset
 
-from crmbet.contracts.files import SourceContract, load_source_contracts, load_table_contract
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceContract
 from crmbet.load.session import history_name
 from crmbet.orchestration.context import SOURCE_CONNECTION, TARGET_CONNECTION, require_connection
 from crmbet.run.settings import Settings

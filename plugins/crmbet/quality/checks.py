@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Literal
 
-from crmbet.run.run import Severity
+from crmbet.run.params import Severity
 
 Stage = Literal["raw", "features"]
 

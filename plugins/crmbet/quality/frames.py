@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts.files import SourceContract, load_source_contracts, load_table_contract
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_rows
 from crmbet.databases.statements import Fragment, identifier, joined, render, statement
 from crmbet.quality.gate import check
@@ -165,7 +166,7 @@ def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContr
 
 
 def _engine_type(type_: str) -> Fragment:
-    from crmbet.contracts.files import ENGINE_TYPES
+    from crmbet.contracts.table import ENGINE_TYPES
 
     return Fragment(ENGINE_TYPES[type_])
 

@@ -17,7 +17,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts.files import TableContract
+from crmbet.contracts.table import TableContract
 from crmbet.quality.checks import Check, Stage
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import (

@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from crmbet.contracts.files import Identifier, Strict
+from crmbet.contracts.strict import Identifier, Strict
 from crmbet.quality.suites import EXPECTATIONS, BadSuite
 
 Excusable = Literal["constant", "sparse", "class_share", "cardinality", "outliers", "shape", "drift"]

@@ -18,10 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crmbet.failures import QualityBreach
 from crmbet.quality.checks import SCORE_CAPS, WEIGHTS, Check, Stage
-from crmbet.run.run import Severity
+from crmbet.run.params import Severity
 
 if TYPE_CHECKING:
-    from crmbet.run.records import ModelRun
+    from crmbet.learning.records import ModelRun
 
 GRADES = ((0.9, "A"), (0.8, "B"), (0.7, "C"), (0.6, "D"), (0.0, "F"))
 """Least score of each grade."""

@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmbet.clean.clean import UNDATED_DAY, rows_in_scope, typed_day
-from crmbet.contracts.files import SourceContract, TableContract, load_source_contracts, load_table_contract
+from crmbet.clean.records import CleanManifest
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.table import TableContract
+from crmbet.databases.parquet import scan
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
-from crmbet.datasets.days import scan
+from crmbet.extract.records import UNDATED, Capture, ExtractManifest
+from crmbet.features.records import FeatureManifest
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
 from crmbet.quality.measures.baselines import ANY_DAY, Baselines, find_baselines, freeze
@@ -33,16 +38,9 @@ from crmbet.quality.measures.raw_tables import (
     measure_source,
 )
 from crmbet.quality.measures.tables import create_table
+from crmbet.quality.records import QualityManifest
 from crmbet.quality.report import Report, Subject
 from crmbet.quality.thresholds import thresholds_of
-from crmbet.run.records import (
-    UNDATED,
-    Capture,
-    CleanManifest,
-    ExtractManifest,
-    FeatureManifest,
-    QualityManifest,
-)
 from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
 

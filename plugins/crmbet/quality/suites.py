@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from crmbet.contracts.files import ENGINE_TYPES, FeatureColumn, Identifier, Strict, TableContract
+from crmbet.contracts.strict import Identifier, Strict
+from crmbet.contracts.table import ENGINE_TYPES, FeatureColumn, TableContract
 from crmbet.databases.statements import literal
 from crmbet.failures import PermanentFailure
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Check, Stage
-from crmbet.run.run import Severity
+from crmbet.run.params import Severity
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation

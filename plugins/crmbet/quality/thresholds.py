@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crmbet.contracts.files import TableContract
+from crmbet.contracts.table import TableContract
 from crmbet.quality.suites import Threshold
 from crmbet.run.run import Run
 from crmbet.run.settings import THRESHOLDS, Settings

@@ -25,6 +25,7 @@ its own. A folder of data counts only once such a marker is there.
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import quote
@@ -137,3 +138,8 @@ class Layout:
 def _segment(run_id: str) -> str:
     """A run id as one folder name: what Airflow makes stays as it is, a slash or a space does not."""
     return quote(run_id, safe=":+")
+
+
+def attempt_name() -> str:
+    """A name for files that no other attempt uses."""
+    return uuid.uuid4().hex[:12]

@@ -14,12 +14,15 @@ import pytest
 from botocore.config import Config
 
 from crmbet.clean.clean import clean_source
-from crmbet.contracts.files import SourceContract, load_source_contracts
+from crmbet.clean.records import CleanedSource
+from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
-from crmbet.datasets.days import scan
+from crmbet.databases.parquet import scan
 from crmbet.extract.lake import capture_feed
-from crmbet.run.records import CleanedSource, SourceCaptures
-from crmbet.run.run import Run, RunParams
+from crmbet.extract.records import SourceCaptures
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore

@@ -12,9 +12,10 @@ import boto3
 
 from crmbet.contracts.files import load_source_contracts
 from crmbet.databases.duckdb import LakeAccess, open_engine
-from crmbet.datasets.days import scan
+from crmbet.databases.parquet import scan
 from crmbet.extract.lake import capture_feed
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import ObjectStore

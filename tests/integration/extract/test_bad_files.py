@@ -22,8 +22,8 @@ from botocore.exceptions import ClientError
 
 from crmbet.contracts.files import load_source_contracts
 from crmbet.extract.lake import capture_feed
+from crmbet.extract.records import SourceCaptures
 from crmbet.failures import SourceChanged, SourceUnreadable, TemporaryFailure
-from crmbet.run.records import SourceCaptures
 from crmbet.storage.object_store import ObjectStore, StoredObject
 from local.workspace import PROJECT
 from tests.integration.extract.deliveries import (

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from crmbet.contracts.files import load_source_contracts
-from crmbet.run.records import UNDATED
+from crmbet.extract.records import UNDATED
 from tests.integration.extract.deliveries import (
     HEADER,
     REQUIRED,

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from crmbet.contracts.files import SourceContract, load_source_contracts
+from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.source import SourceContract
 from crmbet.extract.lake import capture_feed
+from crmbet.extract.records import SourceCaptures
 from crmbet.failures import SourceMissing, SourceShrunk
-from crmbet.run.records import SourceCaptures
 
 pytestmark = pytest.mark.integration
 

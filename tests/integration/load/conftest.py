@@ -13,7 +13,8 @@ import psycopg2
 import pytest
 from psycopg2.extras import execute_values
 
-from crmbet.contracts.files import ENGINE_TYPES, TableContract, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import ENGINE_TYPES, TableContract
 from crmbet.databases.duckdb import open_engine
 from crmbet.databases.statements import identifier
 from crmbet.load.session import LoadSession

@@ -28,9 +28,11 @@ import psutil
 import psycopg2
 import psycopg2.extensions
 
-from crmbet.contracts.files import ENGINE_TYPES, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import ENGINE_TYPES
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.failures import TemporaryFailure
+from crmbet.learning.records import ModelRun, ServedModel
 from crmbet.load.backup import list_backups, measure, sweep_backups, take_backup
 from crmbet.load.load import LoadRules, Strategy, load
 from crmbet.load.model_parameters import Origin, record_models
@@ -38,7 +40,6 @@ from crmbet.load.session import LoadSession, history_name
 from crmbet.load.staging import staged
 from crmbet.load.target import ensure_target, read_columns
 from crmbet.load.training_set import ensure_training_set
-from crmbet.run.records import ModelRun, ServedModel
 from crmbet.run.settings import Settings
 from local.credentials import credentials
 from local.object_store import REGION, EmbeddedObjectStore

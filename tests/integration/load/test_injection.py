@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from crmbet.contracts.files import FeatureColumn, TableContract
+from crmbet.contracts.table import FeatureColumn, TableContract
 from crmbet.databases.statements import identifier
 from crmbet.failures import BadParam, BadSetting
 from crmbet.load.backup import sweep_backups, take_backup
 from crmbet.load.restore import restore
 from crmbet.load.staging import staged
 from crmbet.load.target import ensure_target
-from crmbet.run.run import RunParams
+from crmbet.run.params import RunParams
 from crmbet.run.settings import Settings
 from tests.integration.load.small_loads import load_rows, next_second
 

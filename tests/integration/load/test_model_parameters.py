@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 from crmbet.load.model_parameters import Origin, record_models
-from crmbet.run.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from crmbet.contracts.files import FeatureColumn, TableContract, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import FeatureColumn, TableContract
 from crmbet.failures import LoadRefused
 from crmbet.load.backup import sweep_backups, take_backup
 from crmbet.load.model_parameters import Origin, record_models

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from crmbet.contracts.files import ENGINE_TYPES, FeatureColumn
+from crmbet.contracts.table import ENGINE_TYPES, FeatureColumn
 from crmbet.databases.duckdb import open_engine
 from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
 from crmbet.load.staging import PARALLEL_COPIES, Staging, staged, staging_name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from crmbet.contracts.files import FeatureColumn, TableContract
+from crmbet.contracts.table import FeatureColumn, TableContract
 from crmbet.databases.statements import identifier
 from crmbet.failures import AccessRefused, LoadRefused, LockHeld
 from crmbet.load.target import ensure_target, read_columns

@@ -8,14 +8,9 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from crmbet.contracts.files import (
-    ENGINE_TYPES,
-    FeatureColumn,
-    SourceColumn,
-    SourceContract,
-    load_source_contracts,
-    load_table_contract,
-)
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceColumn, SourceContract
+from crmbet.contracts.table import ENGINE_TYPES, FeatureColumn
 from crmbet.quality.report import Subject
 from crmbet.quality.suites import Threshold
 from crmbet.quality.thresholds import thresholds_of_settings

@@ -19,13 +19,16 @@ import pytest
 from bench.pipeline import COMPUTING, EXTRACTS, TASKS
 from bench.workbench import Operator as SimulatedOperator
 from bench.workbench import PipelineRun
+from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts
 from crmbet.databases.statements import Fragment
+from crmbet.extract.records import ExtractManifest
+from crmbet.features.records import FeatureManifest
 from crmbet.quality.measures.drift import Drift, compare
 from crmbet.quality.measures.profile import Profile, measure
 from crmbet.quality.measures.raw_tables import MeasuredSource, measure_source
 from crmbet.quality.stages import judge_features, judge_raw, publish
-from crmbet.run.records import CleanManifest, ExtractManifest, FeatureManifest, read_manifest
+from crmbet.run.records import read_manifest
 from crmbet.run.settings import Settings
 from local import demo
 from local.env import lake_variables

@@ -12,7 +12,8 @@ import duckdb
 import pytest
 from great_expectations import ExpectationSuite
 
-from crmbet.contracts.files import SourceContract, load_source_contracts, load_table_contract
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceContract
 from crmbet.quality.checks import Check, Stage
 from crmbet.quality.gate import check
 from crmbet.quality.report import Outcome, Report, Subject

@@ -19,6 +19,7 @@ import yaml
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.statements import Fragment
+from crmbet.extract.records import Capture, DayCount, SourceCaptures
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
 from crmbet.quality.gate import check
 from crmbet.quality.known import Known, KnownFeature
@@ -37,8 +38,8 @@ from crmbet.quality.report import Report, Subject
 from crmbet.quality.stages import FEATURE_VIEWS
 from crmbet.quality.suites import EXPECTATIONS, Suite
 from crmbet.quality.thresholds import thresholds_of
-from crmbet.run.records import Capture, DayCount, SourceCaptures
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window
 

@@ -8,13 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from crmbet.contracts.files import (
-    CONTRACTS,
-    SourceContract,
-    TableContract,
-    load_source_contracts,
-    load_table_contract,
-)
+from crmbet.contracts.files import CONTRACTS, load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.table import TableContract
 from crmbet.failures import BadContract
 
 pytestmark = pytest.mark.unit

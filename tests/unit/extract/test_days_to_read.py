@@ -18,7 +18,7 @@ from crmbet.extract.days_to_read import (
     joined_spans,
     turn_of,
 )
-from crmbet.run.records import UNDATED
+from crmbet.extract.records import UNDATED
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,8 @@ from typing import get_args
 
 import pytest
 
-from crmbet.contracts.files import ENGINE_TYPES, LOAD_COLUMNS, FeatureColumn, load_table_contract
+from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import ENGINE_TYPES, LOAD_COLUMNS, FeatureColumn
 from crmbet.databases.statements import identifier
 from crmbet.load.history import months, partition_name
 from crmbet.load.session import LoadSession

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from crmbet.extract.records import UNDATED, SourceCaptures
 from crmbet.orchestration.handover import day_ranges, log_changes, plan_captures
-from crmbet.run.records import UNDATED, SourceCaptures
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,8 @@ import pytest
 
 from crmbet.quality.measures.baselines import ANY_DAY, find_baselines, freeze
 from crmbet.quality.measures.profile import Profile
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 

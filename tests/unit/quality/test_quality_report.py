@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from crmbet.failures import PermanentFailure, QualityBreach
+from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 from crmbet.quality.checks import CHECKS, WEIGHTS, Check
 from crmbet.quality.report import Outcome, Report, Subject, percent, raise_on_breach
-from crmbet.run.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 
 pytestmark = pytest.mark.unit
 

@@ -8,9 +8,10 @@ import duckdb
 import pytest
 
 from crmbet.contracts.files import load_source_contracts
+from crmbet.extract.records import Capture, DayCount, SourceCaptures
 from crmbet.quality.measures.raw_tables import create_sources
-from crmbet.run.records import Capture, DayCount, SourceCaptures
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 

@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from crmbet.contracts.files import (
-    ENGINE_TYPES,
-    SourceColumn,
-    SourceContract,
-    load_source_contracts,
-    load_table_contract,
-)
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.source import SourceColumn, SourceContract
+from crmbet.contracts.table import ENGINE_TYPES
 from crmbet.quality.checks import Check
 from crmbet.quality.stages import FEATURE_VIEWS
 from crmbet.quality.suites import Entry, Suite, load_suites

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from crmbet.failures import BadParam
-from crmbet.run.run import Run, RunParams
+from crmbet.run.params import RunParams
+from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts.files import TableContract
+from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.quality.known import Known
 from crmbet.quality.measures.profile import Kind, Measures, Profile, measure

@@ -16,11 +16,11 @@ from datetime import UTC, date, datetime, timedelta
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.extract.records import UNDATED, SourceCaptures
 from crmbet.quality.measures.profile import Kind, Measures, Profile, count_units, measure
 from crmbet.quality.measures.tables import Compared, create_drift, create_table
-from crmbet.run.records import UNDATED, SourceCaptures
 from crmbet.run.run import Run
 from crmbet.run.window import midnight
 

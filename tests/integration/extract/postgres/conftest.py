@@ -11,12 +11,13 @@ import duckdb
 import psycopg2
 import pytest
 
-from crmbet.contracts.files import SourceContract, load_source_contracts
+from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.extract import captured
 from crmbet.extract.postgres import capture_relation
+from crmbet.extract.records import SourceCaptures
 from crmbet.extract.relation import SOURCE
-from crmbet.run.records import SourceCaptures
 from crmbet.run.run import Run
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import ObjectStore

@@ -14,13 +14,14 @@ import psycopg2
 import pytest
 
 from crmbet.clean.clean import clean_source
-from crmbet.contracts.files import SourceContract
+from crmbet.clean.records import CleanedSource
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
-from crmbet.datasets.days import scan
+from crmbet.databases.parquet import scan
 from crmbet.extract.postgres import capture_relation
+from crmbet.extract.records import UNDATED, SourceCaptures
 from crmbet.extract.relation import SOURCE
 from crmbet.failures import AccessRefused, LostConnection, SourceMissing, SourceUnreadable, TemporaryFailure
-from crmbet.run.records import UNDATED, CleanedSource, SourceCaptures
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.storage.object_store import ObjectStore

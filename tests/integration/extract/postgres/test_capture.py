@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from crmbet.contracts.files import SourceContract
+from crmbet.contracts.source import SourceContract
 from crmbet.databases.statements import render
 from crmbet.extract import copying
 from crmbet.extract.days_to_read import Span
+from crmbet.extract.records import SourceCaptures
 from crmbet.extract.relation import SOURCE, ask_postgres, describe_relation, postgres_query
 from crmbet.failures import LostConnection, SourceMissing, SourceShrunk
-from crmbet.run.records import SourceCaptures
 
 pytestmark = pytest.mark.integration
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from crmbet.extract.days_to_read import TURN_BEFORE_ALL, TURN_WITHOUT_DAY, TURNS, turn_of
+from crmbet.extract.records import UNDATED
 from crmbet.failures import LostConnection, SourceShrunk
-from crmbet.run.records import UNDATED
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,30 @@
+"""What cleaning writes down of a run: where every extracted row went."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from crmbet.datasets.records import DayFiles
+from crmbet.run.records import Record
+
+
+class CleanedSource(Record):
+    """A cleaned source: its days before as_of, and where every extracted row went."""
+
+    days: list[DayFiles]
+    quarantine_files: list[str]
+    extracted: int
+    accepted: int
+    duplicates: int
+    quarantined: dict[str, int]
+    """Rows by reason."""
+    outside: dict[str, int]
+    """Rows that this run does not look at, by reason: at or after as_of, not known at known_at, older snapshots."""
+    made: list[date]
+    """The days that were made by this try; the others had been there."""
+
+
+class CleanManifest(Record):
+    """`clean.json`."""
+
+    sources: dict[str, CleanedSource]

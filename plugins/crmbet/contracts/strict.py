@@ -1,0 +1,30 @@
+"""What both kinds of contract are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""Names that may be put into SQL (always quoted): the allow-list is this pattern."""
+
+
+BusinessKey = Annotated[
+    tuple[Identifier, ...],
+    BeforeValidator(lambda key: (key,) if isinstance(key, str) else key),
+    Field(min_length=1),
+]
+"""One column or several, of which no two rows of a day may agree."""
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know, so that a typo in a contract is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
