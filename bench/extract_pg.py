@@ -99,7 +99,8 @@ def _copy_by_psql(operator: Operator) -> float:
 def _copy_by_engine(run: PipelineRun, contract: SourceContract, target: Path) -> float:
     """All days of the table into local Parquet files, by the batches and the statement of the task."""
     stopwatch = Stopwatch()
-    with run.engine() as connection:
+    with run.work() as work:
+        connection = work.connection
         attach_postgres(connection, run.operator.source_url, SOURCE, read_only=True)
         rows = dict(ask_postgres(connection, ROWS_BY_DAY))
         with stopwatch.step("copy"):

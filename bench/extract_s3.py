@@ -47,9 +47,9 @@ def measure(workbench: Workbench, rows: int, rounds: int) -> list[Figure]:
 
 def _capture(at: PipelineRun) -> float:
     stopwatch = Stopwatch()
-    store, run, contract = at.operator.store, at.run, load_source_contracts()["bets"]
-    with at.engine() as engine, stopwatch.step("capture"):
-        capture_feed(engine, store, run, contract)
+    contract = load_source_contracts()["bets"]
+    with at.work() as work, stopwatch.step("capture"):
+        capture_feed(work, contract)
     return stopwatch.total
 
 
@@ -68,8 +68,8 @@ def _copy(at: PipelineRun) -> float:
 
 def _ask(at: PipelineRun, query: str) -> float:
     stopwatch = Stopwatch()
-    with at.engine() as engine, stopwatch.step("query"):
-        engine.execute(query).fetchall()
+    with at.work() as work, stopwatch.step("query"):
+        work.connection.execute(query).fetchall()
     return stopwatch.total
 
 

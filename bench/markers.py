@@ -16,7 +16,8 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.duckdb import open_engine
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.features.themes import assemblies, bind_variables, compute_themes
+from crmbet.features.themes import compute_themes, feature_queries
+from crmbet.features.variables import bind_variables
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
@@ -162,11 +163,11 @@ def play(
             run,
             state=Fragment(f"({statement('features/state/summarise_days')})"),
             sessions=_sessions(world),
-            thresholds=thresholds,
+            cut_offs=thresholds,
         )
-        (query,) = assemblies(engine, run, load_table_contract())
+        (query,) = feature_queries(engine, run, load_table_contract())
         frame = engine.execute(query).to_arrow_table().to_pandas().set_index("user_id")
-        used = dict(engine.execute(statement("features/themes/used_thresholds")).fetchall())
+        used = dict(engine.execute(statement("features/themes/used_cut_offs")).fetchall())
     return frame.assign(archetype=frame.index.map(name_archetypes(world))), used
 
 

@@ -30,9 +30,9 @@ log = logging.getLogger("crmbet.bench")
 def extract_s3(at: PipelineRun) -> int:
     """Capture the lake; returns the chunks that were new."""
     run, store = at.run, at.operator.store
-    with at.engine() as engine:
+    with at.work() as work:
         found = {
-            name: capture_feed(engine, store, run, contract)
+            name: capture_feed(work, contract)
             for name, contract in load_source_contracts().items()
             if contract.kind == "lake"
         }
@@ -45,9 +45,9 @@ def extract_pg(at: PipelineRun) -> int:
     """Capture the transactions; returns the chunks that were new."""
     run, store = at.run, at.operator.store
     contract = load_source_contracts()["transactions"]
-    with at.engine() as engine:
-        attach_postgres(engine, at.operator.source_url, SOURCE, read_only=True)
-        captures = capture_relation(engine, store, run, contract)
+    with at.work() as work:
+        attach_postgres(work.connection, at.operator.source_url, SOURCE, read_only=True)
+        captures = capture_relation(work, contract)
     write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources={contract.name: captures}))
     return captures.new
 
@@ -62,10 +62,10 @@ def clean(at: PipelineRun) -> int:
         for name, captures in read_manifest(store, run.prefix, task, ExtractManifest).sources.items()
     }
     cleaned = {}
-    with at.engine() as engine:
+    with at.work() as work:
         for name, captures in captured.items():
             with timed(log, f"clean {name}"):
-                cleaned[name] = clean_source(engine, store, run, contracts[name], captures)
+                cleaned[name] = clean_source(work, contracts[name], captures)
     write_manifest(store, run.prefix, "clean", CleanManifest(sources=cleaned))
     return sum(source.accepted for source in cleaned.values())
 
@@ -74,8 +74,13 @@ def engineer(at: PipelineRun) -> int:
     """Make the feature table; returns the days of state that were missing."""
     run, store = at.run, at.operator.store
     cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
-    with at.engine() as engine:
-        made = engineer_features(engine, store, run, load_source_contracts(), load_table_contract(), cleaned)
+    with at.work() as work:
+        made = engineer_features(
+            work,
+            load_source_contracts(),
+            load_table_contract(),
+            cleaned,
+        )
     write_manifest(store, run.prefix, "engineer_features", made)
     return made.days_built
 

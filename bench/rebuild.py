@@ -15,9 +15,10 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.features.sessions import SESSION_DAYS
-from crmbet.features.state import STATE_SOURCES
-from crmbet.features.themes import assemblies, bind_variables, compute_themes
+from crmbet.features import sessions as session_files
+from crmbet.features import state as daily_state
+from crmbet.features.themes import compute_themes, feature_queries
+from crmbet.features.variables import bind_variables
 from crmbet.run.records import read_manifest
 
 REBUILD_MEMORY = "8GB"
@@ -39,9 +40,9 @@ def rebuild(at: PipelineRun) -> int:
     run, store = at.run, at.operator.store
     cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
     contracts = load_source_contracts()
-    with at.engine() as engine:
-        bind_variables(engine, run)
-        for name in (*STATE_SOURCES, "players"):
+    with at.work() as work:
+        bind_variables(work.connection, run)
+        for name in (*daily_state.SOURCES, "players"):
             source = cleaned.sources.get(name)
             files = [key for day in source.days for key in day.files] if source else []
             rows = (
@@ -49,23 +50,25 @@ def rebuild(at: PipelineRun) -> int:
                 if files
                 else render("clean/no_rows", columns=typed_columns(contracts[name]))
             )
-            engine.execute(render("databases/create_view", name=identifier(name), rows=Fragment(rows)))
+            work.connection.execute(
+                render("databases/create_view", name=identifier(name), rows=Fragment(rows))
+            )
         # Features look at the sessions of the last days alone; more would make the peer slower than it has to be.
         days = [
             Fragment(f"DATE {literal(day.day.isoformat())}")
             for day in cleaned.sources["bets"].days
-            if (run.window.last_day - day.day).days < SESSION_DAYS
+            if (run.window.last_day - day.day).days < session_files.DAYS
         ]
         compute_themes(
-            engine,
+            work.connection,
             run,
             state=Fragment(f"({statement('features/state/summarise_days')})"),
             sessions=Fragment(f"({render('features/sessions/derive_sessions', days=joined(days))})"),
         )
         slices = "\nUNION ALL\n".join(
-            f"({query})" for query in assemblies(engine, run, load_table_contract())
+            f"({query})" for query in feature_queries(work.connection, run, load_table_contract())
         )
-        return write_file(engine, store, at.run, key_of(at), slices)
+        return write_file(work, key_of(at), slices)
 
 
 def main() -> None:

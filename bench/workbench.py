@@ -20,6 +20,7 @@ import boto3
 from botocore.config import Config
 
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.databases.work import Work
 from crmbet.extract.postgres import SOURCE
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
@@ -152,10 +153,11 @@ class PipelineRun:
         )
 
     @contextmanager
-    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The data engine within the run's settings, for the length of a task."""
-        with open_engine(self.run.settings, self.operator.lake) as connection:
-            yield connection
+    def work(self) -> Iterator[Work]:
+        """The run with a connection of the data engine within its settings, for the length of a task."""
+        run = self.run
+        with open_engine(run.settings, self.operator.lake) as connection:
+            yield Work(run=run, store=self.operator.store, connection=connection)
 
     def to_json(self) -> str:
         """For another process."""

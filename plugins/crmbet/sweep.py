@@ -1,9 +1,12 @@
-"""Removing what no kept manifest names: what killed tasks left, what newer contents replaced, and runs long past.
+"""Removes what no kept manifest names: what killed tasks left, what newer contents replaced, and runs of long ago.
 
-First a plan, then exactly what it says. Kept are every run younger than the retention with all that its manifests name;
-of each chunk the captures of that time and the newest before it, so that any known_at within the retention finds what
-was known then; of each day the set that was made last, which the next run will want; and whatever is younger than a
-grace period, since a run under way has written files that no manifest names yet.
+It makes a plan first, and then removes exactly what the plan says. It keeps:
+
+- every run that is younger than the retention, with everything that its manifests name;
+- of each chunk, the captures of that time and the newest one before it, so that any known_at within the retention
+  finds what was known then;
+- of each day, the files that were made last, which the next run will want;
+- everything that is younger than a grace period, since a run under way has files that no manifest names yet.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from crmbet.clean.records import CleanManifest
 from crmbet.datasets.records import DayFiles
@@ -30,7 +33,7 @@ from crmbet.storage.object_store import ObjectStore, StoredObject
 log = logging.getLogger(__name__)
 
 INDEXES_KEPT = 2
-"""Copies of markers: one may be written while another is read."""
+"""Copies of done-files that are kept: one may be written while another is read."""
 
 READ_AT_ONCE = 32
 """Manifests in memory at once: each names every day of the history, and each day leaves some."""
@@ -42,18 +45,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class SweepPlan(Record):
-    """`plan_sweep.json`: what goes."""
+    """`plan_sweep.json`: the objects that the sweep is to remove."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     planned_at: datetime
-    markers: list[str]
-    """They go first: a sweep that dies leaves no marker whose files are gone."""
+    done_files: list[str] = Field(validation_alias=AliasChoices("done_files", "markers"))
+    """They are removed first: a sweep that dies leaves no done-file whose files are gone."""
     objects: list[str]
     size: int
     """Bytes of all of them."""
     reasons: dict[str, int]
-    """Objects by why they go."""
+    """Number of objects by reason."""
     unknown: list[str]
-    """Folders below our prefix that hold what nobody of us writes: it is left alone."""
+    """Folders below our prefix with objects that crmbet does not write. They are left alone."""
 
 
 def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: datetime) -> SweepPlan:
@@ -78,13 +83,13 @@ def sweep(store: ObjectStore, layout: Layout, settings: Settings, plan: SweepPla
     was of no use, because the source holds again what it had held long ago.
     """
     again = plan_sweep(store, layout, settings, plan.planned_at)
-    unneeded = {*again.markers, *again.objects}
-    markers = [key for key in plan.markers if key in unneeded]
+    unneeded = {*again.done_files, *again.objects}
+    done_files = [key for key in plan.done_files if key in unneeded]
     objects = [key for key in plan.objects if key in unneeded]
-    store.delete_all(markers)
+    store.delete_all(done_files)
     store.delete_all(objects)
-    removed = len(markers) + len(objects)
-    planned = len(plan.markers) + len(plan.objects)
+    removed = len(done_files) + len(objects)
+    planned = len(plan.done_files) + len(plan.objects)
     log.info("swept %d objects; %d others of the plan are gone or in use again", removed, planned - removed)
     return removed
 
@@ -158,9 +163,9 @@ class _Planning:
         self.kept.update(self._below(f"{self.layout.root}baselines/"))
 
     def keep_captures(self, dataset: str) -> None:
-        """Keep what any known_at since the cut-off may ask for, by digest: with all of its markers and files."""
-        markers = dict(self._markers(dataset, Capture))
-        contents = captures_by_digest(markers.values())
+        """Keep what any known_at since the cut-off may ask for, by digest: with all of its done-files and files."""
+        done_files = dict(self._done_files(dataset, Capture))
+        contents = captures_by_digest(done_files.values())
         before = newest_captures(
             capture for capture in contents.values() if capture.captured_at <= self._cutoff
         )
@@ -171,17 +176,17 @@ class _Planning:
         wanted |= {
             capture.digest for capture in contents.values() if says_the_same(capture, newest[capture.chunk])
         }
-        # A capture that a kept run has used keeps its markers, which say since when it was known.
+        # A capture that a kept run has used keeps its done-files, which say since when it was known.
         wanted |= {
-            capture.digest for capture in markers.values() if self.kept.issuperset(capture.files or [""])
+            capture.digest for capture in done_files.values() if self.kept.issuperset(capture.files or [""])
         }
-        for key, capture in markers.items():
+        for key, capture in done_files.items():
             if capture.digest in wanted or self._is_young(key):
                 self.kept.update((key, *capture.files))
 
     def keep_days(self, dataset: str) -> None:
         """Keep of each day the set that was made last, and the sets that kept runs have used."""
-        days = dict(self._markers(dataset, DayFiles))
+        days = dict(self._done_files(dataset, DayFiles))
         newest: dict[object, tuple[datetime, str]] = {}
         for day in days.values():
             newest[day.day] = max(newest.get(day.day, (day.made_at, day.digest)), (day.made_at, day.digest))
@@ -204,26 +209,26 @@ class _Planning:
 
     def keep_tables(self) -> None:
         """Keep what says that a run's feature table may be used again, as long as the run is kept."""
-        for key, table in self._markers(f"{self.layout.root}feature_tables/", DayFiles):
+        for key, table in self._done_files(f"{self.layout.root}feature_tables/", DayFiles):
             if self._is_young(key) or self.kept.issuperset(table.files):
                 self.kept.add(key)
 
     def plan(self) -> SweepPlan:
         """What is left over."""
         reasons: Counter[str] = Counter()
-        markers: list[str] = []
+        done_files: list[str] = []
         objects: list[str] = []
         size = 0
         indexes = self._newest_indexes()
         for key, entry in self.entries.items():
             if key not in self.kept and key not in indexes and not self._is_young(key):
                 kind = key.removeprefix(self.layout.root).partition("/")[0]
-                reasons[KINDS[kind] if key not in self.old else "runs past the retention"] += 1
+                reasons[REASONS[kind] if key not in self.old else "runs past the retention"] += 1
                 size += entry.size
-                (markers if key.endswith(DONE) else objects).append(key)
+                (done_files if key.endswith(DONE) else objects).append(key)
         return SweepPlan(
             planned_at=self.now,
-            markers=markers,
+            done_files=done_files,
             objects=objects,
             size=size,
             reasons=dict(sorted(reasons.items())),
@@ -253,7 +258,7 @@ class _Planning:
     def _below(self, prefix: str) -> list[str]:
         return [key for key in self.entries if key.startswith(prefix)]
 
-    def _markers(self, dataset: str, model: type[Model]) -> Iterator[tuple[str, Model]]:
+    def _done_files(self, dataset: str, model: type[Model]) -> Iterator[tuple[str, Model]]:
         keys = [key for key in self._below(dataset) if key.endswith(DONE)]
         for key, content in self._read(keys):
             yield key, model.model_validate_json(content)
@@ -270,18 +275,18 @@ class _Planning:
                     yield key, content
 
 
-KINDS = {
+REASONS = {
     "captures": "captures that nothing names",
     "cleaned": "cleaned days that nothing names",
     "quarantine": "quarantined rows that nothing names",
     "state": "state that nothing names",
     "sessions": "sessions that nothing names",
-    "state_blocks": "blocks of days that have been made anew",
+    "state_blocks": "thirty-day files that newer ones replace",
     "session_bets": "sessions that nothing names",
     "models": "model parameters past the retention",
     "feature_tables": "runs past the retention",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
-    "baselines": "none does: they are all kept",
+    "baselines": "baselines, which are all kept",
 }
-"""Folders below our prefix, and why something in them may go."""
+"""Folders below our prefix, and why an object in them is removed."""

@@ -29,7 +29,8 @@ from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.parquet import scan
-from crmbet.datasets import thirty_days as blocks
+from crmbet.databases.work import Work
+from crmbet.datasets import thirty_days
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
@@ -201,8 +202,8 @@ def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
 
 def _run(site: Site, attempt: Attempt) -> None:
     run, store = attempt.run(site.bucket), site.store
-    # Histories of a week have whole blocks too.
-    blocks.BLOCK_DAYS = 3
+    # A history of a week has files of several days too.
+    thirty_days.PERIOD = 3
     contracts = load_source_contracts()
     with (
         open_engine(run.settings, site.lake) as connection,
@@ -211,22 +212,29 @@ def _run(site: Site, attempt: Attempt) -> None:
         lake = {
             name: captures
             for name, contract in contracts.items()
-            if contract.kind == "lake" and (captures := capture_feed(connection, store, run, contract))
+            if contract.kind == "lake"
+            and (captures := capture_feed(Work(run=run, store=store, connection=connection), contract))
         }
         write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=lake))
         attach_postgres(connection, site.source_url, SOURCE, read_only=True)
         database = {
-            "transactions": capture_relation(connection, store, run, contracts["transactions"]),
+            "transactions": capture_relation(
+                Work(run=run, store=store, connection=connection), contracts["transactions"]
+            ),
         }
         write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources=database))
         cleaned = CleanManifest(
             sources={
-                name: clean_source(connection, store, run, contracts[name], captures)
+                name: clean_source(
+                    Work(run=run, store=store, connection=connection), contracts[name], captures
+                )
                 for name, captures in (lake | database).items()
             }
         )
         write_manifest(store, run.prefix, "clean", cleaned)
-        made = engineer_features(connection, store, run, contracts, load_table_contract(), cleaned)
+        made = engineer_features(
+            Work(run=run, store=store, connection=connection), contracts, load_table_contract(), cleaned
+        )
         write_manifest(store, run.prefix, "engineer_features", made)
 
 

@@ -26,7 +26,7 @@ from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
-from crmbet.learning.thresholds import read_thresholds
+from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.load.records import BackupManifest, LoadManifest
 from crmbet.quality.records import QualityManifest
 from crmbet.storage.layout import Layout
@@ -278,7 +278,7 @@ def test_a_run_leaves_a_row_of_figures(played: Played) -> None:
 
 def test_what_a_loaded_run_learned_is_kept_once_for_later_ones(played: Played) -> None:
     layout = Layout(brand="default")
-    act = read_thresholds(
+    frozen = read_cut_offs(
         played.operator.store,
         layout,
         FEATURE_SET_VERSION,
@@ -286,11 +286,11 @@ def test_what_a_loaded_run_learned_is_kept_once_for_later_ones(played: Played) -
         known_at=datetime.max.replace(tzinfo=UTC),
     )
     learned = played.first.manifest("engineer_features", FeatureManifest).learned
-    assert act is not None
+    assert frozen is not None
     assert learned is not None
-    assert act.thresholds == learned.thresholds
-    assert "intensity" in act.thresholds
-    assert len(list(played.operator.store.list(layout.thresholds(FEATURE_SET_VERSION)))) == 1
+    assert frozen.cut_offs == learned.cut_offs
+    assert "intensity" in frozen.cut_offs
+    assert len(list(played.operator.store.list(layout.cut_offs(FEATURE_SET_VERSION)))) == 1
 
 
 def test_dags_that_wait_for_the_table_are_told_what_it_holds(played: Played) -> None:

@@ -17,6 +17,7 @@ import pytest
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import ENGINE_TYPES, TableContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
+from crmbet.databases.work import Work
 from crmbet.features import matrix as module
 from crmbet.features.matrix import Inputs, measure_silhouettes, write_matrix
 from crmbet.run.params import RunParams
@@ -118,7 +119,9 @@ def read(store: ObjectStore, key: str) -> Any:
 def test_a_clustering_job_starts_with_one_read(
     engine: Any, store: ObjectStore, run: Run, table: TableContract
 ) -> None:
-    written = write_matrix(engine, store, run, table, put_features(engine, store, run, table))
+    written = write_matrix(
+        Work(run=run, store=store, connection=engine), table, put_features(engine, store, run, table)
+    )
 
     found = read(store, written.matrix)
     assert found.column_names == ["user_id", *written.columns]
@@ -138,7 +141,7 @@ def test_an_enum_has_a_column_a_value_and_a_null_none_of_them(
     engine: Any, store: ObjectStore, run: Run, table: TableContract
 ) -> None:
     files = put_features(engine, store, run, table)
-    written = write_matrix(engine, store, run, table, files)
+    written = write_matrix(Work(run=run, store=store, connection=engine), table, files)
     given = read(store, files[0]).sort_by("user_id")
     found = read(store, written.matrix)
 
@@ -168,11 +171,11 @@ def test_the_pipeline_does_the_same_to_new_rows(
     engine: Any, store: ObjectStore, run: Run, table: TableContract
 ) -> None:
     files = put_features(engine, store, run, table)
-    written = write_matrix(engine, store, run, table, files)
+    written = write_matrix(Work(run=run, store=store, connection=engine), table, files)
 
     pipeline = joblib.load(io.BytesIO(store.read(written.pipeline) or b""))
     inputs = Inputs.of(table)
-    (batch,) = module._batches(engine, store, table, inputs, files)
+    (batch,) = module._batches(Work(run=run, store=store, connection=engine), table, inputs, files)
     again = pipeline.transform(module._cells(batch, inputs)).astype("float32")
 
     found = read(store, written.matrix)
@@ -183,10 +186,10 @@ def test_batches_and_repeats_change_nothing(
     engine: Any, store: ObjectStore, run: Run, table: TableContract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = put_features(engine, store, run, table)
-    first = write_matrix(engine, store, run, table, files)
+    first = write_matrix(Work(run=run, store=store, connection=engine), table, files)
     monkeypatch.setattr(module, "BATCH_ROWS", 70)
 
-    second = write_matrix(engine, store, run, table, files)
+    second = write_matrix(Work(run=run, store=store, connection=engine), table, files)
 
     assert read(store, first.matrix).equals(read(store, second.matrix))
     assert first.silhouettes == second.silhouettes
@@ -194,7 +197,7 @@ def test_batches_and_repeats_change_nothing(
 
 
 def test_no_players_no_matrix(engine: Any, store: ObjectStore, run: Run, table: TableContract) -> None:
-    assert write_matrix(engine, store, run, table, []) is None
+    assert write_matrix(Work(run=run, store=store, connection=engine), table, []) is None
 
 
 def test_silhouettes_tell_clusters_from_none() -> None:

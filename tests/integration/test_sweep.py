@@ -70,7 +70,7 @@ def keys(operator: ChangingOperator, prefix: str = LAYOUT.root) -> set[str]:
 
 
 def named(swept: SweepPlan) -> set[str]:
-    return {*swept.markers, *swept.objects}
+    return {*swept.done_files, *swept.objects}
 
 
 def kinds(swept: SweepPlan) -> set[str]:
@@ -124,7 +124,7 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
         "feature_tables",
         "runs",
     }
-    assert sum("source=bets/chunk=" in key for key in doomed.markers) == 1, "the capture that was replaced"
+    assert sum("source=bets/chunk=" in key for key in doomed.done_files) == 1, "the capture that was replaced"
     assert keys(operator) == before - named(doomed)
     finish(operator.site, again)
     assert {name: of.new for name, of in extracts(operator.site, again).sources.items()} == {

@@ -72,7 +72,7 @@ def test_it_captures_all_and_removes_what_nothing_needs(operator: Any) -> None:
     assert set(run.tries.values()) == {1}
     assert run.manifest("extract_pg", ExtractManifest).sources["transactions"].new > 0
     doomed = run.manifest("plan_sweep", SweepPlan)
-    assert (doomed.markers, doomed.objects) == ([], [ABANDONED])
+    assert (doomed.done_files, doomed.objects) == ([], [ABANDONED])
     assert doomed.unknown == [FOREIGN.rpartition("/")[0]]
     assert before - keys(operator) == {ABANDONED}
     [(state, extracted, read, loaded)] = operator.query(

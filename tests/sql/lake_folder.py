@@ -17,6 +17,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant, known_instant
 from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.work import Work
 from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
 from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
@@ -81,7 +82,7 @@ def capture(
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
     key = f"{run.layout.capture(contract.name, chunk.replace('/', '-')).prefix}{attempt_name()}.parquet"
-    write_file(connection, store, run, key, query)
+    write_file(Work(run=run, store=store, connection=connection), key, query)
     connection.unregister("given")
     contents = joined([identifier(name) for name in contract.columns])
     days = connection.execute(
@@ -113,7 +114,9 @@ def clean(
     *captures: Capture,
 ) -> CleanedSource:
     """What cleaning makes of captures."""
-    return clean_source(connection, store, run, contract, SourceCaptures(captures=list(captures)))
+    return clean_source(
+        Work(run=run, store=store, connection=connection), contract, SourceCaptures(captures=list(captures))
+    )
 
 
 def accepted_rows(

@@ -14,9 +14,11 @@ from hypothesis import Phase, given, settings
 from crmbet.clean.records import CleanManifest
 from crmbet.databases.parquet import scan
 from crmbet.databases.statements import statement
+from crmbet.databases.work import Work
 from crmbet.features.engineer import engineer_features
 from crmbet.features.records import FeatureManifest
-from crmbet.features.themes import SIGNATURE, THEMES
+from crmbet.features.themes import THEMES
+from crmbet.features.variables import SIGNATURE
 from crmbet.run.params import RunParams
 from tests.sql.lake_folder import FolderStore, capture, clean
 from tests.sql.reference import compute_reference
@@ -75,7 +77,12 @@ def run_pipeline(
             capture(connection, store, run, contract, part, chunk) for chunk, part in parts.items() if part
         ]
         sources[source] = clean(connection, store, run, contract, *captures)
-    manifest = engineer_features(connection, store, run, contracts(), table(), CleanManifest(sources=sources))
+    manifest = engineer_features(
+        Work(run=run, store=store, connection=connection),
+        contracts(),
+        table(),
+        CleanManifest(sources=sources),
+    )
     rows = connection.sql(f"FROM {scan(store, manifest.files)}")
     names = rows.columns
     found = (dict(zip(names, row, strict=True)) for row in rows.fetchall())

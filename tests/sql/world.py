@@ -16,7 +16,8 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
-from crmbet.features.themes import assemblies, bind_variables, compute_themes
+from crmbet.features.themes import compute_themes, feature_queries
+from crmbet.features.variables import bind_variables
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
@@ -95,7 +96,7 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
         _create_cleaned(connection, source, world)
     state = Fragment(f"({statement('features/state/summarise_days')})")
     compute_themes(connection, world.run(), state=state, sessions=_sessions(connection))
-    (query,) = assemblies(connection, world.run(), table())
+    (query,) = feature_queries(connection, world.run(), table())
     return query
 
 

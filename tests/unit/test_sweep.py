@@ -79,7 +79,7 @@ class MemoryStore:
             source="bets", chunk=CHUNK, digest=digest, files=files, extracted=len(files), days={},
             captured_at=captured_at, made_at=captured_at,
         )  # fmt: skip
-        self.put(folder.marker(attempt), made.model_dump_json().encode(), at=captured_at)
+        self.put(folder.done_file(attempt), made.model_dump_json().encode(), at=captured_at)
         return made
 
     def day(self, dataset: str, digest: str, made_at: datetime, **of_day: Any) -> DayFiles:
@@ -87,7 +87,9 @@ class MemoryStore:
         made = DayFiles(
             **{"day": TODAY, "digest": digest, "files": [], "rows": 0, "made_at": made_at} | of_day
         )
-        self.put(LAYOUT.day(dataset, TODAY, digest).marker("a1"), made.model_dump_json().encode(), at=made_at)
+        self.put(
+            LAYOUT.day(dataset, TODAY, digest).done_file("a1"), made.model_dump_json().encode(), at=made_at
+        )
         return made
 
     def manifest(self, run_id: str, task: str, manifest: Any, *, at: datetime) -> None:
@@ -172,13 +174,13 @@ def test_whatever_was_captured_a_known_at_within_the_retention_finds_the_same(
     assert ledger(store).newest == newest
     for capture in ledger(store).by_digest.values():
         assert store.objects.keys() >= set(capture.files)
-    assert plan(store).objects == plan(store).markers == []
+    assert plan(store).objects == plan(store).done_files == []
 
 
 def test_a_tombstone_stays(store: Any) -> None:
     store.capture("a1", ago(900))
     gone = store.capture("b2", ago(800), files=[]).model_copy(update={"gone": True})
-    store.put(LAYOUT.capture("bets", "b2").marker("a1"), gone.model_dump_json().encode())
+    store.put(LAYOUT.capture("bets", "b2").done_file("a1"), gone.model_dump_json().encode())
 
     swept(store)
 
@@ -210,7 +212,7 @@ def test_a_day_that_is_all_quarantine_is_kept_for_the_run_that_used_it(store: An
 
     swept(store)
 
-    marker = LAYOUT.day("cleaned/source=bets", TODAY, "a1").marker("a1")
+    marker = LAYOUT.day("cleaned/source=bets", TODAY, "a1").done_file("a1")
     assert store.objects.keys() >= {bad, marker}
 
 
@@ -253,7 +255,7 @@ def test_other_brands_and_the_source_are_not_even_listed(store: Any) -> None:
 
     done = swept(store)
 
-    assert (done.markers, done.objects, done.unknown) == ([], [], [])
+    assert (done.done_files, done.objects, done.unknown) == ([], [], [])
     assert store.objects.keys() == set(others)
 
 
@@ -303,10 +305,11 @@ def test_a_feature_table_may_be_used_again_as_long_as_its_run_is_kept(store: Any
     assert tables["young"] in store.objects
     assert tables["past"] not in store.objects
     markers = {
-        run_id: LAYOUT.day("feature_tables", TODAY, run_id.encode().hex()).marker("a1") for run_id in tables
+        run_id: LAYOUT.day("feature_tables", TODAY, run_id.encode().hex()).done_file("a1")
+        for run_id in tables
     }
     assert markers["young"] in store.objects
-    assert done.markers == [markers["past"]]
+    assert done.done_files == [markers["past"]]
 
 
 def test_manifests_are_read_a_few_at_a_time(store: Any) -> None:
@@ -335,7 +338,7 @@ def test_what_a_run_has_taken_up_since_the_plan_is_not_removed(store: Any) -> No
 
     assert removed == 1
     assert older_file not in store.objects
-    assert store.objects.keys() >= {*old.files, *newest.files, LAYOUT.capture("bets", "a1").marker("a1")}
+    assert store.objects.keys() >= {*old.files, *newest.files, LAYOUT.capture("bets", "a1").done_file("a1")}
 
 
 def test_a_sweep_that_dies_half_way_leaves_no_marker_without_its_files(store: Any) -> None:
@@ -354,13 +357,13 @@ def test_a_sweep_that_dies_half_way_leaves_no_marker_without_its_files(store: An
     store.delete_all = die_next_time
     with pytest.raises(KeyboardInterrupt):
         sweep(store, LAYOUT, SETTINGS, doomed)
-    assert store.objects.keys() & {*doomed.markers, *doomed.objects}, "it died half-way"
+    assert store.objects.keys() & {*doomed.done_files, *doomed.objects}, "it died half-way"
     for capture in ledger(store).by_digest.values():
         assert store.objects.keys() >= set(capture.files)
 
     store.delete_all = delete_all
     sweep(store, LAYOUT, SETTINGS, doomed)
-    assert not store.objects.keys() & {*doomed.markers, *doomed.objects}
+    assert not store.objects.keys() & {*doomed.done_files, *doomed.objects}
 
 
 def test_a_sweep_removes_nothing_that_its_plan_does_not_name(store: Any) -> None:
@@ -369,7 +372,7 @@ def test_a_sweep_removes_nothing_that_its_plan_does_not_name(store: Any) -> None
     store.day("sessions", "a1", LONG_AGO)
     store.day("sessions", "b2", ago(500))
     before = set(store.objects)
-    assert plan(store).markers, "a plan of now would name it"
+    assert plan(store).done_files, "a plan of now would name it"
 
     assert sweep(store, LAYOUT, SETTINGS, doomed) == 0
     assert store.objects.keys() == before >= {left}

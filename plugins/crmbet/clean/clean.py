@@ -1,16 +1,16 @@
 """Cleaning: captured rows become typed, unique rows, or go to quarantine with a reason. No row is lost on the way.
 
-Works a batch of days at a time, so memory is bounded by a batch. A cleaned day is keyed by what it was made from: the
-rows of that day in every chunk, the contract and the statements (docs/store.md).
+It works on a batch of days at a time, so a batch bounds its memory. A cleaned day is kept by a digest of what it was
+made from: that day's rows in every chunk, the contract and the statements (docs/store.md).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date
 from typing import TYPE_CHECKING
 
@@ -19,57 +19,36 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import CAPTURED_TYPES, no_rows, typed_rows
 from crmbet.databases.parquet import Located
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statements_digest
-from crmbet.datasets.days import BATCH_DAYS, ensure_days, unmade_day, write_by_day
+from crmbet.databases.work import Work
+from crmbet.datasets.days import BATCH_DAYS, WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
 from crmbet.extract.captured import captured_rows
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
 from crmbet.run.run import Run
-from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.digests import digest
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 log = logging.getLogger(__name__)
 
 UNDATED_DAY = date(1, 1, 1)
-"""The day under which rows without a readable event time are kept; they are all in quarantine."""
+"""Rows without a readable event time are kept under this day. All of them are in quarantine."""
 
 SNAPSHOT_DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})/")
 
 
-def clean_source(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    contract: SourceContract,
-    captures: SourceCaptures,
-) -> CleanedSource:
+def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures) -> CleanedSource:
     """Clean a source for all days before as_of.
 
-    Raises `RowsUnaccounted` unless accepted + quarantined + duplicates = extracted, for every day.
+    Raises `RowsUnaccounted` unless every extracted row is accepted, quarantined, a duplicate or outside of the run.
     """
-    by_day, outside = rows_in_scope(run, contract, captures.captures)
-    dataset = f"cleaned/source={contract.name}"
-
-    def make(days: Sequence[date], files: Fetched) -> Iterable[DayFiles]:
-        batch = {day: by_day[day] for day in days}
-        return _clean_days(connection, store, files, run, contract, dataset, batch, wanted)
-
-    def reads(day: date) -> list[str]:
-        # Of what holds many days, or other chunks too, little may be of this one.
-        return [
-            key
-            for capture in by_day[day]
-            if capture.part is None and len(capture.days) <= BATCH_DAYS
-            for key in capture.files
-        ]
-
-    wanted = day_digests(run, contract, by_day)
-    extracted = {day: _extracted(contract, day, parts) for day, parts in by_day.items()}
-    days, made = ensure_days(store, run, dataset, wanted, make, extracted, reads)
-    log.info("cleaned %s: %d days, of which %d were made now", contract.name, len(days), len(made))
+    by_day, outside = rows_in_scope(work.run, contract, captures.captures)
+    ensured = ensure_days(work, CleanedDays(work, contract, by_day))
+    days = ensured.days
+    log.info("cleaned %s: %d days, %d of them made now", contract.name, len(days), len(ensured.made))
     quarantined: dict[str, int] = {}
     for day in days:
         for reason, rows in day.quarantined.items():
@@ -85,9 +64,9 @@ def clean_source(
         duplicates=sum(day.duplicates for day in days),
         quarantined=dict(sorted(quarantined.items())),
         outside=outside,
-        made=made,
+        made=ensured.made,
     )
-    if not run.params.dry_run:
+    if not work.run.params.dry_run:
         _account_source(cleaned, contract)
     return cleaned
 
@@ -95,10 +74,10 @@ def clean_source(
 def rows_in_scope(
     run: Run, contract: SourceContract, captures: Iterable[Capture]
 ) -> tuple[dict[date, list[Capture]], dict[str, int]]:
-    """The captures behind each day before as_of, and the rows that this run does not look at, by reason.
+    """The captures behind each day before as_of, and the rows that the run does not look at, by reason.
 
-    A current-state feed has one day: its newest snapshot before as_of, dated by `dt=` or else by when its object was
-    last modified.
+    A current-state feed has one day: its newest snapshot before as_of. `dt=` in the key dates it, or else the time at
+    which its object was last modified.
     """
     outside: dict[str, int] = {}
     by_day: dict[date, list[Capture]] = {}
@@ -160,54 +139,80 @@ def typed_day(
 
 
 def _by_types(captures: Sequence[Capture]) -> list[list[Capture]]:
-    """Captures whose columns have the same types: the engine would read all of them as the types of the first file."""
+    """Group captures by the types of their columns: the engine reads all files of a scan as the types of the first."""
     alike: dict[frozenset[tuple[str, str]], list[Capture]] = {}
     for capture in captures:
         alike.setdefault(frozenset(capture.types.items()), []).append(capture)
     return list(alike.values())
 
 
-def _clean_days(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    fetched: Fetched,
-    run: Run,
-    contract: SourceContract,
-    dataset: str,
-    batch: dict[date, list[Capture]],
-    digests: dict[date, str],
-) -> list[DayFiles]:
-    captures = list({capture.digest: capture for parts in batch.values() for capture in parts}.values())
-    rows = Fragment(typed_day(fetched, contract, captures, batch))
-    days = joined([Fragment(f"DATE {literal(day.isoformat())}") for day in batch])
-    known_at = Fragment(
-        f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
-    )
-    key = joined([identifier(name) for name in contract.business_key])
-    columns = joined([identifier(name) for name in contract.columns])
+@dataclass(frozen=True)
+class CleanedDays:
+    """The dataset of a source's cleaned days."""
 
-    connection.execute(render("clean/type_batch", rows=rows, days=days))
-    connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))
-    accepted = render("clean/select_accepted", columns=columns, known_at=known_at)
-    quarantined = render("clean/select_quarantined", key=key, run_id=literal(run.run_id), known_at=known_at)
-    fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
-    made = {day: unmade_day(run, day, digests[day]) for day in batch}
-    wanted = {day: digests[day] for day in batch}
-    for file in write_by_day(connection, store, run, dataset, accepted, wanted):
-        made[file.day] = made[file.day].model_copy(update={"files": [*made[file.day].files, file.key]})
-    if any(fate == "quarantined" for _, fate, _, _ in fates):
-        for file in write_by_day(
-            connection, store, run, f"quarantine/source={contract.name}", quarantined, wanted
-        ):
-            kept = [*made[file.day].quarantine_files, file.key]
-            made[file.day] = made[file.day].model_copy(update={"quarantine_files": kept})
-    for day, fate, fault, count in fates:
-        made[day] = made[day].model_copy(update=_fate(made[day], fate, fault, count))
-    connection.execute("DROP TABLE typed")
-    connection.execute("DROP TABLE duplicates")
-    for day, parts in batch.items():
-        _account_day(made[day], _extracted(contract, day, parts), contract)
-    return list(made.values())
+    work: Work
+    contract: SourceContract
+    by_day: Mapping[date, Sequence[Capture]]
+    """The captures behind each day."""
+
+    @property
+    def name(self) -> str:
+        """One dataset a source."""
+        return f"cleaned/source={self.contract.name}"
+
+    def wanted(self) -> Mapping[date, WantedDay]:
+        """Every day, made from its rows in all captures."""
+        digests = day_digests(self.work.run, self.contract, self.by_day)
+        return {
+            day: WantedDay(
+                digest=digests[day],
+                rows=_extracted(self.contract, day, captures),
+                reads=[key for capture in captures if _is_read_whole(capture) for key in capture.files],
+            )
+            for day, captures in self.by_day.items()
+        }
+
+    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+        """Clean some days in one pass. Raises `RowsUnaccounted` if rows went in and did not come out."""
+        connection, contract, run = self.work.connection, self.contract, self.work.run
+        batch = [capture for day in days for capture in self.by_day[day]]
+        captures = list({capture.digest: capture for capture in batch}.values())
+        known_at = Fragment(
+            f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
+        )
+        key = joined([identifier(name) for name in contract.business_key])
+        columns = joined([identifier(name) for name in contract.columns])
+        connection.execute(
+            render(
+                "clean/type_batch",
+                rows=Fragment(typed_day(files, contract, captures, days)),
+                days=joined([Fragment(f"DATE {literal(day.isoformat())}") for day in days]),
+            )
+        )
+        connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))
+        fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
+        accepted = render("clean/select_accepted", columns=columns, known_at=known_at)
+        # The counts of rows come from their fates, which know those that no file holds.
+        made = {
+            part.day: part.model_copy(update={"rows": 0})
+            for part in write_days(self.work, self.name, accepted, days)
+        }
+        if any(fate == "quarantined" for _, fate, _, _ in fates):
+            rows = render("clean/select_quarantined", key=key, run_id=literal(run.run_id), known_at=known_at)
+            for part in write_days(self.work, f"quarantine/source={contract.name}", rows, days):
+                made[part.day] = made[part.day].model_copy(update={"quarantine_files": part.files})
+        for day, fate, fault, count in fates:
+            made[day] = made[day].model_copy(update=_fate(made[day], fate, fault, count))
+        connection.execute("DROP TABLE typed")
+        connection.execute("DROP TABLE duplicates")
+        for day, wanted in days.items():
+            _account_day(made[day], wanted.rows, contract)
+        return list(made.values())
+
+
+def _is_read_whole(capture: Capture) -> bool:
+    """Whether its files are worth fetching: a file of many days or chunks may hold little of the wanted day."""
+    return capture.part is None and len(capture.days) <= BATCH_DAYS
 
 
 def _fate(day: DayFiles, fate: str, fault: str | None, rows: int) -> dict[str, object]:
@@ -232,7 +237,7 @@ def _extracted(contract: SourceContract, day: date, captures: Iterable[Capture])
 def _snapshot_day(capture: Capture, run: Run) -> date:
     dated = SNAPSHOT_DAY.search(capture.chunk)
     if dated:
-        # A folder named after a day that does not exist says nothing.
+        # The folder's name may look like a day that does not exist.
         with suppress(ValueError):
             return date.fromisoformat(dated.group(1))
     modified = capture.source_modified_at or capture.captured_at
@@ -240,7 +245,7 @@ def _snapshot_day(capture: Capture, run: Run) -> date:
 
 
 def _rules(contract: SourceContract) -> str:
-    """Changes with anything that decides what becomes of a row: the contract, the statements, their typing rules."""
+    """Changes with anything that decides the fate of a row: the contract, the statements, their typing rules."""
     generated = [
         typed_rows(
             contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day")
@@ -251,8 +256,7 @@ def _rules(contract: SourceContract) -> str:
 
 
 def _digest(run: Run, rules: str, day: date, captures: Iterable[Capture]) -> str:
-    """Identity of a cleaned day. Of a chunk only this day's rows count, so a new one touches its own days alone."""
-    digest = hashlib.sha256()
+    """Identity of a cleaned day. Only this day's rows of a chunk count, so a new chunk changes its own days alone."""
     iso = UNDATED if day == UNDATED_DAY else day.isoformat()
     parts = []
     late = False
@@ -261,8 +265,7 @@ def _digest(run: Run, rules: str, day: date, captures: Iterable[Capture]) -> str
         parts.append((capture.chunk, contents.fingerprint if contents else capture.digest))
         late |= capture.latest_known_time is not None and capture.latest_known_time > run.known_at
     known_at = run.known_at.isoformat() if late else ""
-    digest.update(repr((rules, known_at, sorted(parts))).encode())
-    return digest.hexdigest()[:24]
+    return digest(repr((rules, known_at, sorted(parts))))
 
 
 def _account_day(day: DayFiles, extracted: int, contract: SourceContract) -> None:

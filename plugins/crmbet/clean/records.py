@@ -1,4 +1,4 @@
-"""What cleaning writes down of a run: where every extracted row went."""
+"""The records of cleaning: where every extracted row of a run went."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CleanedSource(Record):
     outside: dict[str, int]
     """Rows that this run does not look at, by reason: at or after as_of, not known at known_at, older snapshots."""
     made: list[date]
-    """The days that were made by this try; the others had been there."""
+    """The days that this try made. The others were there already."""
 
 
 class CleanManifest(Record):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from crmbet.contracts.strict import BusinessKey, Identifier, Strict, _digest
+from crmbet.contracts.strict import BusinessKey, Identifier, Strict, content_digest
 
 NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")
 
@@ -126,17 +126,17 @@ class SourceContract(Strict):
     @cached_property
     def digest(self) -> str:
         """Changes with anything that changes the meaning of a cleaned row."""
-        return _digest(
+        return content_digest(
             self.model_dump(exclude={"meaning": True, "grain": True, "columns": {"__all__": {"meaning"}}})
         )
 
     @cached_property
     def column_digest(self) -> str:
         """Changes with the columns that are read from the source, and with nothing else."""
-        return _digest({name: column.source_name or name for name, column in self.columns.items()})
+        return content_digest({name: column.source_name or name for name, column in self.columns.items()})
 
     @cached_property
     def placement_digest(self) -> str:
         """Changes with what decides the day of a captured row and when it was known, and with nothing else."""
         times = (name and (name, self.columns[name].formats) for name in (self.event_time, self.known_time))
-        return _digest([self.earliest, *times])
+        return content_digest([self.earliest, *times])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from crmbet.storage.digests import digest
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Names that may be put into SQL (always quoted): the allow-list is this pattern."""
@@ -26,5 +27,6 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def content_digest(content: Any) -> str:
+    """Identity of a part of a contract, whatever the order of its keys."""
+    return digest(json.dumps(content, sort_keys=True, default=str), length=16)

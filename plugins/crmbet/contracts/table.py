@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from crmbet.contracts.strict import Identifier, Strict, _digest
+from crmbet.contracts.strict import Identifier, Strict, content_digest
 
 LOAD_COLUMNS = ("gone", "updated_at")
 """Columns of the target that no run computes: the load sets them."""
@@ -112,4 +112,4 @@ class TableContract(Strict):
     @cached_property
     def digest(self) -> str:
         """Changes with anything that changes the table's shape or meaning."""
-        return _digest(self.model_dump())
+        return content_digest(self.model_dump())

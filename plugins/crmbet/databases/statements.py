@@ -6,11 +6,12 @@ are put in by `render` for `{name}` placeholders, and reach it only through `ide
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+from crmbet.storage.digests import digest
 
 STATEMENTS = Path(__file__).parents[3] / "include" / "sql"
 
@@ -64,8 +65,7 @@ def assignments(names: Iterable[str], source: str) -> Fragment:
 
 def statements_digest(*folders: str) -> str:
     """Changes with any statement in the given folders of include/sql/, and with nothing else."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted((STATEMENTS / folder).glob("*.sql")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    paths = [path for folder in folders for path in sorted((STATEMENTS / folder).glob("*.sql"))]
+    parts = [part for path in paths for part in (path.name.encode(), path.read_bytes())]
+    # Every part ends with a NUL, the last one too.
+    return digest(*parts, b"", length=16)

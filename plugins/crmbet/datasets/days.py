@@ -1,32 +1,31 @@
-"""Datasets kept by day: which days are there, how missing ones are written, and when they count.
+"""Datasets kept by day: finds the days that are there, makes the missing ones, and writes their files.
 
-A day's folder carries the digest of all that it was made from, so a changed input or statement has another folder and
-a retry finds what an earlier try finished. Files get names of their own per attempt; the marker, written last, names
-the ones that count, so parallel runs and killed tasks leave at most unreferenced files.
+The name of a day's folder holds the digest of everything that the day was made from. A changed input or statement
+leads to another folder, and a retry finds what an earlier try finished. Every attempt gives its files names of their
+own. The done-file is written last and names the files that count, so parallel runs and killed tasks leave at most
+files that nobody reads.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, literal, render
+from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import Fetched, fetch_ahead
 from crmbet.datasets.records import DayFiles
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
-from crmbet.storage.done_files import Markers
+from crmbet.storage.done_files import DoneFiles
 from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import ObjectStore
-
-if TYPE_CHECKING:
-    import duckdb
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,42 @@ BATCH_DAYS = 30
 """Days made by one statement: enough to share its fixed cost, few enough to bound what a kill loses."""
 BATCH_ROWS = 1_000_000
 """Rows that the days of one statement are made from, unless a single day has more: twice as many spill at 1 GB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedDay:
+    """A day that a run needs, and what it is made from."""
+
+    digest: str
+    """Identity of everything that the day is made from."""
+    rows: int
+    """Rows that it is made from: a batch holds as many days as fit."""
+    reads: Sequence[str] = ()
+    """Keys of the files that are read whole for it: they are fetched before the day is made."""
+
+
+class Dataset(Protocol):
+    """A dataset kept by day: it knows which days a run needs, and how to make them."""
+
+    @property
+    def name(self) -> str:
+        """Its folder, such as 'state' or 'cleaned/source=bets'."""
+
+    def wanted(self) -> Mapping[date, WantedDay]:
+        """All days that the run needs."""
+
+    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+        """Write the files of some of these days; returns one `DayFiles` each. `files` has copies of what they read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsuredDays:
+    """A dataset's days, all of which are in the store now."""
+
+    days: list[DayFiles]
+    """Every wanted day, in order."""
+    made: list[date]
+    """Those that were missing. A dry run has not made them: they have no files."""
 
 
 @dataclass(frozen=True)
@@ -46,63 +81,55 @@ class WrittenFile:
 
 
 def find_days(
-    store: ObjectStore, layout: Layout, dataset: str, wanted: Mapping[date, str]
-) -> tuple[dict[date, DayFiles], Markers]:
-    """The wanted days (day to digest) that are finished already, and the dataset's markers."""
-    folders = {layout.day(dataset, day, digest).prefix: day for day, digest in wanted.items()}
-    markers = Markers.read(store, layout.dataset(dataset), wanted=folders.__contains__)
-    found: dict[date, DayFiles] = {}
-    for key in sorted(markers.contents):
-        finished = DayFiles.model_validate_json(markers.contents[key])
-        known = found.get(finished.day)
-        if known is None or finished.made_at > known.made_at:
-            found[finished.day] = finished
-    return found, markers
+    store: ObjectStore, layout: Layout, dataset: str, digests: Mapping[date, str]
+) -> tuple[dict[date, DayFiles], DoneFiles]:
+    """The days (day to digest) that are finished already, and the dataset's done-files."""
+    folders = {layout.day(dataset, day, digest).prefix for day, digest in digests.items()}
+    done_files = DoneFiles.read(store, layout.dataset(dataset), wanted=folders.__contains__)
+    finished: dict[date, DayFiles] = {}
+    for key in sorted(done_files.contents):
+        day = DayFiles.model_validate_json(done_files.contents[key])
+        earlier = finished.get(day.day)
+        if earlier is None or day.made_at > earlier.made_at:
+            finished[day.day] = day
+    return finished, done_files
 
 
-def ensure_days(
-    store: ObjectStore,
-    run: Run,
-    dataset: str,
-    wanted: Mapping[date, str],
-    make: Callable[[Sequence[date], Fetched], Iterable[DayFiles]],
-    rows: Mapping[date, int],
-    reads: Callable[[date], Iterable[str]],
-) -> tuple[list[DayFiles], list[date]]:
-    """Make the wanted days that are missing, in batches; returns all wanted days in order, and those made now.
-
-    `make` writes the files of some days and returns one `DayFiles` for each of them. `rows` says how many rows a day is
-    made from: a batch holds as many days as fit; `reads` names the files that are read whole for it, of which `make`
-    gets local copies. A dry run makes nothing: its missing days have no files.
-    """
-    found, markers = find_days(store, run.layout, dataset, wanted)
+def ensure_days(work: Work, dataset: Dataset) -> EnsuredDays:
+    """Make the wanted days that are missing, batch by batch. A dry run only finds out which they are."""
+    run = work.run
+    wanted = dataset.wanted()
+    finished, done_files = find_days(
+        work.store, run.layout, dataset.name, {day: part.digest for day, part in wanted.items()}
+    )
     if run.params.full_refresh:
-        found = {}
-    missing = sorted(wanted.keys() - found.keys())
+        finished = {}
+    missing = sorted(wanted.keys() - finished.keys())
     if run.params.dry_run:
-        found |= {day: unmade_day(run, day, wanted[day]) for day in missing}
-        return [found[day] for day in sorted(wanted)], missing
+        finished |= {day: unmade_day(run, day, wanted[day].digest) for day in missing}
+        return EnsuredDays(days=[finished[day] for day in sorted(wanted)], made=missing)
+    rows = {day: part.rows for day, part in wanted.items()}
     progress = Progress(
-        log, dataset, unit="days", total=len(missing), total_rows=sum(rows[day] for day in missing)
+        log, dataset.name, unit="days", total=len(missing), total_rows=sum(rows[day] for day in missing)
     )
     planned = list(batches(missing, rows))
-    keys = [sorted({key for day in batch for key in reads(day)}) for batch in planned]
-    with closing(fetch_ahead(store, run.settings, keys)) as fetched:
+    keys = [sorted({key for day in batch for key in wanted[day].reads}) for batch in planned]
+    with closing(fetch_ahead(work.store, run.settings, keys)) as fetched:
         for batch, files in zip(planned, fetched, strict=True):
-            made = {day.day: day for day in make(batch, files)}
-            markers.write(
+            made = {day.day: day for day in dataset.make({day: wanted[day] for day in batch}, files)}
+            done_files.write(
                 {
-                    run.layout.day(dataset, day.day, day.digest).marker(attempt_name()): (
+                    run.layout.day(dataset.name, day.day, day.digest).done_file(attempt_name()): (
                         day.model_dump_json().encode()
                     )
                     for day in made.values()
                 }
             )
-            found |= made
+            finished |= made
             progress.advance(len(batch), sum(rows[day] for day in batch))
     progress.finish()
-    markers.write_index(attempt_name())
-    return [found[day] for day in sorted(wanted)], missing
+    done_files.write_index(attempt_name())
+    return EnsuredDays(days=[finished[day] for day in sorted(wanted)], made=missing)
 
 
 def unmade_day(run: Run, day: date, digest: str) -> DayFiles:
@@ -130,21 +157,25 @@ def batches(
         yield batch
 
 
-def write_by_day(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    dataset: str,
-    query: str,
-    digests: Mapping[date, str],
-) -> list[WrittenFile]:
-    """Write a query's rows into the folders of their `_day`, one file a day (more where a day is large).
+def write_days(work: Work, dataset: str, query: str, days: Mapping[date, WantedDay]) -> list[DayFiles]:
+    """Write a query's rows into the folders of their `_day`; returns every given day, those without rows too."""
+    made = {day: unmade_day(work.run, day, part.digest) for day, part in days.items()}
+    for file in write_by_day(work, dataset, query, days):
+        day = made[file.day]
+        made[file.day] = day.model_copy(
+            update={"files": [*day.files, file.key], "rows": day.rows + file.rows}
+        )
+    return list(made.values())
 
-    All of its days are among those that have a digest.
+
+def write_by_day(work: Work, dataset: str, query: str, days: Mapping[date, WantedDay]) -> list[WrittenFile]:
+    """Write a query's rows into the folders of their `_day`, one file a day, or more where a day is large.
+
+    The query's days are all among `days`.
     """
     attempt = attempt_name()
-    with scratch_folder(run.settings) as folder:
-        copied = connection.execute(
+    with scratch_folder(work.run.settings) as folder:
+        copied = work.connection.execute(
             render(
                 "datasets/copy_by_day",
                 rows=Fragment(query),
@@ -156,7 +187,7 @@ def write_by_day(
         written = []
         for name, rows, _, _, _, partition in copied:
             path, day = Path(name), date.fromisoformat(partition["_day"])
-            keys[path] = f"{run.layout.day(dataset, day, digests[day]).prefix}{path.name}"
+            keys[path] = f"{work.run.layout.day(dataset, day, days[day].digest).prefix}{path.name}"
             written.append(WrittenFile(key=keys[path], day=day, rows=int(rows)))
-        store.upload_all(keys)
+        work.store.upload_all(keys)
     return written

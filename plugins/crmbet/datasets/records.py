@@ -1,4 +1,4 @@
-"""What is written down of a day of a dataset: the content of its done-file."""
+"""The record of a dataset's day: the content of its done-file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from crmbet.run.records import Record
 
 
 class DayFiles(Record):
-    """One day of a dataset: the content of its marker."""
+    """One day of a dataset: the content of its done-file."""
 
     day: date
     digest: str
     files: list[str]
     rows: int
     made_at: datetime
-    """known_at of the run that wrote the files. Of several markers for one digest the latest counts."""
+    """known_at of the run that wrote the files. Of several done-files for one digest the latest counts."""
     duplicates: int = 0
     unknown_yet: int = 0
     """Rows that were ingested after known_at."""

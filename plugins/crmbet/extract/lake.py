@@ -22,6 +22,7 @@ from crmbet.contracts.typing import event_instant
 from crmbet.databases.duckdb_failures import is_of_the_worker, said_of_file
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, literal, render
+from crmbet.databases.work import Work
 from crmbet.datasets.days import BATCH_DAYS
 from crmbet.extract.day_counts import Census, take_census
 from crmbet.extract.formats import Reading, format_of, is_mark, readings
@@ -32,7 +33,7 @@ from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
-from crmbet.storage.object_store import ObjectStore, StoredObject
+from crmbet.storage.object_store import StoredObject
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,25 +45,24 @@ OBJECTS_UNDER_WAY = 8
 """Objects being fetched, read or uploaded at once; as many lie on the local disk."""
 
 
-def capture_feed(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, contract: SourceContract
-) -> SourceCaptures | None:
+def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
     """Capture what is new in a feed; returns all captures that the run uses, None if an optional feed is absent.
 
     Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read.
     Of an optional one `validate_raw` decides what may be unreadable.
     """
-    ledger = Ledger.read(store, run, contract.name)
+    run = work.run
+    ledger = Ledger.read(work.store, run, contract.name)
     if run.rereads_the_past:
-        return _unless_absent(ledger.known_at(run.known_at), store, run, contract)
+        return _unless_absent(work, ledger.known_at(run.known_at), contract)
 
-    objects = _objects(store, run, contract)
+    objects = _objects(work, contract)
     if not objects and run.params.source_deletions == "remove" and contract.required:
         # Before anything is written: the run could not go on without it, and the next could not keep it.
-        raise _absence(store, run, contract)
+        raise _absence(work, contract)
     wanted = {_digest(run, contract, entry): entry for entry in objects}
     missing = {digest: entry for digest, entry in wanted.items() if not ledger.has(digest)}
-    made, unreadable = _capture_all(connection, store, run, contract, ledger, missing)
+    made, unreadable = _capture_all(work, contract, ledger, missing)
     read = [digest for digest in wanted if digest in made or digest not in missing]
     current = [made.get(digest) or ledger.by_digest[digest] for digest in read]
     used = ledger.settle(current, made=len(made), unreadable=unreadable)
@@ -71,27 +71,27 @@ def capture_feed(
             return used
         raise SourceUnreadable(
             f"no object of the feed {contract.name} can be read",
-            where=store.url(used.unreadable[0].chunk),
+            where=work.store.url(used.unreadable[0].chunk),
             why=used.unreadable[0].why,
             next_step="deliver it again as what its name says, and clear the task",
         )
-    return _unless_absent(used, store, run, contract)
+    return _unless_absent(work, used, contract)
 
 
 def _folder(run: Run, contract: SourceContract) -> str:
     return f"{run.settings.raw_prefix}{contract.relation}/"
 
 
-def _objects(store: ObjectStore, run: Run, contract: SourceContract) -> list[StoredObject]:
+def _objects(work: Work, contract: SourceContract) -> list[StoredObject]:
     """What can be read of the feed's folder; files that look like data of a kind we do not read are told."""
-    listed = list(store.list(_folder(run, contract)))
+    listed = list(work.store.list(_folder(work.run, contract)))
     unknown = [
         entry for entry in listed if entry.size and format_of(entry.key) is None and not is_mark(entry.key)
     ]
     if unknown:
         log.warning(
             "%s: %d objects are passed over, since their names end as no file of data that we read does: %s%s",
-            store.url(_folder(run, contract)),
+            work.store.url(_folder(work.run, contract)),
             len(unknown),
             ", ".join(entry.key for entry in unknown[:NAMED_OBJECTS]),
             ", ..." if len(unknown) > NAMED_OBJECTS else "",
@@ -99,31 +99,27 @@ def _objects(store: ObjectStore, run: Run, contract: SourceContract) -> list[Sto
     return [entry for entry in listed if format_of(entry.key)]
 
 
-def _unless_absent(
-    captures: SourceCaptures, store: ObjectStore, run: Run, contract: SourceContract
-) -> SourceCaptures | None:
+def _unless_absent(work: Work, captures: SourceCaptures, contract: SourceContract) -> SourceCaptures | None:
     if captures.captures:
         return captures
     if not contract.required:
         return None
-    raise _absence(store, run, contract)
+    raise _absence(work, contract)
 
 
-def _absence(store: ObjectStore, run: Run, contract: SourceContract) -> SourceMissing:
+def _absence(work: Work, contract: SourceContract) -> SourceMissing:
     return SourceMissing(
         f"the feed {contract.name} has no object",
-        where=store.url(_folder(run, contract)),
-        why=f"nothing had been captured by known_at {run.known_at.isoformat()}"
-        if run.rereads_the_past
+        where=work.store.url(_folder(work.run, contract)),
+        why=f"nothing had been captured by known_at {work.run.known_at.isoformat()}"
+        if work.run.rereads_the_past
         else "the folder is empty, or holds no Parquet, CSV or JSON file",
         next_step="check the delivery, CRMBET_LAKE_BUCKET and CRMBET_RAW_PREFIX, then clear the task",
     )
 
 
 def _capture_all(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
+    work: Work,
     contract: SourceContract,
     ledger: Ledger,
     objects: Mapping[str, StoredObject],
@@ -136,10 +132,10 @@ def _capture_all(
     unreadable: list[Unreadable] = []
     progress = Progress(log, f"captured {contract.name}", unit="objects", total=len(objects))
     with (
-        _capturing(connection, store, run, contract, ledger) as at,
+        _capturing(work, contract, ledger) as capturing,
         ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
     ):
-        tasks = {pool.submit(at.capture, digest, entry): entry for digest, entry in objects.items()}
+        tasks = {pool.submit(capturing.capture, digest, entry): entry for digest, entry in objects.items()}
         try:
             for task in as_completed(tasks):
                 try:
@@ -147,7 +143,7 @@ def _capture_all(
                 except UnreadableObject as error:
                     entry = tasks[task]
                     unreadable.append(Unreadable(chunk=entry.key, why=str(error)))
-                    log.warning("%s cannot be read and is set aside: %s", store.url(entry.key), error)
+                    log.warning("%s cannot be read and is set aside: %s", work.store.url(entry.key), error)
                     progress.advance(1, 0)
                 else:
                     made[capture.digest] = capture
@@ -160,25 +156,21 @@ def _capture_all(
 
 @contextmanager
 def _capturing(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
+    work: Work,
     contract: SourceContract,
     ledger: Ledger,
 ) -> Iterator[_Capturing]:
     # A record's number is its place in the file, so reading must not shuffle.
-    connection.execute("SET GLOBAL preserve_insertion_order = true")
-    with scratch_folder(run.settings) as folder:
-        yield _Capturing(connection, store, run, contract, ledger, folder)
+    work.connection.execute("SET GLOBAL preserve_insertion_order = true")
+    with scratch_folder(work.run.settings) as folder:
+        yield _Capturing(work, contract, ledger, folder)
 
 
 @dataclass
 class _Capturing:
     """The capturing of one feed's objects, from several threads."""
 
-    connection: duckdb.DuckDBPyConnection
-    store: ObjectStore
-    run: Run
+    work: Work
     contract: SourceContract
     ledger: Ledger
     folder: Path
@@ -186,21 +178,23 @@ class _Capturing:
     """Fetching and uploading wait for S3; reading needs the processor and memory, which a setting bounds."""
 
     def __post_init__(self) -> None:
-        self.turns = threading.Semaphore(self.run.settings.threads)
+        self.turns = threading.Semaphore(self.work.run.settings.threads)
 
     def capture(self, digest: str, entry: StoredObject) -> Capture:
         """Capture one object and mark it. Raises `UnreadableObject`."""
         attempt = attempt_name()
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             local = Path(name) / "object"
-            self.store.download(entry, local)
-            with self.turns, self.connection.cursor() as cursor:
+            self.work.store.download(entry, local)
+            with self.turns, self.work.connection.cursor() as cursor:
                 written, types, census = self._convert(cursor, local, entry)
             files = []
             if census.rows:
-                files = [f"{self.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"]
-                if not self.run.params.dry_run:
-                    self.store.upload(written, files[0])
+                files = [
+                    f"{self.work.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"
+                ]
+                if not self.work.run.params.dry_run:
+                    self.work.store.upload(written, files[0])
         capture = Capture(
             source=self.contract.name,
             chunk=entry.key,
@@ -211,8 +205,8 @@ class _Capturing:
             days=census.days,
             latest_known_time=census.latest_known_time,
             source_modified_at=entry.last_modified,
-            captured_at=self.run.known_at,
-            made_at=self.run.known_at,
+            captured_at=self.work.run.known_at,
+            made_at=self.work.run.known_at,
         )
         (known,) = self.ledger.record([capture])
         return known
@@ -234,10 +228,10 @@ class _Capturing:
             raise UnreadableObject(why)
         if reading.unknown_columns:
             names = ", ".join(reading.unknown_columns)[:300]
-            log.warning("%s has columns that no contract names: %s", self.store.url(entry.key), names)
+            log.warning("%s has columns that no contract names: %s", self.work.store.url(entry.key), names)
         census = take_census(connection, written, self.contract, reading.types)
         if not census.rows:
-            log.warning("%s holds no record", self.store.url(entry.key))
+            log.warning("%s holds no record", self.work.store.url(entry.key))
         if len(census.days) > BATCH_DAYS:
             written = _sort_by_day(connection, written)
         return written, reading.types, census
@@ -266,7 +260,7 @@ class _Capturing:
 
         copy = render(
             "extract/copy_to_capture",
-            rows=Fragment(_place(reading, entry.key, self.contract, self.run)),
+            rows=Fragment(_place(reading, entry.key, self.contract, self.work.run)),
             url=literal(str(written)),
         )
         try:

@@ -1,4 +1,4 @@
-"""The ledger of captures: the markers below a source's folder say what was captured, from what, and when.
+"""The ledger of captures: the done-files below a source's folder say what was captured, from what, and when.
 
 A run without `known_at` uses the captures of what the source holds now. With `known_at` it goes back: of each chunk it
 uses the newest capture that existed by then.
@@ -6,7 +6,6 @@ uses the newest capture that existed by then.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +14,15 @@ from datetime import datetime
 from crmbet.extract.records import Capture, SourceCaptures, Unreadable
 from crmbet.failures import SourceShrunk
 from crmbet.run.run import Run
-from crmbet.storage.done_files import Markers
+from crmbet.storage.digests import digest
+from crmbet.storage.done_files import DoneFiles
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 
 def chunk_digest(*fingerprint: str) -> str:
     """Identity of a chunk's content: of its source, its fingerprint there, and the columns read."""
-    return hashlib.sha256("\0".join(fingerprint).encode()).hexdigest()[:24]
+    return digest(*fingerprint)
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Ledger:
 
     run: Run
     source: str
-    markers: Markers
+    done_files: DoneFiles
     by_digest: dict[str, Capture]
     before: dict[str, Capture] = field(init=False)
     """The newest capture of each chunk, this run's own (by an earlier try of it) left out."""
@@ -44,12 +44,12 @@ class Ledger:
 
     @classmethod
     def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
-        """Read all markers of a source."""
-        markers = Markers.read(store, run.layout.captures(source))
+        """Read all done-files of a source."""
+        done_files = DoneFiles.read(store, run.layout.captures(source))
         by_digest = captures_by_digest(
-            Capture.model_validate_json(markers.contents[key]) for key in sorted(markers.contents)
+            Capture.model_validate_json(done_files.contents[key]) for key in sorted(done_files.contents)
         )
-        return cls(run, source, markers, by_digest)
+        return cls(run, source, done_files, by_digest)
 
     @property
     def newest(self) -> dict[str, Capture]:
@@ -68,9 +68,9 @@ class Ledger:
         return digest in self.by_digest and not self.run.params.full_refresh
 
     def record(self, captures: Iterable[Capture]) -> list[Capture]:
-        """Write the markers of finished captures; returns the captures as the ledger knows them now.
+        """Write the done-files of finished captures; returns the captures as the ledger knows them now.
 
-        One that has lost too many rows is left without a marker, unless the run believes the source: the next run has
+        One that has lost too many rows gets no done-file, unless the run believes the source: the next run has
         to ask again. May be called from several threads.
         """
         settled = []
@@ -123,7 +123,7 @@ class Ledger:
         used = now | kept if self._believes else now | kept | vanished | shrunken
         self._correct(used.values(), vanished if self._believes else {}, newest)
         if not dry:
-            self.markers.write_index(attempt_name())
+            self.done_files.write_index(attempt_name())
         changes = self._changes(used, vanished, shrunken)
         return self._source_captures(used.values(), made=made, unreadable=set_aside, changes=changes)
 
@@ -165,12 +165,12 @@ class Ledger:
                 changes[chunk] = ("changed" if before and not before.gone else "new", days)
         return changes
 
-    def _write(self, markers: Mapping[str, bytes]) -> None:
+    def _write(self, done_files: Mapping[str, bytes]) -> None:
         if not self.run.params.dry_run:
-            self.markers.write(markers)
+            self.done_files.write(done_files)
 
     def _marker(self, capture: Capture) -> str:
-        return self.run.layout.capture(self.source, capture.digest).marker(attempt_name())
+        return self.run.layout.capture(self.source, capture.digest).done_file(attempt_name())
 
     def _source_captures(
         self,

@@ -17,6 +17,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import render
+from crmbet.databases.work import Work
 from crmbet.datasets.days import batches
 from crmbet.extract.copying import Batch, captured_types, copy_days, count_chunks
 from crmbet.extract.day_counts import Census
@@ -28,7 +29,6 @@ from crmbet.failures import RowsUnaccounted, SourceMissing
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
-from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,16 +60,15 @@ class DayFingerprint:
         return self.day.isoformat() if self.day else UNDATED
 
 
-def capture_relation(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, run: Run, contract: SourceContract
-) -> SourceCaptures:
+def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
     """Capture the days that are new or changed; returns all captures that the run uses.
 
-    The database is attached to `connection` as `source`. Raises `SourceMissing` if the table, or a column that the
+    The database is attached to the engine as `source`. Raises `SourceMissing` if the table, or a column that the
     contract requires, is not there, `SourceUnreadable` if its event time is no time, `SourceShrunk` if rows have
     vanished, and `LostConnection` if the server goes away.
     """
-    ledger = Ledger.read(store, run, contract.name)
+    connection, run = work.connection, work.run
+    ledger = Ledger.read(work.store, run, contract.name)
     if run.rereads_the_past:
         known = ledger.known_at(run.known_at)
         if not known.captures:
@@ -95,7 +94,7 @@ def capture_relation(
         )
         table_rows = max(relation.rows, sum(day.rows for day in days))
         for batch in _batches(missing):
-            captures = _capture_days(connection, store, run, contract, relation, batch, table_rows)
+            captures = _capture_days(work, contract, relation, batch, table_rows)
             made |= {capture.digest: capture for capture in ledger.record(captures)}
             progress.advance(len(batch), sum(day.rows for day in batch))
         progress.finish()
@@ -204,15 +203,14 @@ def _batches(missing: Sequence[DayFingerprint]) -> Iterator[list[DayFingerprint]
 
 
 def _capture_days(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
+    work: Work,
     contract: SourceContract,
     relation: Relation,
     days: Sequence[DayFingerprint],
     table_rows: int,
 ) -> list[Capture]:
-    """Copy some days into one file, and put it where their markers will say that it is."""
+    """Copy some days into one file of the store; the caller writes their done-files."""
+    connection, run = work.connection, work.run
     key = f"{run.layout.capture(contract.name, days[0].digest).prefix}{attempt_name()}.parquet"
     batch = Batch(
         days=tuple(day.day for day in days),
@@ -226,7 +224,7 @@ def _capture_days(
         counted = count_chunks(connection, path, contract)
         _account(days, counted, contract)
         if not run.params.dry_run:
-            store.upload(path, key)
+            work.store.upload(path, key)
     return [
         Capture(
             source=contract.name,

@@ -1,4 +1,4 @@
-"""What extraction writes down of a run: the captures that it uses, and what has changed since the last one."""
+"""The records of extraction: the captures that a run uses, and what has changed since the last one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The feature table as numbers alone: encoded, imputed and scaled, beside the features, with the pipeline that did it.
+"""The matrix: the feature table as numbers (encoded, imputed, scaled), and the pipeline that made it.
 
-A clustering job starts with one read of the matrix; a model that is trained on it applies the pipeline to new rows. The
-pipeline is a file of joblib, which comes with scikit-learn, so that whoever can use it can read it. Such a file can run
-code when it is loaded: load it from our own prefix alone, with the scikit-learn that requirements.txt pins.
+A clustering job starts by reading the matrix. A model that was trained on it applies the pipeline to new rows. The
+pipeline is a joblib file; joblib comes with scikit-learn. Loading such a file can run code, so load it only from our
+own prefix, with the version of scikit-learn that requirements.txt pins.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from crmbet.contracts.table import FeatureColumn, TableContract
 from crmbet.databases.parquet import scan
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, identifier, joined, render
+from crmbet.databases.work import Work
 from crmbet.features.records import MatrixFiles
-from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import duckdb
     from sklearn.pipeline import Pipeline
 
 PROTECTED = "rg_"
-"""Responsible-gambling columns protect players and train nothing; marketing_allowed holds some of what they say."""
+"""Responsible-gambling columns protect players and are no input of a model. marketing_allowed depends on them."""
 GATE = "marketing_allowed"
 
 FIT_PLAYERS = 100_000
 """Players that the pipeline is fitted on, chosen by a hash of their id."""
 LEAST_CLUSTER_PLAYERS = 100
-"""Of fewer, clusters say nothing, and looking for them would take half of a tiny run's time."""
+"""Fewer players form no meaningful clusters, and looking for clusters would take half of a tiny run's time."""
 CLUSTER_PLAYERS = 10_000
 SILHOUETTE_PLAYERS = 2_000
 CLUSTERS = range(2, 9)
@@ -43,17 +42,17 @@ RANDOM_STATE = 20_240_101
 
 @dataclass(frozen=True)
 class Inputs:
-    """The columns that the pipeline takes: each as one number, or NaN, but for the enums, which are text or None."""
+    """The columns that the pipeline takes: numbers (or NaN), and enums as text (or None)."""
 
     numbers: list[str]
     enums: dict[str, list[str]]
     nullable: list[str]
-    """Columns of both kinds that may be NULL: for each the matrix says where it was."""
+    """Columns of both kinds that may be NULL. A column of the matrix says where each was NULL."""
     left_out: list[str]
 
     @classmethod
     def of(cls, table: TableContract) -> Inputs:
-        """By the contract: no id, no bookkeeping, nothing personal or protected, no text without a closed list."""
+        """Choose by the contract: no id, bookkeeping, personal or protected column, no text without a closed list."""
         numbers, enums, left_out = [], {}, []
         for name, column in table.columns.items():
             if not _is_wanted(name, column):
@@ -66,13 +65,7 @@ class Inputs:
         return cls(numbers, enums, nullable, left_out)
 
 
-def write_matrix(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    table: TableContract,
-    features: Sequence[str],
-) -> MatrixFiles | None:
+def write_matrix(work: Work, table: TableContract, features: Sequence[str]) -> MatrixFiles | None:
     """Write matrix and pipeline of a run's feature files into its folder; None if there are no players.
 
     The matrix has the key and, in float32, the columns that `MatrixFiles.columns` lists. Memory is bounded by samples
@@ -83,24 +76,24 @@ def write_matrix(
     import pyarrow.parquet as pq
 
     inputs = Inputs.of(table)
-    sample = next(_batches(connection, store, table, inputs, features, limit=FIT_PLAYERS), None)
+    sample = next(_batches(work, table, inputs, features, limit=FIT_PLAYERS), None)
     if sample is None:
         return None
     pipeline = _build_pipeline(inputs)
     fitted = pipeline.fit_transform(_cells(sample, inputs))
     columns = [str(name) for name in pipeline.get_feature_names_out()]
     schema = pa.schema([(table.key, pa.string()), *((name, pa.float32()) for name in columns)])
-    keys = {kind: f"{run.prefix}matrix/{attempt_name()}.{kind}" for kind in ("parquet", "joblib")}
+    keys = {kind: f"{work.run.prefix}matrix/{attempt_name()}.{kind}" for kind in ("parquet", "joblib")}
     rows = 0
-    with scratch_folder(run.settings) as folder:
+    with scratch_folder(work.run.settings) as folder:
         with pq.ParquetWriter(folder / "matrix", schema) as writer:
-            for batch in _batches(connection, store, table, inputs, features):
+            for batch in _batches(work, table, inputs, features):
                 numbers = pipeline.transform(_cells(batch, inputs)).astype("float32")
                 arrays = [batch[table.key].cast(pa.string()), *(pa.array(column) for column in numbers.T)]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                 rows += batch.num_rows
         joblib.dump(pipeline, folder / "pipeline")
-        _upload(store, folder, keys)
+        _upload(work.store, folder, keys)
     return MatrixFiles(
         matrix=keys["parquet"],
         pipeline=keys["joblib"],
@@ -112,11 +105,11 @@ def write_matrix(
 
 
 def measure_silhouettes(matrix: Any) -> dict[int, float]:
-    """Mean silhouette by number of clusters, of k-means on some of the rows: whether there is anything to cluster.
+    """Mean silhouette by number of clusters, of k-means on a sample of the rows: it shows whether clusters exist.
 
     Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", Journal of
     Computational and Applied Mathematics 20, 1987: 1 is far apart, 0 touching. Numbers of clusters for which too few
-    rows differ are left out, and all of them where there are too few rows.
+    rows differ are left out; with too few rows the result is empty.
     """
     if len(matrix) < LEAST_CLUSTER_PLAYERS:
         return {}
@@ -128,7 +121,7 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
     rows = matrix[:CLUSTER_PLAYERS].astype("float32")
     distinct = len(np.unique(rows, axis=0))
     found = {}
-    # Batches of a thousand rows are done before threads have met: with two of them it took fifteen times as long.
+    # A batch of a thousand rows is too short for threads: two of them took fifteen times as long as one.
     with threadpool_limits(1):
         for k in CLUSTERS:
             if distinct <= k:
@@ -150,7 +143,7 @@ NUMBERS = frozenset({"integer", "smallint", "real", "r01", "money", "boolean"})
 
 
 def _build_pipeline(inputs: Inputs) -> Pipeline:
-    """Numbers on the scale of the inverse hyperbolic sine, which is a logarithm that takes zero and losses."""
+    """Numbers are compressed by the inverse hyperbolic sine: like a logarithm, but defined for zero and losses."""
     import numpy as np
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import MissingIndicator, SimpleImputer
@@ -164,7 +157,7 @@ def _build_pipeline(inputs: Inputs) -> Pipeline:
             ("scale", StandardScaler()),
         ]
     )
-    # Of a NULL no category is one.
+    # A NULL becomes all zeros.
     enums = OneHotEncoder(
         categories=list(inputs.enums.values()), handle_unknown="ignore", sparse_output=False, dtype=np.float64
     )
@@ -188,14 +181,13 @@ def _build_pipeline(inputs: Inputs) -> Pipeline:
 
 
 def _batches(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
+    work: Work,
     table: TableContract,
     inputs: Inputs,
     features: Sequence[str],
     limit: int | None = None,
 ) -> Iterator[Any]:
-    """The inputs, as Arrow tables: some players in the order of a hash of their id, or all, batch by batch."""
+    """The inputs as Arrow tables: `limit` players in the order of a hash of their id, or all players batch by batch."""
     import pyarrow as pa
 
     if not features:
@@ -208,18 +200,18 @@ def _batches(
     query = render(
         "features/matrix/select_inputs" if limit is None else "features/matrix/sample_inputs",
         columns=joined(columns),
-        source=scan(store, features),
+        source=scan(work.store, features),
         key=identifier(table.key),
         limit=Fragment(str(limit or 0)),
     )
-    reader = connection.execute(query).to_arrow_reader(limit or BATCH_ROWS)
+    reader = work.connection.execute(query).to_arrow_reader(limit or BATCH_ROWS)
     for batch in reader:
         if batch.num_rows:
             yield pa.Table.from_batches([batch])
 
 
 def _cells(batch: Any, inputs: Inputs) -> Any:
-    """As scikit-learn takes them: a frame with NaN for NULL."""
+    """A frame as scikit-learn takes it: NaN for NULL."""
     import numpy as np
 
     frame = batch.select([*inputs.numbers, *inputs.enums]).to_pandas()
@@ -229,6 +221,6 @@ def _cells(batch: Any, inputs: Inputs) -> Any:
 
 
 def _upload(store: ObjectStore, folder: Path, keys: dict[str, str]) -> None:
-    # The matrix counts once the manifest names it, so that the order is free.
+    # The matrix counts only once the manifest names it, so the order of uploads does not matter.
     store.upload(folder / "matrix", keys["parquet"])
     store.upload(folder / "pipeline", keys["joblib"])

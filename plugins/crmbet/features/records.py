@@ -1,15 +1,15 @@
-"""What the feature stage writes down of a run: its files, counts, and what was learned with them."""
+"""The records of the feature stage: the files of a run, its counts, and what was learned with them."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from crmbet.learning.records import ModelRun
 from crmbet.run.records import Record
 
 
 class MatrixFiles(Record):
-    """The ML-ready matrix of a run."""
+    """The feature table of a run as numbers, for machine learning."""
 
     matrix: str
     """Parquet: the key and float32 columns."""
@@ -26,8 +26,10 @@ class MatrixFiles(Record):
 class Learned(Record):
     """What was learned from the players of a feature table; it lies beside the table."""
 
-    thresholds: dict[str, float]
-    """Responsible-gambling marker to the threshold that was used."""
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    cut_offs: dict[str, float] = Field(alias="thresholds")
+    """Responsible-gambling marker to the cut-off that was used. The store of earlier versions has the alias."""
     models: ModelRun
     matrix: MatrixFiles | None = None
     """The table as numbers; None if there are no players."""

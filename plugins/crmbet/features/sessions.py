@@ -1,129 +1,132 @@
-"""Sessions of the last 30 days: recorded ones with their bets, or sessions derived from bets."""
+"""Sessions of the last 30 days: recorded ones with their bets, or sessions that are derived from bets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
-from crmbet.clean.records import CleanManifest
-from crmbet.contracts.source import SourceContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statements_digest
-from crmbet.datasets.days import ensure_days
+from crmbet.datasets.days import WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
-from crmbet.run.run import Run
-from crmbet.storage.object_store import ObjectStore
+from crmbet.features.cleaned_days import CleanedDays, rows_of
 
-if TYPE_CHECKING:
-    import duckdb
-
-
-from crmbet.features.days import _by_day, _create_view, _digest, _rows_of, _write
-
-SESSION_DAYS = 30
-"""Days of sessions that features go over, and the longest that a recorded session takes bets."""
+DAYS = 30
+"""Days of sessions that features look at, and the longest time for which a recorded session takes bets."""
 
 
-def _ensure_sessions(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    contracts: Mapping[str, SourceContract],
-    cleaned: CleanManifest,
-) -> tuple[list[DayFiles], Fragment, list[date]]:
-    """Sessions of the last 30 days before as_of: their days, a table expression, and the days made now.
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """The sessions that a run's features look at."""
 
-    They are the recorded ones where any before as_of is known, else derived from bets. A feed that starts later is
-    none yet: it must not change an earlier table.
+    days: list[DayFiles]
+    """The days that they are made from."""
+    rows: Fragment
+    """A table expression: one row a session."""
+    made: list[date]
+    """Days that were missing and are made now."""
+
+
+def ensure_sessions(cleaned: CleanedDays) -> Sessions:
+    """Bring the sessions of the last 30 days up to date.
+
+    Recorded sessions are used if any lies before as_of; else sessions are derived from bets. A feed of sessions that
+    starts at as_of or later is ignored, because it must not change an earlier table.
     """
-    recorded = cleaned.sources.get("sessions")
-    if recorded is None or not recorded.accepted:
-        days, made = _derive_sessions(connection, store, run, contracts, cleaned)
-        return days, _rows_of(store, days, "features/sessions/no_sessions"), made
-    days, made = _assign_bets(connection, store, run, contracts, cleaned)
-    sessions = [day for day in recorded.days if _is_recent(day.day, run)]
-    _create_view(
-        connection, store, "recorded", [key for day in sessions for key in day.files], contracts["sessions"]
-    )
+    work = cleaned.work
+    source = cleaned.cleaned.sources.get("sessions")
+    if source is None or not source.accepted:
+        derived = ensure_days(work, DerivedSessions(cleaned))
+        rows = rows_of(work.store, derived.days, "features/sessions/no_sessions")
+        return Sessions(days=derived.days, rows=rows, made=derived.made)
+    bets = ensure_days(work, SessionBets(cleaned))
+    recorded = [day for day in source.days if _is_recent(day.day, cleaned)]
+    keys = [key for day in recorded for key in day.files]
+    cleaned.create_view("recorded", "sessions", keys, work.store)
     query = render(
         "features/sessions/add_bets",
         recorded=identifier("recorded"),
-        session_bets=_rows_of(store, days, "features/sessions/no_session_bets"),
+        session_bets=rows_of(work.store, bets.days, "features/sessions/no_session_bets"),
     )
-    return [*sessions, *days], Fragment(f"({query})"), made
+    return Sessions(days=[*recorded, *bets.days], rows=Fragment(f"({query})"), made=bets.made)
 
 
-def _derive_sessions(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    contracts: Mapping[str, SourceContract],
-    cleaned: CleanManifest,
-) -> tuple[list[DayFiles], list[date]]:
-    """A derived day depends on its neighbours, since a session may run past midnight until 06:00."""
-    bets = _by_day(cleaned.sources.get("bets"))
-    sql = statements_digest("features/sessions")
+@dataclass(frozen=True)
+class DerivedSessions:
+    """The dataset of sessions that are derived from bets.
 
-    def around(day: date) -> list[date]:
-        return [near for near in (day - timedelta(days=1), day, day + timedelta(days=1)) if near in bets]
+    A day depends on its neighbours, since a session may run past midnight until 06:00.
+    """
 
-    def reads(day: date) -> list[str]:
-        return [key for near in around(day) for key in bets[near].files]
+    cleaned: CleanedDays
+    name: ClassVar[str] = "sessions"
 
-    def make(batch: Sequence[date], fetched: Fetched) -> Iterable[DayFiles]:
-        files = sorted({key for day in batch for key in reads(day)})
-        _create_view(connection, fetched, "bets", files, contracts["bets"])
-        query = render("features/sessions/derive_sessions", days=_date_list(batch))
-        return _write(connection, store, run, "sessions", query, batch, wanted)
+    def wanted(self) -> Mapping[date, WantedDay]:
+        """The last 30 days, each made from the bets of three days."""
+        bets, statements = self.cleaned.of("bets"), statements_digest("features/sessions")
+        wanted = {}
+        for day in bets:
+            if _is_recent(day, self.cleaned):
+                around = [bets[near] for near in _days_from(day, -1, 1) if near in bets]
+                wanted[day] = WantedDay(
+                    digest=self.cleaned.digest(statements, (near.digest for near in around)),
+                    rows=bets[day].rows,
+                    reads=[key for near in around for key in near.files],
+                )
+        return wanted
 
-    recent = [day for day in bets if _is_recent(day, run)]
-    wanted = {day: _digest(sql, run, *(bets[near].digest for near in around(day))) for day in recent}
-    rows = {day: bets[day].rows for day in recent}
-    return ensure_days(store, run, "sessions", wanted, make, rows, reads)
-
-
-def _assign_bets(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    contracts: Mapping[str, SourceContract],
-    cleaned: CleanManifest,
-) -> tuple[list[DayFiles], list[date]]:
-    """Bets by recorded session. A day of bets depends on the sessions that may hold them."""
-    bets, sessions = _by_day(cleaned.sources.get("bets")), _by_day(cleaned.sources.get("sessions"))
-    sql = statements_digest("features/sessions")
-
-    def reach(day: date) -> list[date]:
-        days = (day + timedelta(days=offset) for offset in range(1 - SESSION_DAYS, 2))
-        return [near for near in days if near in sessions]
-
-    def sessions_near(day: date) -> list[str]:
-        return [key for near in reach(day) for key in sessions[near].files]
-
-    def reads(day: date) -> list[str]:
-        return [*bets[day].files, *sessions_near(day)]
-
-    def make(batch: Sequence[date], fetched: Fetched) -> Iterable[DayFiles]:
-        for name, source, files in (
-            ("bets", "bets", [key for day in batch for key in bets[day].files]),
-            ("recorded", "sessions", sorted({key for day in batch for key in sessions_near(day)})),
-        ):
-            _create_view(connection, fetched, name, files, contracts[source])
-        query = render("features/sessions/assign_bets", days=_date_list(batch))
-        return _write(connection, store, run, "session_bets", query, batch, wanted)
-
-    recent = [day for day in bets if _is_recent(day, run)]
-    wanted = {
-        day: _digest(sql, run, bets[day].digest, *(sessions[near].digest for near in reach(day)))
-        for day in recent
-    }
-    rows = {day: bets[day].rows for day in recent}
-    return ensure_days(store, run, "session_bets", wanted, make, rows, reads)
+    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+        """Derive the sessions of some days."""
+        keys = sorted({key for day in days.values() for key in day.reads})
+        self.cleaned.create_view("bets", "bets", keys, files)
+        query = render("features/sessions/derive_sessions", days=_date_list(days))
+        return write_days(self.cleaned.work, self.name, query, days)
 
 
-def _is_recent(day: date, run: Run) -> bool:
-    return (run.window.last_day - day).days < SESSION_DAYS
+@dataclass(frozen=True)
+class SessionBets:
+    """The dataset of bets by recorded session. A day of bets depends on all sessions that may hold them."""
+
+    cleaned: CleanedDays
+    name: ClassVar[str] = "session_bets"
+
+    def wanted(self) -> Mapping[date, WantedDay]:
+        """The last 30 days, each made from its bets and from the sessions that may hold them."""
+        bets, statements = self.cleaned.of("bets"), statements_digest("features/sessions")
+        wanted = {}
+        for day in bets:
+            if _is_recent(day, self.cleaned):
+                sources = [bets[day], *self._sessions_around(day)]
+                wanted[day] = WantedDay(
+                    digest=self.cleaned.digest(statements, (source.digest for source in sources)),
+                    rows=bets[day].rows,
+                    reads=[key for source in sources for key in source.files],
+                )
+        return wanted
+
+    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+        """Assign the bets of some days to their sessions."""
+        bets = self.cleaned.of("bets")
+        placed = [key for day in days for key in bets[day].files]
+        sessions = {key for day in days for near in self._sessions_around(day) for key in near.files}
+        self.cleaned.create_view("bets", "bets", placed, files)
+        self.cleaned.create_view("recorded", "sessions", sorted(sessions), files)
+        query = render("features/sessions/assign_bets", days=_date_list(days))
+        return write_days(self.cleaned.work, self.name, query, days)
+
+    def _sessions_around(self, day: date) -> list[DayFiles]:
+        sessions = self.cleaned.of("sessions")
+        return [sessions[near] for near in _days_from(day, 1 - DAYS, 1) if near in sessions]
+
+
+def _days_from(day: date, first: int, last: int) -> list[date]:
+    return [day + timedelta(days=offset) for offset in range(first, last + 1)]
+
+
+def _is_recent(day: date, cleaned: CleanedDays) -> bool:
+    return (cleaned.work.run.window.last_day - day).days < DAYS
 
 
 def _date_list(days: Iterable[date]) -> Fragment:

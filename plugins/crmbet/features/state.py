@@ -3,77 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
-from crmbet.clean.records import CleanManifest
-from crmbet.contracts.source import SourceContract
 from crmbet.databases.parquet import scan
 from crmbet.databases.statements import Fragment, statement, statements_digest
-from crmbet.datasets.days import ensure_days
+from crmbet.datasets.days import WantedDay, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
-from crmbet.run.run import Run
-from crmbet.storage.object_store import ObjectStore
+from crmbet.features.cleaned_days import CleanedDays
 
-if TYPE_CHECKING:
-    import duckdb
+SOURCES = ("bets", "transactions", "communications", "limits")
 
 
-from crmbet.features.days import _by_day, _create_view, _digest, _write
+@dataclass(frozen=True)
+class State:
+    """The dataset of daily state: every day before as_of on which any source has a row."""
 
-STATE_SOURCES = ("bets", "transactions", "communications", "limits")
+    cleaned: CleanedDays
+    name: ClassVar[str] = "state"
 
+    def wanted(self) -> Mapping[date, WantedDay]:
+        """A day is made from that day of every source."""
+        statements = statements_digest("features/state")
+        days = sorted(set().union(*(self.cleaned.of(source) for source in SOURCES)))
+        return {day: self._wanted(day, statements) for day in days}
 
-def _ensure_state(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    contracts: Mapping[str, SourceContract],
-    cleaned: CleanManifest,
-) -> tuple[list[DayFiles], list[date]]:
-    by_source = {name: _by_day(cleaned.sources.get(name)) for name in STATE_SOURCES}
-    days = sorted(set().union(*by_source.values()))
-    sql = statements_digest("features/state")
-    wanted = {
-        day: _digest(
-            sql,
-            run,
-            *(by_source[name][day].digest if day in by_source[name] else "" for name in STATE_SOURCES),
+    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+        """Summarise the events of some days."""
+        for source in SOURCES:
+            by_day = self.cleaned.of(source)
+            keys = [key for day in days if day in by_day for key in by_day[day].files]
+            self.cleaned.create_view(source, source, keys, files)
+        return write_days(self.cleaned.work, self.name, statement("features/state/summarise_days"), days)
+
+    def rows_of(self, keys: Sequence[str]) -> Fragment:
+        """A table expression of the state in these files."""
+        if keys:
+            return scan(self.cleaned.work.store, keys)
+        # Nothing happened before as_of; players may have registered.
+        for source in SOURCES:
+            self.cleaned.create_view(source, source, [], self.cleaned.work.store)
+        return Fragment(f"({statement('features/state/summarise_days')})")
+
+    def _wanted(self, day: date, statements: str) -> WantedDay:
+        parts = [self.cleaned.of(source).get(day) for source in SOURCES]
+        present = [part for part in parts if part is not None]
+        return WantedDay(
+            digest=self.cleaned.digest(statements, (part.digest if part else "" for part in parts)),
+            rows=sum(part.rows for part in present),
+            reads=[key for part in present for key in part.files],
         )
-        for day in days
-    }
-
-    def files_of(name: str, day: date) -> list[str]:
-        return by_source[name][day].files if day in by_source[name] else []
-
-    def reads(day: date) -> list[str]:
-        return [key for name in STATE_SOURCES for key in files_of(name, day)]
-
-    def make(batch: Sequence[date], fetched: Fetched) -> Iterable[DayFiles]:
-        for name in STATE_SOURCES:
-            files = [key for day in batch for key in files_of(name, day)]
-            _create_view(connection, fetched, name, files, contracts[name])
-        return _write(
-            connection, store, run, "state", statement("features/state/summarise_days"), batch, wanted
-        )
-
-    rows = {
-        day: sum(by_source[name][day].rows for name in STATE_SOURCES if day in by_source[name])
-        for day in days
-    }
-    return ensure_days(store, run, "state", wanted, make, rows, reads)
-
-
-def _state_rows(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    contracts: Mapping[str, SourceContract],
-    files: Sequence[str],
-) -> Fragment:
-    if files:
-        return scan(store, files)
-    # Nothing happened before as_of; players may have registered.
-    for name in STATE_SOURCES:
-        _create_view(connection, store, name, [], contracts[name])
-    return Fragment(f"({statement('features/state/summarise_days')})")

@@ -1,4 +1,4 @@
-"""What the models write down: parameters, how they were found, and how good last month's scores were."""
+"""The records of the models: their parameters, how they were found, and how good last month's scores were."""
 
 from __future__ import annotations
 

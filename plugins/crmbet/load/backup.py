@@ -7,7 +7,6 @@ is never touched.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from crmbet.databases.statements import Fragment, literal, render
 from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.load.session import DDL_WAIT_SECONDS, LoadSession, limit_lock_wait
 from crmbet.load.target import column_list, read_columns, refuse_drift, target_shape
+from crmbet.storage.digests import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,7 +132,7 @@ def list_backups(cursor: extensions.cursor, session: LoadSession) -> list[Backup
 
 def backup_name(session: LoadSession, taken_at: datetime) -> str:
     """Lower case throughout, so that a person can type it without quotes; sorts by time."""
-    run = hashlib.sha256(session.run_id.encode()).hexdigest()[:8]
+    run = digest(session.run_id, length=8)
     return f"{session.contract.name}_backup_{taken_at.astimezone(UTC):%Y%m%dt%H%M%Sz}_{run}"
 
 

@@ -1,4 +1,4 @@
-"""What backup and load write down of a run."""
+"""The records of backup and load."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ claim on the table's name, an advisory lock that dies with the session: what nob
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from crmbet.failures import (
 )
 from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
 from crmbet.load.target import column_list
+from crmbet.storage.digests import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ def staged(
 
 def staging_name(contract: TableContract, run_id: str) -> str:
     """The run's staging table: a digest, since a run id may hold any character and be long."""
-    return f"{contract.name}_staging_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
+    return f"{contract.name}_staging_{digest(run_id, length=16)}"
 
 
 def _read_parquet(files: Sequence[str]) -> Fragment:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crmbet.clean.records import CleanManifest
 from crmbet.databases.parquet import scan
 from crmbet.databases.statements import Fragment, render
+from crmbet.databases.work import Work
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.load.records import LoadManifest
@@ -178,13 +179,12 @@ class RunMetrics(BaseModel):
         return [name for name, outcome in self.tasks.items() if outcome.state == "failed"]
 
 
-def collect_metrics(
-    known: RunMetrics, store: ObjectStore, layout: Layout, connection: duckdb.DuckDBPyConnection
-) -> RunMetrics:
+def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     """Fill in the figures of a run whose identity and tasks are known; reads its manifests, writes nothing.
 
     A manifest counts only if its task finished in this try of the run: a cleared run leaves older ones behind.
     """
+    store, layout = work.store, work.run.layout
     reader = _Manifests(store, layout.run(known.execution_id), known)
     extracts = [manifest for task in EXTRACTS if (manifest := reader.read(task, ExtractManifest))]
     found: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def collect_metrics(
         )
     if features := reader.read("engineer_features", FeatureManifest):
         found["records_transformed"] = features.users
-        players = summarise_players(connection, store, features.files)
+        players = summarise_players(work.connection, store, features.files)
         if features.learned and (holdout := features.learned.models.holdout):
             judged = {"churn_auc": holdout.auc, "churn_recency_auc": holdout.recency_auc}
             players = players.model_copy(update=judged)

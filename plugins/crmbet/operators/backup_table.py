@@ -22,14 +22,14 @@ class BackupTableOperator(BaseOperator):
         from crmbet.orchestration.context import load_session, open_run
         from crmbet.orchestration.handover import hand_over, stop_before_loading
 
-        at = open_run(context)
-        stop_before_loading(at, context)
-        with load_session(at.run.run_id, at.run.settings) as session:
+        airflow_run = open_run(context)
+        stop_before_loading(airflow_run, context)
+        with load_session(airflow_run.run.run_id, airflow_run.run.settings) as session:
             for column in ensure_target(session):
                 self.log.info("added the new column %s to the target", column)
-            ensure_training_set(session, at.run.settings.operator_timezone)
+            ensure_training_set(session, airflow_run.run.settings.operator_timezone)
             backup = take_backup(session, timezone.utcnow())
         manifest = BackupManifest(
             backup=backup.name if backup else None, rows=backup.proof.rows if backup else 0
         )
-        return hand_over(at, self.task_id, manifest, manifest.model_dump())
+        return hand_over(airflow_run, self.task_id, manifest, manifest.model_dump())

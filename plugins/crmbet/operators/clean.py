@@ -21,21 +21,21 @@ class CleanOperator(BaseOperator):
         from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import day_ranges, end_dry_run, hand_over, read_extracts
 
-        at = open_run(context)
+        airflow_run = open_run(context)
         contracts = load_source_contracts()
-        with at.engine() as engine:
+        with airflow_run.work() as work:
             cleaned = {
-                name: clean_source(engine, at.store, at.run, contracts[name], captures)
-                for name, captures in read_extracts(at).sources.items()
+                name: clean_source(work, contracts[name], captures)
+                for name, captures in read_extracts(airflow_run).sources.items()
             }
         manifest = CleanManifest(sources=cleaned)
-        if at.run.params.dry_run:
+        if airflow_run.run.params.dry_run:
             plan = {name: day_ranges(source.made) for name, source in cleaned.items()}
             self.log.info("dry run: days that would be cleaned: %s", plan)
-            end_dry_run(context, at, manifest, plan)
+            end_dry_run(context, airflow_run, manifest, plan)
         counts = {
             "accepted": sum(source.accepted for source in cleaned.values()),
             "quarantined": sum(sum(source.quarantined.values()) for source in cleaned.values()),
             "duplicates": sum(source.duplicates for source in cleaned.values()),
         }
-        return hand_over(at, self.task_id, manifest, counts)
+        return hand_over(airflow_run, self.task_id, manifest, counts)

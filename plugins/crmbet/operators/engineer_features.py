@@ -20,21 +20,21 @@ class EngineerFeaturesOperator(BaseOperator):
         from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import end_dry_run, hand_over, read_cleaned
 
-        at = open_run(context)
-        with at.engine() as engine:
+        airflow_run = open_run(context)
+        with airflow_run.work() as work:
             manifest = engineer_features(
-                engine, at.store, at.run, load_source_contracts(), load_table_contract(), read_cleaned(at)
+                work, load_source_contracts(), load_table_contract(), read_cleaned(airflow_run)
             )
         counts = {
             "users": manifest.users,
             "days_built": manifest.days_built,
             "sessions_built": manifest.sessions_built,
         }
-        if at.run.params.dry_run:
+        if airflow_run.run.params.dry_run:
             self.log.info(
                 "dry run: %d days of state and %d of sessions would be made",
                 manifest.days_built,
                 manifest.sessions_built,
             )
-            end_dry_run(context, at, manifest, counts)
-        return hand_over(at, self.task_id, manifest, counts)
+            end_dry_run(context, airflow_run, manifest, counts)
+        return hand_over(airflow_run, self.task_id, manifest, counts)

@@ -22,13 +22,15 @@ class ExtractPgOperator(BaseOperator):
         from crmbet.orchestration.context import open_run, source_dsn
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
-        at = open_run(context)
+        airflow_run = open_run(context)
         contract = load_source_contracts()["transactions"]
-        with at.engine() as engine:
-            attach_postgres(engine, source_dsn(), SOURCE, read_only=True)
-            captures = capture_relation(engine, at.store, at.run, contract)
+        with airflow_run.work() as work:
+            attach_postgres(work.connection, source_dsn(), SOURCE, read_only=True)
+            captures = capture_relation(work, contract)
         manifest = ExtractManifest(sources={contract.name: captures})
-        if at.run.params.dry_run:
-            end_dry_run(context, at, manifest, {contract.name: plan_captures(contract.name, captures)})
+        if airflow_run.run.params.dry_run:
+            end_dry_run(
+                context, airflow_run, manifest, {contract.name: plan_captures(contract.name, captures)}
+            )
         log_changes(manifest.sources)
-        return hand_over(at, self.task_id, manifest, {contract.name: captures.extracted})
+        return hand_over(airflow_run, self.task_id, manifest, {contract.name: captures.extracted})

@@ -21,17 +21,17 @@ class ExtractS3Operator(BaseOperator):
         from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
-        at = open_run(context)
+        airflow_run = open_run(context)
         feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
-        with at.engine() as engine:
-            captured = {feed.name: capture_feed(engine, at.store, at.run, feed) for feed in feeds}
+        with airflow_run.work() as work:
+            captured = {feed.name: capture_feed(work, feed) for feed in feeds}
         present = {name: captures for name, captures in captured.items() if captures is not None}
         for name in captured.keys() - present.keys():
             self.log.info("the optional feed %s is absent: its columns stay NULL", name)
         manifest = ExtractManifest(sources=present)
-        if at.run.params.dry_run:
+        if airflow_run.run.params.dry_run:
             plan = {name: plan_captures(name, captures) for name, captures in present.items()}
-            end_dry_run(context, at, manifest, plan)
+            end_dry_run(context, airflow_run, manifest, plan)
         log_changes(present)
         counts = {name: captures.extracted for name, captures in present.items()}
-        return hand_over(at, self.task_id, manifest, counts)
+        return hand_over(airflow_run, self.task_id, manifest, counts)

@@ -35,27 +35,33 @@ class LoadMergeOperator(BaseOperator):
         from crmbet.orchestration.handover import hand_over, stop_before_loading
         from crmbet.run.records import read_manifest
 
-        at = open_run(context)
-        stop_before_loading(at, context)
-        settings, params = at.run.settings, at.run.params
+        airflow_run = open_run(context)
+        stop_before_loading(airflow_run, context)
+        settings, params = airflow_run.run.settings, airflow_run.run.params
         rules = LoadRules(
             strategy=params.load_strategy,
             gone_users=settings.gone_users,
             max_shrink=settings.max_table_shrink,
             accept_loss=params.accept_loss,
         )
-        features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
-        files = [at.store.url(key) for key in features.files]
-        with at.engine() as engine, load_session(at.run.run_id, settings) as session:
-            with staged(session, engine, target_dsn(), files, features.users) as staging:
+        features = read_manifest(
+            airflow_run.store, airflow_run.run.prefix, "engineer_features", FeatureManifest
+        )
+        files = [airflow_run.store.url(key) for key in features.files]
+        with airflow_run.work() as work, load_session(airflow_run.run.run_id, settings) as session:
+            with staged(session, work.connection, target_dsn(), files, features.users) as staging:
                 counts = load(
-                    session, staging, rules, timezone.utcnow(), self._models(at.run, features, session)
+                    session,
+                    staging,
+                    rules,
+                    timezone.utcnow(),
+                    self._models(airflow_run.run, features, session),
                 )
             manifest = LoadManifest(strategy=rules.strategy, **asdict(counts))
             if features.learned is not None:
-                keep_learned(at.store, at.run, features.learned)
-            handed = hand_over(at, self.task_id, manifest, manifest.model_dump())
-            self._sweep(session, at.run)
+                keep_learned(work, features.learned)
+            handed = hand_over(airflow_run, self.task_id, manifest, manifest.model_dump())
+            self._sweep(session, airflow_run.run)
         return handed
 
     @staticmethod

@@ -19,13 +19,15 @@ class PlanSweepOperator(BaseOperator):
         from crmbet.orchestration.handover import hand_over
         from crmbet.sweep import plan_sweep
 
-        at = open_run(context)
-        plan = plan_sweep(at.store, at.run.layout, at.run.settings, at.run.known_at)
+        airflow_run = open_run(context)
+        plan = plan_sweep(
+            airflow_run.store, airflow_run.run.layout, airflow_run.run.settings, airflow_run.run.known_at
+        )
         for folder in plan.unknown:
-            self.log.warning("%s is none of ours and is left alone", at.store.url(folder))
+            self.log.warning("%s is none of ours and is left alone", airflow_run.store.url(folder))
         counts = {
-            "objects": len(plan.markers) + len(plan.objects),
+            "objects": len(plan.done_files) + len(plan.objects),
             "bytes": plan.size,
             "reasons": plan.reasons,
         }
-        return hand_over(at, self.task_id, plan, counts)
+        return hand_over(airflow_run, self.task_id, plan, counts)

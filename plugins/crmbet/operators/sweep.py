@@ -21,8 +21,8 @@ class SweepOperator(BaseOperator):
         from crmbet.run.records import read_manifest
         from crmbet.sweep import SweepPlan, sweep
 
-        at = open_run(context)
-        plan = read_manifest(at.store, at.run.prefix, "plan_sweep", SweepPlan)
-        if at.run.params.dry_run:
+        airflow_run = open_run(context)
+        plan = read_manifest(airflow_run.store, airflow_run.run.prefix, "plan_sweep", SweepPlan)
+        if airflow_run.run.params.dry_run:
             raise AirflowSkipException("dry_run: nothing was removed; plan_sweep says what would be")
-        return {"removed": sweep(at.store, at.run.layout, at.run.settings, plan)}
+        return {"removed": sweep(airflow_run.store, airflow_run.run.layout, airflow_run.run.settings, plan)}

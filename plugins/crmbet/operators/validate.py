@@ -31,26 +31,28 @@ class ValidateOperator(BaseOperator):
         from crmbet.quality.stages import judge_features, judge_raw, publish
         from crmbet.run.records import read_manifest
 
-        at = open_run(context)
-        with scratch_folder(at.run.settings) as folder:
-            with at.engine() as engine:
+        airflow_run = open_run(context)
+        with scratch_folder(airflow_run.run.settings) as folder:
+            with airflow_run.work() as work:
                 if self.stage == "raw":
-                    judgement = judge_raw(engine, at.store, at.run, read_extracts(at), folder)
+                    judgement = judge_raw(work, read_extracts(airflow_run), folder)
                 else:
-                    features = read_manifest(at.store, at.run.prefix, "engineer_features", FeatureManifest)
-                    judgement = judge_features(engine, at.store, at.run, features, read_cleaned(at), folder)
-            manifest = publish(at.store, at.run, judgement, folder)
+                    features = read_manifest(
+                        airflow_run.store, airflow_run.run.prefix, "engineer_features", FeatureManifest
+                    )
+                    judgement = judge_features(work, features, read_cleaned(airflow_run), folder)
+            manifest = publish(airflow_run.store, airflow_run.run, judgement, folder)
         report = judgement.report
         handed = hand_over(
-            at,
+            airflow_run,
             self.task_id,
             manifest,
             {"score": manifest.score, "grade": manifest.grade, "report": manifest.report_html},
         )
         try:
-            with load_session(at.run.run_id, at.run.settings) as session:
+            with load_session(airflow_run.run.run_id, airflow_run.run.settings) as session:
                 write_results(session, report, timezone.utcnow())
         finally:
             # What is wrong with the data matters more than a database that is away.
-            raise_on_breach(report, at.run.params.fail_on, address=manifest.report_html)
+            raise_on_breach(report, airflow_run.run.params.fail_on, address=manifest.report_html)
         return handed

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from crmbet.databases import postgres
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
+from crmbet.databases.work import Work
 from crmbet.failures import BadSetting, SourceMissing
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
@@ -26,7 +27,6 @@ from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
 if TYPE_CHECKING:
-    import duckdb
     from airflow.sdk.definitions.context import Context
     from botocore.config import Config
 
@@ -48,10 +48,10 @@ class AirflowRun:
     lake: LakeAccess
 
     @contextmanager
-    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The data engine, for the length of a task."""
+    def work(self) -> Iterator[Work]:
+        """The run with a connection of the data engine, for the length of a task."""
         with open_engine(self.run.settings, self.lake) as connection, failures_explained(self.store.url("")):
-            yield connection
+            yield Work(run=self.run, store=self.store, connection=connection)
 
 
 def open_run(context: Context) -> AirflowRun:

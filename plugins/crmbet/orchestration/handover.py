@@ -30,28 +30,32 @@ SKIPPED_BECAUSE = "skipped_because"
 log = logging.getLogger(__name__)
 
 
-def hand_over(at: AirflowRun, task_id: str, manifest: BaseModel, counts: Mapping[str, Any]) -> dict[str, Any]:
+def hand_over(
+    airflow_run: AirflowRun, task_id: str, manifest: BaseModel, counts: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write the task's manifest; returns what XCom carries."""
-    key = write_manifest(at.store, at.run.prefix, task_id, manifest)
+    key = write_manifest(airflow_run.store, airflow_run.run.prefix, task_id, manifest)
     log_outcome(log, f"{task_id} done: {json.dumps(dict(counts), default=str)}", counts)
-    return {"manifest": at.store.url(key), "as_of": at.run.as_of_date.isoformat(), **counts}
+    return {"manifest": airflow_run.store.url(key), "as_of": airflow_run.run.as_of_date.isoformat(), **counts}
 
 
-def read_extracts(at: AirflowRun) -> ExtractManifest:
+def read_extracts(airflow_run: AirflowRun) -> ExtractManifest:
     """All captures of the run: those of the lake and those of PostgreSQL."""
-    lake = read_manifest(at.store, at.run.prefix, "extract_s3", ExtractManifest)
-    database = read_manifest(at.store, at.run.prefix, "extract_pg", ExtractManifest)
+    lake = read_manifest(airflow_run.store, airflow_run.run.prefix, "extract_s3", ExtractManifest)
+    database = read_manifest(airflow_run.store, airflow_run.run.prefix, "extract_pg", ExtractManifest)
     return ExtractManifest(sources={**lake.sources, **database.sources})
 
 
-def read_cleaned(at: AirflowRun) -> CleanManifest:
+def read_cleaned(airflow_run: AirflowRun) -> CleanManifest:
     """The cleaned sources of the run."""
-    return read_manifest(at.store, at.run.prefix, "clean", CleanManifest)
+    return read_manifest(airflow_run.store, airflow_run.run.prefix, "clean", CleanManifest)
 
 
-def end_dry_run(context: Context, at: AirflowRun, manifest: BaseModel, plan: Mapping[str, Any]) -> NoReturn:
+def end_dry_run(
+    context: Context, airflow_run: AirflowRun, manifest: BaseModel, plan: Mapping[str, Any]
+) -> NoReturn:
     """Leave the manifest of what would be, for the tasks that plan on it; hand the plan to XCom, and skip."""
-    write_manifest(at.store, at.run.prefix, context["ti"].task_id, manifest)
+    write_manifest(airflow_run.store, airflow_run.run.prefix, context["ti"].task_id, manifest)
     context["ti"].xcom_push(key="plan", value=dict(plan))
     raise AirflowSkipException("dry_run: nothing was captured or changed; the plan is in this log")
 
@@ -112,9 +116,9 @@ def day_ranges(days: Iterable[date | str]) -> str:
     return ", ".join([*ranges, *others]) or "none"
 
 
-def stop_before_loading(at: AirflowRun, context: Context) -> None:
+def stop_before_loading(airflow_run: AirflowRun, context: Context) -> None:
     """Skip the task if the run was only to validate, and say so in its log and among its XComs, beside the Grid."""
-    if at.run.params.validate_only:
+    if airflow_run.run.params.validate_only:
         reason = "validate_only: this run stops before backup and load; see its quality report"
         context["ti"].xcom_push(SKIPPED_BECAUSE, reason)
         raise AirflowSkipException(reason)

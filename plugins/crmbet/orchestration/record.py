@@ -52,10 +52,10 @@ def _collect(context: Any) -> RunMetrics:
 
     tasks = read_outcomes(context)
     try:
-        at = open_run(context)
-        known = begin_metrics(context, tasks, at.run)
-        with at.engine() as engine:
-            return collect_metrics(known, at.store, at.run.layout, engine)
+        airflow_run = open_run(context)
+        known = begin_metrics(context, tasks, airflow_run.run)
+        with airflow_run.work() as work:
+            return collect_metrics(known, work)
     except CrmbetError as failure:
         log.warning("the run's figures cannot be read, only its outcome is kept: %s", failure)
         return begin_metrics(context, tasks)

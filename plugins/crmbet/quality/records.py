@@ -1,4 +1,4 @@
-"""What a quality gate writes down of a run."""
+"""The record of a quality gate."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import scan
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.work import Work
 from crmbet.extract.records import UNDATED, Capture, ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.quality.gate import check
@@ -77,13 +78,7 @@ class Judgement:
     """By weekday and table."""
 
 
-def judge_raw(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    extracts: ExtractManifest,
-    folder: Path,
-) -> Judgement:
+def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
     """Judge the typed rows of the run's last day, duplicates and faulty ones included, of every source that is there.
 
     An optional source that brought nothing for the day is reported as absent; a required one has to explain itself.
@@ -91,7 +86,8 @@ def judge_raw(
     the newest snapshot is judged, whatever its day. Days before the last one whose rows changed since other runs looked
     are judged each by itself, by fewer figures. `folder` is empty and may be written to.
     """
-    delivered = _Delivered(connection, store, run, folder)
+    connection, run = work.connection, work.run
+    delivered = _Delivered(work, folder)
     for name, captures in extracts.sources.items():
         delivered.add(load_source_contracts()[name], captures.captures, captures.touched_days)
     _create_files_view(connection, extracts)
@@ -106,7 +102,7 @@ def judge_raw(
         create_references(connection, active)
         views.append("raw_references")
 
-    found = find_baselines(store, run, "raw")
+    found = find_baselines(work.store, run, "raw")
     profiles: dict[str, dict[str, Profile]] = {}
     if found.grows:
         profiles = delivered.profile_weeks(captured)
@@ -128,20 +124,14 @@ def judge_raw(
     return Judgement(report, found, profiles)
 
 
-def judge_features(
-    connection: duckdb.DuckDBPyConnection,
-    store: ObjectStore,
-    run: Run,
-    features: FeatureManifest,
-    cleaned: CleanManifest,
-    folder: Path,
-) -> Judgement:
+def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest, folder: Path) -> Judgement:
     """Judge the run's feature table. `folder` is empty and may be written to."""
+    connection, run = work.connection, work.run
     table = load_table_contract()
-    rows = Fragment(render("databases/read_rows", source=scan(store, features.files)))
+    rows = Fragment(render("databases/read_rows", source=scan(work.store, features.files)))
     source = _keep(connection, folder / "user_features.parquet", rows)
     connection.execute(render("databases/create_view", name=identifier("user_features"), rows=_all(source)))
-    found = find_baselines(store, run, "features")
+    found = find_baselines(work.store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
     own = create_feature_tables(
         connection,
@@ -241,9 +231,7 @@ def _docs(folder: Path) -> Path:
 class _Delivered:
     """What the sources brought, typed and kept in files, a view `raw_<source>` each."""
 
-    connection: duckdb.DuckDBPyConnection
-    store: ObjectStore
-    run: Run
+    work: Work
     folder: Path
     rows: dict[str, Fragment] = field(default_factory=dict)
     """Table expressions of the judged rows, by source."""
@@ -253,8 +241,8 @@ class _Delivered:
 
     def add(self, contract: SourceContract, captures: Sequence[Capture], touched: Sequence[str]) -> None:
         """Take a source, unless it is optional and brought nothing."""
-        by_day, _ = rows_in_scope(self.run, contract, captures)
-        last_day = self.run.window.last_day
+        by_day, _ = rows_in_scope(self.work.run, contract, captures)
+        last_day = self.work.run.window.last_day
         days = set(by_day) if contract.event_time is None else {last_day, UNDATED_DAY}
         if not set(by_day) & (days - {UNDATED_DAY}) and not contract.required:
             return
@@ -263,7 +251,7 @@ class _Delivered:
         kept = self._typed(contract, by_day, days, f"{contract.name}.parquet")
         view = identifier(f"raw_{contract.name}")
         rows = self._marked(contract, by_day, kept)
-        self.connection.execute(render("databases/create_view", name=view, rows=rows))
+        self.work.connection.execute(render("databases/create_view", name=view, rows=rows))
         self.rows[contract.name] = kept
         if contract.event_time is not None:
             self._judge_changed(contract, by_day, touched)
@@ -274,15 +262,17 @@ class _Delivered:
         """The judged rows, which say if an earlier day has their key, where a key does not hold the day itself."""
         if contract.event_time is None or contract.event_time in contract.business_key:
             return _all(kept)
-        last_day = self.run.window.last_day
+        last_day = self.work.run.window.last_day
         earlier = {last_day - timedelta(days=days) for days in range(1, REPEAT_DAYS + 1)} & set(by_day)
         rows = self._select(contract, by_day, earlier) if earlier else None
-        return mark_repeated(self.connection, contract, kept, rows)
+        return mark_repeated(self.work.connection, contract, kept, rows)
 
     def _judge_changed(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], touched: Sequence[str]
     ) -> None:
-        past = {date.fromisoformat(iso) for iso in touched if iso != UNDATED} - {self.run.window.last_day}
+        past = {date.fromisoformat(iso) for iso in touched if iso != UNDATED} - {
+            self.work.run.window.last_day
+        }
         changed = sorted(day for day in past if day in by_day)
         judged = changed[-CHANGED_DAYS:]
         if len(changed) > len(judged):
@@ -291,51 +281,53 @@ class _Delivered:
             )
         if judged:
             rows = self._select(contract, by_day, set(judged))
-            self.changed_days += judge_days(self.connection, contract, rows)
+            self.changed_days += judge_days(self.work.connection, contract, rows)
 
     def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
         """The distributions of what was judged."""
         contracts = load_source_contracts()
         return {
-            name: measure_source(self.connection, contracts[name], rows, baselines.get(name))
+            name: measure_source(self.work.connection, contracts[name], rows, baselines.get(name))
             for name, rows in self.rows.items()
         }
 
     def profile_weeks(self, captured: Mapping[str, Sequence[Capture]]) -> dict[str, dict[str, Profile]]:
         """Profiles of the weeks before the judged day by weekday, and of all of their days."""
-        last_day = self.run.window.last_day
+        last_day = self.work.run.window.last_day
         wanted = {last_day - timedelta(days=days) for days in range(1, BASELINE_DAYS + 1)}
         profiles: dict[str, dict[str, Profile]] = {}
         for name, captures in captured.items():
             contract = load_source_contracts()[name]
-            by_day, _ = rows_in_scope(self.run, contract, captures)
+            by_day, _ = rows_in_scope(self.work.run, contract, captures)
             days = wanted & set(by_day)
             if contract.event_time is None or not days:
                 # The only snapshot, or the first day.
                 if name in self.rows:
-                    own = measure_source(self.connection, contract, self.rows[name]).profile
+                    own = measure_source(self.work.connection, contract, self.rows[name]).profile
                     profiles.setdefault(ANY_DAY, {})[name] = own
                 continue
             kept = self._typed(contract, by_day, days, f"{name}_weeks.parquet")
-            profiles.setdefault(ANY_DAY, {})[name] = measure_source(self.connection, contract, kept).profile
+            profiles.setdefault(ANY_DAY, {})[name] = measure_source(
+                self.work.connection, contract, kept
+            ).profile
             for weekday in sorted({str(day.weekday()) for day in days}):
                 of_weekday = Fragment(
                     f"({render('quality/select_weekday', source=kept, weekday=Fragment(weekday))})"
                 )
-                measured = measure_source(self.connection, contract, of_weekday)
+                measured = measure_source(self.work.connection, contract, of_weekday)
                 profiles.setdefault(weekday, {})[name] = measured.profile
         return profiles
 
     def _typed(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date], name: str
     ) -> Fragment:
-        return _keep(self.connection, self.folder / name, self._select(contract, by_day, days)[1:-1])
+        return _keep(self.work.connection, self.folder / name, self._select(contract, by_day, days)[1:-1])
 
     def _select(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date]
     ) -> Fragment:
         used = {capture.digest: capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())}
-        rows = typed_day(self.store, contract, list(used.values()), days)
+        rows = typed_day(self.work.store, contract, list(used.values()), days)
         wanted = joined(
             [Fragment(f"DATE {literal(day.isoformat())}") for day in sorted(days)] or [Fragment("NULL")]
         )

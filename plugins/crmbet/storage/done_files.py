@@ -1,8 +1,8 @@
-"""Markers: the small objects that say which folders of data count, and what is in them (docs/store.md).
+"""Done-files: the small objects that make folders of data count, and that say what is in them (docs/store.md).
 
-A marker is written last, in one PUT, under a name that no other attempt uses: two runs that finish the same folder
-leave two markers, and whoever reads them chooses the same one. Reading thousands of small objects takes seconds, so an
-index holds the contents of many in one object. It is a copy: a marker counts because it is there, with or without one.
+An attempt writes its done-file last, in one PUT, under a name that no other attempt uses. Two runs that finish the same
+folder leave two done-files, and every reader chooses the same one. Reading thousands of small objects takes seconds, so
+an index copies the contents of many into one object. The index is only a copy: a done-file counts with or without it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from crmbet.storage.layout import DONE, INDEX
 from crmbet.storage.object_store import ObjectStore, StoredObject
 
 INDEX_FROM = 50
-"""Markers outside of the newest index that make a new one worth its while."""
+"""A new index is worth its PUT once this many done-files are outside of the newest one."""
 
 
 @dataclass
-class Markers:
-    """The markers of one dataset."""
+class DoneFiles:
+    """The done-files of one dataset."""
 
     store: ObjectStore
     prefix: str
@@ -28,13 +28,13 @@ class Markers:
     contents: dict[str, bytes] = field(default_factory=dict)
     """By key."""
     index: dict[str, str] = field(default_factory=dict)
-    """What the newest index holds of the markers that are there, wanted or not."""
+    """What the newest index holds of the done-files that are there, wanted or not."""
 
     @classmethod
     def read(
         cls, store: ObjectStore, prefix: str, wanted: Callable[[str], bool] = lambda _folder: True
-    ) -> Markers:
-        """Read the markers below a prefix, of the folders that are wanted."""
+    ) -> DoneFiles:
+        """Read the done-files below a prefix whose folders are wanted."""
         listed: set[str] = set()
         indexes: list[StoredObject] = []
         for entry in store.list(prefix):
@@ -54,18 +54,18 @@ class Markers:
         return cls(store, prefix, contents, index)
 
     def write(self, contents: Mapping[str, bytes]) -> None:
-        """Write markers: from now on their folders count."""
+        """Write done-files: from now on their folders count."""
         self.store.write_all(dict(contents))
         self.contents |= contents
 
     def write_index(self, attempt: str) -> None:
-        """Write an index of all that was read or written here, if enough of it is in none yet."""
+        """Write an index of all that was read or written here, if the newest one lacks enough of it."""
         if len(self.contents.keys() - self.index.keys()) < INDEX_FROM:
             return
         self.index |= {key: content.decode() for key, content in self.contents.items()}
         self.store.write(f"{self.prefix}{INDEX}{attempt}.json", json.dumps(self.index).encode())
 
 
-def folder_of(marker: str) -> str:
-    """The folder that a marker speaks of; ends with '/'."""
-    return marker[: marker.rindex("/") + 1]
+def folder_of(done_file: str) -> str:
+    """The folder that a done-file is about; ends with '/'."""
+    return done_file[: done_file.rindex("/") + 1]

@@ -2,24 +2,24 @@
 
     crmbet/brand=<brand>/
         captures/source=<source>/chunk=<digest>/     what a source said, as it said it
-        <dataset>/_index/<attempt>.json              contents of many markers in one object
+        <dataset>/_index/<attempt>.json              contents of many done-files in one object
         cleaned/source=<source>/day=<day>/set=<digest>/
         quarantine/source=<source>/day=<day>/set=<digest>/   rows of that day that break their contract
         state/day=<day>/set=<digest>/                one row per player and day
         sessions/day=<day>/set=<digest>/             one row per session, derived from bets
-        state_blocks/day=<first day>/set=<digest>/   the state again, thirty days to a file
+        state_blocks/day=<first day>/set=<digest>/   a copy of the state, thirty days to a file
         session_bets/day=<day>/set=<digest>/         bets of that day by recorded session
-        thresholds/version=<v>/as_of=<date>/         of the responsible-gambling markers, as they were frozen
+        thresholds/version=<v>/as_of=<date>/         frozen cut-offs of the responsible-gambling markers
         models/as_of=<date>/                         parameters that a run fitted, for those that cannot
-        feature_tables/day=<as_of>/set=<digest>/     markers that name the run whose feature table was made from this
+        feature_tables/day=<as_of>/set=<digest>/     done-files that name the run whose feature table was made from this
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run, and what was learned with it
         runs/run_id=<run>/matrix/                    the same as numbers, and the pipeline that made them
         reports/as_of=<date>/run_id=<run>/           quality reports
         baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
 
-Nothing is ever updated, not even a marker: each attempt writes files, and then a `<attempt>_done.json`, under names of
-its own. A folder of data counts only once such a marker is there.
+Nothing is ever updated. Each attempt writes files and then its done-file, `<attempt>_done.json`, under names of its
+own. A folder of data counts only once such a done-file is there.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ OURS = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """A folder of immutable files that exists from the moment it has a marker."""
+    """A folder of immutable files that exists from the moment it has a done-file."""
 
     prefix: str
     """Ends with '/'."""
 
-    def marker(self, attempt: str) -> str:
-        """Key of the marker that an attempt writes last."""
+    def done_file(self, attempt: str) -> str:
+        """Key of the done-file that an attempt writes last."""
         return f"{self.prefix}{attempt}{DONE}"
 
 
@@ -105,8 +105,8 @@ class Layout:
         """Folder of all quality reports."""
         return f"{self.root}reports/"
 
-    def thresholds(self, version: str) -> str:
-        """Folder of the frozen thresholds of a version of the feature definitions."""
+    def cut_offs(self, version: str) -> str:
+        """Folder of the markers' frozen cut-offs for a version of the feature definitions."""
         return f"{self.root}thresholds/version={_segment(version)}/"
 
     def dataset(self, name: str) -> str:
@@ -130,7 +130,7 @@ class Layout:
         return f"{self.root}baselines/stage={stage}/"
 
     def baseline(self, stage: str, frozen: date, as_of: date, run_id: str) -> str:
-        """What a run has added to the baseline that was begun as of `frozen`."""
+        """What a run has added to the baseline that began as of `frozen`."""
         folder = f"{self.baselines(stage)}frozen={frozen.isoformat()}/as_of={as_of.isoformat()}/"
         return f"{folder}run_id={_segment(run_id)}.json"
 

@@ -19,6 +19,7 @@ from crmbet.contracts.files import load_source_contracts
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.parquet import scan
+from crmbet.databases.work import Work
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.records import SourceCaptures
 from crmbet.run.params import RunParams
@@ -137,7 +138,7 @@ def capture(
     """Captures the bets feed, or that of another contract, in a run of its own."""
 
     def run(of: SourceContract = contract, **options: Any) -> SourceCaptures:
-        captured = capture_feed(engine, store, make_run(**options), of)
+        captured = capture_feed(Work(run=make_run(**options), store=store, connection=engine), of)
         assert captured is not None
         return captured
 
@@ -168,7 +169,7 @@ def clean(
     """Cleans captures of the bets feed, or of another contract, and sees that every record is accounted for."""
 
     def run(captures: SourceCaptures, of: SourceContract = contract) -> CleanedSource:
-        cleaned = clean_source(engine, store, make_run(), of, captures)
+        cleaned = clean_source(Work(run=make_run(), store=store, connection=engine), of, captures)
         left = cleaned.accepted + cleaned.duplicates + sum(cleaned.quarantined.values())
         assert left + sum(cleaned.outside.values()) == cleaned.extracted == captures.extracted
         return cleaned

@@ -13,6 +13,7 @@ import boto3
 from crmbet.contracts.files import load_source_contracts
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.parquet import scan
+from crmbet.databases.work import Work
 from crmbet.extract.lake import capture_feed
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
@@ -42,7 +43,9 @@ def main() -> None:
     )
     with open_engine(settings, lake) as connection:
         before = peak_mib()
-        captures = capture_feed(connection, store, run, load_source_contracts()["bets"])
+        captures = capture_feed(
+            Work(run=run, store=store, connection=connection), load_source_contracts()["bets"]
+        )
         grown = peak_mib() - before
         assert captures is not None
         files = [key for captured in captures.captures for key in captured.files]

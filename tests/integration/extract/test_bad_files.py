@@ -21,6 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from crmbet.contracts.files import load_source_contracts
+from crmbet.databases.work import Work
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.records import SourceCaptures
 from crmbet.failures import SourceChanged, SourceUnreadable, TemporaryFailure
@@ -349,7 +350,7 @@ def test_a_run_that_meets_a_replaced_object_fails_to_be_tried_again(
     put("b.csv", csv_text(csv_line(2), csv_line(3)))
 
     with pytest.raises(SourceChanged, match=r"raw/bets/b\.csv"):
-        capture_feed(engine, stale, make_run(), contract)
+        capture_feed(Work(run=make_run(), store=stale, connection=engine), contract)
 
     retried = capture()
     assert [captured.extracted for captured in retried.captures] == [1, 2]

@@ -9,6 +9,7 @@ import pytest
 
 from crmbet.contracts.files import load_source_contracts
 from crmbet.contracts.source import SourceContract
+from crmbet.databases.work import Work
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.records import SourceCaptures
 from crmbet.failures import SourceMissing, SourceShrunk
@@ -183,7 +184,12 @@ def test_the_last_object_of_a_required_feed_cannot_be_removed(put: Any, delete: 
 
 
 def test_an_absent_optional_feed_is_none(engine: Any, store: Any, make_run: Any) -> None:
-    assert capture_feed(engine, store, make_run(), load_source_contracts()["sessions"]) is None
+    assert (
+        capture_feed(
+            Work(run=make_run(), store=store, connection=engine), load_source_contracts()["sessions"]
+        )
+        is None
+    )
 
 
 def test_a_dry_run_names_what_would_change_and_writes_nothing(

@@ -183,18 +183,18 @@ def test_the_demos_players_raise_at_most_one_false_alarm_a_month(services: Any, 
 def judge(at: PipelineRun, stage: str, folder: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Judge and publish as the tasks do; what is in breach."""
     store, run = at.operator.store, at.run
-    with at.engine() as connection:
+    with at.work() as work:
         sources = {
             name: of
             for task in EXTRACTS
             for name, of in read_manifest(store, run.prefix, task, ExtractManifest).sources.items()
         }
         if stage == "raw":
-            judgement = judge_raw(connection, store, run, ExtractManifest(sources=sources), folder)
+            judgement = judge_raw(work, ExtractManifest(sources=sources), folder)
         else:
             features = read_manifest(store, run.prefix, "engineer_features", FeatureManifest)
             cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
-            judgement = judge_features(connection, store, run, features, cleaned, folder)
+            judgement = judge_features(work, features, cleaned, folder)
     publish(store, run, judgement, folder)
     return [(outcome.title, outcome.keys[:5]) for outcome in judgement.report.breaches(run.params.fail_on)]
 

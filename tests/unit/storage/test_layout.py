@@ -21,10 +21,10 @@ DAY = date(2026, 3, 5)
         (LAYOUT.dataset("cleaned/source=bets"), "crmbet/brand=acme/cleaned/source=bets/"),
         (LAYOUT.day("state", DAY, "c0ffee").prefix, "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/"),
         (
-            LAYOUT.day("state", DAY, "c0ffee").marker("a1"),
+            LAYOUT.day("state", DAY, "c0ffee").done_file("a1"),
             "crmbet/brand=acme/state/day=2026-03-05/set=c0ffee/a1_done.json",
         ),
-        (LAYOUT.thresholds("2"), "crmbet/brand=acme/thresholds/version=2/"),
+        (LAYOUT.cut_offs("2"), "crmbet/brand=acme/thresholds/version=2/"),
         (
             LAYOUT.baseline("raw", DAY, DAY, "manual__1"),
             "crmbet/brand=acme/baselines/stage=raw/frozen=2026-03-05/as_of=2026-03-05/run_id=manual__1.json",
@@ -67,4 +67,4 @@ def test_two_runs_never_share_a_folder() -> None:
 
 
 def test_a_marker_lies_in_its_folder() -> None:
-    assert Partition(prefix="x/").marker("a1") == "x/a1_done.json"
+    assert Partition(prefix="x/").done_file("a1") == "x/a1_done.json"

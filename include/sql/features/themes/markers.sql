@@ -1,9 +1,9 @@
--- Which markers a player shows, against the frozen thresholds of the cohort, and what share of those that there are.
+-- The markers that a player shows against the frozen cut-offs, and their share of all markers that can be shown.
 WITH shown AS (
     SELECT user_id, list(marker ORDER BY marker) AS markers
     FROM protection_values
-    JOIN thresholds USING (marker)
-    WHERE value > 0 AND value >= threshold
+    JOIN cut_offs USING (marker)
+    WHERE value > 0 AND value >= cut_off
     GROUP BY user_id
 ),
 counts AS (
@@ -12,7 +12,7 @@ counts AS (
         rg_self_exclusion_status IS NOT DISTINCT FROM 'active' AS is_excluded,
         CASE WHEN is_excluded THEN ['self_exclusion'] ELSE [] END AS exclusion,
         list_sort(list_concat(coalesce(markers, []), exclusion)) AS rg_markers_triggered,
-        (SELECT count(*) FROM thresholds) + len(exclusion) AS available
+        (SELECT count(*) FROM cut_offs) + len(exclusion) AS available
     FROM protection_limits
     LEFT JOIN shown USING (user_id)
 )

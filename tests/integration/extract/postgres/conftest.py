@@ -14,6 +14,7 @@ import pytest
 from crmbet.contracts.files import load_source_contracts
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import attach_postgres
+from crmbet.databases.work import Work
 from crmbet.extract import captured
 from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import SourceCaptures
@@ -136,7 +137,7 @@ def capture(
         window = Window(as_of_date=as_of, as_of=midnight(as_of, made.settings.zone))
         # A task has an engine of its own, and so sees columns and rows as they are now.
         engine.execute("CALL pg_clear_cache()")
-        return capture_relation(engine, store, replace(made, window=window), of)
+        return capture_relation(Work(run=replace(made, window=window), store=store, connection=engine), of)
 
     return capture_once
 

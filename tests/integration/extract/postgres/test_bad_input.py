@@ -18,6 +18,7 @@ from crmbet.clean.records import CleanedSource
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.parquet import scan
+from crmbet.databases.work import Work
 from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import UNDATED, SourceCaptures
 from crmbet.extract.relation import SOURCE
@@ -45,7 +46,7 @@ def clean(
     """Cleans captures; raises unless every row is accounted for."""
 
     def run(captures: SourceCaptures) -> CleanedSource:
-        return clean_source(engine, store, make_run(), contract, captures)
+        return clean_source(Work(run=make_run(), store=store, connection=engine), contract, captures)
 
     return run
 
@@ -181,7 +182,7 @@ def test_an_event_time_with_a_zone_is_read_in_utc_whatever_the_session(
     for zone in ("UTC", "America/Sao_Paulo", "Asia/Kathmandu"):
         attach_postgres(engine, f"{postgres_url}&options=-c%20TimeZone%3D{zone}", SOURCE, read_only=True)
         try:
-            found.append(capture_relation(engine, store, make_run(), contract))
+            found.append(capture_relation(Work(run=make_run(), store=store, connection=engine), contract))
         finally:
             engine.execute(f"DETACH {SOURCE}")
 
@@ -397,7 +398,7 @@ def test_a_table_that_the_login_may_not_read_is_refused(
     try:
         attach_postgres(engine, postgres_url.replace("postgres@", "reader@"), SOURCE, read_only=True)
         with pytest.raises(AccessRefused) as failure:
-            capture_relation(engine, store, make_run(), contract)
+            capture_relation(Work(run=make_run(), store=store, connection=engine), contract)
         engine.execute(f"DETACH {SOURCE}")
     finally:
         source("DROP ROLE reader")
@@ -428,7 +429,7 @@ def test_a_query_that_postgresql_cancels_is_tried_again(
     attach_postgres(engine, f"{postgres_url}&options=-c%20statement_timeout%3D300", SOURCE, read_only=True)
     try:
         with pytest.raises(TemporaryFailure) as failure:
-            capture_relation(engine, store, make_run(), contract)
+            capture_relation(Work(run=make_run(), store=store, connection=engine), contract)
     finally:
         engine.execute(f"DETACH {SOURCE}")
 
@@ -471,7 +472,7 @@ def test_what_was_captured_before_the_server_was_killed_is_not_read_again(
     def capture_as_a_task_does() -> SourceCaptures:
         with open_engine(Settings(lake_bucket="unused"), _lake(services)) as engine:
             attach_postgres(engine, server.url("source"), SOURCE, read_only=True)
-            return capture_relation(engine, store, run, contract)
+            return capture_relation(Work(run=run, store=store, connection=engine), contract)
 
     def kill() -> None:
         process = server.daemon.process()

@@ -1,5 +1,5 @@
--- The 95th percentile of each marker among players with a bet in the last 30 days; none from too few of them.
-SELECT marker, quantile_cont(value, 0.95) AS threshold
+-- The 95th percentile of each marker among players with a bet in the last 30 days; none where they are too few.
+SELECT marker, quantile_cont(value, 0.95) AS cut_off
 FROM protection_values
 JOIN rhythm USING (user_id)
 WHERE active_days_30d > 0 AND value IS NOT NULL

@@ -1,0 +1,54 @@
+"""What state and sessions read: cleaned sources by day, as views of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from crmbet.clean.records import CleanManifest
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.typing import typed_columns
+from crmbet.databases.parquet import Located, scan
+from crmbet.databases.statements import Fragment, identifier, render, statement
+from crmbet.databases.work import Work
+from crmbet.datasets.records import DayFiles
+from crmbet.storage.digests import digest
+
+
+@dataclass(frozen=True)
+class CleanedDays:
+    """The cleaned sources of a run, by day."""
+
+    work: Work
+    contracts: Mapping[str, SourceContract]
+    cleaned: CleanManifest
+
+    def of(self, source: str) -> Mapping[date, DayFiles]:
+        """The days of a source; none if the source is absent."""
+        return self._by_source.get(source, {})
+
+    @cached_property
+    def _by_source(self) -> dict[str, dict[date, DayFiles]]:
+        return {name: {day.day: day for day in source.days} for name, source in self.cleaned.sources.items()}
+
+    def create_view(self, name: str, source: str, keys: Sequence[str], files: Located) -> None:
+        """Make a view of a source's rows in these files; without files it has the columns and no rows."""
+        if keys:
+            rows = render("databases/read_rows", source=scan(files, keys))
+        else:
+            rows = render("clean/no_rows", columns=typed_columns(self.contracts[source]))
+        self.work.connection.execute(
+            render("databases/create_view", name=identifier(name), rows=Fragment(rows))
+        )
+
+    def digest(self, statements: str, parts: Iterable[str]) -> str:
+        """Identity of a day that is made from these parts by these statements, in the operator's zone."""
+        return digest(statements, self.work.run.settings.operator_timezone, *parts)
+
+
+def rows_of(files: Located, days: Iterable[DayFiles], no_rows: str) -> Fragment:
+    """A table expression of the rows of some days; without files it is the statement `no_rows`."""
+    keys = [key for day in days for key in day.files]
+    return scan(files, keys) if keys else Fragment(f"({statement(no_rows)})")

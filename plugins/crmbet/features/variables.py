@@ -1,0 +1,47 @@
+"""The variables that the feature statements read by name: the run's instants and its settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from crmbet import FEATURE_SET_VERSION
+from crmbet.databases.statements import Fragment, identifier, literal, render
+from crmbet.run.run import Run
+
+if TYPE_CHECKING:
+    import duckdb
+
+SIGNATURE = ("known_at", "execution_id")
+"""Variables that name the run that made a table and alter nothing else in it."""
+
+
+def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """Set the variables on a connection."""
+    # Literals: a bound parameter makes the engine's client import pandas, which takes a second.
+    for name, value in variables(run).items():
+        connection.execute(render("databases/set_variable", name=identifier(name), value=value))
+
+
+def variables(run: Run) -> dict[str, Fragment]:
+    """Name to SQL literal. Instants are timestamps without a zone, in UTC."""
+    settings = run.settings
+    return {
+        "as_of": _instant(run.window.as_of),
+        "as_of_date": Fragment(f"DATE {literal(run.window.as_of_date.isoformat())}"),
+        "last_day": Fragment(f"DATE {literal(run.window.last_day.isoformat())}"),
+        "known_at": _instant(run.known_at),
+        "operator_zone": literal(settings.operator_timezone),
+        "ticket_low": Fragment(f"{settings.ticket_low}::DECIMAL(14, 2)"),
+        "ticket_high": Fragment(f"{settings.ticket_high}::DECIMAL(14, 2)"),
+        "adult_age": Fragment(f"{settings.adult_age}::INTEGER"),
+        "rg_min_cohort": Fragment(f"{settings.rg_min_cohort}::INTEGER"),
+        "rg_band_medium": Fragment(f"{settings.rg_band_medium}::DOUBLE"),
+        "rg_band_high": Fragment(f"{settings.rg_band_high}::DOUBLE"),
+        "feature_set_version": literal(FEATURE_SET_VERSION),
+        "execution_id": literal(run.run_id),
+    }
+
+
+def _instant(instant: datetime) -> Fragment:
+    return Fragment(f"TIMESTAMP {literal(instant.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}")

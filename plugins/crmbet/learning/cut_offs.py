@@ -1,0 +1,76 @@
+"""Cut-offs of the responsible-gambling markers: taken from the cohort once, and then kept.
+
+If a cut-off moved with the cohort, a player would look better because others got worse. So the first run of a
+feature_set_version whose table is loaded freezes them. Later runs use the frozen ones until somebody freezes new ones
+on purpose (the param `refreeze_cut_offs`). A run uses nothing that was frozen for a later as_of or after its known_at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
+
+_AS_OF = re.compile(r"/as_of=(\d{4}-\d\d-\d\d)/")
+
+
+class FrozenCutOffs(BaseModel):
+    """The cut-offs that one run froze: the content of an object below thresholds/."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    feature_set_version: str
+    as_of: date
+    frozen_at: datetime
+    """known_at of the run that froze them."""
+    deliberate: bool
+    """Whether a person wanted them: they then win over those that were frozen earlier."""
+    cut_offs: dict[str, float] = Field(alias="thresholds")
+    """Marker to the 95th percentile of its cohort. A marker whose cohort was too small has none.
+
+    The store of earlier versions has them under the alias.
+    """
+
+
+def read_cut_offs(
+    store: ObjectStore, layout: Layout, version: str, *, as_of_date: date, known_at: datetime
+) -> FrozenCutOffs | None:
+    """The cut-offs that a run uses: frozen for its as_of or an earlier one, and known at its known_at."""
+    folder = layout.cut_offs(version)
+    keys = [entry.key for entry in store.list(folder) if _as_of(entry.key) <= as_of_date]
+    frozen = (
+        FrozenCutOffs.model_validate_json(content)
+        for content in store.read_all(keys).values()
+        if content is not None
+    )
+    return choose(each for each in frozen if each.frozen_at <= known_at)
+
+
+def choose(frozen: Iterable[FrozenCutOffs]) -> FrozenCutOffs | None:
+    """Those that count: the last deliberate ones, else the first of all. Equal instants are ordered by content."""
+
+    def order(each: FrozenCutOffs) -> tuple[date, datetime, str]:
+        return each.as_of, each.frozen_at, each.model_dump_json()
+
+    ordered = sorted(frozen, key=order)
+    deliberate = [each for each in ordered if each.deliberate]
+    if deliberate:
+        return deliberate[-1]
+    return ordered[0] if ordered else None
+
+
+def freeze(store: ObjectStore, layout: Layout, frozen: FrozenCutOffs, attempt: str) -> str:
+    """Keep cut-offs for later runs, in one PUT; returns the key."""
+    key = f"{layout.cut_offs(frozen.feature_set_version)}as_of={frozen.as_of.isoformat()}/{attempt}.json"
+    store.write(key, frozen.model_dump_json(indent=1).encode())
+    return key
+
+
+def _as_of(key: str) -> date:
+    named = _AS_OF.search(key)
+    return date.fromisoformat(named.group(1)) if named else date.max
