@@ -45,9 +45,10 @@ chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader
 	@$(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)
 	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)
 
-lint: setup typecheck  ## Check style, format and types
+lint: setup typecheck  ## Check style, format, types and the order of imports
 	@$(python) -m ruff check $(code)
 	@$(python) -m ruff format --check $(code)
+	@PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@.venv/bin/hadolint Dockerfile
 
 typecheck: setup  ## Check types
