@@ -109,7 +109,7 @@ def _run_pandas(ours: PipelineRun, folder: Path, *, keep: bool) -> Apart:
     instants = [
         at.astimezone(UTC).replace(tzinfo=None).isoformat() for at in (run.window.as_of, run.known_at)
     ]
-    settings = (run.settings.operator_timezone, str(run.settings.threads))
+    settings = (run.settings.operator_timezone, str(run.settings.engine.threads))
     return run_apart("bench.peer", str(folder), *instants, *settings, *(["keep"] if keep else []))
 
 

@@ -144,7 +144,7 @@ def run_once(one: BenchLoad) -> None:
         ensure_target(session)
         with stopwatch.step("backup"):
             take_backup(session, now)
-        settings = Settings.model_validate({"lake_bucket": "unused", "memory_limit": ENGINE_MEMORY})
+        settings = Settings.of(lake_bucket="unused", memory_limit=ENGINE_MEMORY)
         engine = stack.enter_context(open_engine(settings))
         with stopwatch.step("stage"):
             staging = stack.enter_context(staged(session, engine, one.dsn, [one.file], one.rows))

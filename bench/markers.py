@@ -147,7 +147,7 @@ def play(
 
     `thresholds` are those that an earlier world has frozen; None: this one does.
     """
-    settings = Settings.model_validate({"lake_bucket": "none"})
+    settings = Settings(lake_bucket="none")
     run = Run(
         run_id="bench",
         window=Window(as_of_date=world.end_day, as_of=midnight(world.end_day, settings.zone)),

@@ -135,7 +135,7 @@ def _features_sql(table: TableContract, rows: int, path: Path) -> str:
 
 
 def _run() -> Run:
-    settings = Settings.model_validate({"lake_bucket": "bench"})
+    settings = Settings(lake_bucket="bench")
     as_of = midnight(AS_OF, settings.zone)
     return Run(
         run_id="bench",

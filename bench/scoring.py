@@ -24,7 +24,7 @@ PLAYERS_AT_ONCE = 50_000
 def main() -> None:
     """Simulate, score, report."""
     players = int(sys.argv[1])
-    settings = Settings.model_validate({"lake_bucket": "none", "memory_limit": "512MB"})
+    settings = Settings.of(lake_bucket="none", memory_limit="512MB")
     stopwatch = Stopwatch()
     with open_engine(settings) as engine:
         with stopwatch.step("simulate"):

@@ -102,9 +102,7 @@ class Operator:
     @contextmanager
     def engine(self, memory_limit: str = "4GB", threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
         """The data engine, within reach of the bucket."""
-        settings = Settings.model_validate(
-            {"lake_bucket": self.bucket, "memory_limit": memory_limit, "threads": threads}
-        )
+        settings = Settings.of(lake_bucket=self.bucket, memory_limit=memory_limit, threads=threads)
         with open_engine(settings, self.lake) as connection:
             yield connection
 
@@ -134,13 +132,11 @@ class PipelineRun:
     @property
     def run(self) -> Run:
         """As the core takes it."""
-        settings = Settings.model_validate(
-            {
-                "lake_bucket": self.operator.bucket,
-                "brand": self.brand,
-                "memory_limit": self.memory_limit,
-                "threads": self.threads,
-            }
+        settings = Settings.of(
+            lake_bucket=self.operator.bucket,
+            brand=self.brand,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
         )
         as_of_date = date.fromisoformat(self.as_of)
         as_of = midnight(as_of_date, settings.zone)

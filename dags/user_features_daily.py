@@ -89,7 +89,7 @@ PARAMS = {
         title="Verify all",
         description="Compare every day of PostgreSQL with what was captured, not only the recent ones and a thirtieth.",
     ),
-    "refreeze_thresholds": Param(
+    "refreeze_cut_offs": Param(
         False,
         type="boolean",
         title="Refreeze thresholds",

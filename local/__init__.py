@@ -2,3 +2,9 @@
 
 Nothing in here is deployed. Code that runs in a deployment lives in plugins/ and never imports from here.
 """
+
+import sys
+from pathlib import Path
+
+# As Airflow puts it there for every task: the sample data has the time zone that the pipeline has by default.
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from crmbet.run.schedule import DEFAULT_TIMEZONE
 from local import airflow
 from local.demo_summary import Outcome, print_summary, read_outcome
 from local.env import database_variables, lake_variables, process_environment
@@ -27,7 +28,7 @@ from local.simulator.world import World
 from local.workspace import Workspace, default_workspace, read_record, write_record
 
 DAG = "user_features_daily"
-ZONE = ZoneInfo("America/Sao_Paulo")
+ZONE = ZoneInfo(DEFAULT_TIMEZONE)
 SEED = 7
 PLAYERS = 2_000
 HISTORY_DAYS = 120

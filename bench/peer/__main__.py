@@ -25,7 +25,7 @@ ENTROPIES = ["game_entropy", "weekday_entropy", "slot_entropy"]
 
 def compute(folder: Path, clock: Clock, stopwatch: Stopwatch, *, keep: bool) -> pd.DataFrame:
     """The feature table of the rows in a folder, under the default settings."""
-    settings = Settings.model_validate({"lake_bucket": "none"})
+    settings = Settings(lake_bucket="none")
     with stopwatch.step("clean"):
         bets = clean_bets(folder / "bets.parquet", clock, keep=keep)
         transactions = clean_transactions(folder / "transactions.parquet", clock, keep=keep)

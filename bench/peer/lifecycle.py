@@ -80,7 +80,7 @@ def _value(deposits: pd.DataFrame, settings: Settings) -> pd.DataFrame:
             np.round(days_to_come.expected_repeats(histories, HORIZON_DAYS / DAYS_A_WEEK), 6) + 0.0
         )
         patterns["discounted_days"] = discounted_repeats(
-            days_to_come, histories, settings.clv_monthly_discount_rate
+            days_to_come, histories, settings.models.clv_monthly_discount_rate
         )
     players = players.join(patterns.set_index(HISTORY).drop(columns="players"), on=HISTORY)
 
@@ -95,7 +95,7 @@ def _value(deposits: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         value[:] = gamma_gamma.GammaGamma.of(values).expected_value(
             players["repeats"].to_numpy(), players["total"].to_numpy()
         )
-    clv = _money(settings.clv_margin * value * players["discounted_days"])
+    clv = _money(settings.models.clv_margin * value * players["discounted_days"])
     return pd.DataFrame(
         {
             "p_alive": players["p_alive"],
@@ -130,7 +130,11 @@ def _calibrated(events: pd.DataFrame, players: pd.DataFrame, settings: Settings)
     silent = known.groupby(HISTORY)["silent"].sum().to_numpy("float64")
     count = patterns["players"].to_numpy("float64")
     model = _fitted(_cohort(patterns), settings, lambda: fit_histories(histories))
-    if model is None or silent.sum() in (0, count.sum()) or count.sum() < settings.min_calibration_users:
+    if (
+        model is None
+        or silent.sum() in (0, count.sum())
+        or count.sum() < settings.models.min_calibration_users
+    ):
         return None
     labels, weights = np.repeat([1.0, 0.0], len(count)), np.concatenate([silent, count - silent])
     churn = np.tile(_silence(ParetoNBD.of(model), histories), 2)
@@ -161,7 +165,7 @@ def _cohort(patterns: pd.DataFrame) -> int:
 
 
 def _fitted(cohort: int, settings: Settings, fit: Callable[[], Maximum]) -> Maximum | None:
-    if cohort < settings.min_model_cohort:
+    if cohort < settings.models.min_model_cohort:
         return None
     found = fit()
     return found if found.converged else None

@@ -29,7 +29,11 @@ def sums(days: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> pd.Da
     # Half away from zero, in whole cents.
     ticket = np.where(deposits > 0, (2 * cents + deposits) // np.maximum(2 * deposits, 1), np.nan) / 100
     category = first_true(
-        [ticket < float(settings.ticket_low), ticket < float(settings.ticket_high), ticket > 0],
+        [
+            ticket < float(settings.features.ticket_low),
+            ticket < float(settings.features.ticket_high),
+            ticket > 0,
+        ],
         ["baixo", "medio", "alto"],
     )
     deposit_age = days.loc[days["deposits"] > 0, ["user_id", "age"]].groupby("user_id", observed=False)["age"]

@@ -124,7 +124,7 @@ def markers(features: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     cohort = features["active_days_30d"] > 0
     values = features[list(MARKERS.values())].set_axis(list(MARKERS), axis=1).astype("float64")
     judged = values[cohort]
-    thresholds = judged.quantile(0.95).where(judged.count() >= settings.rg_min_cohort)
+    thresholds = judged.quantile(0.95).where(judged.count() >= settings.responsible_gambling.rg_min_cohort)
     shown = (values >= thresholds) & (values > 0)
     shown[EXCLUSION] = features["rg_self_exclusion_status"] == "active"
     score = ratio(shown.sum(axis=1), thresholds.notna().sum() + shown[EXCLUSION])
@@ -133,7 +133,11 @@ def markers(features: pd.DataFrame, settings: Settings) -> pd.DataFrame:
             "rg_markers_triggered": _lists(shown[sorted(shown.columns)]),
             "rg_risk_score": score,
             "rg_risk_band": first_true(
-                [score >= settings.rg_band_high, score >= settings.rg_band_medium, score >= 0],
+                [
+                    score >= settings.responsible_gambling.rg_band_high,
+                    score >= settings.responsible_gambling.rg_band_medium,
+                    score >= 0,
+                ],
                 ["high", "medium", "low"],
             ),
         },
@@ -156,7 +160,7 @@ def marketing(
 ) -> pd.DataFrame:
     """Whom a campaign may address: what is unknown of consent and age is a no."""
     allowed = players["canais_permitidos"].str.len().gt(0) & (
-        players["birth_date"] <= clock.born_by(settings.adult_age)
+        players["birth_date"] <= clock.born_by(settings.features.adult_age)
     )
     allowed &= features["rg_self_exclusion_status"] != "active"
     for flag in ("is_blocked", "is_test", "prohibited"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 
+from crmbet.run.schedule import operator_timezone
 from local.simulator.delivery import Delivery, deliver
 from local.simulator.world import World
 
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--end", type=date.fromisoformat, required=True, help="the day after the last, exclusive"
     )
-    parser.add_argument("--timezone", default=os.environ.get("CRMBET_OPERATOR_TIMEZONE", "America/Sao_Paulo"))
+    parser.add_argument("--timezone", default=operator_timezone(os.environ))
     parser.add_argument("--lake-bucket", default=os.environ.get("CRMBET_LAKE_BUCKET"))
     parser.add_argument("--source-url", default=os.environ.get("CRMBET_SOURCE_URL"), help="libpq URL")
     parser.add_argument(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crmbet.run.schedule import DEFAULT_TIMEZONE
 from local.simulator.archetypes import ARCHETYPES, LOSS_CHASING, NAMES, LossChasing
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class World:
     players: int
     start_day: date
     end_day: date
-    operator_timezone: str = "America/Sao_Paulo"
+    operator_timezone: str = DEFAULT_TIMEZONE
     shares: Mapping[str, float] = field(
         default_factory=lambda: {archetype.name: archetype.share for archetype in ARCHETYPES}
     )

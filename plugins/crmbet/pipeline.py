@@ -20,12 +20,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from crmbet.failures import PermanentFailure
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import metrics_of, monitoring, read_run
-from crmbet.run.settings import PREFIX, Settings
+from crmbet.run.settings import Settings, grouped, present_names, variable_name
 
 DAG_ID = "user_features_daily"
 RUN_ID = re.compile(r"execution_id=(manual__\S+)")
@@ -33,29 +33,39 @@ PLUGINS = Path(__file__).parents[1]
 SHOWN_LINES = 20
 
 
-class PipelineConfig(Settings):
-    """What a run needs to know: where the data is, and any setting of `Settings` by its name, checked at once."""
+class PipelineConfig(BaseModel):
+    """What a run needs to know: where the data is, and any setting by its flat name. All of it is checked at once.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    `db_url` is the libpq URL of the database with tbl_transactions, `target_url` that of the database with
+    ml_features. Without a `target_url` both are the same database. `s3_bucket` is another name of the setting
+    `lake_bucket`. Raises pydantic's `ValidationError`.
+    """
 
-    lake_bucket: str = Field(min_length=3, alias="s3_bucket")
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     db_url: SecretStr
-    """libpq URL of the database with tbl_transactions."""
     target_url: SecretStr | None = None
-    """libpq URL of the database with ml_features; the same one if None."""
+    settings: Settings
+
+    def __init__(
+        self, *, db_url: str | SecretStr, target_url: str | SecretStr | None = None, **settings: Any
+    ) -> None:
+        if "s3_bucket" in settings:
+            settings["lake_bucket"] = settings.pop("s3_bucket")
+        values = grouped(present_names(settings))
+        super().__init__(db_url=db_url, target_url=target_url, settings=values)
 
     @property
     def target_dsn(self) -> str:
-        """Where the features go. Holds a password: never log it."""
+        """Where the features go. It holds a password: never log it."""
         return (self.target_url or self.db_url).get_secret_value()
 
     def environment(self) -> dict[str, str]:
-        """The variables by which a run of the DAG gets all of this; settings that were not given keep their default."""
-        given = {name: getattr(self, name) for name in self.model_fields_set if name in Settings.model_fields}
+        """The variables that give all of this to a run of the DAG. Settings that were not given keep their default."""
         return {
             "AIRFLOW_CONN_CRMBET_SOURCE": _connection(self.db_url.get_secret_value()),
             "AIRFLOW_CONN_CRMBET_TARGET": _connection(self.target_dsn),
-            **{PREFIX + name.upper(): str(value) for name, value in given.items()},
+            **{variable_name(name): str(value) for name, value in self.settings.given().items()},
         }
 
 

@@ -117,11 +117,11 @@ class _Planning:
 
     @property
     def _cutoff(self) -> datetime:
-        return self.now - timedelta(days=self.settings.run_retention_days)
+        return self.now - timedelta(days=self.settings.retention.run_retention_days)
 
     @property
     def _grace(self) -> datetime:
-        return self.now - timedelta(days=self.settings.sweep_grace_days)
+        return self.now - timedelta(days=self.settings.retention.sweep_grace_days)
 
     def datasets(self, kind: str) -> list[str]:
         """Folders of a kind of dataset, one a source."""

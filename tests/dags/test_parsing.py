@@ -20,6 +20,7 @@ HEAVY = {
     "pandas",
     "psycopg2",
     "pyarrow",
+    "pydantic_settings",
     "scipy",
     "sklearn",
 }

@@ -146,7 +146,7 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
         "dry_run": "boolean",
         "full_refresh": "boolean",
         "verify_all": "boolean",
-        "refreeze_thresholds": "boolean",
+        "refreeze_cut_offs": "boolean",
         "source_deletions": "string",
         "fail_on": "array",
         "thresholds": "object",

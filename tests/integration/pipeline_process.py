@@ -110,7 +110,7 @@ class Attempt:
     kill_at: int | None = None
 
     def run(self, bucket: str) -> Run:
-        settings = Settings(lake_bucket=bucket, brand=self.brand, memory_limit="512MB")
+        settings = Settings.of(lake_bucket=bucket, brand=self.brand, memory_limit="512MB")
         return Run(
             run_id=self.run_id,
             window=Window(as_of_date=self.as_of_date, as_of=midnight(self.as_of_date, settings.zone)),

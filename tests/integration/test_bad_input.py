@@ -229,7 +229,7 @@ def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
     assert "the gzip is truncated or damaged" in message
     assert "Next: " in message
 
-    monkeypatch.setenv("CRMBET_MAX_UNREADABLE_PERCENTAGE", "1")
+    monkeypatch.setenv("CRMBET_MAX_UNREADABLE_SHARE", "1")
     passed = operator.run(logical_date=None, run_conf={"as_of": end.isoformat()})
 
     assert set(passed.states.values()) == {"success"}

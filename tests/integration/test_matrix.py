@@ -46,7 +46,7 @@ def store(bucket: str) -> ObjectStore:
 
 @pytest.fixture
 def run(bucket: str) -> Run:
-    settings = Settings(lake_bucket=bucket, memory_limit="512MB")
+    settings = Settings.of(lake_bucket=bucket, memory_limit="512MB")
     day = date(2026, 11, 20)
     return Run(
         run_id="r1",

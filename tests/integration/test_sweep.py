@@ -55,13 +55,13 @@ def operator(open_changing_operator: Callable[[], ChangingOperator]) -> Changing
 
 def plan(operator: ChangingOperator, after: timedelta, **settings: Any) -> SweepPlan:
     """The plan of a sweep so much later than now."""
-    chosen = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, **settings)
+    chosen = Settings.of(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, **settings)
     return plan_sweep(operator.site.store, LAYOUT, chosen, datetime.now(UTC) + after)
 
 
 def sweep_by(operator: ChangingOperator, doomed: SweepPlan, **settings: Any) -> int:
     """Sweep by a plan; returns how many objects went."""
-    chosen = Settings(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, **settings)
+    chosen = Settings.of(lake_bucket=operator.site.bucket, brand=LAYOUT.brand, **settings)
     return sweep(operator.site.store, LAYOUT, chosen, doomed)
 
 

@@ -15,5 +15,5 @@ from crmbet.run.settings import Settings
 def engine() -> Iterator[duckdb.DuckDBPyConnection]:
     """One a module: some keep cleaned rows in tables, others have views of the same names."""
     # One thread: the tables are tiny, and handing them out costs a fifth of the time.
-    with open_engine(Settings(lake_bucket="none", memory_limit="512MB", threads=1)) as connection:
+    with open_engine(Settings.of(lake_bucket="none", memory_limit="512MB", threads=1)) as connection:
         yield connection

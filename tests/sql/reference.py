@@ -445,7 +445,11 @@ def money_features(
     category = None
     if ticket is not None:
         category = (
-            "baixo" if ticket < settings.ticket_low else "medio" if ticket < settings.ticket_high else "alto"
+            "baixo"
+            if ticket < settings.features.ticket_low
+            else "medio"
+            if ticket < settings.features.ticket_high
+            else "alto"
         )
     balance = None
     if outs:
@@ -731,7 +735,7 @@ def add_protection(
     thresholds = {}
     for marker, column in MARKERS.items():
         values = sorted(float(row[column]) for row in cohort if row[column] is not None)
-        if len(values) >= settings.rg_min_cohort:
+        if len(values) >= settings.responsible_gambling.rg_min_cohort:
             place = 0.95 * (len(values) - 1)
             below = math.floor(place)
             above = values[min(below + 1, len(values) - 1)]
@@ -751,16 +755,16 @@ def add_protection(
         if score is not None:
             band = (
                 "high"
-                if score >= settings.rg_band_high
+                if score >= settings.responsible_gambling.rg_band_high
                 else "medium"
-                if score >= settings.rg_band_medium
+                if score >= settings.responsible_gambling.rg_band_medium
                 else "low"
             )
         row |= {"rg_markers_triggered": sorted(shown), "rg_risk_score": score, "rg_risk_band": band}
         player = players.get(user, {})
         row["marketing_allowed"] = (
             bool(row["canais_permitidos"])
-            and is_of_age(player.get("birth_date"), settings.adult_age, clock.as_of_date)
+            and is_of_age(player.get("birth_date"), settings.features.adult_age, clock.as_of_date)
             and not is_excluded
             and all(player.get(name) != "true" for name in ("is_blocked", "is_test", "prohibited"))
             and band != "high"

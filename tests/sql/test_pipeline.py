@@ -255,7 +255,9 @@ def test_players_for_whom_memory_is_too_small_come_in_several_files(
         ONE_OF_EACH, bets=[{"user_id": user, "placed_at": "2026-02-20 12:00:00-03:00"} for user in users]
     )
     whole, one = run_pipeline(engine, world, new_store())
-    monkeypatch.setattr("crmbet.features.themes.BYTES_A_PLAYER", world.run().settings.memory_bytes // 3)
+    monkeypatch.setattr(
+        "crmbet.features.themes.BYTES_A_PLAYER", world.run().settings.engine.memory_bytes // 3
+    )
     store = new_store()
     sliced, several = run_pipeline(engine, world, store)
     signed, reused = run_pipeline(engine, world, store, {"run_id": "later"})
@@ -278,13 +280,12 @@ def test_what_a_table_is_made_from_makes_another_one(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
 ) -> None:
     store = new_store()
-    run = ONE_OF_EACH.run()
     run_pipeline(engine, ONE_OF_EACH, store)
     others: list[tuple[World, dict[str, Any]]] = [
         (replace(ONE_OF_EACH, as_of_date=date(2026, 3, 2)), {}),
         (replace(ONE_OF_EACH, players=[]), {}),
         (replace(ONE_OF_EACH, bets=[]), {}),
-        (ONE_OF_EACH, {"settings": run.settings.model_copy(update={"ticket_low": 7})}),
+        (ONE_OF_EACH, {"settings": replace(ONE_OF_EACH, settings={"ticket_low": 7}).run().settings}),
     ]
     for number, (world, changed) in enumerate(others, start=2):
         run_pipeline(engine, world, store, changed)

@@ -52,7 +52,7 @@ def put_state(engine: duckdb.DuckDBPyConnection, rows: list[Day]) -> None:
 
 
 def settings(**changes: Any) -> Settings:
-    return Settings.model_validate({"lake_bucket": "none", "min_model_cohort": 50, **changes})
+    return Settings.of(**{"lake_bucket": "none", "min_model_cohort": 50, **changes})
 
 
 def score(

@@ -71,7 +71,7 @@ class World:
         return getattr(self, source)
 
     def run(self) -> Run:
-        settings = Settings(lake_bucket="none", **self.settings)
+        settings = Settings.of(lake_bucket="none", **self.settings)
         return Run(
             run_id="test",
             window=Window(as_of_date=self.as_of_date, as_of=midnight(self.as_of_date, settings.zone)),

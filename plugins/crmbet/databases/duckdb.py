@@ -44,16 +44,16 @@ class LakeAccess:
 def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the length of one task.
 
-    Memory beyond `settings.memory_limit` spills to a folder that is gone afterwards. Sessions run in UTC, so that no
-    result depends on a machine's zone.
+    What does not fit into `settings.engine.memory_limit` spills to a folder that is removed afterwards. Sessions run in
+    UTC, so that no result depends on a machine's zone.
     """
     import duckdb
 
     with scratch_folder(settings) as spill:
         connection = duckdb.connect(
             config={
-                "memory_limit": settings.memory_limit,
-                "threads": settings.threads,
+                "memory_limit": settings.engine.memory_limit,
+                "threads": settings.engine.threads,
                 "temp_directory": str(spill),
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",

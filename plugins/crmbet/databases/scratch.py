@@ -22,7 +22,7 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
     Its owner holds a lock in it. Folders whose lock nobody holds are those of killed tasks, and are removed first: a
     disk that they fill would fail every task after them.
     """
-    parent = Path(settings.spill_directory or tempfile.gettempdir())
+    parent = Path(settings.engine.spill_directory or tempfile.gettempdir())
     _remove_abandoned(parent)
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as name:
         folder = Path(name)

@@ -79,7 +79,7 @@ def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
 
 
 def _folder(run: Run, contract: SourceContract) -> str:
-    return f"{run.settings.raw_prefix}{contract.relation}/"
+    return f"{run.settings.source.raw_prefix}{contract.relation}/"
 
 
 def _objects(work: Work, contract: SourceContract) -> list[StoredObject]:
@@ -178,7 +178,7 @@ class _Capturing:
     """Fetching and uploading wait for S3; reading needs the processor and memory, which a setting bounds."""
 
     def __post_init__(self) -> None:
-        self.turns = threading.Semaphore(self.work.run.settings.threads)
+        self.turns = threading.Semaphore(self.work.run.settings.engine.threads)
 
     def capture(self, digest: str, entry: StoredObject) -> Capture:
         """Capture one object and mark it. Raises `UnreadableObject`."""

@@ -133,7 +133,7 @@ class Ledger:
 
     def _shrank(self, capture: Capture) -> bool:
         before = self.before.get(capture.chunk)
-        tolerated = 1 - self.run.settings.max_source_shrink
+        tolerated = 1 - self.run.settings.source.max_source_shrink
         return before is not None and capture.extracted < before.extracted * tolerated
 
     def _correct(

@@ -136,7 +136,7 @@ def _look(run: Run, contract: SourceContract, ledger: Ledger) -> Look:
     return days_to_look_at(
         as_of_date=run.as_of_date,
         last=last,
-        verify_days=run.settings.verify_days,
+        verify_days=run.settings.source.verify_days,
         earliest=min((date.fromisoformat(chunk) for chunk in captured.keys() - {UNDATED}), default=None),
         known={chunk for chunk, capture in captured.items() if capture.digest.endswith(reading)},
     )

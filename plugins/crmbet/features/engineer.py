@@ -102,7 +102,7 @@ def _make_table(
 def _frozen_cut_offs(work: Work) -> Mapping[str, float] | None:
     """Those that an earlier run froze; None if there are none, or if this run is to freeze new ones."""
     run = work.run
-    if run.params.refreeze_thresholds:
+    if run.params.refreeze_cut_offs:
         return None
     frozen = read_cut_offs(
         work.store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at

@@ -21,7 +21,7 @@ def keep_learned(work: Work, learned: Learned) -> None:
     """Keep the models' parameters; freeze the cut-offs if none are frozen yet or a person wants new ones."""
     run, store = work.run, work.store
     write_fitted_models(store, run.layout, learned.models, known_at=run.known_at, run_id=run.run_id)
-    deliberate = run.params.refreeze_thresholds
+    deliberate = run.params.refreeze_cut_offs
     frozen = read_cut_offs(
         store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at
     )

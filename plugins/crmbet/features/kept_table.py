@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
@@ -16,6 +17,7 @@ from crmbet.features.records import Learned
 from crmbet.features.variables import SIGNATURE, variables
 from crmbet.learning.records import ModelFit
 from crmbet.run.run import Run
+from crmbet.run.settings import Settings
 from crmbet.storage.digests import digest
 from crmbet.storage.layout import attempt_name
 
@@ -41,13 +43,9 @@ class TableInputs:
         What is computed elsewhere than in statements changes FEATURE_SET_VERSION, which is among the variables.
         """
         named = {name: value for name, value in variables(self.run).items() if name not in SIGNATURE}
-        settings = self.run.settings.model_dump(
-            mode="json",
-            include={"clv_margin", "clv_monthly_discount_rate", "min_model_cohort", "min_calibration_users"},
-        )
         inputs = (
             named,
-            settings,
+            models_settings(self.run.settings),
             None if cut_offs is None else sorted(cut_offs.items()),
             sorted((name, fit.model_dump_json()) for name, fit in self.fits.items()),
             [[(day.day, day.digest) for day in part] for part in self.days],
@@ -116,6 +114,17 @@ def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:
         }
     )
     done_files.write_index(attempt_name())
+
+
+def models_settings(settings: Settings) -> dict[str, Any]:
+    """Settings that the models' parameters and scores depend on.
+
+    The text of this dict is in the digests of stored tables: a change of its names, their order or their types would
+    make every user's store compute its tables once more.
+    """
+    names = ("clv_margin", "clv_monthly_discount_rate", "min_model_cohort", "min_calibration_users")
+    values = settings.models.model_dump(mode="json")
+    return {name: values[name] for name in names}
 
 
 def _learned_key(files: Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def feature_queries(connection: duckdb.DuckDBPyConnection, run: Run, table: Tabl
     """
     columns = joined([identifier(name) for name in (table.key, *table.features)])
     hashed = joined([Fragment(f"{identifier(name)} := {identifier(name)}") for name in table.features])
-    size = max(1, run.settings.memory_bytes // BYTES_A_PLAYER)
+    size = max(1, run.settings.engine.memory_bytes // BYTES_A_PLAYER)
     slices = render("features/themes/list_slices", size=Fragment(str(size)))
     firsts = [literal(str(first)) for (first,) in connection.execute(slices).fetchall()]
     # The first slice has no lower bound, so that there is one slice even without players.

@@ -70,8 +70,8 @@ def score_players(
         holdout_problem=judged.holdout_problem,
         calibration=judged.calibration,
         calibration_problem=judged.calibration_problem,
-        clv_margin=settings.clv_margin,
-        clv_monthly_discount_rate=settings.clv_monthly_discount_rate,
+        clv_margin=settings.models.clv_margin,
+        clv_monthly_discount_rate=settings.models.clv_monthly_discount_rate,
     )
 
 
@@ -117,9 +117,10 @@ def _serve(name: str, attempt: _Attempt, earlier: Mapping[str, ModelFit]) -> Ser
 def _attempt(
     cohort: int, patterns: int, settings: Settings, as_of: date, fit: Callable[[], Maximum]
 ) -> _Attempt:
-    if cohort < settings.min_model_cohort:
+    if cohort < settings.models.min_model_cohort:
         return _Attempt(
-            cohort, problem=f"{cohort} players with two days or more, of at least {settings.min_model_cohort}"
+            cohort,
+            problem=f"{cohort} players with two days or more, of at least {settings.models.min_model_cohort}",
         )
     found = fit()
     if not found.converged:
@@ -204,10 +205,10 @@ def _judge_last_month(connection: duckdb.DuckDBPyConnection, settings: Settings,
             for each in evaluation.deciles(churn, labels, weights)
         ],
     )
-    if count < settings.min_calibration_users:
+    if count < settings.models.min_calibration_users:
         return _Judgement(
             holdout=holdout,
-            calibration_problem=f"{count} players in the holdout, of at least {settings.min_calibration_users}",
+            calibration_problem=f"{count} players in the holdout, of at least {settings.models.min_calibration_users}",
         )
     knots = calibration.calibrate(churn, labels, weights)
     return _Judgement(
@@ -232,7 +233,9 @@ def _score_deposits(
             "expected_deposit_days_30d": _rounded(
                 model.expected_repeats(histories, HORIZON_DAYS / DAYS_A_WEEK)
             ),
-            "discounted_days": discounted_repeats(model, histories, settings.clv_monthly_discount_rate),
+            "discounted_days": discounted_repeats(
+                model, histories, settings.models.clv_monthly_discount_rate
+            ),
         }
     _register(connection, "deposit_scores", grouped, scores)
 
@@ -266,7 +269,7 @@ def _churn_probability(model: Any, histories: Histories) -> Reals:
 def _bind_money(connection: duckdb.DuckDBPyConnection, fit: ModelFit | None, settings: Settings) -> None:
     """What the last statement asks for by name. A number as text: as a plain literal it would be a DECIMAL first."""
     spending = {f"spending_{name}": fit.parameters[name] if fit else None for name in ("p", "q", "v")}
-    for name, value in (spending | {"clv_margin": settings.clv_margin}).items():
+    for name, value in (spending | {"clv_margin": settings.models.clv_margin}).items():
         number = Fragment("NULL" if value is None else literal(repr(value)))
         connection.execute(
             render("databases/set_variable", name=identifier(name), value=Fragment(f"{number}::DOUBLE"))

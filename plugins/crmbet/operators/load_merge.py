@@ -40,8 +40,8 @@ class LoadMergeOperator(BaseOperator):
         settings, params = airflow_run.run.settings, airflow_run.run.params
         rules = LoadRules(
             strategy=params.load_strategy,
-            gone_users=settings.gone_users,
-            max_shrink=settings.max_table_shrink,
+            gone_users=settings.load.gone_users,
+            max_shrink=settings.load.max_table_shrink,
             accept_loss=params.accept_loss,
         )
         features = read_manifest(
@@ -88,7 +88,10 @@ class LoadMergeOperator(BaseOperator):
         settings = run.settings
         try:
             swept = sweep_backups(
-                session, timezone.utcnow(), settings.backup_retention_days, settings.backup_retention_count
+                session,
+                timezone.utcnow(),
+                settings.retention.backup_retention_days,
+                settings.retention.backup_retention_count,
             )
         except CrmbetError as failure:
             self.log.warning("old backups were not swept, the next load tries again: %s", failure)

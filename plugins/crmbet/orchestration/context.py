@@ -99,7 +99,7 @@ def read_report(address: str) -> bytes:
         raise SourceMissing(
             "the quality report is not there",
             where=address,
-            why=f"reports are kept for {settings.run_retention_days} days (CRMBET_RUN_RETENTION_DAYS)",
+            why=f"reports are kept for {settings.retention.run_retention_days} days (CRMBET_RUN_RETENTION_DAYS)",
             next_step="run the day again: its report is made anew",
         )
     return content
@@ -133,7 +133,7 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
             connection=connection,
             contract=load_table_contract(),
             run_id=run_id,
-            lock_timeout_seconds=settings.lock_timeout_seconds,
+            lock_timeout_seconds=settings.load.lock_timeout_seconds,
         )
 
 

@@ -44,7 +44,7 @@ class _Datasets:
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = f"s3://{settings.lake_bucket}"
-        self._raw_prefix = settings.raw_prefix
+        self._raw_prefix = settings.source.raw_prefix
         self._layout = Layout(brand=settings.brand)
         self._contracts = load_source_contracts()
 

@@ -92,7 +92,7 @@ def validate_features(
         connection.execute(render("databases/create_table", name=identifier("user_features"), rows=rows))
         views = ["user_features"]
         if table.features.keys() <= set(df):
-            own = _settings(thresholds).min_feature_fill
+            own = _settings(thresholds).quality.min_feature_fill
             source = identifier("user_features")
             create_feature_tables(connection, source, table, load_known(), None, min_feature_fill=own)
             views += ["feature_profile", "feature_set", "feature_pairs"]
@@ -114,7 +114,7 @@ def _check(
 ) -> Report:
     table, settings = load_table_contract(), _settings(thresholds)
     values = thresholds_of_settings(settings, table)
-    values["freshness_floor"] = as_of - timedelta(hours=settings.min_data_freshness_hours)
+    values["freshness_floor"] = as_of - timedelta(hours=settings.quality.max_data_age_hours)
     if users is not None:
         values["expected_users"] = users
     return check(
@@ -131,7 +131,7 @@ def _check(
 
 def _settings(thresholds: Mapping[str, float] | None) -> Settings:
     # A bucket is the one setting without a default, and nothing is read from it here.
-    return Settings.model_validate({"lake_bucket": UNRUN}).with_thresholds(thresholds or {})
+    return Settings(lake_bucket=UNRUN).with_thresholds(thresholds or {})
 
 
 def _contract_of(df: pd.DataFrame, source: str | None) -> SourceContract:

@@ -139,7 +139,7 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         table,
         load_known(),
         found.profiles.get("user_features"),
-        min_feature_fill=run.settings.min_feature_fill,
+        min_feature_fill=run.settings.quality.min_feature_fill,
         absent=absent_features(table, [name for name, of in cleaned.sources.items() if of.extracted]),
         is_mature=is_mature,
     )
@@ -163,7 +163,10 @@ def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run)
     """Whether the table can be judged as a population, and what to say if not."""
     measured = connection.execute(render("quality/measure_maturity", source=source)).fetchone()
     players, days = measured or (0, 0)
-    least_players, least_days = run.settings.min_profile_players, run.settings.min_profile_days
+    least_players, least_days = (
+        run.settings.quality.min_profile_players,
+        run.settings.quality.min_profile_days,
+    )
     if players >= least_players and days >= least_days:
         return True, []
     note = (

@@ -13,7 +13,7 @@ from crmbet.run.settings import THRESHOLDS, Settings
 def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -> dict[str, Threshold]:
     """Thresholds of a run; `users` is how many players the run has, where that is known."""
     found = thresholds_of_settings(run.settings, table)
-    found["freshness_floor"] = run.window.as_of - timedelta(hours=run.settings.min_data_freshness_hours)
+    found["freshness_floor"] = run.window.as_of - timedelta(hours=run.settings.quality.max_data_age_hours)
     if users is not None:
         found["expected_users"] = users
     return found
@@ -21,9 +21,9 @@ def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -
 
 def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str, Threshold]:
     """Those that every run has alike."""
-    found: dict[str, Threshold] = {name: getattr(settings, name) for name in THRESHOLDS}
+    found: dict[str, Threshold] = {name: getattr(settings.quality, name) for name in THRESHOLDS}
     # Rounded, since people read it: 1 - 0.95 is 0.050000000000000044.
-    found["max_data_incompleteness"] = round(1 - settings.min_data_completeness, 9)
+    found["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
     found["contract_columns"] = list(table.computed)
     found["contract_features"] = len(table.features)
     return found

@@ -1,4 +1,8 @@
-"""The one setting that a DAG file needs: parsing must not pay for the model of all settings."""
+"""The operator's time zone: the one setting that a DAG file needs.
+
+It lives apart from `crmbet.run.settings` because a DAG file is parsed every few seconds, and importing the model of all
+settings takes longer than the whole rest of the parse. `Settings` takes its default and its check from here.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,29 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from crmbet.failures import BadSetting
 
 VARIABLE = "CRMBET_OPERATOR_TIMEZONE"
-DEFAULT = "America/Sao_Paulo"
+DEFAULT_TIMEZONE = "America/Sao_Paulo"
 
 
 def operator_timezone(environ: Mapping[str, str]) -> str:
-    """The operator's zone, whose midnights are the schedule. Raises `BadSetting`, shown as an import error."""
-    zone = environ.get(VARIABLE, "").strip() or DEFAULT
+    """Read the operator's zone. The daily DAG starts at its midnights.
+
+    Raises `BadSetting` for an unknown zone; Airflow shows it as an import error of the DAG.
+    """
+    zone = environ.get(VARIABLE, "").strip() or DEFAULT_TIMEZONE
     try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return checked_zone(zone)
+    except ValueError as error:
         raise BadSetting(
-            f"{VARIABLE} has a bad value: not an IANA time zone such as America/Sao_Paulo",
+            f"{VARIABLE} has a bad value: {error}",
             where="the environment of the DAG processor",
             next_step="correct the variable",
         ) from None
+
+
+def checked_zone(zone: str) -> str:
+    """Return the zone's name as it is. Raises `ValueError`, which does not repeat it, if there is no such zone."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("not an IANA time zone such as America/Sao_Paulo") from error
     return zone

@@ -1,51 +1,50 @@
 """Settings of a deployment, read from environment variables `CRMBET_<NAME>`.
 
-Only what differs between deployments lives here; what differs between runs is a DAG param, and what describes data is
-a contract. The names of the seed document (`MIN_DATA_COMPLETENESS`, ...) are also read bare, after the prefixed ones.
+A setting belongs here if it differs between deployments. What differs between runs is a param of the DAG
+(`crmbet.run.params`); what describes data is a contract.
+
+Settings are in groups: `settings.quality.max_psi`. The name of a variable leaves the group out: `CRMBET_MAX_PSI`. So
+no two settings have one name, and `Settings.of(max_psi=0.4)` takes every setting by its flat name.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from crmbet.failures import BadParam, BadSetting
+from crmbet.run.schedule import DEFAULT_TIMEZONE, checked_zone
 
 PREFIX = "CRMBET_"
-SEED_NAMES = {"lake_bucket": "DATA_LAKE_BUCKET"}
-"""Settings whose bare fallback has another name in the seed document than ours."""
 
-THRESHOLDS = (
-    "min_data_completeness",
-    "max_outlier_percentage",
-    "max_duplicate_percentage",
-    "max_quarantine_percentage",
-    "max_unreadable_percentage",
-    "min_data_freshness_hours",
-    "min_rows_per_day",
-    "min_volume_ratio",
-    "max_snapshot_age_days",
-    "max_orphan_percentage",
-    "max_overdrawn_percentage",
-    "max_psi",
-    "max_ks_distance",
-    "max_quartile_shift",
-    "max_variance_ratio",
-    "max_skew_shift",
-    "max_feature_correlation",
-    "min_feature_fill",
-    "max_feature_magnitude",
-    "max_feature_cardinality",
-    "max_class_share",
-    "min_usable_features",
-)
-"""Settings of the quality gates, which a run may set for itself (param `thresholds`)."""
+SPECIFICATION_NAMES = {
+    "lake_bucket": "DATA_LAKE_BUCKET",
+    "min_data_completeness": "MIN_DATA_COMPLETENESS",
+    "max_outlier_share": "MAX_OUTLIER_PERCENTAGE",
+    "max_data_age_hours": "MIN_DATA_FRESHNESS_HOURS",
+    "backup_retention_days": "BACKUP_RETENTION_DAYS",
+}
+"""Variables of the original specification, which have no prefix. Each is read if none of our own names is set."""
+
+OLD_NAMES = {
+    "max_outlier_percentage": "max_outlier_share",
+    "max_duplicate_percentage": "max_duplicate_share",
+    "max_quarantine_percentage": "max_quarantine_share",
+    "max_unreadable_percentage": "max_unreadable_share",
+    "max_orphan_percentage": "max_orphan_share",
+    "max_overdrawn_percentage": "max_overdrawn_share",
+    "min_data_freshness_hours": "max_data_age_hours",
+}
+"""Settings that were renamed. The old names are read for one more release, with a warning in the log."""
 
 BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 MEMORY = re.compile(rf"(?P<number>[1-9]\d*(\.\d+)?)\s*(?P<unit>{'|'.join(BYTES)})")
@@ -53,155 +52,264 @@ MEMORY = re.compile(rf"(?P<number>[1-9]\d*(\.\d+)?)\s*(?P<unit>{'|'.join(BYTES)}
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
 
+Value = TypeVar("Value")
 
-class Settings(BaseModel):
-    """Every setting, typed, with its default. Frozen: a run reads its settings once."""
+log = logging.getLogger(__name__)
+
+
+class _Group(BaseModel):
+    """Settings that belong together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lake_bucket: str = Field(
-        min_length=3, description="Bucket that holds the lake's feeds and everything we write."
-    )
-    raw_prefix: str = Field("raw/", description="Where the feeds lie in the bucket. Never written.")
-    brand: str = Field(
-        "default", description="Operator's brand: part of our prefix, one feature table a brand."
-    )
-    operator_timezone: str = Field(
-        "America/Sao_Paulo", description="IANA zone whose midnights bound the days."
-    )
 
-    min_data_completeness: Share = Field(
-        0.95, description="Least share of filled values in a required column."
-    )
-    max_outlier_percentage: Share = Field(0.05, description="Largest share of outliers (0.05 is 5%).")
-    max_duplicate_percentage: Share = Field(0.02, description="Largest share of duplicate business keys.")
-    max_quarantine_percentage: Share = Field(
-        0.05, description="Largest share of rows that break the contract."
-    )
-    max_unreadable_percentage: Share = Field(
-        0.0, description="Largest share of a delivery's objects that cannot be read and are set aside."
-    )
-    min_data_freshness_hours: float = Field(
-        24, gt=0, description="Age in hours, before as_of, that a source's newest fact may have."
-    )
-    min_rows_per_day: int = Field(
-        1, ge=0, description="Fewest rows that a required source must bring for the day."
-    )
-    min_volume_ratio: Share = Field(
-        0.5,
-        description="Least share of its usual rows of that weekday that a source must bring, beyond chance.",
-    )
-    max_snapshot_age_days: int = Field(
-        8, ge=0, description="Days before as_of that a source's newest snapshot may be old."
-    )
-    max_orphan_percentage: Share = Field(
-        0.05, description="Largest share of a day's players that the players' snapshot does not know."
-    )
-    max_overdrawn_percentage: Share = Field(
-        0.05,
-        description="Largest share of new players, of those who took out money without bonus bets, who took too much.",
-    )
-    max_psi: float = Field(
-        0.25, gt=0, description="Population stability index against the baseline from which on a check fails."
-    )
-    max_ks_distance: float = Field(
-        0.1,
-        gt=0,
-        le=1,
-        description="Kolmogorov-Smirnov distance from the baseline from which on a check fails.",
-    )
-    max_quartile_shift: float = Field(
-        0.5,
-        gt=0,
-        description="Largest move of a quartile in interquartile ranges of the baseline, on plain and log scale.",
-    )
-    max_variance_ratio: float = Field(
-        2, ge=1, description="Largest ratio of variances, now and in the baseline, on a log scale."
-    )
-    max_skew_shift: float = Field(
-        1, gt=0, description="Largest difference of skewness, now and in the baseline, on a log scale."
-    )
-    max_feature_correlation: Share = Field(
-        0.98, description="Largest absolute correlation of two features, on a log scale."
-    )
-    min_profile_players: int = Field(
-        200, ge=2, description="Fewest players of whom readiness for models and outliers are judged."
-    )
-    min_profile_days: int = Field(
-        90,
-        ge=1,
-        description="Days that the oldest player is one before they are judged: windows fill until then.",
-    )
-    min_feature_fill: Share = Field(0.01, description="Least share of players that a feature is filled for.")
-    max_feature_magnitude: float = Field(1e9, gt=0, description="Largest absolute value of a feature.")
-    max_feature_cardinality: int = Field(
-        100, ge=2, description="Most values that a feature in words may have."
-    )
-    max_class_share: Share = Field(
-        0.99, description="Largest share of players in one class of a feature in words."
-    )
-    min_usable_features: int = Field(
-        45,
-        ge=1,
-        description="Fewest features that a model could use: neither constant nor sparse, and finite.",
-    )
+class SourceSettings(_Group):
+    """Where the sources are, and how closely a run looks at what they held before."""
 
+    raw_prefix: str = Field(
+        default="raw/", description="Folder of the feeds in the bucket. We never write there."
+    )
     max_source_shrink: Share = Field(
-        0.10, description="Share of its rows that a chunk may lose before we stop."
+        default=0.10, description="Share of its rows that a chunk may lose. If it loses more, the run stops."
     )
     verify_days: int = Field(
-        45,
+        default=45,
         ge=1,
-        description="Days of PostgreSQL before as_of that every run compares; older ones take turns.",
+        description=(
+            "Days of PostgreSQL before as_of that every run compares with what was captured. Older days take turns."
+        ),
     )
 
-    ticket_low: Money = Field(Decimal(50), description="ticket_medio below this is 'baixo'.")
+    @field_validator("raw_prefix")
+    @classmethod
+    def _raw_prefix_is_a_folder(cls, prefix: str) -> str:
+        if not re.fullmatch(r"([A-Za-z0-9._=-]+/)*", prefix):
+            raise ValueError("use folder names that end with '/', such as raw/ or lake/raw/")
+        if prefix.startswith("crmbet/"):
+            raise ValueError("we write below crmbet/, so the feeds must be in another folder")
+        return prefix
+
+
+class QualitySettings(_Group):
+    """Limits of the quality checks, and from how much data on some of them are applied."""
+
+    min_data_completeness: Share = Field(
+        default=0.95, description="Smallest share of rows that have a value in a required column."
+    )
+    max_outlier_share: Share = Field(default=0.05, description="Largest share of outliers (0.05 is 5%).")
+    max_duplicate_share: Share = Field(default=0.02, description="Largest share of duplicate business keys.")
+    max_quarantine_share: Share = Field(
+        default=0.05, description="Largest share of rows that break the contract."
+    )
+    max_unreadable_share: Share = Field(
+        default=0.0,
+        description="Largest share of a delivery's objects that may be unreadable. They are set aside.",
+    )
+    max_data_age_hours: float = Field(
+        default=24, gt=0, description="How old a source's newest fact may be, in hours before as_of."
+    )
+    min_rows_per_day: int = Field(
+        default=1, ge=0, description="Smallest number of rows that a required source brings for the day."
+    )
+    min_volume_ratio: Share = Field(
+        default=0.5,
+        description=(
+            "Smallest ratio of a source's rows to what it usually brings on that weekday. "
+            "A difference that may be chance does not count."
+        ),
+    )
+    max_snapshot_age_days: int = Field(
+        default=8, ge=0, description="How old a source's newest snapshot may be, in days before as_of."
+    )
+    max_orphan_share: Share = Field(
+        default=0.05, description="Largest share of a day's players who are not in the players' snapshot."
+    )
+    max_overdrawn_share: Share = Field(
+        default=0.05,
+        description=(
+            "Among new players who took out money and placed no bonus bets: "
+            "largest share who took out more than they brought and won."
+        ),
+    )
+    max_psi: float = Field(
+        default=0.25,
+        gt=0,
+        description="A drift check fails if the population stability index against the baseline is this or more.",
+    )
+    max_ks_distance: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="A drift check fails if the Kolmogorov-Smirnov distance to the baseline is this or more.",
+    )
+    max_quartile_shift: float = Field(
+        default=0.5,
+        gt=0,
+        description=(
+            "How far a quartile may move from the baseline, in interquartile ranges of the baseline, "
+            "on the plain scale and on a log scale."
+        ),
+    )
+    max_variance_ratio: float = Field(
+        default=2,
+        ge=1,
+        description="Largest ratio between the variances of now and of the baseline, on a log scale.",
+    )
+    max_skew_shift: float = Field(
+        default=1,
+        gt=0,
+        description="Largest difference between the skewness of now and of the baseline, on a log scale.",
+    )
+    max_feature_correlation: Share = Field(
+        default=0.98, description="Largest absolute correlation of two features, on a log scale."
+    )
+    min_profile_players: int = Field(
+        default=200,
+        ge=2,
+        description=(
+            "Readiness for models, correlation, drift and outliers are judged "
+            "only from this number of players on."
+        ),
+    )
+    min_profile_days: int = Field(
+        default=90,
+        ge=1,
+        description=(
+            "The same checks wait until the oldest player has been one for this many days, "
+            "because the windows of the features are not full before."
+        ),
+    )
+    min_feature_fill: Share = Field(
+        default=0.01, description="Smallest share of players for whom a feature has a value."
+    )
+    max_feature_magnitude: float = Field(
+        default=1e9, gt=0, description="Largest absolute value of a feature."
+    )
+    max_feature_cardinality: int = Field(
+        default=100, ge=2, description="Largest number of different values of a text feature."
+    )
+    max_class_share: Share = Field(
+        default=0.99, description="Largest share of players who have the same value of a text feature."
+    )
+    min_usable_features: int = Field(
+        default=45,
+        ge=1,
+        description=(
+            "Smallest number of features that a model could use: not constant, not sparse, all values finite."
+        ),
+    )
+
+
+class FeatureSettings(_Group):
+    """Where the features draw their lines."""
+
+    ticket_low: Money = Field(default=Decimal(50), description="A ticket_medio below this is 'baixo'.")
     ticket_high: Money = Field(
-        Decimal(500), description="ticket_medio below this, and not 'baixo', is 'medio'."
+        default=Decimal(500), description="A ticket_medio below this that is not 'baixo' is 'medio'."
+    )
+    adult_age: int = Field(
+        default=18, ge=16, le=30, description="Age in years from which marketing may write to a player."
     )
 
-    adult_age: int = Field(
-        18, ge=16, le=30, description="Age in years from which a player may be written to."
-    )
+    @model_validator(mode="after")
+    def _ticket_bounds_are_ordered(self) -> Self:
+        if self.ticket_low >= self.ticket_high:
+            raise ValueError(f"{PREFIX}TICKET_LOW must be below {PREFIX}TICKET_HIGH")
+        return self
+
+
+class ResponsibleGamblingSettings(_Group):
+    """How the responsible-gambling markers become a band."""
+
     rg_min_cohort: int = Field(
-        20, ge=2, description="Fewest players from whom a responsible-gambling threshold is taken."
+        default=20,
+        ge=2,
+        description="With fewer players to take it from, a responsible-gambling marker gets no cut-off.",
     )
-    rg_band_medium: Share = Field(0.2, description="rg_risk_score from which rg_risk_band is 'medium'.")
-    rg_band_high: Share = Field(0.4, description="rg_risk_score from which rg_risk_band is 'high'.")
-    clv_margin: Share = Field(0.10, description="Share of a deposit that is earned, in clv_12m.")
-    clv_monthly_discount_rate: Share = Field(0.01, description="Discount a month, in clv_12m (0.01 is 1%).")
+    rg_band_medium: Share = Field(
+        default=0.2, description="From this rg_risk_score on, rg_risk_band is 'medium'."
+    )
+    rg_band_high: Share = Field(
+        default=0.4, description="From this rg_risk_score on, rg_risk_band is 'high'."
+    )
+
+    @model_validator(mode="after")
+    def _bands_are_ordered(self) -> Self:
+        if self.rg_band_medium >= self.rg_band_high:
+            raise ValueError(f"{PREFIX}RG_BAND_MEDIUM must be below {PREFIX}RG_BAND_HIGH")
+        return self
+
+
+class ModelSettings(_Group):
+    """What the fitted models assume, and how many players they need."""
+
+    clv_margin: Share = Field(
+        default=0.10, description="Share of a deposit that the operator earns, for clv_12m."
+    )
+    clv_monthly_discount_rate: Share = Field(
+        default=0.01, description="Discount per month, for clv_12m (0.01 is 1%)."
+    )
     min_model_cohort: int = Field(
-        100, ge=1, description="Fewest players active on two days or more that a model is fitted on."
+        default=100,
+        ge=1,
+        description="Smallest number of players, active on two days or more, that a model is fitted on.",
     )
     min_calibration_users: int = Field(
-        500, ge=1, description="Fewest players in the holdout that churn_risk_score is calibrated on."
+        default=500,
+        ge=1,
+        description="Smallest number of players in the holdout that churn_risk_score is calibrated on.",
     )
 
-    backup_retention_days: int = Field(30, ge=1, description="Days that a backup of the target is kept.")
-    backup_retention_count: int = Field(35, ge=1, description="Newest backups that are kept.")
+
+class LoadSettings(_Group):
+    """What a load may do to the target."""
+
     gone_users: Literal["keep", "mark", "delete"] = Field(
-        "mark", description="What a merge does with players whom the sources do not know any more."
+        default="mark", description="What a merge does with players whom the sources no longer know."
     )
     max_table_shrink: Share = Field(
-        0.10,
+        default=0.10,
         description="Share of its players that the table may lose in one load, deleted or marked as gone.",
     )
-    lock_timeout_seconds: int = Field(600, ge=1, description="How long a load waits for another run's load.")
+    lock_timeout_seconds: int = Field(
+        default=600, ge=1, description="How long a load waits for the load of another run."
+    )
 
+
+class RetentionSettings(_Group):
+    """How long backups and runs are kept."""
+
+    backup_retention_days: int = Field(
+        default=30, ge=1, description="Days that a backup of the target is kept."
+    )
+    backup_retention_count: int = Field(
+        default=35, ge=1, description="Number of newest backups that are kept."
+    )
     run_retention_days: int = Field(
-        400, ge=1, description="Days that a run's manifests, and all that they name, are kept on S3."
+        default=400,
+        ge=1,
+        description="Days that the manifests of a run, and all that they name, are kept on S3.",
     )
     sweep_grace_days: int = Field(
-        7,
+        default=7,
         ge=1,
-        description="Days that an object is kept although no manifest names it: a run may be writing it.",
+        description=(
+            "Days that an object is kept although no manifest names it, because a run may still be writing it."
+        ),
     )
 
+
+class EngineSettings(_Group):
+    """What the data engine may use in one task."""
+
     memory_limit: str = Field(
-        "2GB", description="Memory of the data engine in one task, such as 512MB or 4GB."
+        default="2GB", description="Memory of the data engine in one task, such as 512MB or 4GB."
     )
-    threads: int = Field(2, ge=1, le=256, description="Threads of the data engine in one task.")
-    spill_directory: str = Field("", description="Where the engine spills; empty: a temporary folder a task.")
+    threads: int = Field(default=2, ge=1, le=256, description="Threads of the data engine in one task.")
+    spill_directory: str = Field(
+        default="",
+        description="Folder for what does not fit into memory. If empty, each task makes a temporary one.",
+    )
 
     @property
     def memory_bytes(self) -> int:
@@ -211,31 +319,6 @@ class Settings(BaseModel):
             raise AssertionError("memory_limit has been validated")
         return int(float(size["number"]) * BYTES[size["unit"]])
 
-    @field_validator("brand")
-    @classmethod
-    def _brand_is_a_path_segment(cls, brand: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", brand):
-            raise ValueError("use lower-case letters, digits, '-' and '_', at most 40")
-        return brand
-
-    @field_validator("raw_prefix")
-    @classmethod
-    def _raw_prefix_is_a_folder(cls, prefix: str) -> str:
-        if not re.fullmatch(r"([A-Za-z0-9._=-]+/)*", prefix):
-            raise ValueError("use folder names that end with '/', such as raw/ or lake/raw/")
-        if prefix.startswith("crmbet/"):
-            raise ValueError("crmbet/ is where we write: the source must lie elsewhere")
-        return prefix
-
-    @field_validator("operator_timezone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError("not an IANA time zone such as America/Sao_Paulo") from error
-        return zone
-
     @field_validator("memory_limit")
     @classmethod
     def _memory_has_a_unit(cls, limit: str) -> str:
@@ -243,28 +326,82 @@ class Settings(BaseModel):
             raise ValueError("use a number and a unit, such as 512MB or 4GB")
         return limit
 
-    @model_validator(mode="after")
-    def _cut_offs_are_ordered(self) -> Settings:
-        if self.ticket_low >= self.ticket_high:
-            raise ValueError(f"{PREFIX}TICKET_LOW must be below {PREFIX}TICKET_HIGH")
-        if self.rg_band_medium >= self.rg_band_high:
-            raise ValueError(f"{PREFIX}RG_BAND_MEDIUM must be below {PREFIX}RG_BAND_HIGH")
-        return self
+
+class Settings(BaseSettings):
+    """Every setting, typed, with its default. Frozen, because a run reads its settings once.
+
+    Only `from_environ` reads an environment. The constructor and `of` take what they are given.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    lake_bucket: str = Field(
+        min_length=3, description="Bucket of the lake: the feeds are in it, and everything that we write."
+    )
+    brand: str = Field(
+        default="default",
+        description="The operator's brand. It is part of our prefix, and each brand has a feature table of its own.",
+    )
+    operator_timezone: str = Field(
+        default=DEFAULT_TIMEZONE,
+        description="IANA time zone. Days begin and end at its midnights.",
+    )
+    source: SourceSettings = Field(default_factory=SourceSettings)
+    quality: QualitySettings = Field(default_factory=QualitySettings)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
+    responsible_gambling: ResponsibleGamblingSettings = Field(default_factory=ResponsibleGamblingSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    load: LoadSettings = Field(default_factory=LoadSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+
+    @field_validator("brand")
+    @classmethod
+    def _brand_is_a_path_segment(cls, brand: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", brand):
+            raise ValueError("use lower-case letters, digits, '-' and '_', at most 40")
+        return brand
+
+    @field_validator("operator_timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        return checked_zone(zone)
 
     @cached_property
     def zone(self) -> ZoneInfo:
         """The operator's zone."""
         return ZoneInfo(self.operator_timezone)
 
-    def with_thresholds(self, thresholds: Mapping[str, float]) -> Settings:
-        """The settings with thresholds of the quality gates as a run wants them.
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Make settings from values by their flat names, such as `max_psi=0.4`. The others have their defaults.
 
-        Raises `BadParam` that names every unknown or bad one.
+        Old names are taken too, with a warning. Raises pydantic's `ValidationError`.
         """
+        return cls(**grouped(present_names(values)))
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that were given a value, by their flat names."""
+        values: dict[str, Any] = {}
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            if isinstance(value, _Group):
+                values |= {inner: getattr(value, inner) for inner in value.model_fields_set}
+            else:
+                values[name] = value
+        return values
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
+        """Return the settings with the thresholds of the quality checks that a run sets for itself.
+
+        Old names are taken too, with a warning. Raises `BadParam` that names every unknown or bad one.
+        """
+        thresholds = present_names(thresholds)
         faults = [f"unknown threshold {name!r}" for name in thresholds if name not in THRESHOLDS]
         if not faults:
             try:
-                return type(self).model_validate({**self.model_dump(), **thresholds})
+                quality = QualitySettings.model_validate({**self.quality.model_dump(), **thresholds})
+                return self.model_copy(update={"quality": quality})
             except ValidationError as error:
                 faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
         raise BadParam(
@@ -274,41 +411,136 @@ class Settings(BaseModel):
         )
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings from environment variables.
 
-        Raises `BadSetting` that names every variable at fault; no value is repeated, since it may be a secret that
-        was put into the wrong variable.
+        Warns in the log of every variable that has an old name.
+
+        Raises `BadSetting` that names every variable at fault. It repeats no value, because the value may be a secret
+        that somebody put into the wrong variable.
         """
-        found: dict[str, Any] = {}
-        origin: dict[str, str] = {}
-        for name in cls.model_fields:
-            for variable in (PREFIX + name.upper(), SEED_NAMES.get(name, name.upper())):
-                value = environ.get(variable, "").strip()
-                if value:
-                    found[name] = value
-                    origin[name] = variable
-                    break
+        for old, new in OLD_NAMES.items():
+            if environ.get(variable_name(old), "").strip():
+                _warn_of_old_name(variable_name(old), variable_name(new))
+        variables = _Variables(cls, environ)
         try:
-            return cls(**found)
+            return cls(**variables())
         except ValidationError as error:
             raise BadSetting(
-                "; ".join(_explain(fault, origin) for fault in error.errors()),
+                "; ".join(_explain(fault, variables.origin) for fault in error.errors()),
                 where="the environment of the Airflow worker",
                 next_step="correct the variable (docs/deployment.md lists all of them) and clear the task",
             ) from None
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes it by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the process's own environment, which we leave alone
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the constructor's arguments alone."""
+        return (init_settings,)
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """Reads `Settings` from an environment, whose variables are flat whatever group a setting is in."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._environ = environ
+        self.origin: dict[str, str] = {}
+        """The variable that each setting was read from, by the setting's name."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return a setting's value, None if it is not set, with the name of the variable. It is never JSON."""
+        names = [field_name, *(old for old, new in OLD_NAMES.items() if new == field_name)]
+        variables = [variable_name(name) for name in names]
+        if field_name in SPECIFICATION_NAMES:
+            variables.append(SPECIFICATION_NAMES[field_name])
+        for variable in variables:
+            if value := self._environ.get(variable, "").strip():
+                return value, variable, False
+        return None, variables[0], False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values of all variables that are set, in groups."""
+        found: dict[str, Any] = {}
+        for name, field in SETTINGS.items():
+            value, variable, _ = self.get_field_value(field, name)
+            if value is not None:
+                found[name] = value
+                self.origin[name] = variable
+        return grouped(found)
+
+
+GROUPS: dict[str, type[_Group]] = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _Group)
+}
+"""The groups of `Settings`, by the names of their fields."""
+
+SETTINGS: dict[str, FieldInfo] = {
+    name: field
+    for top, top_field in Settings.model_fields.items()
+    for name, field in (GROUPS[top].model_fields if top in GROUPS else {top: top_field}).items()
+}
+"""Every setting by its flat name."""
+
+THRESHOLDS = tuple(
+    name for name in QualitySettings.model_fields if name not in ("min_profile_players", "min_profile_days")
+)
+"""Settings that a run may set for itself by the param `thresholds`, and that suites of expectations refer to."""
+
+
+def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put values that have flat names into groups. An unknown name stays at the top, where `Settings` refuses it."""
+    placed: dict[str, Any] = {}
+    for name, value in values.items():
+        group = next((group for group, model in GROUPS.items() if name in model.model_fields), None)
+        if group is None:
+            placed[name] = value
+        else:
+            placed.setdefault(group, {})[name] = value
+    return placed
+
+
+def present_names(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Replace old names of settings by the present ones, with a warning. A value under a present name wins."""
+    renamed = {}
+    for old in OLD_NAMES.keys() & values.keys():
+        _warn_of_old_name(old, OLD_NAMES[old])
+        renamed[OLD_NAMES[old]] = values[old]
+    return renamed | {name: value for name, value in values.items() if name not in OLD_NAMES}
+
+
+def variable_name(setting: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + setting.upper()
+
 
 def variable_names() -> frozenset[str]:
-    """The environment variables that are read as settings, with our prefix."""
-    return frozenset(PREFIX + name.upper() for name in Settings.model_fields)
+    """The environment variables that are read as settings, by their present names with our prefix."""
+    return frozenset(variable_name(setting) for setting in SETTINGS)
+
+
+def old_variable_names() -> frozenset[str]:
+    """The environment variables that are read for one more release."""
+    return frozenset(variable_name(setting) for setting in OLD_NAMES)
+
+
+def _warn_of_old_name(old: str, new: str) -> None:
+    log.warning("%s is an old name, which the next release will not read: use %s", old, new)
 
 
 def _explain(fault: Any, origin: Mapping[str, str]) -> str:
-    if not fault["loc"]:
+    name = str(fault["loc"][-1])
+    if name not in SETTINGS:  # a group
         return f"two settings contradict each other: {fault['msg'].removeprefix('Value error, ')}"
-    name = str(fault["loc"][0])
-    variable = origin.get(name, PREFIX + name.upper())
+    variable = origin.get(name, variable_name(name))
     if fault["type"] == "missing":
         return f"{variable} is not set"
     return f"{variable} has a bad value: {fault['msg'].removeprefix('Value error, ')}"

@@ -114,7 +114,7 @@ def make_run(bucket: str) -> Callable[..., Run]:
 
     def make(*, settings: Mapping[str, Any] | None = None, **params: Any) -> Run:
         nonlocal number
-        chosen = Settings(lake_bucket=bucket, **(settings or {}))
+        chosen = Settings.of(lake_bucket=bucket, **(settings or {}))
         run = Run(
             run_id=f"manual__{number}",
             window=Window(as_of_date=AS_OF, as_of=midnight(AS_OF, chosen.zone)),

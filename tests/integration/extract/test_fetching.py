@@ -21,7 +21,7 @@ BATCHES = [["crmbet/day=1/a", "crmbet/day=2/a"], ["crmbet/day=2/a", "crmbet/day=
 
 @pytest.fixture
 def spill(tmp_path: Path) -> Settings:
-    return Settings(lake_bucket="unused", spill_directory=str(tmp_path))
+    return Settings.of(lake_bucket="unused", spill_directory=str(tmp_path))
 
 
 @pytest.fixture

@@ -305,7 +305,7 @@ def _load(attempt: Try) -> None:
     """What the tasks backup_table and load_merge do, but for Airflow."""
     if attempt.spill_mib is not None:
         mount_small_disk(attempt.spill, attempt.spill_mib)
-    settings = Settings(
+    settings = Settings.of(
         lake_bucket=BUCKET, memory_limit=attempt.memory_limit, spill_directory=attempt.spill, threads=1
     )
     rules = LoadRules(strategy=attempt.strategy, gone_users="delete", max_shrink=1.0)

@@ -35,7 +35,7 @@ def subject() -> Subject:
 @pytest.fixture
 def thresholds() -> dict[str, Threshold]:
     """What a run hands in, as the settings' defaults have it; every source has ROWS rows."""
-    settings = Settings(lake_bucket="lake", min_rows_per_day=10)
+    settings = Settings.of(lake_bucket="lake", min_rows_per_day=10)
     return {
         **thresholds_of_settings(settings, load_table_contract()),
         "freshness_floor": AS_OF - timedelta(hours=24),

@@ -47,11 +47,11 @@ log = logging.getLogger(__name__)
 
 def alarms(drift: Drift) -> bool:
     return (
-        (drift.psi or 0) >= SETTINGS.max_psi
-        or (drift.ks or 0) >= SETTINGS.max_ks_distance
-        or (drift.quartile_shift or 0) > SETTINGS.max_quartile_shift
-        or (drift.variance_ratio or 1) > SETTINGS.max_variance_ratio
-        or (drift.skew_shift or 0) > SETTINGS.max_skew_shift
+        (drift.psi or 0) >= SETTINGS.quality.max_psi
+        or (drift.ks or 0) >= SETTINGS.quality.max_ks_distance
+        or (drift.quartile_shift or 0) > SETTINGS.quality.max_quartile_shift
+        or (drift.variance_ratio or 1) > SETTINGS.quality.max_variance_ratio
+        or (drift.skew_shift or 0) > SETTINGS.quality.max_skew_shift
     )
 
 

@@ -396,7 +396,7 @@ def test_each_corrupt_user_trips_what_it_should_and_nothing_else(
     connection: duckdb.DuckDBPyConnection, judge: Judge, thresholds: dict[str, Threshold]
 ) -> None:
     """One corruption a user, all in one run: every expectation names exactly the users that break it."""
-    thresholds["max_overdrawn_percentage"] = 0
+    thresholds["max_overdrawn_share"] = 0
     free = {kind: iter(kind) for kind in (PROSPECT, PLAYER)}
     tripped: dict[str, set[str]] = {}
     tolerated: dict[str, set[str]] = {}

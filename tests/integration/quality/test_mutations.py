@@ -55,7 +55,7 @@ RUN = Run(
     window=Window(as_of_date=date(2026, 11, 22), as_of=AS_OF),
     known_at=AS_OF + timedelta(hours=2),
     params=RunParams(),
-    settings=Settings(lake_bucket="lake", min_rows_per_day=10),
+    settings=Settings.of(lake_bucket="lake", min_rows_per_day=10),
 )
 SUBJECT = Subject(run_id=RUN.run_id, as_of=AS_OF, known_at=RUN.known_at)
 USERS = 1000

@@ -9,7 +9,7 @@ import pytest
 
 from crmbet.monitoring.alerts.channels import CHANNELS
 from crmbet.orchestration import context as airflow_run
-from crmbet.run.settings import Settings, variable_names
+from crmbet.run.settings import SETTINGS, old_variable_names, variable_names
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit
@@ -73,7 +73,7 @@ def test_airflow_services_share_what_all_of_them_need(containers: dict[str, Any]
 def test_settings_and_connections_reach_exactly_the_services_that_run_our_code(
     containers: dict[str, Any],
 ) -> None:
-    ours = variable_names() | connection_variables() | CHANNEL_VARIABLES
+    ours = variable_names() | old_variable_names() | connection_variables() | CHANNEL_VARIABLES
     for one in containers.values():
         given = {name for name in one.environment if name.startswith(("CRMBET_", "AIRFLOW_CONN_"))}
         expected = SHOWN_BY_THE_PAGE if one.name == "api-server" else set()
@@ -88,7 +88,7 @@ def test_example_names_every_variable_that_compose_asks_for_and_no_other(
         name for one in containers.values() for name, value in one.environment.items() if value is None
     }
 
-    assert example.keys() == asked | (passed_on - variable_names())
+    assert example.keys() == asked | (passed_on - variable_names() - old_variable_names())
 
 
 def test_example_agrees_with_compose_on_what_is_required_and_on_defaults(
@@ -147,7 +147,7 @@ def test_deployment_page_lists_every_setting_with_its_default() -> None:
         )
     }
     expected = {}
-    for name, field in Settings.model_fields.items():
+    for name, field in SETTINGS.items():
         default = (
             "required" if field.is_required() else f"`{field.default}`" if field.default != "" else "none"
         )

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from crmbet.run.settings import Settings
+from crmbet.run.settings import SETTINGS
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit
@@ -167,7 +167,7 @@ def test_services_wait_for_what_they_need(containers: dict[str, Any]) -> None:
 def test_worker_holds_its_tasks_in_memory_and_lets_them_end(containers: dict[str, Any]) -> None:
     worker = containers["worker"]
     tasks = int(worker.environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"])
-    engine = gigabytes(Settings.model_fields["memory_limit"].default)
+    engine = gigabytes(SETTINGS["memory_limit"].default)
     default = re.fullmatch(r"\$\{WORKER_MEMORY:-(\w+)\}", worker.definition["mem_limit"])
 
     assert default

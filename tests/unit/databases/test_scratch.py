@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(lake_bucket="lake", spill_directory=str(tmp_path))
+    return Settings.of(lake_bucket="lake", spill_directory=str(tmp_path))
 
 
 def test_a_folder_is_gone_at_the_end(settings: Settings, tmp_path: Path) -> None:

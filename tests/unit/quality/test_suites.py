@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
 ENTRY = {
     "type": "expect_rows_to_satisfy",
     "description": "all is well",
-    "kwargs": {"condition": "true", "tolerance": {"$PARAMETER": "max_quarantine_percentage"}},
+    "kwargs": {"condition": "true", "tolerance": {"$PARAMETER": "max_quarantine_share"}},
 }
 
 
@@ -124,8 +124,8 @@ def test_a_parameter_without_a_threshold_is_refused_by_name(
     suite: dict[str, Any], write: Callable[[Any], Path]
 ) -> None:
     suites = load_suites("raw", write(suite))
-    require_parameters(suites, {"min_rows_per_day": 1, "max_quarantine_percentage": 0.05})
-    with pytest.raises(BadSuite, match="no threshold is known for max_quarantine_percentage"):
+    require_parameters(suites, {"min_rows_per_day": 1, "max_quarantine_share": 0.05})
+    with pytest.raises(BadSuite, match="no threshold is known for max_quarantine_share"):
         require_parameters(suites, {"min_rows_per_day": 1})
 
 
@@ -135,7 +135,7 @@ def test_a_parameter_is_found_however_deep_it_lies(
     suite["expectations"][1]["kwargs"] = {"ranges": [{"low": {"$PARAMETER": "deep"}}]}
     with pytest.raises(BadSuite, match="deep"):
         require_parameters(
-            load_suites("raw", write(suite)), {"min_rows_per_day": 1, "max_quarantine_percentage": 0.05}
+            load_suites("raw", write(suite)), {"min_rows_per_day": 1, "max_quarantine_share": 0.05}
         )
 
 

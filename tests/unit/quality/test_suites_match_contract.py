@@ -92,7 +92,7 @@ class TestRaw:
 
     def test_keys_are_there(self, source: SourceContract) -> None:
         assert rules(RAW[f"raw_{source.name}"], Check.PRIMARY_KEY_INTEGRITY) == {
-            f"{name} IS NOT NULL AND trim({name}) <> ''": parameter("max_quarantine_percentage")
+            f"{name} IS NOT NULL AND trim({name}) <> ''": parameter("max_quarantine_share")
             for name in (*source.business_key, "user_id")
             if source.columns[name].type == "text"
         }
@@ -116,7 +116,7 @@ class TestRaw:
         names = list(source.business_key)
         key = {"column": names[0]} if len(names) == 1 else {"columns": names}
         (entry,) = of_type(RAW[f"raw_{source.name}"], kinds[next(iter(key))], Check.DUPLICATES)
-        assert entry.kwargs == {**key, "tolerance": parameter("max_duplicate_percentage")}
+        assert entry.kwargs == {**key, "tolerance": parameter("max_duplicate_share")}
 
     def test_types_and_the_contract_are_kept(self, source: SourceContract) -> None:
         suite = RAW[f"raw_{source.name}"]
@@ -124,11 +124,11 @@ class TestRaw:
         assert by_column(entries, "type_") == {
             name: duckdb_type(column) for name, column in source.columns.items()
         }
-        assert rules(suite, Check.DATA_TYPES) == {"_fault IS NULL": parameter("max_quarantine_percentage")}
+        assert rules(suite, Check.DATA_TYPES) == {"_fault IS NULL": parameter("max_quarantine_share")}
 
     def test_ranges_lists_and_orders(self, source: SourceContract) -> None:
         suite = RAW[f"raw_{source.name}"]
-        tolerated = parameter("max_quarantine_percentage")
+        tolerated = parameter("max_quarantine_share")
         limited = {
             f"{name} IS NULL OR {limit}"
             for name, column in source.columns.items()
@@ -258,7 +258,7 @@ def test_parameters_are_settings_or_what_the_run_knows() -> None:
     }
     of_the_run |= {"max_data_incompleteness"}
     # The last is part of freshness_floor.
-    assert used - of_the_run == set(THRESHOLDS) - {"min_data_freshness_hours"}
+    assert used - of_the_run == set(THRESHOLDS) - {"max_data_age_hours"}
     assert of_the_run <= used
 
 

@@ -64,6 +64,17 @@ def test_all_bad_params_are_named_at_once() -> None:
         RunParams.read({"load_strategy": 1, "x": 1, "y": 2})
 
 
+def test_an_old_name_of_a_param_is_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    # Airflow adds the defaults of the form to a configuration.
+    params = RunParams.read({"refreeze_thresholds": True, "refreeze_cut_offs": False})
+
+    assert params == RunParams.read({"refreeze_thresholds": True}) == RunParams(refreeze_cut_offs=True)
+    assert "use refreeze_cut_offs" in caplog.text
+    assert not RunParams.read({"refreeze_thresholds": False}).refreeze_cut_offs
+    with pytest.raises(BadParam, match="refreeze_cut_offs: "):
+        RunParams.read({"refreeze_thresholds": "perhaps"})
+
+
 def test_a_run_knows_its_folder_and_whether_it_rereads_the_past() -> None:
     run = Run(
         run_id="manual__1",

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from crmbet.failures import BadParam, BadSetting
-from crmbet.run.settings import SEED_NAMES, Settings, variable_names
+from crmbet.features.kept_table import models_settings
+from crmbet.run.schedule import operator_timezone
+from crmbet.run.settings import (
+    GROUPS,
+    OLD_NAMES,
+    SETTINGS,
+    SPECIFICATION_NAMES,
+    THRESHOLDS,
+    Settings,
+    old_variable_names,
+    variable_name,
+    variable_names,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -23,7 +37,7 @@ def test_a_bucket_is_enough() -> None:
     assert settings.lake_bucket == "lake"
     assert settings.operator_timezone == "America/Sao_Paulo"
     assert settings.zone.key == "America/Sao_Paulo"
-    assert settings.ticket_low == Decimal(50)
+    assert settings.features.ticket_low == Decimal(50)
 
 
 def test_the_bucket_has_no_default() -> None:
@@ -37,7 +51,7 @@ def test_the_bucket_has_no_default() -> None:
     [("512MB", 512_000_000), ("1.5GB", 1_500_000_000), ("2 GiB", 2**31), ("3MiB", 3 * 2**20)],
 )
 def test_memory_as_a_number(limit: str, size: int) -> None:
-    assert read(CRMBET_MEMORY_LIMIT=limit).memory_bytes == size
+    assert read(CRMBET_MEMORY_LIMIT=limit).engine.memory_bytes == size
 
 
 BAD_VALUES = [
@@ -52,20 +66,20 @@ BAD_VALUES = [
     ("OPERATOR_TIMEZONE", "../etc/passwd"),
     ("MIN_DATA_COMPLETENESS", "95"),
     ("MIN_DATA_COMPLETENESS", "nan"),
-    ("MAX_OUTLIER_PERCENTAGE", "5%"),
-    ("MAX_DUPLICATE_PERCENTAGE", "-0.1"),
-    ("MAX_QUARANTINE_PERCENTAGE", "1.1"),
-    ("MAX_UNREADABLE_PERCENTAGE", "-0.1"),
+    ("MAX_OUTLIER_SHARE", "5%"),
+    ("MAX_DUPLICATE_SHARE", "-0.1"),
+    ("MAX_QUARANTINE_SHARE", "1.1"),
+    ("MAX_UNREADABLE_SHARE", "-0.1"),
     ("RUN_RETENTION_DAYS", "0"),
     ("SWEEP_GRACE_DAYS", "0"),
     ("MAX_SOURCE_SHRINK", "many"),
     ("VERIFY_DAYS", "0"),
-    ("MIN_DATA_FRESHNESS_HOURS", "0"),
+    ("MAX_DATA_AGE_HOURS", "0"),
     ("MIN_ROWS_PER_DAY", "-1"),
     ("MIN_VOLUME_RATIO", "2"),
     ("MAX_SNAPSHOT_AGE_DAYS", "-1"),
-    ("MAX_ORPHAN_PERCENTAGE", "5"),
-    ("MAX_OVERDRAWN_PERCENTAGE", "-1"),
+    ("MAX_ORPHAN_SHARE", "5"),
+    ("MAX_OVERDRAWN_SHARE", "-1"),
     ("MAX_PSI", "0"),
     ("MAX_KS_DISTANCE", "1.5"),
     ("MAX_QUARTILE_SHIFT", "0"),
@@ -145,6 +159,16 @@ def test_the_ticket_cut_offs_must_be_ordered() -> None:
         read(CRMBET_RG_BAND_MEDIUM="0.5")
 
 
+def flat(settings: Settings) -> dict[str, Any]:
+    return {
+        name: value
+        for top in Settings.model_fields
+        for name, value in (
+            dict(getattr(settings, top)) if top in GROUPS else {top: getattr(settings, top)}
+        ).items()
+    }
+
+
 @pytest.mark.parametrize(
     ("environ", "name", "value"),
     [
@@ -155,18 +179,72 @@ def test_the_ticket_cut_offs_must_be_ordered() -> None:
             0.8,
         ),
         ({"MIN_DATA_COMPLETENESS": "0.9", "CRMBET_MIN_DATA_COMPLETENESS": " "}, "min_data_completeness", 0.9),
+        ({"MAX_OUTLIER_PERCENTAGE": "0.1"}, "max_outlier_share", 0.1),
+        ({"MAX_OUTLIER_PERCENTAGE": "0.1", "CRMBET_MAX_OUTLIER_SHARE": "0.2"}, "max_outlier_share", 0.2),
+        ({"MAX_OUTLIER_PERCENTAGE": "0.1", "CRMBET_MAX_OUTLIER_PERCENTAGE": "0.3"}, "max_outlier_share", 0.3),
+        ({"MIN_DATA_FRESHNESS_HOURS": "36"}, "max_data_age_hours", 36),
         ({"BACKUP_RETENTION_DAYS": " 7 "}, "backup_retention_days", 7),
-        ({"DATA_LAKE_BUCKET": "seed-lake"}, "lake_bucket", "lake"),
+        ({"DATA_LAKE_BUCKET": "their-lake"}, "lake_bucket", "lake"),
         ({"CRMBET_TICKET_LOW": "1.10"}, "ticket_low", Decimal("1.10")),
     ],
 )
-def test_bare_names_of_the_seed_are_read_after_ours(environ: dict[str, str], name: str, value: Any) -> None:
-    assert getattr(read(**environ), name) == value
+def test_bare_names_of_the_specification_are_read_after_ours(
+    environ: dict[str, str], name: str, value: Any
+) -> None:
+    assert flat(read(**environ))[name] == value
 
 
-def test_the_bucket_by_its_seed_name() -> None:
-    assert Settings.from_environ({"DATA_LAKE_BUCKET": "seed-lake"}).lake_bucket == "seed-lake"
-    assert set(SEED_NAMES) <= set(Settings.model_fields)
+def test_the_bucket_by_its_name_in_the_specification() -> None:
+    assert Settings.from_environ({"DATA_LAKE_BUCKET": "their-lake"}).lake_bucket == "their-lake"
+
+
+@pytest.mark.parametrize("variable", sorted(variable_names() | old_variable_names()))
+def test_no_other_name_is_read_bare(variable: str) -> None:
+    bare = variable.removeprefix("CRMBET_")
+    if bare in SPECIFICATION_NAMES.values():
+        with pytest.raises(BadSetting, match=f"^{bare} has a bad value"):
+            read(**{bare: "?"})
+    else:
+        assert read(**{bare: "?", bare.lower(): "?"}) == read()
+
+
+ZONES = ("", " ", "UTC", " Europe/Lisbon ", "Brasilia", "../etc/passwd", "America/Sao_Paulo")
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("name", ["CRMBET_OPERATOR_TIMEZONE", "OPERATOR_TIMEZONE"])
+def test_settings_and_schedule_agree_on_the_zone(name: str, zone: str) -> None:
+    def outcome(ask: Callable[[], str]) -> str:
+        try:
+            return ask()
+        except BadSetting as failure:
+            return failure.what
+
+    environ = ENOUGH | {name: zone}
+    scheduled = outcome(lambda: operator_timezone(environ))
+
+    assert scheduled == outcome(lambda: Settings.from_environ(environ).operator_timezone)
+    if name == "OPERATOR_TIMEZONE":
+        assert scheduled == "America/Sao_Paulo", "no name of the specification"
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(OLD_NAMES.items()))
+def test_an_old_name_is_read_with_a_warning(old: str, new: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = read(**{variable_name(old): "0.5"})
+
+    assert flat(settings)[new] == 0.5
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{variable_name(old)} is an old name, which the next release will not read: use {variable_name(new)}"
+    ]
+    assert flat(read(**{variable_name(old): "0.5", variable_name(new): "0.75"}))[new] == 0.75
+    with pytest.raises(BadSetting, match=f"{variable_name(old)} has a bad value"):
+        read(**{variable_name(old): "much"})
+
+
+def test_present_names_bring_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    read(MAX_OUTLIER_PERCENTAGE="0.1", CRMBET_MAX_ORPHAN_SHARE="0.2", CRMBET_MAX_ORPHAN_PERCENTAGE=" ")
+
+    assert caplog.records == []
 
 
 def test_foreign_variables_are_left_alone() -> None:
@@ -174,15 +252,82 @@ def test_foreign_variables_are_left_alone() -> None:
 
 
 def test_every_setting_has_a_variable_and_says_what_it_is() -> None:
-    assert variable_names() == {f"CRMBET_{name.upper()}" for name in Settings.model_fields}
-    assert all(field.description for field in Settings.model_fields.values())
+    assert variable_names() == {f"CRMBET_{name.upper()}" for name in SETTINGS}
+    assert all(field.description for field in SETTINGS.values())
+
+
+def test_no_two_settings_have_one_name_and_no_old_name_is_one() -> None:
+    tops = len(Settings.model_fields) - len(GROUPS)
+
+    assert len(SETTINGS) == tops + sum(len(group.model_fields) for group in GROUPS.values())
+    assert not SETTINGS.keys() & (OLD_NAMES.keys() | GROUPS.keys())
+    assert {*SPECIFICATION_NAMES, *OLD_NAMES.values()} <= SETTINGS.keys()
+
+
+def test_settings_are_frozen_and_take_nothing_unknown() -> None:
+    settings = read()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.quality.max_psi = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="max_pis"):
+        Settings.of(lake_bucket="lake", max_pis=1)
+    with pytest.raises(ValidationError, match="max_pis"):
+        Settings(lake_bucket="lake", quality={"max_pis": 1})
+
+
+def test_the_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CRMBET_BRAND", "BRAND", "QUALITY", "CRMBET_QUALITY"):
+        monkeypatch.setenv(name, "?")
+
+    assert Settings(lake_bucket="lake") == Settings.of(lake_bucket="lake") == read(CRMBET_QUALITY="{}")
+
+
+@pytest.mark.parametrize(
+    ("environ", "text"),
+    [
+        (
+            {},
+            (
+                "{'clv_margin': 0.1, 'clv_monthly_discount_rate': 0.01,"
+                " 'min_model_cohort': 100, 'min_calibration_users': 500}"
+            ),
+        ),
+        (
+            {
+                "CRMBET_CLV_MARGIN": "0.10",
+                "CRMBET_MIN_MODEL_COHORT": "50",
+                "CRMBET_CLV_MONTHLY_DISCOUNT_RATE": "0",
+            },
+            (
+                "{'clv_margin': 0.1, 'clv_monthly_discount_rate': 0.0,"
+                " 'min_model_cohort': 50, 'min_calibration_users': 500}"
+            ),
+        ),
+    ],
+)
+def test_the_text_that_is_in_the_digests_of_stored_tables_stays_as_it_is(
+    environ: dict[str, str], text: str
+) -> None:
+    assert repr(models_settings(read(**environ))) == text
 
 
 def test_a_run_sets_thresholds_for_itself() -> None:
     settings = read().with_thresholds({"max_psi": 0.4, "min_rows_per_day": 10})
 
-    assert (settings.max_psi, settings.min_rows_per_day) == (0.4, 10)
-    assert settings.max_ks_distance == read().max_ks_distance
+    assert settings == Settings.of(lake_bucket="lake", max_psi=0.4, min_rows_per_day=10)
+    assert THRESHOLDS[0] == "min_data_completeness"
+
+
+def test_a_run_may_use_the_old_names_of_thresholds(caplog: pytest.LogCaptureFixture) -> None:
+    settings = read().with_thresholds({"min_data_freshness_hours": 48, "max_orphan_percentage": 0.5})
+
+    assert settings == Settings.of(lake_bucket="lake", max_data_age_hours=48, max_orphan_share=0.5)
+    warnings = sorted(record.getMessage() for record in caplog.records)
+    assert [warning.split()[0] for warning in warnings] == [
+        "max_orphan_percentage",
+        "min_data_freshness_hours",
+    ]
+    assert warnings[1].endswith("use max_data_age_hours")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +335,9 @@ def test_a_run_sets_thresholds_for_itself() -> None:
     [
         ({"max_pis": 0.4}, "unknown threshold 'max_pis'"),
         ({"lock_timeout_seconds": 1}, "unknown threshold 'lock_timeout_seconds'"),
-        ({"max_orphan_percentage": 5}, "max_orphan_percentage: "),
+        ({"min_profile_players": 10}, "unknown threshold 'min_profile_players'"),
+        ({"max_orphan_share": 5}, "max_orphan_share: "),
+        ({"max_orphan_percentage": 5}, "max_orphan_share: "),
     ],
 )
 def test_a_bad_threshold_of_a_run_is_named(thresholds: dict[str, float], named: str) -> None:
