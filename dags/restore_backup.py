@@ -1,13 +1,13 @@
 """Put a backup of `ml_features.user_features` back.
 
-Started by hand. `choose_backup` lists the backups with their proofs in its log, and waits until somebody chooses one in
-the form that the run's page shows below **Required Actions**. Who knows which one it shall be says so at the start, in
-the param `backup`: its name, or `newest`.
+You start this DAG by hand. `choose_backup` lists the backups with their proofs in its log. It then waits until somebody
+chooses one in the form that the page of the run shows below **Required Actions**. If you know which backup you want,
+give its name, or `newest`, in the param `backup` when you start the run.
 
-`restore_backup` then takes the load lock, checks the backup against its proof, backs up what the table holds now,
-and puts the backup in its place in one transaction: readers see the table of before or the backup, never a mixture, and
-no load runs beside it. `user_features_history` stays as it is. The next daily run loads on top: pause
-`user_features_daily` first if what it computes has to be mended.
+`restore_backup` then takes the load lock, checks the backup against its proof and backs up what the table holds now. It
+puts the backup in the table's place in one transaction: readers see either the old table or the backup, and no load
+runs at the same time. `user_features_history` stays as it is. The next daily run loads on top of the backup. Pause
+`user_features_daily` first if it would load the same fault again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARAMS = {
         type="string",
         pattern=r"^(newest|[a-z][a-z0-9_]{0,62})?$",
         title="Backup",
-        description="Name of a backup, or newest. Empty: the run lists them and waits until you choose one.",
+        description="Name of a backup, or newest. Empty: the run lists the backups and waits until you choose one.",
     ),
 }
 

@@ -1,7 +1,8 @@
 """One trustworthy feature row per player, every day.
 
-Reads the lake's feeds and `tbl_transactions`, cleans them by contract, computes the features of every player **as of**
-midnight in the operator's zone, judges them with Great Expectations, and loads `ml_features.user_features`.
+The DAG reads the lake's feeds and `tbl_transactions`, cleans them by contract and computes the features of every player
+**as of** midnight in the operator's zone. It checks them with Great Expectations and loads them into
+`ml_features.user_features`.
 
 | Start | as_of |
 |---|---|
@@ -10,8 +11,8 @@ midnight in the operator's zone, judges them with Great Expectations, and loads 
 | UI or REST run without a date | the last midnight |
 | param `as_of` | midnight of that date |
 
-A failed run has changed nothing in the target; clear the failed task to go on. Quality reports lie on S3 under
-`crmbet/brand=<brand>/reports/`, the rows that were set aside under `crmbet/brand=<brand>/quarantine/`.
+A failed run has changed nothing in the target. Clear the failed task to go on. Quality reports are on S3 under
+`crmbet/brand=<brand>/reports/`. Rows that were set aside are under `crmbet/brand=<brand>/quarantine/`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from crmbet.run.schedule import operator_timezone
 ZONE = operator_timezone(os.environ)
 LAKE = Asset("crmbet_lake")
 FEATURES = Asset("user_features")
-"""A DAG scheduled on it receives run_id, as_of, rows, grade and score of the load in the event's `extra`."""
+"""A DAG that is scheduled on it gets run_id, as_of, rows, grade and score of the load in the event's `extra`."""
 
 PARAMS = {
     "as_of": Param(
@@ -46,61 +47,85 @@ PARAMS = {
         type=["null", "string"],
         format="date",
         title="as_of",
-        description="Date whose midnight is the cut-off: facts before it count. Empty: from the run's date.",
+        description=(
+            "Facts before the midnight that begins this date count. Empty: "
+            "the date follows from the run's date."
+        ),
     ),
     "known_at": Param(
         None,
         type=["null", "string"],
         format="date-time",
         title="known_at",
-        description="Use only what had been captured by this instant. Empty: everything known when the run starts.",
+        description=(
+            "Use only what had been captured by this instant. Empty: "
+            "use all that is known when the run starts."
+        ),
     ),
     "load_strategy": Param(
         "merge",
         type="string",
         enum=["merge", "replace", "append"],
         title="Load strategy",
-        description="merge: insert and update. replace: the table becomes this run's rows. append: new players only.",
+        description=(
+            "merge: insert and update rows. replace: the table holds this run's rows only. append: "
+            "add new players only."
+        ),
     ),
     "accept_loss": Param(
         False,
         type="boolean",
         title="Accept loss",
-        description="Let the load lose what it would refuse to: many players at once, or, by replace, a later as_of.",
+        description=(
+            "Load even if the table loses many players at once, or if replace puts an older as_of in "
+            "place of a newer one."
+        ),
     ),
     "validate_only": Param(
-        False, type="boolean", title="Validate only", description="Stop after validation: no backup, no load."
+        False,
+        type="boolean",
+        title="Validate only",
+        description="Stop after the checks of the features. There is no backup and no load.",
     ),
     "dry_run": Param(
         False,
         type="boolean",
         title="Dry run",
-        description="Only say which chunks, days and rows would change; change nothing.",
+        description="Change nothing. Only say which chunks, days and rows would change.",
     ),
     "full_refresh": Param(
         False,
         type="boolean",
         title="Full refresh",
-        description="Ignore all captures and build everything anew.",
+        description="Ignore all captures, and read and build everything again.",
     ),
     "verify_all": Param(
         False,
         type="boolean",
         title="Verify all",
-        description="Compare every day of PostgreSQL with what was captured, not only the recent ones and a thirtieth.",
+        description=(
+            "Compare every day of PostgreSQL with what was captured, and not only the recent days and a "
+            "thirtieth of the rest."
+        ),
     ),
     "refreeze_cut_offs": Param(
         False,
         type="boolean",
-        title="Refreeze thresholds",
-        description="Take the responsible-gambling thresholds from this run's players, for this and later as_of dates.",
+        title="Refreeze cut-offs",
+        description=(
+            "Take the cut-offs of the responsible-gambling markers from this run's players, for this and "
+            "later as_of dates."
+        ),
     ),
     "source_deletions": Param(
         "stop",
         type="string",
         enum=["stop", "keep", "remove"],
         title="Source deletions",
-        description="If source data vanished: stop the run, keep what was captured, or remove it everywhere.",
+        description=(
+            "What to do if data vanished from a source: "
+            "stop the run, keep what was captured, or remove it everywhere."
+        ),
     ),
     "fail_on": Param(
         ["CRITICAL", "HIGH", "MEDIUM", "LOW"],
@@ -108,20 +133,28 @@ PARAMS = {
         items={"type": "string", "enum": ["CRITICAL", "HIGH", "MEDIUM", "LOW"]},
         examples=["CRITICAL", "HIGH", "MEDIUM", "LOW"],
         title="Fail on",
-        description="Severities of a quality breach that fail the run. Others show in the report only.",
+        description=(
+            "The run fails if a quality check of one of these severities fails. "
+            "Other failures are only in the report."
+        ),
     ),
     "thresholds": Param(
         {},
         type="object",
         additionalProperties={"type": "number"},
         title="Thresholds",
-        description='Thresholds of the quality gates for this run, by the setting\'s name: {"max_psi": 0.4}.',
+        description=(
+            "Thresholds of the quality checks for this run only, by the names of the settings: "
+            '{"max_psi": 0.4}.'
+        ),
     ),
     "refresh_baseline": Param(
         False,
         type="boolean",
         title="Refresh baseline",
-        description="Freeze this run's distributions as what later runs are compared with: the business has changed.",
+        description=(
+            "Freeze this run's distributions as the new baseline of drift. For when the business has changed."
+        ),
     ),
 }
 
@@ -144,23 +177,23 @@ with DAG(
     extract_s3 = ExtractS3Operator(task_id="extract_s3", inlets=[LAKE])
     extract_pg = ExtractPgOperator(task_id="extract_pg")
     validate_raw = ValidateOperator(task_id="validate_raw", stage="raw")
-    # A dry run skips what comes before these two, and they plan on what that would have left.
+    # A dry run skips the tasks before these two. They then plan with what those tasks would have left.
     clean = CleanOperator(task_id="clean", trigger_rule=TriggerRule.NONE_FAILED)
     engineer_features = EngineerFeaturesOperator(
         task_id="engineer_features", trigger_rule=TriggerRule.NONE_FAILED
     )
     validate = ValidateOperator(task_id="validate", stage="features")
-    # In the Grid the group's name says why its tasks are skipped.
+    # In the Grid, the name of the group says why its tasks are skipped.
     with TaskGroup(
         "load",
         prefix_group_id=False,
         group_display_name="load, unless validate_only or dry_run",
-        tooltip="Skipped if the run's param validate_only or dry_run is set; XCom of backup_table says which.",
+        tooltip="Skipped if the param validate_only or dry_run is set. The XCom of backup_table says which.",
     ):
-        # A backfill's runs come side by side: these two touch the target, so one run at a time.
+        # Runs of a backfill go side by side. These two tasks touch the target, so only one run at a time does them.
         backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)
         load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1, outlets=[FEATURES])
-    # Runs whatever the others came to, and as a teardown has no say in what the run came to.
+    # As a teardown it runs whether or not the others succeed, and does not decide whether the run succeeds.
     record_run = RecordRunOperator(
         task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)
     ).as_teardown(on_failure_fail_dagrun=False)

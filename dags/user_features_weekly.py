@@ -1,11 +1,11 @@
-"""Once a week: look at all of the sources' history, and remove what nothing needs any more.
+"""Once a week, compare the whole history of the sources with what was captured, and remove what nothing needs any more.
 
-A daily run compares PostgreSQL's recent days and a thirtieth of the older ones. This one compares all of them, and
-captures what has changed: the log of `extract_pg` and `extract_s3` says which days that touches. A table of the past is
-restated by a backfill of `user_features_daily`, not by this.
+A daily run compares PostgreSQL's recent days and a thirtieth of the older ones. This DAG compares all of them and
+captures what has changed. The logs of `extract_pg` and `extract_s3` say which days have changed. This DAG does not
+restate the feature table of a past day: a backfill of `user_features_daily` does.
 
 Then `plan_sweep` lists the objects below `crmbet/brand=<brand>/` that no kept manifest names (docs/store.md says what
-is kept), and `sweep` removes what the plan lists. With the param `dry_run`, both only say what they would do.
+is kept), and `sweep` removes the objects on the list. With the param `dry_run`, both only say what they would do.
 """
 
 from __future__ import annotations
@@ -33,20 +33,23 @@ PARAMS = {
         True,
         type="boolean",
         title="Verify all",
-        description="Compare all days of PostgreSQL with what was captured.",
+        description="Compare every day of PostgreSQL with what was captured.",
     ),
     "source_deletions": Param(
         "stop",
         type="string",
         enum=["stop", "keep", "remove"],
         title="Source deletions",
-        description="If source data vanished: stop the run, keep what was captured, or remove it everywhere.",
+        description=(
+            "What to do if data vanished from a source: "
+            "stop the run, keep what was captured, or remove it everywhere."
+        ),
     ),
     "dry_run": Param(
         False,
         type="boolean",
         title="Dry run",
-        description="Only say what would be captured and removed; change nothing.",
+        description="Change nothing. Only say what would be captured and removed.",
     ),
 }
 
@@ -71,7 +74,7 @@ with DAG(
     # A dry run skips the extracts.
     plan_sweep = PlanSweepOperator(task_id="plan_sweep", trigger_rule=TriggerRule.NONE_FAILED)
     sweep = SweepOperator(task_id="sweep")
-    # As in the daily DAG: whatever the others came to, and without a say in it.
+    # As in the daily DAG: it runs whether or not the others succeed, and does not decide whether the run succeeds.
     record_run = RecordRunOperator(
         task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)
     ).as_teardown(on_failure_fail_dagrun=False)

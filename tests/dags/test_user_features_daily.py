@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import CronDataIntervalTimetable, RetryAction
+from airflow.sdk.definitions.param import process_params
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 
 from crmbet import failures
@@ -160,6 +161,14 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
     for schema in schemas.values():
         assert schema["title"]
     assert all(dag.params.get_param(name).description for name in dag.params)
+
+
+def test_a_configuration_with_the_old_name_of_a_param_works(dag: Any) -> None:
+    params = process_params(
+        dag, dag.get_task("extract_s3"), {"refreeze_thresholds": True}, suppress_exception=False
+    )
+
+    assert RunParams.read(params) == RunParams(refreeze_cut_offs=True)
 
 
 def test_the_form_and_the_run_agree_on_names_and_defaults(dag: Any) -> None:

@@ -1,1 +1,1 @@
-"""What one run obeys: settings, params, window and schedule; and how it reports its progress."""
+"""What one run obeys (settings, params, window and schedule), and how it reports its progress."""

@@ -1,4 +1,4 @@
-"""One run: what it is about, what it was asked for, and under which settings. Everything below takes it as a value."""
+"""One run of the pipeline: its as_of, its params and its settings. All code below takes it as a value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crmbet.storage.layout import Layout
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run of the pipeline, resolved: no clock and no environment is asked below this."""
+    """A run of the pipeline. Code that has it needs neither a clock nor the environment."""
 
     run_id: str
     window: Window
@@ -23,7 +23,7 @@ class Run:
 
     @property
     def layout(self) -> Layout:
-        """Where this run's brand keeps its data."""
+        """Where the data of this run's brand is."""
         return Layout(brand=self.settings.brand)
 
     @property
@@ -38,5 +38,5 @@ class Run:
 
     @property
     def rereads_the_past(self) -> bool:
-        """Whether known_at was asked for: only captures that existed then count, and nothing new is captured."""
+        """Whether the param known_at is set: then captures of before that instant count, and nothing is captured."""
         return self.params.known_at is not None

@@ -134,7 +134,9 @@ class QualitySettings(_Group):
     max_psi: float = Field(
         default=0.25,
         gt=0,
-        description="A drift check fails if the population stability index against the baseline is this or more.",
+        description=(
+            "A drift check fails if the population stability index against the baseline is this or more."
+        ),
     )
     max_ks_distance: float = Field(
         default=0.1,
@@ -280,10 +282,15 @@ class RetentionSettings(_Group):
     """How long backups and runs are kept."""
 
     backup_retention_days: int = Field(
-        default=30, ge=1, description="Days that a backup of the target is kept."
+        default=30,
+        ge=1,
+        description=(
+            "A backup of the target is dropped when it is older than this many days. "
+            "The newest is always kept."
+        ),
     )
     backup_retention_count: int = Field(
-        default=35, ge=1, description="Number of newest backups that are kept."
+        default=35, ge=1, description="No more than this many backups of the target are kept."
     )
     run_retention_days: int = Field(
         default=400,
@@ -340,7 +347,9 @@ class Settings(BaseSettings):
     )
     brand: str = Field(
         default="default",
-        description="The operator's brand. It is part of our prefix, and each brand has a feature table of its own.",
+        description=(
+            "The operator's brand. It is part of our prefix, and each brand has a feature table of its own."
+        ),
     )
     operator_timezone: str = Field(
         default=DEFAULT_TIMEZONE,

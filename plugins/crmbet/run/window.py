@@ -1,7 +1,7 @@
-"""From the way a run was started to the one instant it is about.
+"""Finds the as_of of a run from the way it was started.
 
-A run is about **as_of**: midnight in the operator's zone, the first instant that does not count any more. Airflow
-starts runs in six ways and gives each another context (docs/adr/0003); this module is the only place that knows.
+A run is about **as_of**: a midnight in the operator's zone. Facts before it count, facts from it on do not. Airflow
+starts runs in six ways, and each way gives the run another context (docs/adr/0003). Only this module knows of them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ AUTOMATIC_RUN_TYPES = frozenset({"scheduled", "backfill"})
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What Airflow says of a run's start; instants are aware, absent ones None."""
+    """What Airflow knows about the start of a run. Instants have a time zone; None means that there is none."""
 
     run_type: str
     started_at: datetime
-    """The instant of the run's first try."""
+    """When the first try of the run began."""
     logical_date: datetime | None = None
     data_interval_end: datetime | None = None
     as_of: str | None = None
@@ -45,22 +45,22 @@ class Window:
 def resolve_window(start: Start, zone: ZoneInfo) -> Window:
     """Find a run's as_of.
 
-    The `as_of` param wins. A scheduled or backfill run of day D is about D's end, midnight of D+1; `dags test D` and a
-    run of D from the UI or REST are about midnight of D; a run without a logical date is about the last midnight
-    before it started.
+    The param `as_of` wins. A scheduled or backfill run of day D is about the end of D, which is midnight of D+1. A run
+    of D by `dags test`, from the UI or by REST is about midnight of D. A run without a logical date is about the last
+    midnight before it started.
 
-    Raises `BadParam` for an unreadable or future as_of, and for `airflow dags trigger --logical-date D`, whose
-    interval Airflow takes from the clock and not from D (apache/airflow issue 54119).
+    Raises `BadParam` for an as_of that is unreadable or in the future. Raises it too for a run by `airflow dags trigger
+    --logical-date D`, because Airflow takes its interval from the clock and not from D (apache/airflow issue 54119).
     """
     if start.as_of:
         as_of_date = _parse_date(start.as_of)
     elif start.logical_date is None:
         as_of_date = start.started_at.astimezone(zone).date()
     elif start.run_type == "scheduled" and start.data_interval_end is not None:
-        # Of a day or of a week.
+        # The interval is a day or a week.
         as_of_date = start.data_interval_end.astimezone(zone).date()
     elif start.run_type in AUTOMATIC_RUN_TYPES:
-        # A backfill may reuse a manual run, with the manual run's interval: only the start day can be trusted.
+        # A backfill may reuse a manual run, and keeps the interval of that run. Only the start day can be trusted.
         as_of_date = start.logical_date.astimezone(zone).date() + timedelta(days=1)
     else:
         _refuse_interval_from_the_clock(start, zone)
@@ -76,9 +76,9 @@ def resolve_window(start: Start, zone: ZoneInfo) -> Window:
 
 
 def resolve_known_at(known_at: str | None, started_at: datetime) -> datetime:
-    """Find the instant up to which the run has been told facts: the `known_at` param, else its first try's start.
+    """Find the instant up to which the run knows facts: the param `known_at`, or the start of the run's first try.
 
-    Raises `BadParam` for an unreadable, zoneless or future instant.
+    Raises `BadParam` for an instant that is unreadable, has no time zone or is in the future.
     """
     if not known_at:
         return started_at.astimezone(UTC)
@@ -102,12 +102,12 @@ def resolve_known_at(known_at: str | None, started_at: datetime) -> datetime:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a local day, in UTC. Where daylight saving skips 00:00, the day starts at 01:00."""
+    """The first instant of a local day, in UTC. If daylight saving skips 00:00, the day starts at 01:00."""
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
 def _named_day(instant: datetime, zone: ZoneInfo) -> date:
-    """The day that somebody meant: a bare date reaches us as midnight UTC, whatever the operator's zone."""
+    """The day that somebody meant. A date without a time arrives as midnight UTC, whatever the operator's zone is."""
     in_utc = instant.astimezone(UTC)
     if in_utc.time() == time.min:
         return in_utc.date()
@@ -119,7 +119,7 @@ def _refuse_interval_from_the_clock(start: Start, zone: ZoneInfo) -> None:
         return
     expected = start.logical_date.astimezone(zone).date()
     found = start.data_interval_end.astimezone(zone).date()
-    # A week's interval may have ended days before the date; the clock's ends after any date in the past.
+    # A week's interval may have ended days before the date. An interval from the clock ends after any past date.
     if found > expected:
         day = _named_day(start.logical_date, zone)
         raise BadParam(

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from crmbet.failures import BadParam, BadSetting
-from crmbet.features.kept_table import models_settings
 from crmbet.run.schedule import operator_timezone
 from crmbet.run.settings import (
     GROUPS,
@@ -280,35 +279,6 @@ def test_the_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, "?")
 
     assert Settings(lake_bucket="lake") == Settings.of(lake_bucket="lake") == read(CRMBET_QUALITY="{}")
-
-
-@pytest.mark.parametrize(
-    ("environ", "text"),
-    [
-        (
-            {},
-            (
-                "{'clv_margin': 0.1, 'clv_monthly_discount_rate': 0.01,"
-                " 'min_model_cohort': 100, 'min_calibration_users': 500}"
-            ),
-        ),
-        (
-            {
-                "CRMBET_CLV_MARGIN": "0.10",
-                "CRMBET_MIN_MODEL_COHORT": "50",
-                "CRMBET_CLV_MONTHLY_DISCOUNT_RATE": "0",
-            },
-            (
-                "{'clv_margin': 0.1, 'clv_monthly_discount_rate': 0.0,"
-                " 'min_model_cohort': 50, 'min_calibration_users': 500}"
-            ),
-        ),
-    ],
-)
-def test_the_text_that_is_in_the_digests_of_stored_tables_stays_as_it_is(
-    environ: dict[str, str], text: str
-) -> None:
-    assert repr(models_settings(read(**environ))) == text
 
 
 def test_a_run_sets_thresholds_for_itself() -> None:
