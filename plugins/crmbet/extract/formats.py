@@ -201,8 +201,9 @@ def _split_header(line: bytes, contract: SourceContract) -> tuple[str, list[str]
     known = {*_names(contract).values()}
     headers = {}
     for delimiter in DELIMITERS:
-        fields, _ = split_record(line, delimiter.encode())
-        headers[delimiter] = [name.decode().strip() for name in fields or ()]
+        split = split_record(line, delimiter.encode())
+        names = [] if split.fault or split.open_quote else split.fields
+        headers[delimiter] = [name.decode().strip() for name in names]
     delimiter = max(headers, key=lambda delimiter: len(known.intersection(headers[delimiter])))
     header = headers[delimiter]
     while header and not header[-1]:

@@ -1,12 +1,14 @@
 """Reading a damaged text file so that a bad record loses nothing but itself.
 
 The engine's CSV parser loses thousands of good rows to one quote that is never closed. Here a record that cannot be
-right (a quote that stays open, text after a closing quote, too few or too many fields) gives up its first line only,
-and reading goes on with the next one. What is good is written as a file that the engine reads without trouble; what is
-bad is listed with its reason. Slower than the engine by far, so only for files that the engine stumbles over.
+right gives up its first line only, and reading goes on with the next line. A record cannot be right if a quote stays
+open, if text follows a closing quote, or if it has too few or too many fields. Good records are written to a file that
+the engine reads without trouble; bad ones are listed with the reason. This is far slower than the engine, so it is only
+for files that the engine cannot read. The work is linear in the size of the file, whatever the damage: each line is
+parsed at most three times.
 
-What both can read, they read alike: spaces around quotes do not count, nor do empty fields beyond the last column, and
-inside an unquoted field a quote is a letter.
+The engine and this module agree on every record that both can read: spaces around quotes do not count, empty fields
+after the last column do not count, and a quote inside an unquoted field is a letter.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 from crmbet.extract.counting import LONGEST_LINE
 
@@ -48,7 +50,7 @@ def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
         good.open("w", encoding="utf-8", newline="") as kept,
         rejects.open("w", encoding="utf-8", newline="") as refused,
     ):
-        lines = _Lines(source)
+        lines = _Lines(source, delimiter.encode())
         _, _, used = next(_records(lines, delimiter.encode(), width), (None, "", 0))
         writer = csv.writer(kept, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
         row = 0
@@ -79,27 +81,38 @@ def mend_lines(path: Path) -> Mended:
     return Mended(good, rejects, records, records)
 
 
-def split_record(record: bytes, delimiter: bytes) -> tuple[list[bytes] | None, str]:
-    """The fields of a record; None with a fault if it is malformed, None without one if a quote is open at its end."""
+class Split(NamedTuple):
+    """A record, or the beginning of one, split into fields."""
+
+    fields: list[bytes]
+    """The fields that are complete: all of them if there is no fault and no open quote."""
+    fault: str = ""
+    """Why this is not a record; empty if nothing is wrong."""
+    open_quote: bool = False
+    """Whether one more field follows `fields`, and its quote is not closed: the record may go on in the next line."""
+
+
+def split_record(record: bytes, delimiter: bytes) -> Split:
+    """Split a record without its line end. `delimiter` is one byte."""
     if b'"' not in record:
-        return record.split(delimiter), ""
-    fields = []
+        return Split(record.split(delimiter))
+    fields: list[bytes] = []
     place = 0
     while True:
         if OPENED.match(record, place):
             quoted = QUOTED.match(record, place)
             if quoted is None:
-                return None, ""
+                return Split(fields, open_quote=True)
             fields.append(quoted[1].replace(b'""', b'"'))
             end = quoted.end()
             if end < len(record) and not record.startswith(delimiter, end):
-                return None, "text after a closing quote"
+                return Split(fields, "text after a closing quote")
         else:
             end = record.find(delimiter, place)
             end = len(record) if end < 0 else end
             fields.append(record[place:end])
         if end >= len(record):
-            return fields, ""
+            return Split(fields)
         place = end + len(delimiter)
 
 
@@ -115,22 +128,93 @@ class _Line:
         return int(bool(self.text or self.fault))
 
 
-class _Lines:
-    """Physical lines, of bounded length, that can be put back."""
+class _Rest(NamedTuple):
+    """What the last line of a record adds to it, or the lines after the first one do."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    fields: int
+    """How many fields are completed there."""
+    filled: int
+    """The same without the empty fields at the end."""
+    fault: str = ""
+    """Why there is no record."""
+
+
+NEVER_CLOSED = _Rest(0, 0, "a quote that is never closed")
+
+
+class _Lines:
+    """Physical lines of bounded length. What the next ones add to a record can be asked before they are taken.
+
+    In such a line a quote is open at its start. It is parsed once, since it does not matter where the record began: the
+    quote is either closed in the line or not, and as many fields are completed in it. So the work is linear even if
+    every line begins a record that goes on to the end of the file.
+    """
+
+    def __init__(self, source: BinaryIO, delimiter: bytes = b"") -> None:
         self._source = source
-        self._put_back: deque[_Line] = deque()
+        self._delimiter = delimiter
+        # The next lines that have been parsed and leave the quote open, each with the fields completed in it.
+        self._within: deque[tuple[_Line, int]] = deque()
+        self._within_bytes = 0
+        self._within_fields = 0
+        # The line after those, if it has been read: the quote is closed in it, or it is at fault.
+        self._last: tuple[_Line, _Rest] | None = None
 
     def __iter__(self) -> Iterator[_Line]:
         return self
 
     def __next__(self) -> _Line:
-        if self._put_back:
-            return self._put_back.popleft()
+        if self._within:
+            line, fields = self._within.popleft()
+            self._within_bytes -= len(line.text) + 1
+            self._within_fields -= fields
+            return line
+        if self._last:
+            line, _ = self._last
+            self._last = None
+            return line
+        read = self._read()
+        if read is None:
+            raise StopIteration
+        return read
+
+    def rest_of_record(self, size: int) -> _Rest:
+        """What the next lines add to a record of which `size` bytes are there, the last field of them open."""
+        while self._last is None and size + self._within_bytes <= LONGEST_LINE:
+            line = self._read()
+            if line is None:
+                break
+            # With a quote before it, a line is parsed as one that begins within quotes.
+            split = split_record(b'"' + line.text, self._delimiter)
+            if line.fault:
+                self._last = line, NEVER_CLOSED
+            elif split.open_quote:
+                self._within.append((line, len(split.fields)))
+                self._within_bytes += len(line.text) + 1
+                self._within_fields += len(split.fields)
+            else:
+                self._last = line, _Rest(len(split.fields), _filled(split.fields, least=1), split.fault)
+        if self._last is None:
+            return NEVER_CLOSED
+        line, rest = self._last
+        if size + self._within_bytes + len(line.text) + 1 > LONGEST_LINE:
+            return NEVER_CLOSED
+        return _Rest(self._within_fields + rest.fields, self._within_fields + rest.filled, rest.fault)
+
+    def take_rest_of_record(self) -> list[_Line]:
+        """Take the lines that `rest_of_record` found to complete a record."""
+        taken = [line for line, _ in self._within]
+        if self._last:
+            taken.append(self._last[0])
+        self._within.clear()
+        self._within_bytes = self._within_fields = 0
+        self._last = None
+        return taken
+
+    def _read(self) -> _Line | None:
         text = self._source.readline(LONGEST_LINE + 1)
         if not text:
-            raise StopIteration
+            return None
         if len(text) > LONGEST_LINE:
             while text and not text.endswith(b"\n"):
                 text = self._source.readline(LONGEST_LINE)
@@ -138,9 +222,16 @@ class _Lines:
         text = text.removesuffix(b"\n").removesuffix(b"\r")
         return _Line(b"", "bytes that are no text") if NOT_TEXT.search(text) else _Line(text)
 
-    def put_back(self, lines: list[_Line]) -> None:
-        """These come next again."""
-        self._put_back.extendleft(reversed(lines))
+
+def _filled(fields: list[bytes], *, least: int = 0) -> int:
+    """How many fields there are, without the empty ones at the end.
+
+    `least` is 1 for the fields of a line that continues a record: the first has a line break, so it is not empty.
+    """
+    count = len(fields)
+    while count > least and not fields[count - 1]:
+        count -= 1
+    return count
 
 
 def _records(lines: _Lines, delimiter: bytes, width: int) -> Iterator[tuple[list[bytes] | None, str, int]]:
@@ -148,42 +239,24 @@ def _records(lines: _Lines, delimiter: bytes, width: int) -> Iterator[tuple[list
     for line in lines:
         if line.fault:
             yield None, line.fault, 1
-        elif line.text:
-            taken = [line]
-            fields, fault = split_record(line.text, delimiter)
-            if fields is None and not fault:
-                taken, fields, fault = _continued(line, lines, delimiter)
-            if fields is not None and (len(fields) < width or any(fields[width:])):
-                fault = f"{len(fields)} fields instead of {width}"
-            if fields is None or fault:
-                lines.put_back(taken[1:])
-                yield None, fault, 1
-            else:
-                yield fields[:width], "", sum(part.size for part in taken)
-
-
-def _continued(first: _Line, lines: _Lines, delimiter: bytes) -> tuple[list[_Line], list[bytes] | None, str]:
-    """A record whose quote is open at its line's end: the lines that it takes, and what they make."""
-    taken, text = [first], [first.text]
-    size = len(first.text)
-    for line in lines:
-        taken.append(line)
-        if line.fault:
-            break
-        text.append(line.text)
-        size += len(line.text) + 1
-        if size > LONGEST_LINE:
-            break
-        if _closes_quote(line.text):
-            fields, fault = split_record(b"\n".join(text), delimiter)
-            if fields is not None or fault:
-                return taken, fields, fault
-    return taken, None, "a quote that is never closed"
-
-
-def _closes_quote(line: bytes) -> bool:
-    """Whether a quote that is open at the start of a line ends in it: two at once are a letter."""
-    return b'"' in line.replace(b'""', b"")
+            continue
+        if not line.text:
+            continue
+        split = split_record(line.text, delimiter)
+        count, filled, fault = len(split.fields), _filled(split.fields), split.fault
+        if split.open_quote:
+            rest = lines.rest_of_record(len(line.text))
+            count, filled, fault = count + rest.fields, count + rest.filled, rest.fault
+        if not fault and (count < width or filled > width):
+            fault = f"{count} fields instead of {width}"
+        if fault:
+            yield None, fault, 1
+        elif split.open_quote:
+            parts = [line, *lines.take_rest_of_record()]
+            fields = split_record(b"\n".join(part.text for part in parts), delimiter).fields
+            yield fields[:width], "", sum(part.size for part in parts)
+        else:
+            yield split.fields[:width], "", 1
 
 
 def _refuse(refused: TextIO, row: int, fault: str) -> None:

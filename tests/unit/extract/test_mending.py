@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.unit
 
 WIDTH = 2
 LETTERS = ["a", "é", '"', '""', ",", ", ", " ", "\n", "\r\n", "\x00", "\x01", "x" * 9]
-LINES = ["a,a\n", '"a","a"\n', '"a\n', 'a",a\n']
+LINES = ["a,a\n", '"a","a"\n', '"a\n', 'a",a\n', 'x",y","\n', '","\n']
 PIECES = st.lists(st.sampled_from(LETTERS + LINES), max_size=25).map("".join)
 
 Fate = list[str] | str
@@ -162,6 +163,37 @@ def test_an_open_quote_costs_no_more_than_a_look_ahead(file: Path) -> None:
     fates, _ = mended(file, 'h,h\nx,"x\n' + 'x,""\n' * 200_000)
 
     assert fates == ["a quote that is never closed", *[["x", ""]] * 200_000]
+
+
+@pytest.mark.parametrize(
+    ("damage", "rest"),
+    [
+        ('x,"y\n', '","\n' * 40),
+        ("", 'x",y","\n' * 40),
+        ("", 'x",y","\n' * 40 + '"\n'),
+        ("", 'x",y","\n' * 40 + '"z\n'),
+        ('x,"\n', "\n" * 40),
+    ],
+    ids=["reopened", "all opened", "too many fields", "text after a quote", "empty lines"],
+)
+@pytest.mark.parametrize("longest", [100, module.LONGEST_LINE])
+def test_work_grows_with_the_file_and_not_with_its_square(
+    file: Path, damage: str, rest: str, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    split_record = module.split_record
+
+    def counting(record: bytes, delimiter: bytes) -> Any:
+        parsed.append(len(record))
+        return split_record(record, delimiter)
+
+    monkeypatch.setattr(module, "split_record", counting)
+    content = "a,b\n" + damage + rest
+
+    fates, _ = mended(file, content, longest)
+
+    assert sum(parsed) <= 3 * len(content)
+    assert fates == read_slowly(content, longest)[0]
 
 
 @settings(deadline=None)
