@@ -513,3 +513,18 @@ def test_a_listing_of_more_than_one_page(store: Any, capture: Any) -> None:
 
     assert [captured.chunk for captured in captures.captures] == sorted(objects)
     assert captures.extracted == 21
+
+
+# The engine ------------------------------------------------------------------------------------------------------
+
+
+def test_a_capture_leaves_the_engine_as_it_was(put: Any, capture: Any, engine: Any) -> None:
+    settings = "SELECT name, value FROM duckdb_settings()"
+    before = engine.execute(settings).fetchall()
+    put("part.csv", csv_text(csv_line(bet(1))))
+
+    capture()
+
+    assert engine.execute(settings).fetchall() == before
+    assert engine.cursor().execute(settings).fetchall() == before
+    assert engine.execute("SELECT current_setting('preserve_insertion_order')").fetchone() == (False,)
