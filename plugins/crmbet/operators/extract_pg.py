@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
 
 class ExtractPgOperator(BaseOperator):
-    """Capture every day of the transactions that is new or changed, and say which captures the run uses."""
+    """Capture every day of PostgreSQL's tables that is new or changed, and say which captures the run uses.
+
+    The source contracts of kind "postgres" name the tables.
+    """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Write `extract_pg.json`; returns its address and the number of rows."""
+        """Write `extract_pg.json`; returns its address and the rows by source."""
         from crmbet.contracts.files import load_source_contracts
         from crmbet.databases.duckdb import attach_postgres
         from crmbet.extract.postgres import SOURCE, capture_relation
@@ -23,14 +26,14 @@ class ExtractPgOperator(BaseOperator):
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         airflow_run = open_run(context)
-        contract = load_source_contracts()["transactions"]
+        contracts = [each for each in load_source_contracts().values() if each.kind == "postgres"]
         with airflow_run.work() as work:
             attach_postgres(work.connection, source_dsn(), SOURCE, read_only=True)
-            captures = capture_relation(work, contract)
-        manifest = ExtractManifest(sources={contract.name: captures})
+            captured = {each.name: capture_relation(work, each) for each in contracts}
+        manifest = ExtractManifest(sources=captured)
         if airflow_run.run.params.dry_run:
-            end_dry_run(
-                context, airflow_run, manifest, {contract.name: plan_captures(contract.name, captures)}
-            )
-        log_changes(manifest.sources)
-        return hand_over(airflow_run, self.task_id, manifest, {contract.name: captures.extracted})
+            plan = {name: plan_captures(name, captures) for name, captures in captured.items()}
+            end_dry_run(context, airflow_run, manifest, plan)
+        log_changes(captured)
+        counts = {name: captures.extracted for name, captures in captured.items()}
+        return hand_over(airflow_run, self.task_id, manifest, counts)
