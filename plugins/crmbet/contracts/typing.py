@@ -198,7 +198,7 @@ def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
     if column.type == "text":
         bounds.append((_nested(value), "nested value"))
         # PostgreSQL cannot store a NUL, and the others have no place in an identifier or a name.
-        bounds.append((f"regexp_matches({value}, '{CONTROL}')", CONTROLLED))
+        bounds.append((f"regexp_matches({value}, {literal(CONTROL)})", CONTROLLED))
     if column.max_length is not None:
         bounds.append((f"length({value}) > {column.max_length}", "too long"))
     if column.above is not None:

@@ -13,20 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from crmbet.databases.duckdb_failures import explain_attach
 from crmbet.databases.scratch import scratch_folder
-from crmbet.databases.statements import literal, statement
-from crmbet.failures import AccessRefused, LostConnection, SourceMissing
+from crmbet.databases.statements import identifier, literal, statement
 from crmbet.run.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
-
-LOGIN_REFUSED = (
-    "password authentication failed",
-    "no password supplied",
-    "pg_hba.conf",
-    "permission denied for database",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +76,9 @@ def attach_postgres(connection: duckdb.DuckDBPyConnection, dsn: str, alias: str,
 
     mode = "READ_ONLY" if read_only else "READ_WRITE"
     try:
-        connection.execute(f"ATTACH {literal(dsn)} AS {alias} (TYPE postgres, {mode})")
+        connection.execute(f"ATTACH {literal(dsn)} AS {identifier(alias)} (TYPE postgres, {mode})")
     except duckdb.Error as error:
-        raise _explain_attach(str(error), alias) from None
+        raise explain_attach(error, f"Airflow connection crmbet_{alias}") from None
 
 
 def _reach_lake(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) -> None:
@@ -110,27 +103,3 @@ def _extension_file(name: str) -> Path:
 
     folder = Path(str(files(f"duckdb_extension_{name}"))) / "extensions" / f"v{duckdb.__version__}"
     return folder / f"{name}.duckdb_extension"
-
-
-def _explain_attach(message: str, alias: str) -> AccessRefused | LostConnection | SourceMissing:
-    where = f"Airflow connection crmbet_{alias}"
-    lowered = message.lower()
-    # The engine repeats the whole DSN, so a lone "password" says nothing.
-    if any(sign in lowered for sign in LOGIN_REFUSED):
-        return AccessRefused(
-            "PostgreSQL refuses the login",
-            where=where,
-            next_step="correct login and password of the connection",
-        )
-    if "does not exist" in lowered:
-        return SourceMissing(
-            "PostgreSQL does not know the database or role",
-            where=where,
-            next_step="correct schema and login there",
-        )
-    return LostConnection(
-        "PostgreSQL cannot be reached",
-        where=where,
-        why="the server is down, or its host, port or network path is wrong",
-        next_step="the task retries by itself; if it goes on, test the connection from the worker",
-    )

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crmbet.failures import AccessRefused, CrmbetError, LostConnection, SourceMissing, TemporaryFailure
+from crmbet.failures import (
+    AccessRefused,
+    CrmbetError,
+    LostConnection,
+    PermanentFailure,
+    SourceMissing,
+    TemporaryFailure,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,6 +33,12 @@ NO_ANSWER_OF_POSTGRES = (
     "ssl syscall",
     "ssl connection has been closed",
     "the database system is ",
+)
+LOGIN_REFUSED = (
+    "password authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    "permission denied for database",
 )
 NOT_WRITTEN = ("could not write", "no space left on device")
 QUOTED_PATH = r"""\s?["']?{folder}[\w./-]*["']?"""
@@ -89,6 +102,70 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
             next_step="the task retries by itself; if it goes on, test the connection from the worker",
         )
     return None
+
+
+def explain_attach(error: duckdb.Error, where: str) -> AccessRefused | LostConnection | SourceMissing:
+    """Why a PostgreSQL database cannot be attached. Repeats none of the engine's words: they hold the whole DSN."""
+    words = str(error).lower()
+    # The DSN has the word "password" too, so the word alone proves nothing.
+    if any(sign in words for sign in LOGIN_REFUSED):
+        return AccessRefused(
+            "PostgreSQL refuses the login",
+            where=where,
+            next_step="correct login and password of the connection",
+        )
+    if "does not exist" in words:
+        return SourceMissing(
+            "PostgreSQL does not know the database or role",
+            where=where,
+            next_step="correct schema and login there",
+        )
+    return LostConnection(
+        "PostgreSQL cannot be reached",
+        where=where,
+        why="the server is down, or its host, port or network path is wrong",
+        next_step="the task retries by itself; if it goes on, test the connection from the worker",
+    )
+
+
+def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> CrmbetError:
+    """Why Parquet files on S3 cannot be copied into PostgreSQL.
+
+    `what` names the files' content, such as "the run's feature table"; `remake` says what to do if the files are gone
+    or wrong. Only the first line of the engine's message is repeated: the lines below may quote a row.
+    """
+    import duckdb
+
+    text = str(error)
+    if "No files found" in text or "HTTP 404" in text:
+        return SourceMissing(
+            f"a file of {what} is not there any more", where=where, why=first_line(error), next_step=remake
+        )
+    if is_of_the_worker(error) or "No space left" in text:
+        return TemporaryFailure(
+            "the engine has too little memory, or the disk that it spills to is full",
+            where=where,
+            why=first_line(error),
+            next_step="the task retries by itself; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
+        )
+    # An answer of PostgreSQL comes as the bare base class, with ERROR in it. Without ERROR the connection ended: within
+    # the copy as the base class, or the whole engine broke; at the commit as a TransactionException. S3 that goes away
+    # comes as an IOException.
+    unanswered = type(error) in (duckdb.Error, duckdb.TransactionException) and "ERROR:" not in text
+    broken = isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.FatalException))
+    if unanswered or broken:
+        return LostConnection(
+            f"{what} could not be copied to its end",
+            where=where,
+            why=first_line(error),
+            next_step="the task retries by itself",
+        )
+    return PermanentFailure(
+        f"{what} cannot be copied into PostgreSQL",
+        where=where,
+        why=first_line(error),
+        next_step=f"compare the feature statements with the contract, then {remake}",
+    )
 
 
 def first_line(error: Exception) -> str:

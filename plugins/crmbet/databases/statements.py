@@ -1,13 +1,14 @@
 """SQL statements: files in include/sql/, and the one way to put identifiers and literals into them.
 
 Values are bound parameters. Identifiers, and the few literals that an engine takes only as literals (a path in COPY),
-are put in by `render` for `{name}` placeholders, and reach it only through `identifier` and `literal`.
+are put in by `render` for `{name}` placeholders. They reach it only through `identifier`, `quoted` and `literal`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -46,11 +47,21 @@ def identifier(*names: str) -> Fragment:
     return Fragment(".".join(f'"{name}"' for name in names))
 
 
+def quoted(name: str) -> Fragment:
+    """Any name as one quoted identifier, such as a column's name in a file, which no allow-list can know."""
+    return Fragment('"' + name.replace('"', '""') + '"')
+
+
 def literal(value: str) -> Fragment:
     """A quoted string literal, for the places where an engine takes no parameter."""
     if "\0" in value:
         raise ValueError("a NUL cannot be quoted")
     return Fragment("'" + value.replace("'", "''") + "'")
+
+
+def date_literal(day: date) -> Fragment:
+    """A day as a DATE."""
+    return Fragment(f"DATE {literal(day.isoformat())}")
 
 
 def joined(fragments: list[Fragment], separator: str = ", ") -> Fragment:

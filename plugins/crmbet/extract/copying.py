@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.parquet import column_types
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.extract.day_counts import Census
 from crmbet.extract.days_to_read import Span, joined_spans
 from crmbet.extract.records import UNDATED, DayCount
@@ -69,7 +69,7 @@ def copy_days(
                 for column in relation.columns
             ]
         ),
-        relation=Fragment(f"{SOURCE}.{relation.table}") if side_by_side else relation.table,
+        relation=Fragment(f"{identifier(SOURCE)}.{relation.table}") if side_by_side else relation.table,
         within=relation.within(spans, undated=undated),
     )
     connection.execute(
@@ -80,8 +80,8 @@ def copy_days(
             event_time=identifier(relation.event.name),
             source_key=literal(relation.name),
             zone=literal(run.settings.operator_timezone),
-            earliest=_date(contract.earliest),
-            days=Fragment(f"[{joined([_date(day) for day in batch.dated])}]::DATE[]"),
+            earliest=date_literal(contract.earliest),
+            days=Fragment(f"[{joined([date_literal(day) for day in batch.dated])}]::DATE[]"),
             path=literal(str(path)),
         )
     )
@@ -124,7 +124,3 @@ def count_chunks(
             latest_known_time=max((time for time in times if time), default=None),
         )
     return found
-
-
-def _date(day: date) -> Fragment:
-    return Fragment(f"DATE {literal(day.isoformat())}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import keeps_type
 from crmbet.databases.parquet import column_types
-from crmbet.databases.statements import Fragment, literal, render
+from crmbet.databases.statements import Fragment, joined, literal, quoted, render
 from crmbet.extract.counting import LONGEST_LINE, count_elements, survey
 from crmbet.extract.decoding import plain_text, unpack
 from crmbet.extract.mending import Mended, mend_csv, mend_lines, split_record
@@ -117,7 +117,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
         url=url,
         has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
         values=_values(
-            contract, columns, {name: _quoted(engine_names[_names(contract)[name]]) for name in kept}
+            contract, columns, {name: quoted(engine_names[_names(contract)[name]]) for name in kept}
         ),
     )
     return Reading(query, int(records), _unknown(names, contract), kept)
@@ -137,13 +137,13 @@ def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
 
 
 def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
-    quoted = _quoted(column)
+    text = quoted(column)
     if decimal_comma and NUMERIC.match(engine_type):
-        return f"replace({quoted}::VARCHAR, '.', ',')"
+        return f"replace({text}::VARCHAR, '.', ',')"
     if engine_type == "BLOB":
         # Text, from writers that do not mark it as such.
-        return f"coalesce(TRY(decode({quoted})), {quoted}::VARCHAR)"
-    return f"to_json({quoted})::VARCHAR" if NESTED.search(engine_type) else f"{quoted}::VARCHAR"
+        return f"coalesce(TRY(decode({text})), {text}::VARCHAR)"
+    return f"to_json({text})::VARCHAR" if NESTED.search(engine_type) else f"{text}::VARCHAR"
 
 
 def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
@@ -157,7 +157,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
     # By place: what the engine calls one name, or keeps for itself, a header may well have.
     places = [f"c{place}" for place in range(len(header))]
     columns = dict(zip(header, places, strict=True))
-    described = ", ".join(f"'{place}': 'VARCHAR'" for place in places)
+    described = joined([Fragment(f"{literal(place)}: 'VARCHAR'") for place in places])
     values = _values(contract, columns)
     unknown = _unknown(header, contract)
     counted = survey(path, quotes=True)
@@ -165,7 +165,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
         query = render(
             "extract/read_csv",
             url=literal(str(path)),
-            columns=Fragment("{" + described + "}"),
+            columns=Fragment(f"{{{described}}}"),
             delimiter=literal(delimiter),
             values=values,
         )
@@ -175,7 +175,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
     query = render(
         "extract/read_mended_csv",
         url=literal(str(mended.good)),
-        columns=Fragment("{'_row': 'BIGINT', " + described + "}"),
+        columns=Fragment(f"{{'_row': 'BIGINT', {described}}}"),
         delimiter=literal(delimiter),
         values=values,
         rejects=literal(str(mended.rejects)),
@@ -296,8 +296,8 @@ def _json_values(contract: SourceContract) -> dict[str, Fragment]:
         number = f"json_type(record, {paths[name]}) = 'DOUBLE'"
         fields[name] = f"CASE WHEN {number} THEN replace({fields[name]}, '.', ',') ELSE {fields[name]} END"
     return {
-        "paths": Fragment("[" + ", ".join(paths.values()) + "]"),
-        "values": Fragment(", ".join(f"{field} AS {_quoted(name)}" for name, field in fields.items())),
+        "paths": Fragment(f"[{joined(list(paths.values()))}]"),
+        "values": Fragment(", ".join(f"{field} AS {quoted(name)}" for name, field in fields.items())),
     }
 
 
@@ -363,7 +363,7 @@ def _values(
     typed = typed or {}
     return Fragment(
         ", ".join(
-            f"{typed.get(name) or columns.get(source_name, 'NULL::VARCHAR')} AS {_quoted(name)}"
+            f"{typed.get(name) or columns.get(source_name, 'NULL::VARCHAR')} AS {quoted(name)}"
             for name, source_name in _names(contract).items()
         )
     )
@@ -371,8 +371,3 @@ def _values(
 
 def _unknown(found: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
     return tuple(sorted({name for name in found if name} - {*_names(contract).values()}))
-
-
-def _quoted(name: str) -> str:
-    """A column name as the source spells it, which no allow-list can foresee, quoted for the engine."""
-    return '"' + name.replace('"', '""') + '"'

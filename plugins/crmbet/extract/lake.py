@@ -21,7 +21,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant
 from crmbet.databases.duckdb_failures import is_of_the_worker, said_of_file
 from crmbet.databases.scratch import scratch_folder
-from crmbet.databases.statements import Fragment, literal, render
+from crmbet.databases.statements import Fragment, date_literal, literal, render
 from crmbet.databases.work import Work
 from crmbet.datasets.days import BATCH_DAYS
 from crmbet.extract.day_counts import Census, take_census
@@ -282,7 +282,7 @@ def _place(reading: Reading, key: str, contract: SourceContract, run: Run) -> st
         source_key=literal(key),
         event_time=event_instant(contract, reading.types),
         zone=literal(run.settings.operator_timezone),
-        earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
+        earliest=date_literal(contract.earliest),
     )
 
 

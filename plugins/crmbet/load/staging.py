@@ -15,16 +15,10 @@ from typing import TYPE_CHECKING
 
 from crmbet.contracts.table import ENGINE_TYPES
 from crmbet.databases.duckdb import attach_postgres
-from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
+from crmbet.databases.duckdb_failures import explain_copy
+from crmbet.databases.postgres import single_row
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
-from crmbet.failures import (
-    CrmbetError,
-    LoadRefused,
-    LostConnection,
-    PermanentFailure,
-    SourceMissing,
-    TemporaryFailure,
-)
+from crmbet.failures import CrmbetError, LoadRefused
 from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
 from crmbet.load.target import column_list
 from crmbet.storage.digests import digest
@@ -235,7 +229,7 @@ def _fill(
     finally:
         # A connection that ends within the copy makes the whole engine unusable, which DETACH would say instead.
         with suppress(duckdb.Error):
-            engine.execute(f"DETACH {ENGINE_ALIAS}")
+            engine.execute(f"DETACH {identifier(ENGINE_ALIAS)}")
 
 
 def _analyze(session: LoadSession, name: str) -> None:
@@ -264,44 +258,6 @@ def _engine_failures_explained(session: LoadSession) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise _explain(error, session.where) from None
-
-
-def _explain(error: duckdb.Error, where: str) -> CrmbetError:
-    """The engine's message may quote a row below its first line, so only that is repeated."""
-    import duckdb
-
-    text = str(error)
-    first_line = text.splitlines()[0] if text else type(error).__name__
-    if "No files found" in text or "HTTP 404" in text:
-        return SourceMissing(
-            "a file of the run's feature table is not there any more",
-            where=where,
-            why=first_line,
-            next_step=RECOMPUTE,
-        )
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in text:
-        return TemporaryFailure(
-            "the engine has too little memory, or the disk that it spills to is full",
-            where=where,
-            why=first_line,
-            next_step=f"{RETRIED_BY_ITSELF}; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
-        )
-    # What PostgreSQL answers comes as the bare base class, with ERROR in it. A connection that ends within the copy
-    # comes as the base class or breaks the engine, which another try has anew; one that ends at the copy's commit as a
-    # TransactionException; S3 that goes away as an IOException.
-    unanswered = type(error) in (duckdb.Error, duckdb.TransactionException) and "ERROR:" not in text
-    broken = isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.FatalException))
-    if unanswered or broken:
-        return LostConnection(
-            "the run's feature table could not be copied to its end",
-            where=where,
-            why=first_line,
-            next_step=RETRIED_BY_ITSELF,
-        )
-    return PermanentFailure(
-        "the run's feature table cannot be copied into PostgreSQL",
-        where=where,
-        why=first_line,
-        next_step=f"compare the feature statements with the contract, then {RECOMPUTE}",
-    )
+        raise explain_copy(
+            error, what="the run's feature table", where=session.where, remake=RECOMPUTE
+        ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
 from crmbet.failures import LoadRefused
 from crmbet.load.session import DDL_WAIT_SECONDS, LoadSession, history_name, limit_lock_wait
 
@@ -144,9 +144,7 @@ def find_differences(table: Fragment, shape: Shape, actual: dict[str, ActualColu
         elif not column.nullable:
             found.append(_missing_column(table, name, column))
     found += [
-        Difference(
-            f"column {name} is not in the contract", f"ALTER TABLE {table} DROP COLUMN {_quoted(name)}"
-        )
+        Difference(f"column {name} is not in the contract", f"ALTER TABLE {table} DROP COLUMN {quoted(name)}")
         for name in actual
         if name not in shape.columns
     ]
@@ -264,8 +262,3 @@ def _missing_column(table: Fragment, name: str, column: FeatureColumn) -> Differ
         f"ALTER TABLE {table} ADD COLUMN {column_name} {column.postgres_type}; (give every row a value); "
         f"ALTER TABLE {table} ALTER COLUMN {column_name} SET NOT NULL",
     )
-
-
-def _quoted(name: str) -> str:
-    """A name that the table really has, which may be none that we would put into SQL; for messages only."""
-    return '"' + name.replace('"', '""') + '"'
