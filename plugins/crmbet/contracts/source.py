@@ -117,6 +117,8 @@ class SourceContract(Strict):
         for name in (self.event_time, self.known_time):
             if name is not None and self.columns[name].type != "timestamp":
                 raise ValueError(f"{name} says when, so it must be a timestamp")
+        if self.kind == "postgres" and not self.event_time:
+            raise ValueError("a table of PostgreSQL is captured by its days, so it needs an event_time")
         if self.kind == "postgres" and self.event_time and self.columns[self.event_time].formats:
             raise ValueError(
                 f"{self.event_time}: PostgreSQL has typed it and tells its days apart, so it takes no formats"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -8,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmbet.databases import statements
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statements_digest
+from crmbet.databases.statements import (
+    Fragment,
+    date_literal,
+    identifier,
+    joined,
+    literal,
+    quoted,
+    render,
+    statements_digest,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +40,15 @@ def test_identifiers_can_be_qualified() -> None:
 def test_anything_else_is_no_identifier(name: str) -> None:
     with pytest.raises(ValueError, match="not allowed as an SQL identifier"):
         identifier("public", name)
+
+
+@pytest.mark.parametrize("name", ["a b", 'a"b', '"', "a.b", "coração", "a'b", "x" * 200])
+def test_a_name_of_any_file_can_be_quoted(name: str) -> None:
+    assert duckdb.sql(f"SELECT 1 AS {quoted(name)}").columns == [name]
+
+
+def test_a_day_is_a_literal() -> None:
+    assert duckdb.execute(f"SELECT {date_literal(date(2026, 8, 12))}").fetchone() == (date(2026, 8, 12),)
 
 
 @pytest.mark.parametrize(
