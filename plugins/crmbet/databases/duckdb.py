@@ -1,6 +1,6 @@
-"""The data engine: one DuckDB connection that reaches S3 and PostgreSQL, bounded in memory, in UTC.
+"""The data engine: one DuckDB connection with access to S3 and PostgreSQL, limited memory, and UTC as time zone.
 
-Its extensions come as wheels and are loaded by path; nothing is downloaded at run time (docs/adr/0001).
+Its extensions are installed as wheels and loaded by path. Nothing is downloaded at run time (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LakeAccess:
-    """How to reach S3. The secrets stay out of every representation."""
+    """Address and keys of S3. The representation does not show the keys."""
 
     region: str
     access_key: str = field(repr=False)
@@ -37,8 +37,8 @@ class LakeAccess:
 def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the length of one task.
 
-    What does not fit into `settings.engine.memory_limit` spills to a folder that is removed afterwards. Sessions run in
-    UTC, so that no result depends on a machine's zone.
+    Data beyond `settings.engine.memory_limit` spills to a folder that is removed afterwards. All sessions use UTC, so
+    that no result depends on the time zone of a machine.
     """
     import duckdb
 
@@ -54,13 +54,13 @@ def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[
             }
         )
         try:
-            # Global, since work is done side by side on cursors, which are sessions of their own.
+            # Global, because several cursors work at the same time, and each is a session of its own.
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
             connection.execute(statement("create_parsers"))
             for extension in ("httpfs", "postgres_scanner"):
                 connection.load_extension(str(_extension_file(extension)))
             if lake is not None:
-                _reach_lake(connection, lake)
+                _add_lake_secret(connection, lake)
             yield connection
         finally:
             connection.close()
@@ -81,7 +81,7 @@ def attach_postgres(connection: duckdb.DuckDBPyConnection, dsn: str, alias: str,
         raise explain_attach(error, f"Airflow connection crmbet_{alias}") from None
 
 
-def _reach_lake(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) -> None:
+def _add_lake_secret(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) -> None:
     options = {
         "KEY_ID": lake.access_key,
         "SECRET": lake.secret_key,

@@ -1,6 +1,6 @@
-"""The data engine's failures in our words, so that the retry policy can tell a server that is down from bad data.
+"""The data engine's errors as errors of ours, so that the retry policy can tell a server that is down from bad data.
 
-The engine tells of a truncated file and of an unreachable server with one class, so its words have to be read.
+The engine raises the same class for a truncated file and for an unreachable server, so its messages have to be read.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from crmbet.failures import (
 if TYPE_CHECKING:
     import duckdb
 
-NO_ANSWER_OF_S3 = " error for http "
-NO_ANSWER_OF_POSTGRES = (
+S3_UNREACHABLE = " error for http "
+POSTGRES_GONE = (
     "server closed the connection",
     "terminating connection",
     "connection to server",
@@ -40,17 +40,17 @@ LOGIN_REFUSED = (
     "pg_hba.conf",
     "permission denied for database",
 )
-NOT_WRITTEN = ("could not write", "no space left on device")
+DISK_FULL = ("could not write", "no space left on device")
 QUOTED_PATH = r"""\s?["']?{folder}[\w./-]*["']?"""
 QUOTE = re.compile(r"""(?<!\w)["']""")
-"""Opens what may be data, unlike an apostrophe."""
+"""A quote after which the message may repeat data. An apostrophe within a word is none."""
 LONGEST_QUOTE = 200
-"""Letters of the engine's own words in one of ours."""
+"""So many letters of an engine's message are repeated in one of ours."""
 
 
 @contextmanager
 def failures_explained(where: str) -> Iterator[None]:
-    """Turn the engine's errors inside that are about a server, and not about data or SQL, into ours.
+    """Turn the engine's errors that are about a server, and not about data or SQL, into errors of ours.
 
     Raises `LostConnection`, `TemporaryFailure`, `AccessRefused` or `SourceMissing`; any other error passes.
     """
@@ -66,13 +66,13 @@ def failures_explained(where: str) -> Iterator[None]:
 
 
 def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
-    """What an error of the engine says of S3 or PostgreSQL; None if it is about neither."""
+    """Our error for an engine's error about S3 or PostgreSQL; None if it is about neither."""
     import duckdb
 
     words = str(error).lower()
     if isinstance(error, duckdb.HTTPException):
         return _explain_status(error, where)
-    if NO_ANSWER_OF_S3 in words:
+    if S3_UNREACHABLE in words:
         return LostConnection(
             "S3 cannot be reached",
             where=where,
@@ -94,7 +94,7 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
             next_step="the task retries by itself; if it goes on, raise statement_timeout of the login, or "
             "max_standby_streaming_delay where the source is a replica",
         )
-    if any(sign in words for sign in NO_ANSWER_OF_POSTGRES):
+    if any(sign in words for sign in POSTGRES_GONE):
         return LostConnection(
             "PostgreSQL went away",
             where=where,
@@ -141,7 +141,7 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
         return SourceMissing(
             f"a file of {what} is not there any more", where=where, why=first_line(error), next_step=remake
         )
-    if is_of_the_worker(error) or "No space left" in text:
+    if is_lack_of_resources(error) or "No space left" in text:
         return TemporaryFailure(
             "the engine has too little memory, or the disk that it spills to is full",
             where=where,
@@ -169,27 +169,27 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
 
 
 def first_line(error: Exception) -> str:
-    """The start of the engine's words. What follows may quote data."""
+    """The beginning of an engine's message. The lines below the first may quote data."""
     return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_QUOTE]
 
 
-def is_of_the_worker(error: duckdb.Error) -> bool:
-    """Whether the engine lacks memory or room on the disk: that says nothing of what it was reading."""
+def is_lack_of_resources(error: duckdb.Error) -> bool:
+    """Whether the engine lacks memory or disk space. Such an error means nothing about the data that it was reading."""
     import duckdb
 
     return isinstance(error, duckdb.OutOfMemoryException) or (
-        isinstance(error, duckdb.IOException) and any(sign in str(error).lower() for sign in NOT_WRITTEN)
+        isinstance(error, duckdb.IOException) and any(sign in str(error).lower() for sign in DISK_FULL)
     )
 
 
-def said_of_file(error: Exception, folder: Path) -> str:
-    """The engine's words about a local copy in a folder, without its path and without what they quote of it."""
-    own = re.sub(QUOTED_PATH.format(folder=re.escape(str(folder))), "", first_line(error))
-    return QUOTE.split(own, maxsplit=1)[0].rstrip()
+def describe_file_error(error: Exception, folder: Path) -> str:
+    """An engine's message about a local file in a folder, without the file's path and without data that it quotes."""
+    message = re.sub(QUOTED_PATH.format(folder=re.escape(str(folder))), "", first_line(error))
+    return QUOTE.split(message, maxsplit=1)[0].rstrip()
 
 
 def _cancellation(words: str) -> str:
-    """PostgreSQL's reason, which comes after the query in the engine's words."""
+    """PostgreSQL's reason, which follows the query in the engine's message."""
     return words[words.index("canceling statement due to") :].splitlines()[0][:LONGEST_QUOTE]
 
 

@@ -1,8 +1,8 @@
-"""PostgreSQL's failures in our words, so that the retry policy can tell a wrong password from a lost server.
+"""PostgreSQL's errors as errors of ours, so that the retry policy can tell a wrong password from a lost server.
 
-A message of the server may quote a row (`Key (user_id)=(...) already exists`), and a connection error may
-quote a login. Neither belongs into a log: ours say what kind of thing happened, and the original is cut off
-the traceback.
+A message of the server may quote a row (`Key (user_id)=(...) already exists`), and a connection error may quote a
+login. Neither may appear in a log. So our errors say what kind of error it was, and the traceback leaves out the
+original.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ RETRIED_BY_ITSELF = "the task retries by itself"
 
 @dataclass(frozen=True, kw_only=True)
 class _Meaning:
-    """What a kind of error means to the person on call."""
+    """What a kind of error means for the person on call."""
 
     failure: type[CrmbetError]
     what: str
     next_step: str
     quotable: bool = False
-    """Whether the server's first line names objects and never values."""
+    """Whether the first line of the server's message may be repeated: it names objects, never values."""
 
 
 _REFUSED = _Meaning(
@@ -94,16 +94,16 @@ _MEANINGS = {
     ),
     "57P": _LOST,
 }
-"""By SQLSTATE or its beginning; the longest one counts."""
+"""By SQLSTATE or the beginning of one; the longest that fits is used."""
 
 
 @contextmanager
 def failures_explained(where: str) -> Iterator[None]:
-    """Turn every psycopg2 error inside into one of ours. `where` names the table and the connection.
+    """Turn every psycopg2 error into one of ours. `where` names the table and the connection.
 
     Raises `LostConnection` (unreachable, gone), `AccessRefused` (password, rights), `SourceMissing`
     (database, schema, table, column), `LockHeld` (lock time-out, deadlock), `TemporaryFailure` (out of
-    resources, cancelled) and `PermanentFailure` for what is left, such as a broken constraint.
+    resources, cancelled) and `PermanentFailure` for all others, such as a violated constraint.
     """
     import psycopg2
 
@@ -115,16 +115,16 @@ def failures_explained(where: str) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: extensions.connection, *, where: str) -> Iterator[extensions.cursor]:
-    """A READ COMMITTED transaction: committed at the end, rolled back by any exception, failures explained.
+    """A READ COMMITTED transaction. It is committed at the end, and rolled back if there is an exception.
 
-    The connection is in no transaction afterwards, and must not be in one before: `RuntimeError`.
+    Errors are those of `failures_explained`. Raises `RuntimeError` if the connection is in a transaction already.
     """
     from psycopg2.extensions import TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
     if connection.get_transaction_status() in (TRANSACTION_STATUS_INTRANS, TRANSACTION_STATUS_INERROR):
         raise RuntimeError("the connection is in a transaction already, which this one would commit")
     with failures_explained(where), connection, connection.cursor() as cursor:
-        # A server, database or role may have another default.
+        # The server, the database or the role may have another default.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         yield cursor
 
@@ -153,7 +153,7 @@ def _explain(error: psycopg2.Error, where: str) -> CrmbetError:
 
 
 def _explain_connection(message: str, where: str) -> CrmbetError:
-    """A failed login carries no SQLSTATE, only the server's text (in English, if its lc_messages is)."""
+    """A failed login has no SQLSTATE, only the server's message, in the language of its lc_messages."""
     lowered = message.lower()
     if any(sign in lowered for sign in ("password", "pg_hba.conf", "permission denied")):
         return AccessRefused(
@@ -175,10 +175,10 @@ def _explain_connection(message: str, where: str) -> CrmbetError:
 
 
 def _named_objects(error: psycopg2.Error) -> list[str]:
-    """Table, column and constraint of a broken constraint, without the row."""
-    found = {
+    """The table, column and name of a violated constraint, without the row."""
+    names = {
         "table": error.diag.table_name,
         "column": error.diag.column_name,
         "constraint": error.diag.constraint_name,
     }
-    return [f"{kind} {name}" for kind, name in found.items() if name]
+    return [f"{kind} {name}" for kind, name in names.items() if name]

@@ -1,4 +1,7 @@
-"""Folders for what does not fit into memory: gone when the task ends, and when it was killed, with the next task."""
+"""Folders for data that does not fit into memory.
+
+A folder is removed when its task ends. If the task was killed, the next task on the machine removes it.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ LOCK = "lock"
 def scratch_folder(settings: Settings) -> Iterator[Path]:
     """An empty folder in the spill directory, removed at the end.
 
-    Its owner holds a lock in it. Folders whose lock nobody holds are those of killed tasks, and are removed first: a
-    disk that they fill would fail every task after them.
+    Its owner holds a lock in it. A folder whose lock nobody holds belongs to a task that was killed. Such folders are
+    removed first: otherwise they would fill the disk, and all later tasks would fail.
     """
     parent = Path(settings.engine.spill_directory or tempfile.gettempdir())
     _remove_abandoned(parent)
@@ -30,14 +33,14 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
         files.mkdir()
         with (folder / "unlocked").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # Seen by others only once it is held.
+            # Other tasks look for this name, so it appears only once the lock is held.
             (folder / "unlocked").rename(folder / LOCK)
             yield files
 
 
 def _remove_abandoned(parent: Path) -> None:
     for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
-        # Somebody else's, one that is in use, or one that another task removes at this moment.
+        # Errors are ignored: the folder is another user's, is in use, or is being removed by another task.
         with suppress(OSError), lock.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent)

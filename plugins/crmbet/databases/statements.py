@@ -1,7 +1,7 @@
-"""SQL statements: files in include/sql/, and the one way to put identifiers and literals into them.
+"""SQL statements are files in include/sql/. This is the only way to put identifiers and literals into them.
 
-Values are bound parameters. Identifiers, and the few literals that an engine takes only as literals (a path in COPY),
-are put in by `render` for `{name}` placeholders. They reach it only through `identifier`, `quoted` and `literal`.
+Values are bound parameters. `render` replaces `{name}` placeholders by identifiers, and by the few values that an
+engine takes only as literals, such as a path in COPY. They are made by `identifier`, `quoted` and `literal`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ALLOWED_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 class Fragment(str):
-    """SQL text that is safe to put into a statement: a quoted identifier, a literal, or a list of them."""
+    """SQL text that is safe to put into a statement, such as a quoted identifier, a literal, or a list of them."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ def statement(name: str) -> str:
 
 
 def render(name: str, /, **fragments: Fragment) -> str:
-    """The statement with every `{placeholder}` replaced. A plain string is refused: quote it first."""
+    """The statement with every `{placeholder}` replaced. Raises `TypeError` for a plain string: quote it first."""
     for placeholder, fragment in fragments.items():
         if not isinstance(fragment, Fragment):
             raise TypeError(f"{placeholder} of {name} is not a Fragment: use identifier() or literal()")
@@ -53,7 +53,7 @@ def quoted(name: str) -> Fragment:
 
 
 def literal(value: str) -> Fragment:
-    """A quoted string literal, for the places where an engine takes no parameter."""
+    """A quoted string literal, for places where an engine takes no parameter. Raises `ValueError` for a NUL."""
     if "\0" in value:
         raise ValueError("a NUL cannot be quoted")
     return Fragment("'" + value.replace("'", "''") + "'")

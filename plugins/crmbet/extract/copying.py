@@ -1,4 +1,4 @@
-"""Copying days of PostgreSQL into one local file, and counting what has arrived, by reading the file."""
+"""Copying days of PostgreSQL into one local file, and counting its rows by reading the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
-from crmbet.extract.day_counts import Census
+from crmbet.extract.day_counts import DayCounts
 from crmbet.extract.days_to_read import Span, joined_spans
 from crmbet.extract.records import UNDATED, DayCount
 from crmbet.extract.relation import SOURCE, Relation, postgres_query
@@ -27,13 +27,13 @@ class Batch:
     days: tuple[date | None, ...]
     """In order. None: the rows without a day."""
     is_large: bool
-    """Whether they are so much of the table that its pages are better read side by side than found by an index."""
+    """Whether they are so much of the table that reading all its pages in parallel beats an index scan."""
     has_nan: bool
     """Whether an amount among them is NaN."""
 
     @property
     def dated(self) -> list[date]:
-        """The days that are days."""
+        """The days without None."""
         return [day for day in self.days if day is not None]
 
 
@@ -47,13 +47,14 @@ def copy_days(
 ) -> None:
     """Write the rows of some UTC days into a local file.
 
-    The engine reads the pages of a table side by side where it can. What a query of PostgreSQL's gives comes over one
-    connection, in nearly twice the time, and is gathered first: 900 MB of memory or spill for five million rows.
+    Where possible, the engine reads the pages of the table itself, over several connections in parallel. Otherwise
+    PostgreSQL runs a query, and the result comes over one connection. That takes nearly twice the time, and the engine
+    gathers the result before it writes: five million rows take 900 MB of memory or spill.
     """
     spans = joined_spans(Span(day, day) for day in batch.dated)
     undated = None in batch.days
-    # Of conditions the engine hands a single range on to PostgreSQL. With any other it would fetch the whole table.
-    side_by_side = (
+    # The engine passes a single range of instants on to PostgreSQL. With other conditions it would fetch all rows.
+    in_parallel = (
         batch.is_large
         and relation.is_table
         and len(spans) == 1
@@ -69,13 +70,13 @@ def copy_days(
                 for column in relation.columns
             ]
         ),
-        relation=Fragment(f"{identifier(SOURCE)}.{relation.table}") if side_by_side else relation.table,
+        relation=Fragment(f"{identifier(SOURCE)}.{relation.table}") if in_parallel else relation.table,
         within=relation.within(spans, undated=undated),
     )
     connection.execute(
         render(
             "extract/copy_days",
-            rows=Fragment(query if side_by_side else f"FROM {postgres_query(query)}"),
+            rows=Fragment(query if in_parallel else f"FROM {postgres_query(query)}"),
             columns=joined([identifier(column.name) for column in relation.columns]),
             event_time=identifier(relation.event.name),
             source_key=literal(relation.name),
@@ -90,17 +91,17 @@ def copy_days(
 def captured_types(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
 ) -> dict[str, str]:
-    """The engine types of a captured file's columns of the contract that are not text."""
-    found = column_types(
+    """The engine types of those columns of the contract that a captured file does not have as text."""
+    types = column_types(
         connection, Fragment(f"read_parquet({literal(str(path))}, hive_partitioning = false)")
     )
-    return {name: found[name] for name in contract.columns if found[name] != "VARCHAR"}
+    return {name: types[name] for name in contract.columns if types[name] != "VARCHAR"}
 
 
 def count_chunks(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
-) -> dict[date | None, Census]:
-    """Count a captured file by its chunks."""
+) -> dict[date | None, DayCounts]:
+    """Count a captured file's rows by chunk, a UTC day or None, and by operator day."""
     known_time = (
         f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
     )
@@ -112,15 +113,15 @@ def count_chunks(
             known_time=Fragment(known_time),
         )
     ).fetchall()
-    found: dict[date | None, Census] = {}
+    by_chunk: dict[date | None, DayCounts] = {}
     for part, day, count, fingerprint, known in rows:
-        census = found.get(part, Census(days={}, latest_known_time=None))
-        times = [census.latest_known_time, known.replace(tzinfo=UTC) if known else None]
-        found[part] = Census(
+        counts = by_chunk.get(part, DayCounts(days={}, latest_known_time=None))
+        times = [counts.latest_known_time, known.replace(tzinfo=UTC) if known else None]
+        by_chunk[part] = DayCounts(
             days={
-                **census.days,
+                **counts.days,
                 day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint),
             },
             latest_known_time=max((time for time in times if time), default=None),
         )
-    return found
+    return by_chunk

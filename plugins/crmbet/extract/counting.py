@@ -1,6 +1,6 @@
-"""Counting a text file's records from its bytes alone, so that a parser that drops some in silence is found out.
+"""Counting a text file's records from its bytes, without a parser. A parser that silently drops records is caught so.
 
-Lines are taken to end with a line feed, maybe after a carriage return, as `spool.plain_text` leaves them.
+Lines end with a line feed, or with a carriage return and a line feed, as `decoding.plain_text` leaves them.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-BLOCK = 4 << 20
+BYTES_AT_ONCE = 4 << 20
 LONGEST_LINE = 1 << 20
-"""Bytes, its end included; what is longer is no record of a feed, whatever it is."""
+"""Bytes, line end included. A longer line is not a record of any feed."""
 
 NEWLINE, RETURN, QUOTE, COMMA = b'\n\r",'
 WHITE_SPACE = b" \t\r\n"
-REOPENED = re.compile(rb'" +"')
-"""Often a quoted blank. But the engine opens a quote anew where one follows its end and spaces."""
+REOPENED_QUOTE = re.compile(rb'" +"')
+"""Often a quoted blank. But if a quote follows a closing quote and spaces, the engine takes it for an opening one."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the bytes of a text file say."""
+    """What the bytes of a text file show."""
 
     lines: int
     """Physical lines that are not empty: the records of JSON lines."""
     records: int
-    """The same less line breaks between quotes, where those were looked for: the records of CSV, header included."""
+    """Like `lines`, but with `quotes` a line break between quotes does not count: the records of CSV and its header."""
     open_quote: bool
-    """Whether a quote is still open at the end: then `records` says little."""
+    """Whether a quote is still open at the end of the file. `records` means little then."""
     odd: bool
-    """Whether there is a line too long to be a record, or a byte that would mislead the engine."""
+    """Whether a line is too long for a record, or a byte or a quote would mislead the engine."""
 
 
 def survey(path: Path, *, quotes: bool) -> Survey:
-    """Read a file once, in blocks. `quotes` says whether a line break between them ends no record, as in CSV."""
+    """Read a file once, in pieces. With `quotes`, a line break between quotes does not end a record, as in CSV."""
     import numpy as np
 
     lines, records = _Counter(), _Counter()
@@ -47,30 +47,30 @@ def survey(path: Path, *, quotes: bool) -> Survey:
     open_quote = np.uint8(0)
     offset = 0
     with path.open("rb") as file:
-        # A block ends where a line does, unless that is too long for a record anyway.
-        while block := file.read(BLOCK) + file.readline(LONGEST_LINE):
-            odd = odd or 0 in block or 1 in block
-            content = np.frombuffer(block, np.uint8)
+        # A piece ends at a line end, unless the line is too long to be a record.
+        while piece := file.read(BYTES_AT_ONCE) + file.readline(LONGEST_LINE):
+            odd = odd or 0 in piece or 1 in piece
+            content = np.frombuffer(piece, np.uint8)
             breaks = np.flatnonzero(content == NEWLINE)
             ended = lines.add(content, breaks, offset)
-            if quotes and (open_quote or QUOTE in block):
+            if quotes and (open_quote or QUOTE in piece):
                 inside = np.bitwise_xor.accumulate((content == QUOTE).view(np.uint8)) ^ open_quote
                 open_quote = inside[-1]
-                reopened = reopened or REOPENED.search(block) is not None
+                reopened = reopened or REOPENED_QUOTE.search(piece) is not None
                 records.add(content, breaks[inside[breaks] == 0], offset)
             else:
                 records = replace(lines, ended=records.ended + ended)
-            offset += len(block)
-    found = Survey(lines.total(offset), records.total(offset), bool(open_quote), odd)
-    # A quote that opens anew may swallow the lines that follow.
-    misleading = reopened and found.lines != found.records
-    return replace(found, odd=odd or misleading or lines.longest_of(offset) > LONGEST_LINE)
+            offset += len(piece)
+    counted = Survey(lines.total(offset), records.total(offset), bool(open_quote), odd)
+    # A quote that is opened again may swallow the following lines.
+    misleading = reopened and counted.lines != counted.records
+    return replace(counted, odd=odd or misleading or lines.longest_of(offset) > LONGEST_LINE)
 
 
 def count_elements(path: Path) -> int | None:
-    """How many elements, or members, the one JSON array or object has that a file is.
+    """How many elements, or members, a file has that is one JSON array, or one object.
 
-    None if the file is anything else: cut off, or several values.
+    None if the file is anything else, such as a truncated array or several values.
     """
     import numpy as np
 
@@ -81,14 +81,14 @@ def count_elements(path: Path) -> int | None:
     in_string = np.uint8(0)
     solid = outside = commas = 0
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            if (len(block) - len(block.rstrip(b"\\"))) % 2:
-                # An escape stays whole.
-                block += file.read(1)
-            if b"\\" in block:
-                # What is escaped is no quote; one pair after the other, so that an escaped backslash escapes nothing.
-                block = block.replace(b"\\\\", b"__").replace(b'\\"', b"__")
-            content = np.frombuffer(block, np.uint8)
+        while piece := file.read(BYTES_AT_ONCE):
+            if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+                # The piece must not end inside an escape.
+                piece += file.read(1)
+            if b"\\" in piece:
+                # An escaped quote is not a quote. Pairs of backslashes go first: the second one escapes nothing.
+                piece = piece.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+            content = np.frombuffer(piece, np.uint8)
             inside = np.bitwise_xor.accumulate((content == QUOTE).view(np.uint8)) ^ in_string
             depths = depth + np.cumsum(steps[content] * (inside == 0), dtype=np.int32)
             filled = ~white[content]
@@ -96,7 +96,7 @@ def count_elements(path: Path) -> int | None:
             outside += int(np.count_nonzero(filled & (depths == 0)))
             commas += int(np.count_nonzero((content == COMMA) & (inside == 0) & (depths == 1)))
             depth, in_string = depths[-1], inside[-1]
-    # Outside of the value there is only the bracket that closes it.
+    # Only the closing bracket is counted as outside of the value.
     if depth or in_string or outside != 1 or solid < len("[]"):
         return None
     return commas + 1 if solid > len("[]") else 0
@@ -104,22 +104,22 @@ def count_elements(path: Path) -> int | None:
 
 @dataclass
 class _Counter:
-    """Line ends that end something: not those that follow another at once, or after a carriage return."""
+    """Counts the lines that are not empty: a line end right after another, or after a carriage return, ends none."""
 
     ended: int = 0
     last: int = -1
-    """Place of the last line end in the file."""
+    """Offset of the last line end in the file; -1 before the first."""
     longest: int = 0
     """Bytes of the longest line, its end included."""
 
     def add(self, content: npt.NDArray[np.uint8], breaks: npt.NDArray[np.int64], offset: int) -> int:
-        """Count a block's line ends; returns how many of them end something."""
+        """Count a piece that begins at `offset` and has line ends at `breaks`; returns its lines that are not empty."""
         import numpy as np
 
         if not len(breaks):
             return 0
         gaps = np.diff(breaks, prepend=self.last - offset)
-        # If a block begins with a line feed, no carriage return is before it: it would have been in the same block.
+        # If a piece begins with a line feed, no carriage return precedes it: both would have been in one piece.
         after_return = (content[breaks - 1] == RETURN) & (breaks > 0)
         empty = (gaps == 1) | ((gaps == 2) & after_return)
         ended = int(len(breaks) - np.count_nonzero(empty))
@@ -129,9 +129,9 @@ class _Counter:
         return ended
 
     def total(self, size: int) -> int:
-        """With what follows the last line end, if anything does."""
+        """All lines that are not empty, including text after the last line end."""
         return self.ended + (self.last < size - 1)
 
     def longest_of(self, size: int) -> int:
-        """With what follows the last line end."""
+        """Bytes of the longest line, including text after the last line end."""
         return max(self.longest, size - 1 - self.last)

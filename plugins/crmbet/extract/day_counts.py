@@ -1,4 +1,4 @@
-"""Counting what was captured, by reading the file that was written: a marker's figures come from what it names."""
+"""Counting the rows of a captured file by day. The file that was written is read, so the figures are true of it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Census:
-    """The rows of one captured file."""
+class DayCounts:
+    """The rows of one captured file, or of one chunk in it."""
 
     days: dict[str, DayCount]
     """By operator day (ISO), or UNDATED."""
     latest_known_time: datetime | None
+    """The newest known_time among the rows; None if there is none."""
 
     @property
     def rows(self) -> int:
-        """Rows of all days."""
+        """The rows of all days."""
         return sum(day.rows for day in self.days.values())
 
 
-def take_census(
+def count_days(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
-) -> Census:
-    """Count a captured file by day. `types` are the engine types of the columns that are not text."""
+) -> DayCounts:
+    """Count a captured file's rows by day. `types` are the engine types of the columns that are not text."""
     rows = connection.execute(
         render(
             "extract/count_days",
@@ -43,7 +44,7 @@ def take_census(
             known_time=known_instant(contract, types),
         )
     ).fetchall()
-    return Census(
+    return DayCounts(
         days={
             day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint)
             for day, count, fingerprint, _ in rows

@@ -1,8 +1,8 @@
-"""Which UTC days of PostgreSQL a run looks at, so that any change is found within a month at a bounded cost. Pure.
+"""Which UTC days of PostgreSQL a run looks at. Any change is found within thirty as_of dates, at a bounded cost. Pure.
 
-Recent days are looked at in every run, older ones by turns: each belongs to one of thirty, and the as_of date says
-whose turn it is. Turns go by blocks of neighbouring days, since an index by block ranges (BRIN) finds ten days in a row
-and would read most of the table for every thirtieth one.
+A run looks at the recent days, and at some of the older ones: each older day belongs to one of thirty turns, and the
+as_of date says which turn it is. Ten neighbouring days have the same turn, because an index by block ranges (BRIN)
+finds ten days in a row quickly, and would read most of the table to find every thirtieth day.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from itertools import pairwise
 from crmbet.extract.records import UNDATED
 
 TURNS = 30
-BLOCK_DAYS = 10
+GROUP_DAYS = 10
+"""So many neighbouring days have the same turn."""
 TURN_BEFORE_ALL = 0
-"""The turn of what lies before the earliest captured day."""
+"""The turn of the days before the earliest captured day."""
 TURN_WITHOUT_DAY = 1
 """The turn of rows without a day."""
 
@@ -31,81 +32,81 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a run looks at."""
+class DaysToRead:
+    """The days that a run looks at."""
 
     spans: tuple[Span, ...]
-    """In order, with a day or more between them."""
+    """In order, with at least one day between two of them."""
     undated: bool
-    """Whether the rows without a day are looked at too."""
+    """Whether the run also looks at the rows without a day."""
 
     def covers(self, chunk: str) -> bool:
-        """Whether a chunk, a day (ISO) or UNDATED, is looked at."""
+        """Whether the run looks at a chunk: a day (ISO) or UNDATED."""
         if chunk == UNDATED:
             return self.undated
         day = date.fromisoformat(chunk)
         return any(span.first <= day <= span.last for span in self.spans)
 
 
-def everything(last: date) -> Look:
+def all_days(last: date) -> DaysToRead:
     """All days up to the last one, and the rows without a day."""
-    return Look((Span(date.min, last),), undated=True)
+    return DaysToRead((Span(date.min, last),), undated=True)
 
 
-def days_to_look_at(
+def days_to_read(
     *, as_of_date: date, last: date, verify_days: int, earliest: date | None, known: Collection[str]
-) -> Look:
+) -> DaysToRead:
     """The days that a run with this as_of looks at.
 
     Args:
-        as_of_date: says whose turn it is among the older days.
+        as_of_date: says which turn it is among the older days.
         last: the last UTC day that counts for as_of.
-        verify_days: so many days, up to the last one, are looked at in every run.
+        verify_days: every run looks at so many days, up to the last one.
         earliest: the earliest captured day; None before the first run.
-        known: chunks that have been captured as this run would capture them. Others since `earliest` are looked at: a
-            first run that died left them, or an empty day, which costs nothing to look at.
+        known: chunks that have been captured as this run would capture them. The run looks at all other days since
+            `earliest`: a first run died before it captured them, or they are empty and cost nothing.
     """
     if earliest is None:
-        return everything(last)
+        return all_days(last)
     turn = as_of_date.toordinal() % TURNS
     recent = max(date.min.toordinal(), last.toordinal() - verify_days + 1)
     start = min(earliest.toordinal(), recent)
     captured = {date.fromisoformat(chunk).toordinal() for chunk in known if chunk != UNDATED}
     wanted = [
         *_between(start, sorted(day for day in captured if start <= day < recent), recent),
-        *_blocks(start, turn, recent),
+        *_groups(start, turn, recent),
         (recent, last.toordinal() + 1),
     ]
     if turn == TURN_BEFORE_ALL:
         wanted.append((date.min.toordinal(), start))
     spans = [Span(date.fromordinal(first), date.fromordinal(end - 1)) for first, end in wanted if first < end]
-    return Look(joined_spans(spans), undated=turn == TURN_WITHOUT_DAY or UNDATED not in known)
+    return DaysToRead(joined_spans(spans), undated=turn == TURN_WITHOUT_DAY or UNDATED not in known)
 
 
 def turn_of(day: date) -> int:
-    """Whose turn an older day belongs to."""
-    return day.toordinal() // BLOCK_DAYS % TURNS
+    """The turn that an older day belongs to, from 0."""
+    return day.toordinal() // GROUP_DAYS % TURNS
 
 
 def _between(start: int, days: Iterable[int], end: int) -> Iterator[tuple[int, int]]:
-    """What lies between days, from the start to the end; ends are excluded here and below."""
+    """The gaps between days, from the start to the end. Ends are excluded, here and below."""
     for before, after in pairwise([start - 1, *days, end]):
         yield before + 1, after
 
 
-def _blocks(start: int, turn: int, end: int) -> Iterator[tuple[int, int]]:
-    """The blocks of a turn, from the start to the end."""
-    first = start // BLOCK_DAYS
-    for block in range(first + (turn - first) % TURNS, end // BLOCK_DAYS + 1, TURNS):
-        yield max(start, block * BLOCK_DAYS), min(end, (block + 1) * BLOCK_DAYS)
+def _groups(start: int, turn: int, end: int) -> Iterator[tuple[int, int]]:
+    """The groups of neighbouring days that a turn has, from the start to the end."""
+    first = start // GROUP_DAYS
+    for group in range(first + (turn - first) % TURNS, end // GROUP_DAYS + 1, TURNS):
+        yield max(start, group * GROUP_DAYS), min(end, (group + 1) * GROUP_DAYS)
 
 
 def joined_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans in order, those that touch or overlap made one."""
-    found: list[Span] = []
+    """Spans in order; those that touch or overlap become one."""
+    joined: list[Span] = []
     for span in sorted(spans):
-        if found and span.first.toordinal() - found[-1].last.toordinal() <= 1:
-            found[-1] = Span(found[-1].first, max(found[-1].last, span.last))
+        if joined and span.first.toordinal() - joined[-1].last.toordinal() <= 1:
+            joined[-1] = Span(joined[-1].first, max(joined[-1].last, span.last))
         else:
-            found.append(span)
-    return tuple(found)
+            joined.append(span)
+    return tuple(joined)

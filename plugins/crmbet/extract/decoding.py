@@ -1,7 +1,8 @@
-"""Lake objects as local files of plain text: fetched once, so that every later step reads the same bytes.
+"""Turning the local copy of a lake object into plain content: no compression, and text as UTF-8 with line feeds.
 
-Compression goes by the first bytes and not by the name. Text becomes UTF-8 without a byte order mark: UTF-16 is known
-by its mark, and single bytes that are no UTF-8 are read as Windows' Western European letters (a superset of Latin-1).
+The first bytes decide whether a file is compressed, not its name. UTF-16 is recognised by its byte order mark. All
+other text is read as UTF-8, and a byte that is not UTF-8 is read as a letter of Windows-1252 (Western European, which
+has all letters of Latin-1). The result has no byte order mark.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from crmbet.extract.unreadable import UnreadableObject
 
-BLOCK = 1 << 20
+BYTES_AT_ONCE = 1 << 20
 GZIP = b"\x1f\x8b"
 NO_TEXT = {
     b"PAR1": "a Parquet file",
@@ -23,18 +24,19 @@ NO_TEXT = {
     b"\x89PNG": "a PNG image",
     b"%PDF": "a PDF document",
 }
-"""What files of other kinds begin with."""
+"""The first bytes of files that are not text, and what such a file is."""
 
 FRESH = (b"", 0)
-"""The state of a decoder that is within no letter."""
+"""The state of a decoder that has not stopped inside a letter."""
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def unpack(path: Path, name: str) -> Path:
-    """The object's content without compression; `path` itself if it has none.
+    """The object's content without compression; `path` itself if it is not compressed.
 
-    A gzip is read to its end: the engine takes one that stops in the middle for a shorter file. Raises
-    `UnreadableObject` if it is truncated or damaged, or if the name promises gzip and the content is none.
+    `name` is the object's name. A gzip is read to its end, because the engine takes a truncated one for a shorter file.
+    Raises `UnreadableObject` if the gzip is truncated or damaged, or if the name ends with .gz and the content is no
+    gzip.
     """
     with path.open("rb") as file:
         compressed = file.read(len(GZIP)) == GZIP
@@ -45,7 +47,7 @@ def unpack(path: Path, name: str) -> Path:
     unpacked = path.with_suffix(".unpacked")
     try:
         with gzip.open(path) as source, unpacked.open("wb") as target:
-            shutil.copyfileobj(source, target, BLOCK)
+            shutil.copyfileobj(source, target, BYTES_AT_ONCE)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableObject(f"the gzip is truncated or damaged: {error}") from None
     path.unlink()
@@ -53,9 +55,10 @@ def unpack(path: Path, name: str) -> Path:
 
 
 def plain_text(path: Path) -> Path:
-    """A text file as UTF-8 whose lines end with a line feed; `path` itself if it is that already.
+    """A text file as UTF-8 in which every line ends with a line feed; `path` itself if it is one already.
 
-    A lone carriage return ends a line, as in every reader of text. Raises `UnreadableObject` if it is no text.
+    A carriage return without a line feed ends a line, as it does for other readers of text. Raises `UnreadableObject`
+    if the file is not text.
     """
     with path.open("rb") as file:
         head = file.read(max(map(len, NO_TEXT)))
@@ -71,7 +74,7 @@ def plain_text(path: Path) -> Path:
         plain.open("w", encoding="utf-8", newline="\n") as target,
     ):
         try:
-            shutil.copyfileobj(source, target, BLOCK)
+            shutil.copyfileobj(source, target, BYTES_AT_ONCE)
         except UnicodeError:
             raise UnreadableObject("it begins as UTF-16 and does not go on so") from None
     path.unlink()
@@ -79,18 +82,18 @@ def plain_text(path: Path) -> Path:
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether a file is UTF-8, and every carriage return in it stands before a line feed."""
+    """Whether a file is UTF-8, and a line feed follows every carriage return in it."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                if block.endswith(b"\r"):
-                    block += file.read(1)
-                if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+            while piece := file.read(BYTES_AT_ONCE):
+                if piece.endswith(b"\r"):
+                    piece += file.read(1)
+                if b"\r" in piece and piece.count(b"\r") != piece.count(b"\r\n"):
                     return False
-                # ASCII, of which most files are, is seen at many times the speed.
-                if not block.isascii() or decoder.getstate() != FRESH:
-                    decoder.decode(block)
+                # Most files are ASCII, and testing for it is many times faster than decoding.
+                if not piece.isascii() or decoder.getstate() != FRESH:
+                    decoder.decode(piece)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
@@ -98,7 +101,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _as_western(error: UnicodeError) -> tuple[str, int]:
-    """Read the bytes that are no UTF-8 by themselves, so that one stray letter does not garble a whole file."""
+    """Read only the bytes that are not UTF-8 as Windows-1252, so that one stray letter does not garble the file."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end

@@ -1,9 +1,10 @@
-"""Reading one lake object, whatever its format, as rows in the contract's columns.
+"""Reading one lake object of any format as rows in the contract's columns.
 
-Every format becomes the same shape: `_row`, `_reject` (why the record is not readable, else NULL) and each contract
-column as text, spelled as in the source, or as Parquet types it where that says the same. `_row` is the line of a JSON
-record, else the place among the file's records. Text is typed later, in cleaning, so that quarantine can show what was
-really there. The number of records is counted apart from the parser: a parser that drops rows in silence is found out.
+All formats give the same columns: `_row`, `_reject` (why the record cannot be read, else NULL) and the columns of the
+contract. These are text, spelled as in the source; a typed column of a Parquet file keeps its type if nothing gets
+lost. `_row` is the line number of a JSON record; in other formats it is the place among the file's records, from 1.
+Cleaning gives text its types later, so that quarantine can show what the source had. The records are counted without
+the parser, so that a parser that silently drops rows is caught.
 """
 
 from __future__ import annotations
@@ -33,26 +34,26 @@ DELIMITERS = (",", ";", "\t", "|")
 NUMERIC = re.compile(r"DECIMAL|DOUBLE|FLOAT")
 NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
 SAMPLED_RECORDS = 100
-"""JSON records whose names are looked at before all of them are."""
+"""The names in so many JSON records are read first. All records are read only if a required name is missing there."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read an object: good if it gives as many rows as there are records."""
+    """One way to read an object. It can be trusted if it gives as many rows as there are records."""
 
     query: str
     """SELECT of `_row`, `_reject` and the contract's columns."""
     records: int
     """Records in the file, counted without the parser that `query` uses."""
     unknown_columns: tuple[str, ...] = ()
-    """Columns of the file that the contract does not name: they are not read. Of JSON, those of its first objects."""
+    """Columns of the file that the contract does not name: they are not read. For JSON maybe not all of them."""
     types: Mapping[str, str] = field(default_factory=dict)
-    """Engine types of the columns that `query` does not give as text."""
+    """Engine types of the columns that are not text in the result of `query`."""
 
 
 def format_of(key: str) -> Format | None:
-    """The format that a key's extension says; None for objects that are no data, or of a kind that is not read."""
-    if is_mark(key):
+    """The format by a key's extension; None for objects that are not data, or of a format that is not read."""
+    if is_tool_file(key):
         return None
     stem = key.lower().removesuffix(".gz")
     if stem.endswith(".parquet"):
@@ -64,18 +65,18 @@ def format_of(key: str) -> Format | None:
     return None
 
 
-def is_mark(key: str) -> bool:
-    """Whether an object is named as what tools leave beside data (`_SUCCESS`, hidden files)."""
+def is_tool_file(key: str) -> bool:
+    """Whether an object has the name of a file that tools leave beside data (`_SUCCESS`, hidden files)."""
     return key.rsplit("/", 1)[-1].startswith((".", "_"))
 
 
 def readings(
     connection: duckdb.DuckDBPyConnection, path: Path, key: str, contract: SourceContract
 ) -> Iterator[Reading]:
-    """The ways to read an object's local copy, the fast one first; `path` may be replaced by a plainer copy.
+    """The ways to read an object's local copy, the fastest first. The file at `path` may be replaced by a plainer one.
 
-    Raises `UnreadableObject` if the object is not what its extension says, or lacks a column that the contract
-    requires.
+    Raises `UnreadableObject` if the content does not have the format of the extension, or lacks a column that the
+    contract requires.
     """
     path = unpack(path, key)
     match format_of(key):
@@ -93,7 +94,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
     nodes = connection.execute(render("extract/list_parquet_nodes", url=url)).fetchall()
     names = _top_level(nodes)
     _check_columns(names, contract)
-    # By place: the engine renames one of two columns whose names differ in nothing but capital letters.
+    # By place: the engine renames one of two columns whose names differ only in case.
     engine_names = dict(zip(names, types, strict=True))
     commas = {_names(contract)[name] for name in _with_decimal_comma(contract)}
     columns = {
@@ -124,7 +125,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: S
 
 
 def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
-    """Names of a file's columns, as often as they are there. A schema lists each node before its children."""
+    """The names of a file's columns, with repetitions. A schema lists each node before its children."""
     names = []
     inside = 0
     for name, children in nodes[1:]:
@@ -141,20 +142,20 @@ def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
     if decimal_comma and NUMERIC.match(engine_type):
         return f"replace({text}::VARCHAR, '.', ',')"
     if engine_type == "BLOB":
-        # Text, from writers that do not mark it as such.
+        # Some writers do not mark text as text.
         return f"coalesce(TRY(decode({text})), {text}::VARCHAR)"
     return f"to_json({text})::VARCHAR" if NESTED.search(engine_type) else f"{text}::VARCHAR"
 
 
 def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
-    """As the engine reads it, then with every damaged record set aside by itself."""
+    """First as the engine reads it, then mended, with the damaged records set aside."""
     first = _first_line(path)
     if not first:
         yield _read_nothing(contract)
         return
     delimiter, header = _split_header(first, contract)
     _check_columns(header, contract)
-    # By place: what the engine calls one name, or keeps for itself, a header may well have.
+    # By place: a header may have two names that are one for the engine, or a name that the engine reserves.
     places = [f"c{place}" for place in range(len(header))]
     columns = dict(zip(header, places, strict=True))
     described = joined([Fragment(f"{literal(place)}: 'VARCHAR'") for place in places])
@@ -185,7 +186,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
 
 
 def _first_line(path: Path) -> bytes:
-    """The first line that is not empty, without its end; nothing if there is none."""
+    """The first line that is not empty, without its end; empty if there is none."""
     with path.open("rb") as file:
         while line := file.readline(LONGEST_LINE):
             if line.strip(b"\r\n"):
@@ -194,7 +195,7 @@ def _first_line(path: Path) -> bytes:
 
 
 def _split_header(line: bytes, contract: SourceContract) -> tuple[str, list[str]]:
-    """The delimiter by which a header has most of the contract's names, and its names."""
+    """The delimiter that gives a header the most names of the contract, and the header's names."""
     text = line.decode(errors="replace")
     if len(line) == LONGEST_LINE or not text.replace("\t", "").isprintable():
         raise UnreadableObject("its name says CSV, but its first line is no text")
@@ -212,7 +213,7 @@ def _split_header(line: bytes, contract: SourceContract) -> tuple[str, list[str]
 
 
 def _read_json(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
-    """One array of objects, or an object a line."""
+    """Either one array of objects, or one object a line."""
     with path.open("rb") as file:
         head = file.read(LONGEST_LINE).strip()
     if not head:
@@ -265,9 +266,10 @@ def _read_json_lines(connection: duckdb.DuckDBPyConnection, path: Path, contract
 def _check_keys(
     connection: duckdb.DuckDBPyConnection, source: str, contract: SourceContract
 ) -> tuple[str, ...]:
-    """The names in JSON records that no contract knows. Raises `UnreadableObject` for a required one that none has.
+    """The names in JSON records that are not in the contract.
 
-    A record may leave out what is NULL, so a few records without a name say little: then all are looked at.
+    Raises `UnreadableObject` if no record has a required name. A record may leave out a name whose value is NULL, so
+    all records are read if the first ones lack a required name.
     """
 
     def names(sample: str) -> list[str]:
@@ -286,7 +288,7 @@ def _check_keys(
 
 
 def _json_values(contract: SourceContract) -> dict[str, Fragment]:
-    """What to take out of a record, in one pass over it, and the columns that makes."""
+    """The JSON paths to extract from a record in one pass, and the columns that they become."""
     names = _names(contract)
     paths = {
         name: literal("/" + names[name].replace("~", "~0").replace("/", "~1")) for name in contract.columns
@@ -302,7 +304,7 @@ def _json_values(contract: SourceContract) -> dict[str, Fragment]:
 
 
 def _read_nothing(contract: SourceContract) -> Reading:
-    """A file without a single record, and so without names: a day on which nothing happened may look like that."""
+    """A file without records, and so without names. The file of a day on which nothing happened may be empty."""
     return Reading(render("extract/read_nothing", values=_values(contract, {})), 0)
 
 
@@ -317,48 +319,50 @@ def _names(contract: SourceContract) -> dict[str, str]:
 
 
 def _with_decimal_comma(contract: SourceContract) -> list[str]:
-    """Columns whose typed numbers are spelled with a comma, as the contract says that their text is.
+    """Columns whose typed numbers become text with a decimal comma, because the contract says that text has one.
 
-    A point would stand between thousands there: 10.125 would be read as ten thousand.
+    With a point they would be misread: the point separates thousands there, so 10.125 would become ten thousand.
     """
     return [name for name, column in contract.columns.items() if column.decimal_mark == ","]
 
 
-def _check_columns(found: Sequence[str], contract: SourceContract) -> None:
-    """Raises `UnreadableObject` if a column of the contract is there twice, or a required one is not there."""
+def _check_columns(names: Sequence[str], contract: SourceContract) -> None:
+    """Raises `UnreadableObject` if a file has a column of the contract twice, or lacks a required one."""
     where = f"include/contracts/sources/{contract.name}.yaml"
-    known = [name for name in _names(contract).values() if name in found]
-    repeated = [name for name in known if found.count(name) > 1]
+    known = [name for name in _names(contract).values() if name in names]
+    repeated = [name for name in known if names.count(name) > 1]
     if repeated:
         raise UnreadableObject(f"column {', '.join(repeated)} appears more than once")
-    missing = _missing(found, contract)
+    missing = _missing(names, contract)
     if missing and not known:
-        # What it has instead may be data.
+        # The message does not repeat the names that are there: they may be data.
         raise UnreadableObject(
             f"it has none of the columns of {where}; a CSV file names them in its first line"
         )
     if missing:
         raise UnreadableObject(
-            f"column {', '.join(missing)} is missing; it has the columns {', '.join(found)[:300]}. "
+            f"column {', '.join(missing)} is missing; it has the columns {', '.join(names)[:300]}. "
             f"A name can be mapped in {where}"
         )
 
 
-def _missing(found: Sequence[str], contract: SourceContract) -> list[str]:
-    names = _names(contract)
+def _missing(names: Sequence[str], contract: SourceContract) -> list[str]:
+    """The required columns that are not among the names, by their name in the source."""
+    source_names = _names(contract)
     return [
-        names[name]
+        source_names[name]
         for name, column in contract.columns.items()
-        if column.required and names[name] not in found
+        if column.required and source_names[name] not in names
     ]
 
 
 def _values(
     contract: SourceContract, columns: Mapping[str, str], typed: Mapping[str, str] | None = None
 ) -> Fragment:
-    """The contract's columns, each by the expression of its name in the source, NULL without one.
+    """The contract's columns, each as an expression.
 
-    `typed` has expressions, by name in the contract, of those that do not become text.
+    `columns` has the expressions by name in the source; a column without one is NULL. `typed` has, by name in the
+    contract, the expressions of columns that do not become text.
     """
     typed = typed or {}
     return Fragment(
@@ -369,5 +373,5 @@ def _values(
     )
 
 
-def _unknown(found: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
-    return tuple(sorted({name for name in found if name} - {*_names(contract).values()}))
+def _unknown(names: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if name} - {*_names(contract).values()}))

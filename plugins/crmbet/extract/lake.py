@@ -12,20 +12,19 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant
-from crmbet.databases.duckdb_failures import is_of_the_worker, said_of_file
+from crmbet.databases.duckdb_failures import describe_file_error, is_lack_of_resources
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, date_literal, literal, render
 from crmbet.databases.work import Work
 from crmbet.datasets.days import BATCH_DAYS
-from crmbet.extract.day_counts import Census, take_census
-from crmbet.extract.formats import Reading, format_of, is_mark, readings
+from crmbet.extract.day_counts import DayCounts, count_days
+from crmbet.extract.formats import Reading, format_of, is_tool_file, readings
 from crmbet.extract.ledger import Ledger, chunk_digest
 from crmbet.extract.records import Capture, SourceCaptures, Unreadable
 from crmbet.extract.unreadable import UnreadableObject
@@ -83,10 +82,12 @@ def _folder(run: Run, contract: SourceContract) -> str:
 
 
 def _objects(work: Work, contract: SourceContract) -> list[StoredObject]:
-    """What can be read of the feed's folder; files that look like data of a kind we do not read are told."""
+    """The objects of the feed's folder that can be read. Logs a warning for data of a format that is not read."""
     listed = list(work.store.list(_folder(work.run, contract)))
     unknown = [
-        entry for entry in listed if entry.size and format_of(entry.key) is None and not is_mark(entry.key)
+        entry
+        for entry in listed
+        if entry.size and format_of(entry.key) is None and not is_tool_file(entry.key)
     ]
     if unknown:
         log.warning(
@@ -132,9 +133,10 @@ def _capture_all(
     unreadable: list[Unreadable] = []
     progress = Progress(log, f"captured {contract.name}", unit="objects", total=len(objects))
     with (
-        _capturing(work, contract, ledger) as capturing,
+        scratch_folder(work.run.settings) as folder,
         ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
     ):
+        capturing = _Capturing(work, contract, ledger, folder)
         tasks = {pool.submit(capturing.capture, digest, entry): entry for digest, entry in objects.items()}
         try:
             for task in as_completed(tasks):
@@ -152,16 +154,6 @@ def _capture_all(
             pool.shutdown(cancel_futures=True)
     progress.finish()
     return made, unreadable
-
-
-@contextmanager
-def _capturing(
-    work: Work,
-    contract: SourceContract,
-    ledger: Ledger,
-) -> Iterator[_Capturing]:
-    with scratch_folder(work.run.settings) as folder:
-        yield _Capturing(work, contract, ledger, folder)
 
 
 @dataclass
@@ -185,9 +177,9 @@ class _Capturing:
             local = Path(name) / "object"
             self.work.store.download(entry, local)
             with self.turns, self.work.connection.cursor() as cursor:
-                written, types, census = self._convert(cursor, local, entry)
+                written, types, counts = self._convert(cursor, local, entry)
             files = []
-            if census.rows:
+            if counts.rows:
                 files = [
                     f"{self.work.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"
                 ]
@@ -199,9 +191,9 @@ class _Capturing:
             digest=digest,
             files=files,
             types=dict(types),
-            extracted=census.rows,
-            days=census.days,
-            latest_known_time=census.latest_known_time,
+            extracted=counts.rows,
+            days=counts.days,
+            latest_known_time=counts.latest_known_time,
             source_modified_at=entry.last_modified,
             captured_at=self.work.run.known_at,
             made_at=self.work.run.known_at,
@@ -211,13 +203,13 @@ class _Capturing:
 
     def _convert(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
-    ) -> tuple[Path, Mapping[str, str], Census]:
+    ) -> tuple[Path, Mapping[str, str], DayCounts]:
         """Rewrite an object as Parquet with the first reading that accounts for every record, and count it.
 
         In between: the engine types of the columns that are not text.
         """
-        # A record's number is its place in the file, so reading must not shuffle. Only this cursor is set, which ends
-        # with the object: the other work of the task is faster in any order.
+        # A record's number is its place in the file, so reading must keep the order. This is set for the cursor of this
+        # object only: the engine's other work needs no order.
         connection.execute("SET SESSION preserve_insertion_order = true")
         written = local.with_name("written.parquet")
         why = ""
@@ -230,12 +222,12 @@ class _Capturing:
         if reading.unknown_columns:
             names = ", ".join(reading.unknown_columns)[:300]
             log.warning("%s has columns that no contract names: %s", self.work.store.url(entry.key), names)
-        census = take_census(connection, written, self.contract, reading.types)
-        if not census.rows:
+        counts = count_days(connection, written, self.contract, reading.types)
+        if not counts.rows:
             log.warning("%s holds no record", self.work.store.url(entry.key))
-        if len(census.days) > BATCH_DAYS:
+        if len(counts.days) > BATCH_DAYS:
             written = _sort_by_day(connection, written)
-        return written, reading.types, census
+        return written, reading.types, counts
 
     def _readings(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
@@ -245,9 +237,9 @@ class _Capturing:
         try:
             yield from readings(connection, local, entry.key, self.contract)
         except duckdb.Error as error:
-            if is_of_the_worker(error):
+            if is_lack_of_resources(error):
                 raise
-            raise UnreadableObject(said_of_file(error, local.parent)) from None
+            raise UnreadableObject(describe_file_error(error, local.parent)) from None
 
     def _write(
         self,
@@ -267,9 +259,9 @@ class _Capturing:
         try:
             (rows,) = connection.execute(copy).fetchone() or (0,)
         except duckdb.Error as error:
-            if is_of_the_worker(error):
+            if is_lack_of_resources(error):
                 raise
-            return said_of_file(error, written.parent)
+            return describe_file_error(error, written.parent)
         if rows != reading.records:
             return f"it holds {reading.records} records, its parser gives {rows}"
         return ""
@@ -287,7 +279,7 @@ def _place(reading: Reading, key: str, contract: SourceContract, run: Run) -> st
 
 
 def _sort_by_day(connection: duckdb.DuckDBPyConnection, written: Path) -> Path:
-    """A file of many days is read again for each batch of them: in order, only its part for the batch is."""
+    """Sort a file of many days by day. It is read once for each batch of days, which then skips the rest."""
     ordered = written.with_name("ordered.parquet")
     connection.execute(render("extract/sort_by_day", file=literal(str(written)), url=literal(str(ordered))))
     return ordered

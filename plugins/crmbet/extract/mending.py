@@ -30,20 +30,20 @@ NOT_TEXT = re.compile(rb"[\x00\x01]")
 
 @dataclass(frozen=True)
 class Mended:
-    """What became of a damaged file."""
+    """The result of mending a file."""
 
     good: Path
-    """CSV: `_row` and the fields, no header. JSON lines: the lines, with bad ones left empty."""
+    """CSV: `_row` and the fields, without a header. JSON lines: all lines, but bad ones are empty."""
     rejects: Path
-    """CSV of `_row` and `_reject`, no header."""
+    """CSV of `_row` and `_reject`, without a header."""
     records: int
-    """Good and bad ones, header excluded."""
+    """Good and bad records, without the header."""
     lines: int
-    """Physical lines that are not empty, and that some record was made of, header included."""
+    """Physical lines that are not empty and became part of a record, header included."""
 
 
 def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
-    """Rewrite a CSV file of so many columns. `_row` is the place of a record among all, good or bad, from 1."""
+    """Rewrite a CSV file that has `width` columns. `_row` is a record's place among all, good or bad, from 1."""
     good, rejects = path.with_suffix(".good"), path.with_suffix(".rejects")
     with (
         path.open("rb") as source,
@@ -65,7 +65,7 @@ def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
 
 
 def mend_lines(path: Path) -> Mended:
-    """Rewrite a file of one record a line: too long lines, and bytes that are no text, are left out."""
+    """Rewrite a file with one record a line. Lines that are too long, or have bytes that are no text, become empty."""
     good, rejects = path.with_suffix(".good"), path.with_suffix(".rejects")
     records = 0
     with (
@@ -93,7 +93,7 @@ class Split(NamedTuple):
 
 
 def split_record(record: bytes, delimiter: bytes) -> Split:
-    """Split a record without its line end. `delimiter` is one byte."""
+    """Split a record, which has no line end, at `delimiter`."""
     if b'"' not in record:
         return Split(record.split(delimiter))
     fields: list[bytes] = []
@@ -124,12 +124,12 @@ class _Line:
 
     @property
     def size(self) -> int:
-        """1 for a line that holds something."""
+        """1 for a line that is not empty, else 0."""
         return int(bool(self.text or self.fault))
 
 
 class _Rest(NamedTuple):
-    """What the last line of a record adds to it, or the lines after the first one do."""
+    """What later lines add to a record: all of them, or the last one alone."""
 
     fields: int
     """How many fields are completed there."""
@@ -143,11 +143,11 @@ NEVER_CLOSED = _Rest(0, 0, "a quote that is never closed")
 
 
 class _Lines:
-    """Physical lines of bounded length. What the next ones add to a record can be asked before they are taken.
+    """Physical lines of bounded length. It can look ahead at what the next lines add to a record, and then take them.
 
-    In such a line a quote is open at its start. It is parsed once, since it does not matter where the record began: the
-    quote is either closed in the line or not, and as many fields are completed in it. So the work is linear even if
-    every line begins a record that goes on to the end of the file.
+    A line that continues a record begins within quotes. Where the record began does not matter: the line closes the
+    quote or not, and completes the same number of fields. So each line is parsed once as a continuation, and the work
+    is linear even if every line begins a record that goes on to the end of the file.
     """
 
     def __init__(self, source: BinaryIO, delimiter: bytes = b"") -> None:
@@ -179,7 +179,7 @@ class _Lines:
         return read
 
     def rest_of_record(self, size: int) -> _Rest:
-        """What the next lines add to a record of which `size` bytes are there, the last field of them open."""
+        """What the next lines add to a record that has `size` bytes and ends within quotes. Takes none of the lines."""
         while self._last is None and size + self._within_bytes <= LONGEST_LINE:
             line = self._read()
             if line is None:
@@ -235,7 +235,7 @@ def _filled(fields: list[bytes], *, least: int = 0) -> int:
 
 
 def _records(lines: _Lines, delimiter: bytes, width: int) -> Iterator[tuple[list[bytes] | None, str, int]]:
-    """Each record's fields, or None and what is wrong with it, and how many lines that are not empty it took."""
+    """For each record: its fields or None, what is wrong with it, and how many lines that are not empty it took."""
     for line in lines:
         if line.fault:
             yield None, line.fault, 1

@@ -1,7 +1,8 @@
-"""Capturing PostgreSQL: each UTC day of the transactions once per content.
+"""Capturing a table of PostgreSQL: each UTC day once per content.
 
-A chunk is one day (row count and sum of row hashes). The fingerprints and the rows are read in one transaction, so
-they are of one snapshot. Missing days are read in batches: a batch is one file, and all that a kill loses.
+A chunk is one day. Its fingerprint is the row count and the sum of the row hashes. The fingerprints and the rows are
+read in one transaction, so they belong to the same snapshot. New and changed days are read in batches. A batch becomes
+one file, and a killed task loses no more than one batch.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from crmbet.databases.statements import render
 from crmbet.databases.work import Work
 from crmbet.datasets.days import batches
 from crmbet.extract.copying import Batch, captured_types, copy_days, count_chunks
-from crmbet.extract.day_counts import Census
-from crmbet.extract.days_to_read import Look, days_to_look_at, everything
+from crmbet.extract.day_counts import DayCounts
+from crmbet.extract.days_to_read import DaysToRead, all_days, days_to_read
 from crmbet.extract.ledger import Ledger, chunk_digest
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.extract.relation import SOURCE, WHERE, Relation, ask_postgres, describe_relation
@@ -39,14 +40,14 @@ log = logging.getLogger(__name__)
 
 COPIED_DAYS = 100
 COPIED_ROWS = 5_000_000
-"""Days and rows copied by one statement. It holds no rows back, and each may have to read all pages of the table."""
+"""One statement copies at most so many days and rows. Fewer would be slower: each statement may read all pages."""
 LARGE_SHARE = 0.1
-"""Of a table's rows, from which on reading all its pages side by side was faster than one scan by an index."""
+"""From this share of a table's rows on, reading all its pages in parallel was faster than an index scan."""
 
 
 @dataclass(frozen=True)
 class DayFingerprint:
-    """What PostgreSQL says of one UTC day."""
+    """What PostgreSQL computes of one UTC day."""
 
     day: date | None
     """None: the rows whose event time is missing, infinite or beyond the calendar."""
@@ -81,8 +82,8 @@ def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
     made: dict[str, Capture] = {}
     with _one_snapshot(connection, contract):
         relation = describe_relation(connection, contract)
-        look = _look(run, contract, ledger)
-        days = _fingerprint(connection, run, contract, relation, look)
+        wanted = _days_to_read(run, contract, ledger)
+        days = _fingerprint(connection, run, contract, relation, wanted)
         future = _count_future(connection, run, relation)
         missing = [day for day in days if not ledger.has(day.digest)]
         progress = Progress(
@@ -99,13 +100,13 @@ def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
             progress.advance(len(batch), sum(day.rows for day in batch))
         progress.finish()
     current = [made.get(day.digest) or ledger.by_digest[day.digest] for day in days]
-    unseen = [chunk for chunk in ledger.newest if not look.covers(chunk)]
+    unseen = [chunk for chunk in ledger.newest if not wanted.covers(chunk)]
     return ledger.settle(current, made=len(made), unseen=unseen).model_copy(update={"future": future})
 
 
 @contextmanager
 def _one_snapshot(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> Iterator[None]:
-    """A transaction in which fingerprints and rows agree, with its failures explained."""
+    """A transaction that reads fingerprints and rows of the same snapshot. Errors are those of `failures_explained`."""
     import duckdb
 
     with failures_explained(f"{WHERE}, table {contract.relation}"):
@@ -113,27 +114,27 @@ def _one_snapshot(connection: duckdb.DuckDBPyConnection, contract: SourceContrac
         try:
             yield
         finally:
-            # Left to the engine's own end, the rollback on a server that went away would abort the process.
+            # If the engine had to roll back when it is closed, a server that went away would abort the process.
             with suppress(duckdb.Error):
                 connection.rollback()
 
 
 def _reading(run: Run, contract: SourceContract) -> str:
-    """The end of a capture's digest: changes with how rows are read and dated, whatever they are.
+    """The end of a capture's digest. It changes with how rows are read and dated, and not with the rows.
 
-    So a capture that other columns or another zone had made is known for one, though its day is not looked at.
+    So a capture with other columns or another time zone is recognised by its digest, without looking at its day.
     """
     how = chunk_digest(contract.column_digest, contract.placement_digest, run.settings.operator_timezone)
     return how[:8]
 
 
-def _look(run: Run, contract: SourceContract, ledger: Ledger) -> Look:
+def _days_to_read(run: Run, contract: SourceContract, ledger: Ledger) -> DaysToRead:
     last = run.window.as_of.astimezone(UTC).date()
     if run.params.verify_all or run.params.full_refresh:
-        return everything(last)
+        return all_days(last)
     captured = ledger.newest
     reading = _reading(run, contract)
-    return days_to_look_at(
+    return days_to_read(
         as_of_date=run.as_of_date,
         last=last,
         verify_days=run.settings.source.verify_days,
@@ -143,7 +144,11 @@ def _look(run: Run, contract: SourceContract, ledger: Ledger) -> Look:
 
 
 def _fingerprint(
-    connection: duckdb.DuckDBPyConnection, run: Run, contract: SourceContract, relation: Relation, look: Look
+    connection: duckdb.DuckDBPyConnection,
+    run: Run,
+    contract: SourceContract,
+    relation: Relation,
+    wanted: DaysToRead,
 ) -> list[DayFingerprint]:
     rows = ask_postgres(
         connection,
@@ -154,10 +159,10 @@ def _fingerprint(
             row_hash=relation.row_hash,
             has_nan=relation.has_nan,
             relation=relation.table,
-            within=relation.within(look.spans, undated=look.undated),
+            within=relation.within(wanted.spans, undated=wanted.undated),
         ),
     )
-    # The kinds are a part of it, since a column that is captured as text from now on makes other files.
+    # The kinds are a part of the digest: if a column is captured as text from now on, its files are different.
     kinds = ",".join(column.kind for column in relation.columns)
     return [
         DayFingerprint(
@@ -171,7 +176,7 @@ def _fingerprint(
 
 
 def _count_future(connection: duckdb.DuckDBPyConnection, run: Run, relation: Relation) -> int:
-    """Rows on UTC days after the one on which the run looks: a wrong date would hide them until its time comes."""
+    """Rows on UTC days after the day of known_at. A row with a wrong date stays unseen until that date comes."""
     today = run.known_at.astimezone(UTC).date()
     within = relation.since(today + timedelta(days=1))
     query = render("extract/count_future", relation=relation.table, within=within)
@@ -188,12 +193,12 @@ def _count_future(connection: duckdb.DuckDBPyConnection, run: Run, relation: Rel
 
 
 def days_copied_together(rows: Mapping[date, int]) -> Iterator[list[date]]:
-    """UTC days in order, in batches of one statement and one file; `rows` says how many rows each has."""
+    """UTC days in order, in batches of one statement and one file each; `rows` has each day's number of rows."""
     return batches(sorted(rows), rows, most_days=COPIED_DAYS, most_rows=COPIED_ROWS)
 
 
 def _batches(missing: Sequence[DayFingerprint]) -> Iterator[list[DayFingerprint]]:
-    """Days to be read together, in order; at last the rows without a day."""
+    """Days that are read together, in order; the rows without a day come last."""
     by_day = {day.day: day for day in missing if day.day is not None}
     for batch in days_copied_together({day: found.rows for day, found in by_day.items()}):
         yield [by_day[day] for day in batch]
@@ -244,14 +249,14 @@ def _capture_days(
 
 
 def _account(
-    days: Sequence[DayFingerprint], counted: Mapping[date | None, Census], contract: SourceContract
+    days: Sequence[DayFingerprint], counted: Mapping[date | None, DayCounts], contract: SourceContract
 ) -> None:
-    told = {day.day: day.rows for day in days}
-    for day in told.keys() | counted.keys():
+    expected = {day.day: day.rows for day in days}
+    for day in expected.keys() | counted.keys():
         read = counted[day].rows if day in counted else 0
-        if read != told.get(day, 0):
+        if read != expected.get(day, 0):
             raise RowsUnaccounted(
-                f"PostgreSQL counted {told.get(day, 0)} rows on {day or UNDATED}, we read {read}",
+                f"PostgreSQL counted {expected.get(day, 0)} rows on {day or UNDATED}, we read {read}",
                 where=f"{WHERE}, table {contract.relation}",
                 why="the rows and their count were not of one snapshot",
                 next_step="clear the task; if it happens again, report it as a defect",

@@ -1,7 +1,7 @@
-"""What PostgreSQL has under the name of a relation, and how each of its columns is read and hashed.
+"""A table or view of PostgreSQL, and how each of its columns is read and hashed.
 
-A column is captured as PostgreSQL types it only where nothing can get lost on the way: the engine makes a double of a
-decimal without a scale. Any other column is captured as the text that PostgreSQL makes of it.
+A column keeps its type only if nothing can get lost on the way: the engine would make a double of a decimal without a
+scale, for example. All other columns are captured as text, which PostgreSQL makes of them.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
     import duckdb
 
 SOURCE = "source"
-"""Alias under which the source database is attached to the engine."""
+"""The source database has this alias in the data engine."""
 WHERE = "Airflow connection crmbet_source"
 
 Kind = Literal["uuid", "text", "decimal", "instant", "spelled"]
-"""How a column is captured: as its own type, or (`spelled`) as PostgreSQL's text of it."""
+"""How a column is captured: with its type, or (`spelled`) as the text that PostgreSQL makes of it."""
 
 LARGEST_PRECISION = 38
-"""Digits of a decimal that the engine can hold."""
+"""The most digits of a decimal in the engine."""
 FIRST_INSTANT, END_OF_TIME = "0001-01-01", "10000-01-01"
-"""Instants between these have a day. Others, and the infinite ones, do not."""
+"""Instants between these have a day. All others, and the infinite ones, have none."""
 TIMES = {
     "timestamp without time zone": ("timestamp", "{column}", ""),
     "timestamp with time zone": ("timestamptz", "({column} AT TIME ZONE 'UTC')", " 00:00:00+00"),
     "date": ("date", "{column}::timestamp", ""),
 }
-"""By type of an event time: its short name, what makes a timestamp in UTC of it, and what makes a day an instant."""
+"""By the type of an event time: its short name, the expression for a timestamp in UTC, and the suffix that makes an
+instant of a day."""
 SEED = 7
 HASHES = {
     "uuid": "uuid_hash_extended({value}, {seed})",
     "decimal": "hash_numeric_extended({value}, {seed})",
     "instant": "timestamp_hash_extended({value}, {seed})",
-    # By bytes, whatever the collation: an ICU version has no say in whether a day has changed.
+    # By bytes and not by the collation: a new version of ICU must not make a day look changed.
     "text": 'hashtextextended({value} COLLATE "C", {seed})',
     "spelled": 'hashtextextended({value} COLLATE "C", {seed})',
 }
@@ -57,15 +58,15 @@ class Column:
     """Its name there, quoted."""
     kind: Kind
     value: Fragment
-    """What stands for it in the hash and, but for NaN, in the capture: an expression of PostgreSQL."""
+    """Its value in the hash and, unless there is a NaN, in the capture: an expression of PostgreSQL."""
 
     @property
     def as_is(self) -> bool:
-        """Whether PostgreSQL converts nothing."""
+        """Whether PostgreSQL need not convert it."""
         return self.value == self.source
 
     def captured(self, *, has_nan: bool) -> Fragment:
-        """What is read of it, where rows with NaN are read or not: the engine would make 0.00 of a typed NaN."""
+        """The expression that is read. Among rows with NaN a decimal is text: the engine would make 0.00 of NaN."""
         return Fragment(f"{self.source}::text") if has_nan and self.kind == "decimal" else self.value
 
 
@@ -81,9 +82,9 @@ class Relation:
     """The column that places a row in a day."""
     event_type: str
     rows: int
-    """PostgreSQL's estimate; not above 0 if there is none."""
+    """PostgreSQL's estimate; 0 or less if there is none."""
     is_table: bool
-    """An ordinary table, not a view or one that is made of partitions."""
+    """Whether it is an ordinary table: neither a view nor partitioned."""
 
     @property
     def dated(self) -> Fragment:
@@ -92,10 +93,10 @@ class Relation:
 
     @property
     def row_hash(self) -> Fragment:
-        """64 bits of a row's captured values (docs/adr/0008).
+        """The 64-bit hash of a row's captured values (docs/adr/0008).
 
-        Each column's hash is the seed of the next. A NULL makes the chain NULL; such a row is hashed as JSON, which
-        looks the same in every session.
+        Each column's hash is the seed of the next one. A NULL makes the whole chain NULL. Such a row is hashed as JSON,
+        which has the same text in every session.
         """
         chain = str(SEED)
         for column in self.columns:
@@ -106,12 +107,12 @@ class Relation:
 
     @property
     def has_nan(self) -> Fragment:
-        """The condition that an amount is NaN."""
+        """The condition that a decimal is NaN."""
         decimals = [column.source for column in self.columns if column.kind == "decimal"]
         return joined([Fragment(f"{source} = 'NaN'") for source in decimals], " OR ") or Fragment("false")
 
     def within(self, spans: Iterable[Span], *, undated: bool) -> Fragment:
-        """The condition that a row lies in the spans, or has no day. An index on the event time can serve it."""
+        """The condition that a row lies in the spans or, if `undated`, has no day. It can use an index."""
         conditions = [
             f"({self._since(span.first.isoformat())} "
             f"AND {self._before((span.last + timedelta(days=1)).isoformat())})"
@@ -126,7 +127,7 @@ class Relation:
         return Fragment(" OR ".join(conditions))
 
     def since(self, day: date) -> Fragment:
-        """The condition that a row lies on a day or a later one."""
+        """The condition that a row lies on this day or a later one."""
         return Fragment(f"{self._since(day.isoformat())} AND {self._before(END_OF_TIME)}")
 
     def _since(self, day: str) -> str:
@@ -141,19 +142,20 @@ class Relation:
 
 
 def ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query that runs in PostgreSQL, within the engine's transaction."""
+    """The rows of a query that PostgreSQL runs, within the engine's transaction."""
     return connection.execute(f"FROM {postgres_query(query)}").fetchall()
 
 
 def postgres_query(query: str) -> Fragment:
-    """A table expression of the engine: what a query gives that runs in PostgreSQL."""
+    """A table expression of the engine: the result of a query that PostgreSQL runs."""
     return Fragment(f"postgres_query({literal(SOURCE)}, {literal(query)})")
 
 
 def describe_relation(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> Relation:
-    """Find the contract's relation and columns.
+    """Look up the contract's relation, a name such as `table` (in schema public) or `schema.table`, and its columns.
 
-    Raises `SourceMissing` if the relation or a column is not there, `SourceUnreadable` if the event time is no time.
+    Raises `SourceMissing` if the relation or a column is not there, and `SourceUnreadable` if the event time is neither
+    a timestamp nor a date.
     """
     schema, _, table = contract.relation.rpartition(".")
     qualified = identifier(schema or "public", table)

@@ -1,7 +1,7 @@
-"""The error of one lake object that cannot be read: it is set aside, and no other object suffers."""
+"""The error of one lake object that cannot be read. The object is set aside, and the others are captured."""
 
 from __future__ import annotations
 
 
 class UnreadableObject(Exception):
-    """Why an object cannot be read, in words for the person on call. Never leaves `ingest`."""
+    """Why an object cannot be read, in words for the person on call. Never leaves `crmbet.extract`."""

@@ -1,7 +1,7 @@
-"""S3 as the core sees it: list, read, write once. The engine reads bulk data by itself, and writes it to local files.
+"""S3 as the core uses it: list, read, write once. The data engine reads large data itself, and writes local files.
 
-Every failure of the client is turned into one of ours, so that the retry policy can tell a wrong key (permanent) from
-a server that went away (temporary).
+Every error of the client becomes one of ours, so that the retry policy can tell a wrong key (permanent) from a server
+that went away (temporary).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 PARALLEL_REQUESTS = 16
-"""Requests under way at once: small objects cost a round trip each, whatever their size."""
+"""Requests at the same time. Each small object costs a round trip, whatever its size."""
 
 BYTES_AT_ONCE = 1 << 20
 KEYS_A_DELETION = 1000
-"""The most that S3 takes in one request."""
+"""S3 takes no more in one request."""
 
 REFUSED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -34,7 +34,7 @@ REPLACED = frozenset({"412", "PreconditionFailed"})
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class StoredObject:
-    """One object as a listing shows it."""
+    """One object as a listing shows it. `size` is in bytes."""
 
     key: str
     etag: str
@@ -50,13 +50,13 @@ class ObjectStore:
         self.bucket = bucket
 
     def url(self, key: str) -> str:
-        """The address that the engine reads."""
+        """The address by which the data engine reads the key."""
         return f"s3://{self.bucket}/{key}"
 
     def download(self, entry: StoredObject, path: Path) -> None:
-        """Copy an object of any size, as a listing showed it, to a file.
+        """Copy an object of any size to a file, in the version that a listing showed.
 
-        Raises `SourceChanged` if it has been replaced or deleted meanwhile.
+        Raises `SourceChanged` if it has been replaced or deleted in the meantime.
         """
         from botocore.exceptions import ClientError
 
@@ -74,15 +74,15 @@ class ObjectStore:
                     raise changed from None
                 raise
             with closing(answer["Body"]) as body, path.open("wb") as file:
-                while block := body.read(BYTES_AT_ONCE):
-                    file.write(block)
+                while content := body.read(BYTES_AT_ONCE):
+                    file.write(content)
                 received = file.tell()
-        # Not every server obeys IfMatch, or keeps an object that is being read.
+        # Not every server obeys IfMatch, and not every server keeps an object while it is read.
         if (answer["ETag"].strip('"'), received) != (entry.etag, entry.size):
             raise changed
 
     def fetch(self, key: str, path: Path) -> None:
-        """Copy an object of ours, which is never written again, to a file.
+        """Copy an object of ours to a file. Objects of ours are written once, so it has one version.
 
         Raises `SourceMissing` if it is not there any more.
         """
@@ -103,23 +103,23 @@ class ObjectStore:
                 shutil.copyfileobj(body, file, BYTES_AT_ONCE)
 
     def upload(self, path: Path, key: str) -> None:
-        """Copy a file of any size to an object, which appears whole or not at all."""
+        """Copy a file of any size to an object. The object appears whole or not at all."""
         from boto3.exceptions import S3UploadFailedError
 
         with self._failures_explained(key):
             try:
-                # In parts where it is large: it starts threads for that.
+                # The client uploads a large file in parts, in threads of its own.
                 self._client.upload_file(str(path), self.bucket, key)
             except S3UploadFailedError as error:
-                # It hides the client's own error, which says whether trying again helps.
+                # The context is the client's own error, which says whether trying again helps.
                 raise error.__context__ or error from None
 
     def upload_all(self, keys: Mapping[Path, str]) -> None:
-        """Copy files to objects, side by side."""
-        self._side_by_side(lambda item: self.upload(*item), list(keys.items()))
+        """Copy files to objects, several at a time."""
+        self._in_parallel(lambda item: self.upload(*item), list(keys.items()))
 
     def delete_all(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects. A key without an object is no error."""
         wanted = list(keys)
         for start in range(0, len(wanted), KEYS_A_DELETION):
             part = wanted[start : start + KEYS_A_DELETION]
@@ -135,7 +135,7 @@ class ObjectStore:
                 )
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object below a prefix, in key order, however many pages that takes.
+        """Every object below a prefix, in the order of the keys, from all pages of the listing.
 
         Raises `SourceMissing` if the bucket does not exist.
         """
@@ -151,7 +151,7 @@ class ObjectStore:
                     )
 
     def read(self, key: str) -> bytes | None:
-        """The content of a small object, None if there is none."""
+        """The content of a small object; None if there is no such object."""
         from botocore.exceptions import ClientError
 
         with self._failures_explained(key):
@@ -164,20 +164,20 @@ class ObjectStore:
             return content
 
     def write(self, key: str, content: bytes, content_type: str = "application/json") -> None:
-        """Write a small object in one PUT: it appears whole or not at all."""
+        """Write a small object in one PUT, so that it appears whole or not at all."""
         with self._failures_explained(key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType=content_type)
 
     def read_all(self, keys: Iterable[str]) -> dict[str, bytes | None]:
-        """The contents of many small objects, read side by side."""
+        """The contents of many small objects by key, several read at a time; None for a key without an object."""
         wanted = list(keys)
-        return dict(zip(wanted, self._side_by_side(self.read, wanted), strict=True))
+        return dict(zip(wanted, self._in_parallel(self.read, wanted), strict=True))
 
     def write_all(self, contents: dict[str, bytes]) -> None:
-        """Write many small objects side by side."""
-        self._side_by_side(lambda item: self.write(*item), list(contents.items()))
+        """Write many small objects, several at a time."""
+        self._in_parallel(lambda item: self.write(*item), list(contents.items()))
 
-    def _side_by_side(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
+    def _in_parallel(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             return list(pool.map(function, arguments))
 

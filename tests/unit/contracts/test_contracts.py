@@ -154,7 +154,10 @@ def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, Any]) -
         ({"columns.came_at.formats": [""]}, "'' is no format"),
         ({"columns.came_at.formats": ["epoch"]}, "'epoch' is no format: .* epoch_s or epoch_ms"),
         ({"kind": "postgres", "columns.came_at.formats": ["%d/%m/%Y"]}, "came_at: PostgreSQL .* no formats"),
-        ({"kind": "postgres", "event_time": None}, "PostgreSQL is captured by its days.* needs an event_time"),
+        (
+            {"kind": "postgres", "event_time": None},
+            "PostgreSQL is captured by its days.* needs an event_time",
+        ),
         ({"event_time": "page"}, "page says when, so it must be a timestamp"),
     ],
 )

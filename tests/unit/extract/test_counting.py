@@ -58,15 +58,15 @@ def plain_survey(content: bytes, longest: int, *, quotes: bool) -> Survey:
 
 
 @settings(deadline=None)
-@given(content=CSV, quotes=st.booleans(), block=SIZES, longest=st.sampled_from([2, 5, 9, 1000]))
-@example(content=b'"\n\n"\n\r\n\n"a\r\n\r\n"', quotes=True, block=1, longest=2)
-@example(content=b'"a\na," ",a\na"\n', quotes=True, block=1, longest=1000)
+@given(content=CSV, quotes=st.booleans(), piece=SIZES, longest=st.sampled_from([2, 5, 9, 1000]))
+@example(content=b'"\n\n"\n\r\n\n"a\r\n\r\n"', quotes=True, piece=1, longest=2)
+@example(content=b'"a\na," ",a\na"\n', quotes=True, piece=1, longest=1000)
 def test_lines_and_records_are_counted_as_a_plain_reading_counts_them(
-    file: Path, content: bytes, quotes: bool, block: int, longest: int
+    file: Path, content: bytes, quotes: bool, piece: int, longest: int
 ) -> None:
     file.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK", block)
+        patch.setattr(module, "BYTES_AT_ONCE", piece)
         patch.setattr(module, "LONGEST_LINE", longest)
         found = survey(file, quotes=quotes)
 
@@ -93,28 +93,28 @@ def test_bytes_that_mislead_the_engine_are_odd(file: Path, character: bytes) -> 
 
 
 @settings(deadline=None)
-@given(value=JSON, indent=st.sampled_from([None, 0, 1]), around=st.tuples(SPACE, SPACE), block=SIZES)
+@given(value=JSON, indent=st.sampled_from([None, 0, 1]), around=st.tuples(SPACE, SPACE), piece=SIZES)
 def test_elements_are_counted_as_a_parser_counts_them(
-    file: Path, value: Any, indent: int | None, around: tuple[str, str], block: int
+    file: Path, value: Any, indent: int | None, around: tuple[str, str], piece: int
 ) -> None:
     content = json.dumps(value, indent=indent, ensure_ascii=False).join(around).encode()
 
-    assert elements(file, content, block) == (len(value) if isinstance(value, list | dict) else None)
+    assert elements(file, content, piece) == (len(value) if isinstance(value, list | dict) else None)
 
 
 @settings(deadline=None)
-@given(value=JSON, other=JSON, block=SIZES, data=st.data())
+@given(value=JSON, other=JSON, piece=SIZES, data=st.data())
 def test_what_is_cut_off_or_goes_on_is_not_one_value(
-    file: Path, value: Any, other: Any, block: int, data: st.DataObject
+    file: Path, value: Any, other: Any, piece: int, data: st.DataObject
 ) -> None:
     content = json.dumps([value]).encode()
 
-    assert elements(file, content + b"\n" + json.dumps(other).encode(), block) is None
-    assert elements(file, content[: data.draw(st.integers(0, len(content) - 1))], block) is None
+    assert elements(file, content + b"\n" + json.dumps(other).encode(), piece) is None
+    assert elements(file, content[: data.draw(st.integers(0, len(content) - 1))], piece) is None
 
 
-def elements(file: Path, content: bytes, block: int) -> int | None:
+def elements(file: Path, content: bytes, piece: int) -> int | None:
     file.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK", block)
+        patch.setattr(module, "BYTES_AT_ONCE", piece)
         return count_elements(file)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmbet.extract.days_to_read import (
-    BLOCK_DAYS,
+    GROUP_DAYS,
     TURNS,
-    Look,
+    DaysToRead,
     Span,
-    days_to_look_at,
-    everything,
+    all_days,
+    days_to_read,
     joined_spans,
     turn_of,
 )
@@ -33,15 +33,13 @@ def look(
     earliest: date | None = date(2020, 1, 1),
     unknown: tuple[date, ...] = (),
     verify_days: int = 45,
-) -> Look:
+) -> DaysToRead:
     """What a run looks at if every day since the earliest has been captured, but some."""
     known = CAPTURED - {str(day) for day in unknown} if unknown else CAPTURED
-    return days_to_look_at(
-        as_of_date=as_of, last=as_of, verify_days=verify_days, earliest=earliest, known=known
-    )
+    return days_to_read(as_of_date=as_of, last=as_of, verify_days=verify_days, earliest=earliest, known=known)
 
 
-def looked_at(found: Look) -> int:
+def looked_at(found: DaysToRead) -> int:
     """Days that a run looks at, those before all captures left out."""
     return sum((span.last - span.first).days + 1 for span in found.spans if span.first > date.min)
 
@@ -68,16 +66,16 @@ def test_a_run_looks_at_the_recent_days_and_at_about_a_thirtieth_of_the_older_on
     older = max(0, (as_of - date(2020, 1, 1)).days + 1 - verify_days)
 
     assert all(found.covers(str(as_of - timedelta(days=n))) for n in range(min(verify_days, older)))
-    assert looked_at(found) - verify_days <= older / TURNS + BLOCK_DAYS
+    assert looked_at(found) - verify_days <= older / TURNS + GROUP_DAYS
     assert not found.covers(str(as_of + timedelta(days=1)))
 
 
-def test_older_days_are_looked_at_in_blocks_of_neighbours() -> None:
+def test_older_days_are_looked_at_in_groups_of_neighbours() -> None:
     spans = look().spans
 
     assert [(span.last - span.first).days + 1 for span in spans] == [10] * 8 + [45]
     assert spans[-1] == Span(date(2026, 6, 29), date(2026, 8, 12))
-    assert all(span.first.toordinal() % BLOCK_DAYS == 0 for span in spans[:-1])
+    assert all(span.first.toordinal() % GROUP_DAYS == 0 for span in spans[:-1])
 
 
 @given(unknown=days.filter(lambda day: day >= date(2020, 1, 1)))
@@ -87,7 +85,7 @@ def test_a_day_that_was_never_captured_is_looked_at_at_once(unknown: date) -> No
 
 def test_rows_without_a_day_that_were_never_captured_are_looked_at_at_once() -> None:
     found = [
-        days_to_look_at(
+        days_to_read(
             as_of_date=AS_OF + timedelta(days=n), last=AS_OF, verify_days=45, earliest=AS_OF, known=set()
         )
         for n in range(TURNS)
@@ -105,7 +103,7 @@ def test_what_lies_before_all_captures_has_one_turn_and_rows_without_a_day_anoth
 
 
 def test_a_first_run_looks_at_everything() -> None:
-    assert look(earliest=None) == everything(AS_OF) == Look((Span(date.min, AS_OF),), undated=True)
+    assert look(earliest=None) == all_days(AS_OF) == DaysToRead((Span(date.min, AS_OF),), undated=True)
 
 
 @pytest.mark.parametrize("verify_days", [1, 10_000_000])
