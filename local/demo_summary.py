@@ -144,7 +144,9 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
         manifest = outcome.manifests.get(task.name)
         result = _describe(task.name, manifest) if manifest else ""
         print(f"  {task.name:<18}{task.state:<17}{task.seconds:>8.1f}   {result}")
-    _print_quarantine(outcome.manifests.get("clean"))
+    if clean := outcome.manifests.get("clean"):
+        _print_reasons("Quarantined", "quarantined", clean)
+        _print_reasons("Outside this run, and neither cleaned nor judged", "outside", clean)
     if outcome.failure:
         print(f"\nWhy: {outcome.failure}")
     for stage in ("validate_raw", "validate"):
@@ -177,12 +179,15 @@ def _describe(task: str, manifest: dict[str, Any]) -> str:
             return f"grade {manifest['grade']}, score {manifest['score']:.3f}"
         case "clean":
             sources = manifest["sources"].values()
-            return _joined(
-                [
-                    f"{sum(source['accepted'] for source in sources):,} accepted",
-                    f"{sum(sum(source['quarantined'].values()) for source in sources):,} quarantined",
-                    f"{sum(source['duplicates'] for source in sources):,} duplicates",
-                ]
+            extracted = sum(source["extracted"] for source in sources)
+            parts = {
+                "accepted": sum(source["accepted"] for source in sources),
+                "quarantined": sum(sum(source["quarantined"].values()) for source in sources),
+                "duplicates": sum(source["duplicates"] for source in sources),
+                "outside this run": sum(sum(source["outside"].values()) for source in sources),
+            }
+            return f"{extracted:,} extracted = " + " + ".join(
+                f"{rows:,} {name}" for name, rows in parts.items()
             )
         case "engineer_features":
             return f"{manifest['users']:,} players from {manifest['state_rows']:,} player-days"
@@ -193,15 +198,16 @@ def _describe(task: str, manifest: dict[str, Any]) -> str:
             return f"{manifest['strategy']}: " + _joined(f"{manifest[name]:,} {name}" for name in counts)
 
 
-def _print_quarantine(clean: dict[str, Any] | None) -> None:
-    if not clean:
+def _print_reasons(title: str, field: str, clean: dict[str, Any]) -> None:
+    """Rows of each source by reason, from a field of the manifest of `clean`; nothing if no source has any."""
+    if not any(source[field] for source in clean["sources"].values()):
         return
-    print("\nQuarantined")
+    print(f"\n{title}")
     for name, source in clean["sources"].items():
-        reasons = sorted(source["quarantined"].items(), key=lambda item: -item[1])
-        shown = _joined(f"{reason} {rows}" for reason, rows in reasons[:SHOWN_REASONS])
+        reasons = sorted(source[field].items(), key=lambda item: -item[1])
+        shown = _joined(f"{reason} {rows:,}" for reason, rows in reasons[:SHOWN_REASONS])
         more = f" · {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-        print(f"  {name:<16}{sum(rows for _, rows in reasons):>6,}   {shown or 'nothing'}{more}")
+        print(f"  {name:<16}{sum(rows for _, rows in reasons):>7,}   {shown or 'nothing'}{more}")
 
 
 def _print_table(header: list[str], rows: list[tuple[Any, ...]]) -> None:
