@@ -61,7 +61,7 @@ def test_a_source_has_all_its_files() -> None:
     clean = text("tests/integration/quality/clean_raw.sql")
     page = text("docs/contracts.md")
     missing = []
-    for name, contract in SOURCES.items():
+    for name in SOURCES:
         if not (EXPECTATIONS / "raw" / f"raw_{name}.json").exists():
             missing.append(f"include/expectations/raw/raw_{name}.json: write the suite of the source {name}")
         if name not in small_world.SOURCES or name not in small_world.TYPICAL:

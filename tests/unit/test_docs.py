@@ -1,0 +1,77 @@
+"""The documents name what is there: links, paths, packages, params, counts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crmbet.contracts.files import load_table_contract
+from crmbet.run.params import RunParams
+from local.workspace import PROJECT
+
+pytestmark = pytest.mark.unit
+
+PAGES = sorted(
+    page
+    for folder in (PROJECT, PROJECT / "docs", PROJECT / "docs" / "adr", PROJECT / "include" / "expectations")
+    for page in folder.glob("*.md")
+    if "original-specification" not in page.name
+)
+OURS = re.compile(r"`((?:plugins|include|tests|docs|local|dags|bench|config)/[\w./-]+)`")
+
+
+def ids(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=ids)
+def test_paths_exist(page: Path) -> None:
+    named = [path for path in OURS.findall(page.read_text(encoding="utf-8")) if "results/" not in path]
+
+    assert [path for path in named if not (PROJECT / path).exists()] == []
+
+
+def test_the_architecture_lists_every_package_and_no_other() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = PROJECT / "plugins" / "crmbet"
+    rooms = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    rooms |= {path.name for path in package.glob("*.py")} - {"__init__.py"}
+
+    listed = page.partition("## The packages")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([\w.]+/?)` \|", listed, re.MULTILINE)) == rooms
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    page = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", page, re.MULTILINE)
+
+    assert words == sorted(words, key=str.lower)
+    assert len(words) > 40
+
+
+def test_readme_lists_the_params_and_counts_the_features() -> None:
+    page = (PROJECT / "README.md").read_text(encoding="utf-8")
+    table = page.partition("| Param | Default | Meaning |")[2].partition("\n\n")[0]
+    contract = load_table_contract()
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(RunParams.model_fields)
+    assert f"{len(contract.features)} features" in page
+    assert f"all {len(contract.columns)} columns" in page
