@@ -198,6 +198,13 @@ def test_a_setting_has_all_its_steps() -> None:
             missing.append(f"docker-compose.yaml: hand {variable} to the services that run our code")
         if not re.search(rf"\b{name}\b", code) and f'"{name}"' not in suites:
             missing.append(f"nothing reads {name}: use it in plugins/crmbet/, or as $PARAMETER in a suite")
+    digested = text("plugins/crmbet/features/kept_table.py") + text("plugins/crmbet/features/themes.py")
+    learned = "".join(path.read_text(encoding="utf-8") for path in (CODE / "learning").rglob("*.py"))
+    missing += [
+        f"plugins/crmbet/features/kept_table.py: models read {name}, so add it to `include=` in the table's digest"
+        for name in sorted(set(re.findall(r"\bsettings\.(\w+)", learned)))
+        if not re.search(rf"\b{name}\b", digested)
+    ]
     missing += [
         f"docs/deployment.md or docker-compose.yaml: {variable} is no setting any more, remove it"
         for variable in sorted({*table, *composed} - variable_names())
