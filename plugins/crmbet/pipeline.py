@@ -75,12 +75,13 @@ def _connection(dsn: str) -> str:
 
     from psycopg2.extensions import parse_dsn
 
-    parts = parse_dsn(dsn)
-    names = {"host": "host", "port": "port", "dbname": "schema", "user": "login", "password": "password"}
-    fields: dict[str, Any] = {ours: parts.pop(name) for name, ours in names.items() if name in parts}
-    if "port" in fields:
-        fields["port"] = int(fields["port"])
-    return json.dumps({"conn_type": "postgres", **fields, "extra": parts})
+    options = parse_dsn(dsn)
+    names = {"host": "host", "dbname": "schema", "user": "login", "password": "password"}
+    fields: dict[str, Any] = {field: options.pop(name) for name, field in names.items() if name in options}
+    # A URL with several hosts has several ports: they stay in the extra, since Airflow's field holds one number.
+    if options.get("port", "").isdecimal():
+        fields["port"] = int(options.pop("port"))
+    return json.dumps({"conn_type": "postgres", **fields, "extra": options})
 
 
 def run_pipeline(

@@ -174,21 +174,31 @@ def _reach_lake(settings: Settings, patience: Config | None = None) -> tuple[Obj
 
 
 def _dsn(connection_id: str) -> str:
+    """The connection for libpq. Options in its extra are passed on; extras that only Airflow knows are left out."""
     from psycopg2.extensions import make_dsn
 
     connection = require_connection(connection_id)
-    parts = {
+    options = {name: value for name, value in connection.extra_dejson.items() if _is_libpq_option(name)}
+    fields = {
         "host": connection.host,
         "port": connection.port,
         "dbname": connection.schema,
         "user": connection.login,
         "password": connection.password,
-        **{
-            name: connection.extra_dejson.get(name)
-            for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")
-        },
     }
-    return str(make_dsn(**{name: value for name, value in parts.items() if value}))
+    given = options | {name: value for name, value in fields.items() if value}
+    return str(make_dsn(**{name: value for name, value in given.items() if value not in (None, "")}))
+
+
+def _is_libpq_option(name: str) -> bool:
+    """Whether the installed libpq knows an option of this name: it rejects all others."""
+    from psycopg2 import ProgrammingError
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        return name in parse_dsn(f"{name}=x")
+    except ProgrammingError:
+        return False
 
 
 def require_connection(connection_id: str) -> Any:
