@@ -1,4 +1,4 @@
-"""What OpenLineage would be told of the daily DAG: every table of a run can be traced to its sources."""
+"""What the daily DAG reports to OpenLineage: every table of a run can be traced to its sources."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crmbet.contracts.files import load_source_contracts
+from crmbet.orchestration import lineage
 from crmbet.orchestration.lineage import PipelineLineage
 
 pytestmark = pytest.mark.dags
@@ -40,3 +41,13 @@ def test_each_task_reads_what_others_wrote(dag: Any) -> None:
         ("postgres://target:5432", "crm.ml_features.user_features_history"),
     }
     assert len(lineages) == 5
+
+
+def test_a_table_of_another_schema_keeps_its_schema(dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    contracts = dict(load_source_contracts())
+    contracts["transactions"] = contracts["transactions"].model_copy(update={"relation": "wallet.movements"})
+    monkeypatch.setattr(lineage, "load_source_contracts", lambda: contracts)
+
+    [read] = PipelineLineage(dag.get_task("extract_pg")).extract().inputs
+
+    assert (read.namespace, read.name) == ("postgres://source:6432", "crm.wallet.movements")

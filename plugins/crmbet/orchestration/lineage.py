@@ -1,9 +1,9 @@
-"""What OpenLineage is told: which datasets each task reads and writes. Named in Airflow's settings, loaded only there.
+"""Reports to OpenLineage which datasets each task reads and writes. Airflow's settings switch it on:
 
     AIRFLOW__OPENLINEAGE__EXTRACTORS=crmbet.orchestration.lineage.PipelineLineage
 
-Datasets are named as the OpenLineage specification names those of S3 and PostgreSQL, so that lineage of other jobs on
-the same tables meets ours: the namespace is the bucket or the server, the name a folder of the bucket, or
+Dataset names follow the OpenLineage specification for S3 and PostgreSQL, so that they match those that other jobs
+report for the same tables. The namespace is the bucket or the server. The name is a folder of the bucket, or
 database.schema.table.
 """
 
@@ -24,14 +24,16 @@ from crmbet.run.settings import Settings
 from crmbet.storage.layout import Layout
 
 DEFAULT_PORT = 5432
+DEFAULT_SCHEMA = "public"
+"""The schema of a source relation whose contract names none, as the extract reads it."""
 
 
 class PipelineLineage(BaseExtractor):
-    """Inputs and outputs of this package's operators. They are the same whether or not a task succeeds."""
+    """The inputs and outputs of this package's operators. They do not depend on whether the task succeeds."""
 
     @classmethod
     def get_operator_classnames(cls) -> list[str]:
-        """The operators that move data."""
+        """The class names of the operators that move data."""
         return list(_LINEAGE)
 
     def _execute_extraction(self) -> OperatorLineage[Dataset, Any]:
@@ -50,19 +52,21 @@ class _Datasets:
 
     @property
     def feeds(self) -> list[Dataset]:
-        return [self._folder(f"{self._raw_prefix}{one.relation}") for one in self._of_kind("lake")]
+        return [self._folder(f"{self._raw_prefix}{contract.relation}") for contract in self._of_kind("lake")]
 
     @property
     def transactions(self) -> list[Dataset]:
-        return [_table(SOURCE_CONNECTION, "public", one.relation) for one in self._of_kind("postgres")]
+        return [_source_table(contract) for contract in self._of_kind("postgres")]
 
     def captures(self, *kinds: str) -> list[Dataset]:
-        return [self._folder(self._layout.captures(one.name)) for one in self._of_kind(*kinds)]
+        return [self._folder(self._layout.captures(contract.name)) for contract in self._of_kind(*kinds)]
 
     @property
     def cleaned(self) -> list[Dataset]:
-        sources = self._of_kind("lake", "postgres")
-        return [self._folder(self._layout.dataset(f"cleaned/source={one.name}")) for one in sources]
+        return [
+            self._folder(self._layout.dataset(f"cleaned/source={contract.name}"))
+            for contract in self._of_kind("lake", "postgres")
+        ]
 
     @property
     def features(self) -> list[Dataset]:
@@ -82,12 +86,18 @@ class _Datasets:
 
 
 _LINEAGE: Mapping[str, Callable[[_Datasets], tuple[list[Dataset], list[Dataset]]]] = {
-    "ExtractS3Operator": lambda of: (of.feeds, of.captures("lake")),
-    "ExtractPgOperator": lambda of: (of.transactions, of.captures("postgres")),
-    "CleanOperator": lambda of: (of.captures("lake", "postgres"), of.cleaned),
-    "EngineerFeaturesOperator": lambda of: (of.cleaned, of.features),
-    "LoadMergeOperator": lambda of: (of.features, of.tables),
+    "ExtractS3Operator": lambda datasets: (datasets.feeds, datasets.captures("lake")),
+    "ExtractPgOperator": lambda datasets: (datasets.transactions, datasets.captures("postgres")),
+    "CleanOperator": lambda datasets: (datasets.captures("lake", "postgres"), datasets.cleaned),
+    "EngineerFeaturesOperator": lambda datasets: (datasets.cleaned, datasets.features),
+    "LoadMergeOperator": lambda datasets: (datasets.features, datasets.tables),
 }
+"""Operator to its inputs and outputs."""
+
+
+def _source_table(contract: SourceContract) -> Dataset:
+    schema, _, table = contract.relation.rpartition(".")
+    return _table(SOURCE_CONNECTION, schema or DEFAULT_SCHEMA, table)
 
 
 def _table(connection_id: str, schema: str, table: str) -> Dataset:
