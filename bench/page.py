@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bench.figures import Figure
 from crmbet.monitoring.metrics import Breach, Players, RunMetrics, StageQuality
 from crmbet.monitoring.outcome import TaskOutcome
-from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
+from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.run.tasks import TASKS
 from local import ports
 from local.postgres import EmbeddedPostgres
 from local.workspace import Workspace
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
 RUNS = 400
 LIMIT_SECONDS = 1.0
 DATABASE = "bench_page"
-TASKS = (
-    "extract_s3",
-    "extract_pg",
-    "validate_raw",
-    "clean",
-    "engineer_features",
-    "validate",
-    "backup_table",
-    "load_merge",
-)
 SEGMENTS = ("champions", "loyal", "at_risk", "lost", "prospect", "about_to_sleep")
 REASONS = 50
 """As many as a row keeps for a source."""
@@ -52,7 +43,7 @@ def measure(workbench: Workbench, rounds: int) -> list[Figure]:
     database = EmbeddedPostgres(Workspace(workbench.folder))
     database.create_database(DATABASE)
     dsn = database.url(DATABASE)
-    with monitoring(dsn) as connection:
+    with open_monitoring(dsn) as connection:
         ensure_tables(connection)
         for metrics in make_up_runs(RUNS, datetime.now(UTC)):
             write_run(connection, metrics)

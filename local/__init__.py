@@ -6,5 +6,5 @@ Nothing in here is deployed. Code that runs in a deployment lives in plugins/ an
 import sys
 from pathlib import Path
 
-# As Airflow puts it there for every task: the sample data has the time zone that the pipeline has by default.
+# As Airflow does for every task: local code takes the default time zone and the names of tasks from the package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crmbet.run.tasks import RECORD, TASKS
 from local.airflow import DATABASE
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
@@ -16,10 +17,6 @@ from local.workspace import Workspace
 
 RUN_ID = re.compile(r"\brun (manual__\S+)")
 FAILURE = re.compile(r"FAILED dag=\S+ run=\S+ task=\S+ try=\d+: (.*?)(?: \[crmbet\.|$)", re.MULTILINE)
-ORDER = (
-    "extract_s3", "extract_pg", "validate_raw", "clean", "engineer_features", "validate", "backup_table", "load_merge",
-    "record_run",
-)  # fmt: skip
 SHOWN_COLUMNS = {
     "user_id": "user_id",
     "favorite_game_type": "game",
@@ -108,7 +105,7 @@ def read_outcome(
     return Outcome(
         dag=dag,
         run_id=run_id,
-        tasks=[by_name[name] for name in ORDER if name in by_name],
+        tasks=[by_name[name] for name in (*TASKS, RECORD) if name in by_name],
         manifests=manifests,
         rows=rows,
         table_rows=table_rows,

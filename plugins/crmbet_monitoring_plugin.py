@@ -1,6 +1,6 @@
-"""Puts the monitoring page into Airflow's UI: an entry in the navigation, a tab on the DAG and one on the run.
+"""Adds the monitoring page to Airflow's UI: an entry in the navigation, a tab on the DAG and a tab on the run.
 
-Thin on purpose: the plugin loader runs this file in every process of Airflow (docs/adr/0002).
+This file is short because the plugin loader runs it in every process of Airflow (docs/adr/0002).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _views() -> list[dict[str, Any]]:
 
 
 def _apps() -> list[dict[str, Any]]:
-    """The app, in the API server alone: a task has no use for a web framework."""
+    """The app, but only in the API server: no other process needs a web framework."""
     if "airflow.api_fastapi.app" not in sys.modules:
         return []
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -49,7 +49,7 @@ def _apps() -> list[dict[str, Any]]:
 
 
 class CrmbetMonitoringPlugin(AirflowPlugin):
-    """What Airflow loads."""
+    """The plugin that Airflow loads."""
 
     name = "crmbet_monitoring"
     fastapi_apps = _apps()

@@ -1,12 +1,12 @@
-"""The pipeline from Python: `run_pipeline(PipelineConfig(...))` runs the same DAG and returns its figures.
+"""The pipeline from Python: `run_pipeline(PipelineConfig(...))` runs the daily DAG and returns its figures.
 
     from crmbet.pipeline import PipelineConfig, run_pipeline
 
     metrics = run_pipeline(PipelineConfig(s3_bucket="my-lake", db_url="postgresql://...", min_data_completeness=0.95))
     print(metrics.success_rate, metrics.data_quality_score)
 
-It is `airflow dags test` in a process of its own, so nothing of the caller's Airflow or environment changes. `plugins/`
-must be on the path, Airflow's database migrated, and the connection crmbet_lake defined: `.local/env.sh` does.
+It runs `airflow dags test` in a process of its own, so the caller's environment does not change. `plugins/` must be on
+the path, Airflow's database migrated, and the connection crmbet_lake defined. `.local/env.sh` does all three.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from crmbet.failures import PermanentFailure
 from crmbet.monitoring.metrics import RunMetrics
-from crmbet.monitoring.tables import metrics_of, monitoring, read_run
+from crmbet.monitoring.tables import metrics_of, open_monitoring, read_run
 from crmbet.run.settings import Settings, grouped, present_names, variable_name
 
 DAG_ID = "user_features_daily"
@@ -70,7 +70,7 @@ class PipelineConfig(BaseModel):
 
 
 def _connection(dsn: str) -> str:
-    """A libpq URL as an Airflow connection: Airflow reads URLs of its own kind, which have no sockets."""
+    """A libpq URL as an Airflow connection in JSON, since Airflow's own URLs cannot name a socket."""
     import json
 
     from psycopg2.extensions import parse_dsn
@@ -89,8 +89,7 @@ def run_pipeline(
 ) -> RunMetrics:
     """Run the daily DAG for `as_of` (the last midnight by default) and return its figures, also if it failed.
 
-    `params` are those of the DAG. Raises `PermanentFailure` with the end of the output if the run did not get so far as
-    to leave figures.
+    `params` are those of the DAG. Raises `PermanentFailure` with the end of the output if the run wrote no figures.
     """
     import json
 
@@ -104,14 +103,14 @@ def run_pipeline(
         text=True,
         check=False,
     )
-    found = RUN_ID.search(done.stdout + done.stderr)
-    with monitoring(config.target_dsn) as connection:
-        row = read_run(connection, DAG_ID, found.group(1)) if found else None
+    run_id = RUN_ID.search(done.stdout + done.stderr)
+    with open_monitoring(config.target_dsn) as connection:
+        row = read_run(connection, DAG_ID, run_id.group(1)) if run_id else None
     if row is None:
         raise PermanentFailure(
-            "the run left no figures",
+            "the run wrote no figures",
             where=" ".join(command[1:]),
             why="\n".join((done.stdout + done.stderr).splitlines()[-SHOWN_LINES:]),
-            next_step="read what it printed",
+            next_step="read the output above",
         )
     return metrics_of(row)

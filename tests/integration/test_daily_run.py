@@ -29,6 +29,7 @@ from crmbet.features.records import FeatureManifest
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.load.records import BackupManifest, LoadManifest
 from crmbet.quality.records import QualityManifest
+from crmbet.run.tasks import TASKS
 from crmbet.storage.layout import Layout
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger
@@ -88,16 +89,6 @@ REASONS = {
 """Kind of planted dirt to the reason in quarantine."""
 
 SOURCES = ("bets", "communications", "limits", "players", "sessions", "transactions")
-TASKS = (
-    "extract_s3",
-    "extract_pg",
-    "validate_raw",
-    "clean",
-    "engineer_features",
-    "validate",
-    "backup_table",
-    "load_merge",
-)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the monitoring page is told: of many runs, none, drift, and of a database that goes away while it is shown."""
+"""The data of the monitoring page: with many runs, with none, with drift, and while the database is down."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import psycopg2
 import pytest
 from fastapi.testclient import TestClient
+from psycopg2.extensions import make_dsn
 
 from bench.page import RUNS, make_up_runs
 from crmbet.contracts.files import load_table_contract
@@ -17,9 +18,10 @@ from crmbet.load.quality_results import write_results
 from crmbet.load.session import LoadSession
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.page.app import create_app
-from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
+from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
 from crmbet.quality.checks import Check
 from crmbet.quality.report import Outcome, Report, Subject
+from crmbet.run.tasks import TASKS
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +47,7 @@ def url(new_database: Any) -> str:
     """A database with 400 runs, of which the newest found two features that have drifted and two that have not."""
     url: str = new_database()
     newest = "made-up-0"
-    with monitoring(url) as connection:
+    with open_monitoring(url) as connection:
         ensure_tables(connection)
         for metrics in make_up_runs(RUNS, NOW):
             write_run(connection, metrics)
@@ -79,7 +81,7 @@ def report(execution_id: str, drifted: bool) -> Report:
     )
 
 
-def test_it_is_told_of_hundreds_of_runs_newest_first_and_in_few_bytes(url: str) -> None:
+def test_hundreds_of_runs_come_newest_first_and_in_few_bytes(url: str) -> None:
     answer = page_of(url).get("/api/overview", headers={"Accept-Encoding": "gzip"})
     runs = answer.json()["runs"]
 
@@ -107,7 +109,7 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
     page = page_of(url)
 
     assert overview(page) | {"now": ""} == {
-        "now": "", "dag_id": "user_features_daily", "runs": [], "alerts": [], "drift": [],
+        "now": "", "dag_id": "user_features_daily", "tasks": list(TASKS), "runs": [], "alerts": [], "drift": [],
     }  # fmt: skip
     assert page.get("/reports/made-up-0/raw").status_code == 404
 
@@ -115,13 +117,30 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
         dag_id="user_features_daily", execution_id=HOSTILE, run_type="manual", brand="", as_of=None,
         state="failed", started_at=NOW - timedelta(minutes=1), ended_at=NOW,
     )  # fmt: skip
-    with monitoring(url) as connection:
+    with open_monitoring(url) as connection:
         ensure_tables(connection)
         write_run(connection, bare)
 
     [run] = overview(page)["runs"]
     assert (run["id"], run["as_of"], run["score"], run["tasks"]) == (HOSTILE, None, None, {})
     assert page.get(f"/reports/{HOSTILE}/raw").status_code == 404
+
+
+def test_monitoring_has_time_outs_of_its_own_and_keeps_other_options(new_database: Any) -> None:
+    dsn = make_dsn(
+        new_database(),
+        options="-c statement_timeout=0 -c search_path=crm",
+        application_name="x",
+        connect_timeout=99,
+    )
+
+    with open_monitoring(dsn) as connection, connection.cursor() as cursor:
+        shown = []
+        for setting in ("statement_timeout", "search_path", "application_name"):
+            cursor.execute(f"SHOW {setting}")
+            shown += cursor.fetchone()
+        assert shown == ["20s", "crm", "x"]
+        assert connection.get_dsn_parameters()["connect_timeout"] == "5"
 
 
 @pytest.fixture

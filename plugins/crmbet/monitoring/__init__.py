@@ -1,1 +1,1 @@
-"""What became of each run, kept where it can be looked at: `ml_features.pipeline_runs`, alerts, and the page."""
+"""The outcome of each run: the tables `ml_features.pipeline_runs` and `alerts`, the messages, and the page."""

@@ -1,4 +1,4 @@
-"""A run in figures: the row of `ml_features.pipeline_runs`, made from the manifests that its tasks have left."""
+"""A run in figures: the row of `ml_features.pipeline_runs`. It is made from the manifests of the run's tasks."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from crmbet.load.records import LoadManifest
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
+from crmbet.run.tasks import EXTRACTS, GATES
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 REASONS_KEPT = 50
-"""Reasons of quarantine that a row spells out; the rest is one sum."""
+"""A row lists this many reasons of quarantine for each source. All others are one sum."""
 OTHER_REASONS = "other reasons"
 BREACHES_KEPT = 20
 KEYS_KEPT = 5
@@ -39,7 +40,7 @@ SHOWN_PACKAGES = ("apache-airflow", "duckdb", "great-expectations", "numpy", "sc
 
 
 class Breach(BaseModel):
-    """An expectation that did not hold."""
+    """An expectation that failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,12 +52,12 @@ class Breach(BaseModel):
     threshold: str = ""
     observed: str = ""
     keys: tuple[str, ...] = ()
-    """Some of the rows, by their ids. Kept out of the database and of logs."""
+    """Some of the rows in breach, by their ids. They are kept out of the database and of logs."""
     advice: str = ""
 
 
 class StageQuality(BaseModel):
-    """What came of judging a stage."""
+    """The judgement of a stage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +65,7 @@ class StageQuality(BaseModel):
     grade: str
     passed: bool
     report: str
-    """Address of the report page."""
+    """The address of the report page."""
     breaches: tuple[Breach, ...] = ()
 
 
@@ -75,19 +76,19 @@ class Players(BaseModel):
 
     total: int
     segments: dict[str, dict[str, float | None]]
-    """Segment to players and mean value score."""
+    """Segment to its number of players and their mean value score."""
     churn: dict[str, int]
-    """Players by churn_risk_band, or undefined."""
+    """Players by churn_risk_band. Players without a band are `undefined`."""
     value: dict[str, float | None]
-    """Mean and quantiles of the value score."""
+    """Mean, median (p50) and 0.9 quantile (p90) of the value score."""
     churn_auc: float | None = None
-    """Of last month's churn_prob_30d, by what happened since; None where nothing could be judged."""
+    """AUC of last month's churn_prob_30d, judged by what players have done since. None if it could not be judged."""
     churn_recency_auc: float | None = None
-    """Of the idle days alone, likewise."""
+    """AUC of the days since the last bet alone, for comparison."""
 
 
 class RunMetrics(BaseModel):
-    """One run. Counts are None where the run did not get that far."""
+    """One run. A count is None if the run did not get that far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -97,7 +98,7 @@ class RunMetrics(BaseModel):
     brand: str
     as_of: datetime | None
     as_of_date: date | None = None
-    """Its date in the operator's zone. None: the run did not get far enough to know it."""
+    """The date of as_of in the operator's zone. None if the run failed before it knew it."""
     state: Literal["success", "failed"]
     started_at: datetime
     ended_at: datetime
@@ -108,19 +109,19 @@ class RunMetrics(BaseModel):
     records_cleaned: int | None = None
     records_duplicate: int | None = None
     records_outside: int | None = None
-    """Not looked at: at or after as_of, not known yet, older snapshots."""
+    """Records that do not concern this run: at or after as_of, not known yet at known_at, or older snapshots."""
     quarantined: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Rows by source and reason."""
     records_transformed: int | None = None
-    """Feature rows made: one a player."""
+    """Feature rows made, one per player."""
     records_inserted: int | None = None
     records_updated: int | None = None
     records_unchanged: int | None = None
     records_removed: int | None = None
     bytes_read: int | None = None
-    """Of the lake's objects that this run captured, and of the files that it copied PostgreSQL's rows to."""
+    """Size of the lake objects that this run captured, and of the files that it copied PostgreSQL's rows to."""
     bytes_written: int | None = None
-    """Of the files below our prefix that this run made."""
+    """Size of the files below our prefix that this run made."""
     tasks: dict[str, TaskOutcome] = Field(default_factory=dict)
     quality: dict[str, StageQuality] = Field(default_factory=dict)
     """By stage: raw, features."""
@@ -130,33 +131,36 @@ class RunMetrics(BaseModel):
 
     @property
     def duration_seconds(self) -> float:
-        """From the run's start to its last figure."""
+        """From the run's start until its figures were read."""
         return (self.ended_at - self.started_at).total_seconds()
 
     @property
     def records_quarantined(self) -> int | None:
-        """Rows that were set aside."""
+        """Rows in quarantine."""
         if self.records_cleaned is None:
             return None
         return sum(sum(reasons.values()) for reasons in self.quarantined.values())
 
     @property
     def records_loaded(self) -> int | None:
-        """Feature rows that the load has put into the table, or found there as they should be."""
+        """Feature rows that the load has written, or found in the table unchanged."""
         parts = (self.records_inserted, self.records_updated, self.records_unchanged)
         known = [part for part in parts if part is not None]
         return sum(known) if known else None
 
     @property
     def success_rate(self) -> float | None:
-        """Loaded over extracted, 0..1, as the seed document has it: players over records, so hardly ever near 1."""
+        """Loaded over extracted (0..1), as the original specification defines it.
+
+        It divides players by records, so it is seldom near 1.
+        """
         if self.records_loaded is None or not self.records_extracted:
             return None
         return min(1.0, self.records_loaded / self.records_extracted)
 
     @property
     def accepted_rate(self) -> float | None:
-        """Share (0..1) of the records that were looked at and kept: what is no duplicate and not in quarantine."""
+        """Share (0..1) of accepted records among those accepted or in quarantine. Duplicates do not count."""
         if self.records_cleaned is None or self.records_quarantined is None:
             return None
         judged = self.records_cleaned + self.records_quarantined
@@ -164,64 +168,60 @@ class RunMetrics(BaseModel):
 
     @property
     def data_quality_score(self) -> float | None:
-        """0..1: the lowest score of the stages that were judged."""
+        """The lowest score (0..1) of the stages that were judged."""
         return min((stage.score for stage in self.quality.values()), default=None)
 
     @property
     def quality_grade(self) -> str | None:
-        """The grade that belongs to that score: A to D, or F."""
+        """The grade of the stage with that score: A to D, or F."""
         worst = min(self.quality.values(), key=lambda stage: stage.score, default=None)
         return worst.grade if worst else None
 
     @property
     def failed_tasks(self) -> list[str]:
-        """Tasks that failed themselves, in the order of the run."""
+        """Tasks that failed themselves, in the run's order. Those skipped because of them are not listed."""
         return [name for name, outcome in self.tasks.items() if outcome.state == "failed"]
 
 
 def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
-    """Fill in the figures of a run whose identity and tasks are known; reads its manifests, writes nothing.
+    """Add to `known`, which identifies the run and its tasks, the figures of its manifests. Writes nothing.
 
-    A manifest counts only if its task finished in this try of the run: a cleared run leaves older ones behind.
+    A manifest counts only if its task finished in this try of the run, because a cleared run leaves older manifests.
     """
     store, layout = work.store, work.run.layout
     reader = _Manifests(store, layout.run(known.execution_id), known)
     extracts = [manifest for task in EXTRACTS if (manifest := reader.read(task, ExtractManifest))]
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     if len(extracts) == len(EXTRACTS):
         sources = [captures for manifest in extracts for captures in manifest.sources.values()]
-        found["records_extracted"] = sum(captures.extracted for captures in sources)
-        found["bytes_read"] = _bytes_read(store, extracts)
+        figures["records_extracted"] = sum(captures.extracted for captures in sources)
+        figures["bytes_read"] = _bytes_read(store, extracts)
     if clean := reader.read("clean", CleanManifest):
-        found["records_cleaned"] = sum(source.accepted for source in clean.sources.values())
-        found["records_duplicate"] = sum(source.duplicates for source in clean.sources.values())
-        found["records_outside"] = sum(sum(source.outside.values()) for source in clean.sources.values())
-        found["quarantined"] = keep_common(
+        figures["records_cleaned"] = sum(source.accepted for source in clean.sources.values())
+        figures["records_duplicate"] = sum(source.duplicates for source in clean.sources.values())
+        figures["records_outside"] = sum(sum(source.outside.values()) for source in clean.sources.values())
+        figures["quarantined"] = keep_common(
             {name: source.quarantined for name, source in clean.sources.items() if source.quarantined}
         )
     if features := reader.read("engineer_features", FeatureManifest):
-        found["records_transformed"] = features.users
+        figures["records_transformed"] = features.users
         players = summarise_players(work.connection, store, features.files)
         if features.learned and (holdout := features.learned.models.holdout):
             judged = {"churn_auc": holdout.auc, "churn_recency_auc": holdout.recency_auc}
             players = players.model_copy(update=judged)
-        found["players"] = players
-        found["bytes_written"] = _bytes_written(
+        figures["players"] = players
+        figures["bytes_written"] = _bytes_written(
             store, layout, known.started_at, _named_files(extracts, clean, features)
         )
     if load := reader.read("load_merge", LoadManifest):
-        found["records_inserted"], found["records_updated"] = load.inserted, load.updated
-        found["records_unchanged"], found["records_removed"] = load.unchanged, load.removed
-    found["quality"] = reader.quality()
-    return known.model_copy(update=found)
-
-
-EXTRACTS = ("extract_s3", "extract_pg")
-STAGES = {"raw": "validate_raw", "features": "validate"}
+        figures["records_inserted"], figures["records_updated"] = load.inserted, load.updated
+        figures["records_unchanged"], figures["records_removed"] = load.unchanged, load.removed
+    figures["quality"] = reader.quality()
+    return known.model_copy(update=figures)
 
 
 def keep_common(quarantined: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """The commonest reasons of each source, and all others as one sum: a hostile file can bring thousands."""
+    """Keep the commonest reasons of each source and add up all others, since a hostile file can bring thousands."""
     kept = {}
     for source, reasons in quarantined.items():
         common = dict(Counter(reasons).most_common(REASONS_KEPT))
@@ -232,7 +232,7 @@ def keep_common(quarantined: Mapping[str, Mapping[str, int]]) -> dict[str, dict[
 
 
 def summarise_players(connection: duckdb.DuckDBPyConnection, store: ObjectStore, files: list[str]) -> Players:
-    """Segments, churn bands and value of a feature table; the engine reads three columns."""
+    """Count the segments, churn bands and value scores of a feature table. The engine reads three columns."""
     rows = Fragment(scan(store, files))
     segments = connection.execute(render("monitoring/summarise_segments", features=rows)).fetchall()
     churn = connection.execute(render("monitoring/summarise_churn", features=rows)).fetchall()
@@ -248,18 +248,18 @@ def summarise_players(connection: duckdb.DuckDBPyConnection, store: ObjectStore,
 
 
 def installed_versions() -> dict[str, str]:
-    """Python and the packages that decide figures."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the packages that figures depend on."""
+    versions = {"python": platform.python_version()}
     for package in SHOWN_PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 class _Manifests:
-    """The manifests of one run, those of tasks that finished in it."""
+    """The manifests of those tasks that finished in one try of a run."""
 
     def __init__(self, store: ObjectStore, prefix: str, known: RunMetrics) -> None:
         self._store = store
@@ -273,9 +273,9 @@ class _Manifests:
         return None if content is None else model.model_validate_json(content)
 
     def quality(self) -> dict[str, StageQuality]:
-        """A gate that failed has left its manifest, and its report, before it did."""
+        """A gate writes its manifest and its report before it fails, so a failed one counts too."""
         judged = {}
-        for stage, task in STAGES.items():
+        for stage, task in GATES.items():
             if manifest := self.read(task, QualityManifest, ("success", "failed")):
                 judged[stage] = StageQuality(
                     score=manifest.score,
@@ -288,7 +288,7 @@ class _Manifests:
 
 
 def read_breaches(store: ObjectStore, manifest: QualityManifest) -> tuple[Breach, ...]:
-    """What did not hold, from the report that the manifest names; the gravest first."""
+    """The failed expectations of the manifest's report, the gravest first."""
     content = store.read(manifest.report_json.removeprefix(store.url("")))
     if content is None:
         return ()
@@ -296,7 +296,7 @@ def read_breaches(store: ObjectStore, manifest: QualityManifest) -> tuple[Breach
 
 
 def list_breaches(stage: str, report: bytes) -> Iterable[Breach]:
-    """The expectations of a report that did not hold, in its order."""
+    """The failed expectations of a report, in its order."""
     import json
 
     for check in json.loads(report)["checks"]:
@@ -318,23 +318,26 @@ def list_breaches(stage: str, report: bytes) -> Iterable[Breach]:
 def _observed(outcome: Mapping[str, Any]) -> str:
     if outcome.get("error"):
         return f"could not be judged: {outcome['error']}"
+    if outcome.get("finding"):
+        return str(outcome["finding"])
+    # Reports of earlier versions have no finding.
     if outcome.get("unexpected_share") is not None:
-        return f"not so for {outcome['unexpected_share']:.2%} of the rows"
+        return f"{outcome['unexpected_share']:.2%} of rows are not as expected"
     value = outcome.get("observed")
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _bytes_read(store: ObjectStore, extracts: Iterable[ExtractManifest]) -> int:
-    """Sizes of the lake objects that were captured, and of the copies of PostgreSQL's days: its rows have no size."""
+    """Size of the captured lake objects and of the copies of PostgreSQL's days. Its rows have no size of their own."""
     size = 0
     for captures in (captures for manifest in extracts for captures in manifest.sources.values()):
         new = {chunk for chunk, change in captures.changed.items() if change != "gone"}
         objects = {chunk for chunk in new if "/" in chunk}
         copies = {
             key
-            for one in captures.captures
-            if one.chunk in new - objects and not one.gone
-            for key in one.files
+            for capture in captures.captures
+            if capture.chunk in new - objects and not capture.gone
+            for key in capture.files
         }
         if keys := objects | copies:
             size += sum(entry.size for entry in store.list(commonpath(keys)) if entry.key in keys)
@@ -355,7 +358,7 @@ def _named_files(
 
 
 def _bytes_written(store: ObjectStore, layout: Layout, since: datetime, named: set[str]) -> int:
-    """Sizes of what the run's manifests name and what was written since it started."""
+    """Size of the files that the run's manifests name and that were written since it started."""
     folders = {key[: key.index("/", len(layout.root)) + 1] for key in named if key.startswith(layout.root)}
     return sum(
         entry.size

@@ -1,4 +1,4 @@
-"""What one try of a task came to: how long it took, how much memory it held, and what broke it."""
+"""The outcome of one try of a task: how long it took, how much memory it used, and what broke it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 class Failure(BaseModel):
-    """What broke, in words that hold no secret and no player: they go into XCom, messages and the run's row."""
+    """What broke. The texts name no secret and no player, because they go into XCom, messages and the run's row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    """Name of our exception's class, or Killed, Unforeseen, DeadlineMissed, Recovered: a page of the runbook."""
+    """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered. Each has a page in the runbook."""
     what: str
     where: str = ""
     why: str = ""
@@ -30,9 +30,9 @@ class Failure(BaseModel):
 
     @classmethod
     def of(cls, error: BaseException | str | None) -> Failure:
-        """One of ours in its own words; of any other no more than its name, since its text may quote anything."""
+        """Our own exceptions in full. Of any other only its class is kept, since its text may quote anything."""
         if isinstance(error, CrmbetError):
-            # The reasons of a breach name players; who may see them finds them in the report.
+            # The reasons of a breach name players. They are in the report, for those who may see it.
             why = "" if isinstance(error, QualityBreach) else error.why
             return cls(
                 kind=type(error).__name__,
@@ -44,14 +44,14 @@ class Failure(BaseModel):
         if isinstance(error, BaseException):
             return cls(
                 kind="Unforeseen",
-                what=f"an error that nobody foresaw: {type(error).__name__}",
+                what=f"an unexpected error: {type(error).__name__}",
                 next_step="read the end of the task's log",
             )
         return cls(
             kind="Killed",
-            what="the task ended without a word: it was killed, or its machine ran out of memory or went away",
-            next_step="look for the out-of-memory killer on the worker; lower CRMBET_MEMORY_LIMIT or give the "
-            "worker more memory; then clear the task",
+            what="the task was killed, or its machine ran out of memory or stopped: it left no error",
+            next_step="check the worker for the out-of-memory killer; lower CRMBET_MEMORY_LIMIT or give the worker "
+            "more memory; then clear the task",
         )
 
 
@@ -64,33 +64,33 @@ class TaskOutcome(BaseModel):
     """success, failed, skipped, up_for_retry or upstream_failed, as Airflow names them."""
     try_number: int = 0
     seconds: float | None = None
-    """None for a task that did not say: it never ran, or was killed."""
+    """None if the task reported nothing: it never ran, or it was killed."""
     peak_memory_bytes: int | None = None
     failure: Failure | None = None
 
 
 @dataclass
 class Stopwatch:
-    """Measures what this process does from now on."""
+    """Measures time and peak memory of this process from its start on."""
 
     started: float
 
     @classmethod
     def start(cls) -> Stopwatch:
-        """Forget the process's memory peak (Linux alone can) and start the clock."""
-        # Where that is refused, the peak is that of the whole process.
+        """Start the clock and reset the process's memory peak, which only Linux can do."""
+        # If the reset is refused, the peak is that of the whole process.
         with suppress(OSError):
             RESET_PEAK.write_text("5", encoding="ascii")
         return cls(time.monotonic())
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return round(time.monotonic() - self.started, 3)
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held since its peak was forgotten."""
+    """The most memory that this process has used since its peak was reset."""
     try:
         for line in STATUS.read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,6 +1,7 @@
-"""The tables of monitoring, beside the target: what is written after a run, and what the page reads.
+"""The tables of monitoring, in the target database. A run's end writes them, the page reads them.
 
-Writing makes them on first use; reading copes with their absence, since the page may be opened before the first run.
+The first write creates them. Reading returns nothing while they do not exist, since the page may be opened before the
+first run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "ml_features"
 CONNECT_SECONDS = 5
-"""A database that does not answer by then is down, for monitoring: nobody waits for it."""
+"""Monitoring gives up on a database that does not answer within this time."""
 STATEMENT_SECONDS = 20
 WHERE = f"schema {SCHEMA}, tables of monitoring"
 
@@ -41,27 +42,32 @@ class Alert:
     anchor: str
     """Heading of docs/runbook.md."""
     delivered: dict[str, str]
-    """Channel to `sent`, or to what kept it from being sent."""
+    """Channel to `sent`, or to the reason why it could not be sent."""
 
 
 @contextmanager
-def monitoring(dsn: str) -> Iterator[extensions.connection]:
-    """A short-lived connection that gives up soon. Raises our failures for psycopg2's."""
+def open_monitoring(dsn: str) -> Iterator[extensions.connection]:
+    """Open a connection that gives up soon, and close it at the end. Raises our failures in place of psycopg2's.
+
+    The time-outs of monitoring replace those of `dsn`. Its other libpq options are kept.
+    """
     import psycopg2
 
     with postgres.failures_explained(WHERE):
+        given = psycopg2.extensions.parse_dsn(dsn)
+        limits = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
         connection = psycopg2.connect(
             dsn,
             connect_timeout=CONNECT_SECONDS,
-            options=f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s",
-            application_name="crmbet monitoring",
+            options=f"{given.get('options', '')} {limits}".lstrip(),
+            application_name=given.get("application_name", "crmbet monitoring"),
         )
     with closing(connection):
         yield connection
 
 
 def ensure_tables(connection: extensions.connection) -> None:
-    """Make schema and tables on first use; those that are there are left as they are."""
+    """Create the schema and the tables unless they exist. Existing ones are not changed."""
     with postgres.transaction(connection, where=WHERE) as cursor:
         if len(_present(cursor, ["pipeline_runs", "alerts"])) == 2:
             return
@@ -75,7 +81,7 @@ def ensure_tables(connection: extensions.connection) -> None:
 
 
 def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:
-    """Keep a run's figures; those of an earlier try of the same run are replaced."""
+    """Write a run's row. It replaces the row of an earlier try of the same run."""
     from psycopg2.extras import Json
 
     document = metrics.model_dump(
@@ -97,7 +103,7 @@ def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:
 
 
 def write_alert(connection: extensions.connection, alert: Alert) -> None:
-    """Keep an alert."""
+    """Write an alert's row."""
     from psycopg2.extras import Json
 
     with postgres.transaction(connection, where=WHERE) as cursor:
@@ -109,7 +115,7 @@ def write_alert(connection: extensions.connection, alert: Alert) -> None:
 def was_alerted(
     connection: extensions.connection, dag_id: str, execution_id: str, kinds: Sequence[str]
 ) -> bool:
-    """Whether an alert of one of these kinds was raised for the run."""
+    """Whether the run has already raised an alert of one of these kinds."""
     with postgres.transaction(connection, where=WHERE) as cursor:
         if not _present(cursor, ["alerts"]):
             return False
@@ -121,7 +127,7 @@ def was_alerted(
 
 
 def read_run(connection: extensions.connection, dag_id: str, execution_id: str) -> dict[str, Any] | None:
-    """One run's row, None if there is none."""
+    """One run's row, or None if there is none."""
     rows = _select(
         connection, "pipeline_runs", "select_run", {"dag_id": dag_id, "execution_id": execution_id}
     )
@@ -139,12 +145,12 @@ def read_alerts(connection: extensions.connection, limit: int) -> list[dict[str,
 
 
 def read_drift(connection: extensions.connection, execution_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """What the checks of distributions observed in these runs; empty where no run has kept any."""
+    """The results of the distribution checks of these runs. Empty if no run has written any."""
     return _select(connection, "quality_results", "select_drift", {"execution_ids": list(execution_ids)})
 
 
 def metrics_of(row: dict[str, Any]) -> RunMetrics:
-    """A run's row as the metrics that it was made from, less the keys of breaches."""
+    """The metrics that a run's row was made from, without the keys of breaches."""
     return RunMetrics.model_validate({name: row[name] for name in RunMetrics.model_fields})
 
 

@@ -1,8 +1,8 @@
-"""When somebody is told, and what of: one message for one incident.
+"""When an alert is sent, and what it says. One incident is one message (docs/adr/0013).
 
-Tasks only log (crmbet.orchestration.watching): a run with six retries and a killed task is one incident, and its
-message is sent when the run itself has failed. That callback runs on the DAG processor, which is there when a task was
-killed. A missed deadline is told by the triggerer, unless the run's failure has been told already.
+Tasks only log (crmbet.orchestration.watching). A run with six retries and a killed task is one incident: its message is
+sent when the run itself has failed. That callback runs on the DAG processor, so it also runs if a task was killed. The
+triggerer reports a missed deadline, unless the run's failure was reported before.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from urllib.parse import quote
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezone  # type: ignore[attr-defined]
 
 from crmbet.monitoring.outcome import Failure, TaskOutcome
-from crmbet.orchestration.record import RECORD, record
+from crmbet.orchestration.record import record
 from crmbet.orchestration.watching import OUTCOME
+from crmbet.run.tasks import EXTRACTS, RECORD
 
 if TYPE_CHECKING:
     from crmbet.monitoring.alerts.message import Kind, Message
 
 LATEST = timedelta(hours=6)
-"""After being queued a run is late, unless it is one of a backfill. The schedule's runs are queued at midnight."""
+"""A run is late this long after it was queued. Backfills are never late. The schedule queues its runs at midnight."""
 PAGE = "crmbet"
+"""Where the monitoring page is mounted below the API server (crmbet_monitoring_plugin)."""
 
 log = logging.getLogger(__name__)
 
 
 def tell_failure(context: Any) -> None:
-    """A run has failed: log it, keep it, send it. Never raises."""
+    """A run has failed: send an alert, log it and store it. Never raises."""
     ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
     row = _row(context, "failed")
     task_id = _first_failed(context) or (row or {}).get("failed_task") or (ti.task_id if ti else None)
@@ -39,10 +41,10 @@ def tell_failure(context: Any) -> None:
     failure = outcome.failure or Failure.of(None)
     if context.get("reason") == "all_tasks_deadlocked":
         failure = Failure(
-            kind="Unforeseen", what="no task of the run can start any more", next_step="look at the run"
+            kind="Unforeseen", what="no task of the run can start any more", next_step="open the run"
         )
     as_of = _as_of_date(row, dag_id, run_id)
-    _tell(
+    _send(
         "failed",
         dag_id=dag_id,
         run_id=run_id,
@@ -55,40 +57,43 @@ def tell_failure(context: Any) -> None:
 
 
 def tell_success(context: Any) -> None:
-    """A run has succeeded: log it, and send it if its failure had been sent before. Never raises."""
+    """A run has succeeded: log it, and send a message if an alert of this run was sent before. Never raises."""
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     log.info("SUCCESS dag=%s run=%s", dag_id, run_id)
     row = _row(context, "success")
-    if _was_told(dag_id, run_id, ("failed", "deadline")):
+    if _was_alerted(dag_id, run_id, ("failed", "deadline")):
         failure = Failure(kind="Recovered", what="the run has succeeded after its alert", next_step="nothing")
-        _tell(
+        _send(
             "recovered", dag_id=dag_id, run_id=run_id, failure=failure, as_of=_as_of_date(row, dag_id, run_id)
         )
 
 
 async def tell_deadline(context: Mapping[str, Any], **_: Any) -> None:
-    """A run has not ended in time. Never raises."""
+    """A run has missed its deadline. Never raises."""
     import asyncio
 
     dag_run = context["dag_run"]
     dag_id, run_id = dag_run["dag_id"], dag_run["dag_run_id"]
     if dag_run.get("run_type") == "backfill" or dag_run.get("state") == "failed":
         log.info(
-            "deadline passed dag=%s run=%s state=%s: nobody is told", dag_id, run_id, dag_run.get("state")
+            "deadline passed dag=%s run=%s state=%s: no alert is sent", dag_id, run_id, dag_run.get("state")
         )
         return
     failure = Failure(
         kind="DeadlineMissed",
         what=f"the run has not succeeded within {LATEST.total_seconds() / 3600:g} hours of being queued",
         why=f"its state is {dag_run.get('state')}",
-        next_step="open the run and look at the first task that is not green: it waits, retries or runs long",
+        next_step="open the run and look at its first unfinished task: it waits, is being retried, or takes long",
     )
-    # Connections and sockets block: they must not stop the triggerer's other triggers.
-    await asyncio.to_thread(_tell_late, dag_id, run_id, failure)
+    # In a thread, because connections and sockets would block the triggerer's other triggers.
+    await asyncio.to_thread(_send_late, dag_id, run_id, failure)
 
 
 def _deadline(command: Sequence[str]) -> DeadlineAlert | None:
-    """None under `airflow dags test`, which cannot end a DAG that has one (apache/airflow issue 73428)."""
+    """The deadline of a run, or None under `airflow dags test`.
+
+    That command crashes at the end of a DAG that has a deadline (apache/airflow issue 73428).
+    """
     if list(command) == ["dags", "test"]:
         return None
     return DeadlineAlert(
@@ -103,7 +108,7 @@ ALERTED: dict[str, Any] = {
     "on_success_callback": tell_success,
     "deadline": _deadline(sys.argv[1:3]),
 }
-"""Arguments of a DAG."""
+"""Arguments of every DAG."""
 
 
 def links_of(
@@ -114,7 +119,7 @@ def links_of(
     anchor: str,
     stages: Mapping[str, Any],
 ) -> dict[str, str]:
-    """Where to look: addresses below the API server's."""
+    """Links for a message: name to an address of the API server."""
     from airflow.sdk.configuration import conf
 
     base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
@@ -123,18 +128,18 @@ def links_of(
     if task_id:
         suffix = f"?try_number={try_number}" if try_number else ""
         links = {"log": f"{run}/tasks/{quote(task_id, safe='')}{suffix}", **links}
-    for stage, judged in stages.items():
-        if not judged["passed"]:
+    for stage, quality in stages.items():
+        if not quality["passed"]:
             links["report"] = f"{base}/{PAGE}/reports/{quote(run_id, safe='')}/{stage}"
     return links
 
 
-def _tell_late(dag_id: str, run_id: str, failure: Failure) -> None:
-    if not _was_told(dag_id, run_id, ("failed",)):
-        _tell("deadline", dag_id=dag_id, run_id=run_id, failure=failure)
+def _send_late(dag_id: str, run_id: str, failure: Failure) -> None:
+    if not _was_alerted(dag_id, run_id, ("failed",)):
+        _send("deadline", dag_id=dag_id, run_id=run_id, failure=failure)
 
 
-def _tell(
+def _send(
     kind: Kind,
     *,
     dag_id: str,
@@ -166,39 +171,39 @@ def _tell(
     for name, result in delivered.items():
         log.log(logging.INFO if result == "sent" else logging.WARNING, "alert by %s: %s", name, result)
     if not delivered:
-        log.info("no alert channel is configured: this log is all (docs/deployment.md)")
-    _keep(message, delivered)
+        log.info("no alert channel is configured, so the alert is only in this log (docs/deployment.md)")
+    _store(message, delivered)
 
 
 def configured_channels() -> dict[str, Any]:
-    """The connections that exist; one that cannot be read is named and passed over."""
+    """The alert connections that exist, by id. One that cannot be read is logged and left out."""
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     from crmbet.monitoring.alerts.channels import CHANNELS
 
-    found = {}
+    connections = {}
     for name in CHANNELS:
         try:
-            found[name] = BaseHook.get_connection(name)
+            connections[name] = BaseHook.get_connection(name)
         except AirflowNotFoundException:
             continue
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others carry the message
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the other channels get the message
             log.warning("the Airflow connection %s cannot be read: %s", name, type(error).__name__)
-    return found
+    return connections
 
 
 def _first_failed(context: Any) -> str | None:
-    """The first task, in the run's order, that failed itself. Airflow names the last one, which may be the record.
+    """The first task, in the run's order, that failed itself. Airflow gives the last one, which may be `record_run`.
 
-    None where it cannot be asked: `dags test` runs this callback outside of any task.
+    None if Airflow cannot be asked: `dags test` runs this callback outside of any task.
     """
     ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
     if ti is None:
         return None
     try:
         states = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])[run_id]
-    except Exception as error:  # noqa: BLE001 - a message that says less is better than none
+    except Exception as error:  # noqa: BLE001 - a message with fewer facts is better than none
         log.debug("no task states of %s: %s", run_id, type(error).__name__)
         return None
     for task in context["dag"].topological_sort():
@@ -208,28 +213,30 @@ def _first_failed(context: Any) -> str | None:
 
 
 def _outcome(dag_id: str, run_id: str, task_id: str | None, row: Mapping[str, Any] | None) -> TaskOutcome:
-    """What the failed task said: in its XCom, or in the run's row, which is all that `dags test` has."""
-    said, asked = None, False
+    """The outcome that the failed task reported in its XCom. `dags test` has it only in the run's row."""
+    reported, readable = None, False
     if task_id:
-        said, asked = _pull(dag_id, run_id, task_id, OUTCOME)
-        said = said or ((row or {}).get("tasks") or {}).get(task_id)
-    if said:
-        return TaskOutcome.model_validate(said)
-    if asked:
+        reported, readable = _pull(dag_id, run_id, task_id, OUTCOME)
+        reported = reported or ((row or {}).get("tasks") or {}).get(task_id)
+    if reported:
+        return TaskOutcome.model_validate(reported)
+    if readable:
         return TaskOutcome(state="failed", failure=Failure.of(None))
     unknown = Failure(
-        kind="Unforeseen", what="a task failed and cannot be asked why", next_step="read the end of its log"
+        kind="Unforeseen",
+        what="a task failed, and its reason cannot be read",
+        next_step="read the end of its log",
     )
     return TaskOutcome(state="failed", failure=unknown)
 
 
 def _pull(dag_id: str, run_id: str, task_id: str, key: str) -> tuple[Any, bool]:
-    """An XCom's value, None if there is none; and whether it could be asked for."""
+    """An XCom's value, None if there is none, and whether XComs could be read at all."""
     from airflow.sdk.execution_time.xcom import XCom
 
     try:
         return XCom.get_one(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key), True
-    except Exception as error:  # noqa: BLE001 - a message that says less is better than none
+    except Exception as error:  # noqa: BLE001 - a message with fewer facts is better than none
         log.debug("no XCom %s of %s: %s", key, task_id, type(error).__name__)
         return None, False
 
@@ -237,31 +244,31 @@ def _pull(dag_id: str, run_id: str, task_id: str, key: str) -> tuple[Any, bool]:
 def _as_of_date(row: Mapping[str, Any] | None, dag_id: str, run_id: str) -> str | None:
     if row and row["as_of_date"]:
         return str(row["as_of_date"])
-    for task_id in ("extract_s3", "extract_pg"):
-        handed, _ = _pull(dag_id, run_id, task_id, "return_value")
-        if handed and handed.get("as_of"):
-            return str(handed["as_of"])
+    for task_id in EXTRACTS:
+        result, _ = _pull(dag_id, run_id, task_id, "return_value")
+        if result and result.get("as_of"):
+            return str(result["as_of"])
     return None
 
 
 def _breaches(quality: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What did not hold, with some of the rows: from the report, since the database keeps no keys."""
+    """The failed expectations with the ids of some rows. They are read from the report: the database has no ids."""
     from crmbet.monitoring.metrics import StageQuality, list_breaches
     from crmbet.orchestration.context import read_report
 
-    found: list[Any] = []
+    breaches: list[Any] = []
     for stage, judged in quality.items():
         if not judged["passed"]:
             try:
-                found += list_breaches(stage, read_report(judged["report"].removesuffix("html") + "json"))
+                breaches += list_breaches(stage, read_report(judged["report"].removesuffix("html") + "json"))
             except Exception as error:  # noqa: BLE001 - as above
                 log.warning("the report cannot be read for the alert: %s", type(error).__name__)
-                found += StageQuality.model_validate(judged).breaches
-    return tuple(found)
+                breaches += StageQuality.model_validate(judged).breaches
+    return tuple(breaches)
 
 
 def _row(context: Any, state: str) -> dict[str, Any] | None:
-    """The run's row. If the task that writes it was killed, there is none or an older try's: it is written here."""
+    """The run's row. It is written here if `record_run` was killed, so that there is none or only an older one."""
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     row = _read_row(dag_id, run_id)
     if (row and row["state"] == state) or RECORD not in context["dag"].task_ids or context.get("ti") is None:
@@ -269,38 +276,42 @@ def _row(context: Any, state: str) -> dict[str, Any] | None:
     try:
         record(context)
     except Exception as error:  # noqa: BLE001 - as above
-        log.warning("the run's row cannot be written in place of %s: %s", RECORD, type(error).__name__)
+        log.warning(
+            "%s has not written the run's row, and it cannot be written here: %s",
+            RECORD,
+            type(error).__name__,
+        )
         return row
-    log.info("the run's row was written in place of %s, which left none", RECORD)
+    log.info("%s had not written the run's row, so it was written here", RECORD)
     return _read_row(dag_id, run_id)
 
 
 def _read_row(dag_id: str, run_id: str) -> dict[str, Any] | None:
-    from crmbet.monitoring.tables import monitoring, read_run
+    from crmbet.monitoring.tables import open_monitoring, read_run
     from crmbet.orchestration.context import target_dsn
 
     try:
-        with monitoring(target_dsn()) as connection:
+        with open_monitoring(target_dsn()) as connection:
             return read_run(connection, dag_id, run_id)
     except Exception as error:  # noqa: BLE001 - as above
         log.warning("the run's row cannot be read for the alert: %s", error)
         return None
 
 
-def _was_told(dag_id: str, run_id: str, kinds: tuple[str, ...]) -> bool:
-    from crmbet.monitoring.tables import monitoring, was_alerted
+def _was_alerted(dag_id: str, run_id: str, kinds: tuple[str, ...]) -> bool:
+    from crmbet.monitoring.tables import open_monitoring, was_alerted
     from crmbet.orchestration.context import target_dsn
 
     try:
-        with monitoring(target_dsn()) as connection:
+        with open_monitoring(target_dsn()) as connection:
             return was_alerted(connection, dag_id, run_id, kinds)
     except Exception as error:  # noqa: BLE001 - as above
-        log.warning("alerts of this run cannot be looked up: %s", error)
+        log.warning("earlier alerts of this run cannot be read: %s", error)
         return False
 
 
-def _keep(message: Message, delivered: dict[str, str]) -> None:
-    from crmbet.monitoring.tables import Alert, ensure_tables, monitoring, write_alert
+def _store(message: Message, delivered: dict[str, str]) -> None:
+    from crmbet.monitoring.tables import Alert, ensure_tables, open_monitoring, write_alert
     from crmbet.orchestration.context import target_dsn
 
     alert = Alert(
@@ -317,8 +328,8 @@ def _keep(message: Message, delivered: dict[str, str]) -> None:
         delivered=delivered,
     )
     try:
-        with monitoring(target_dsn()) as connection:
+        with open_monitoring(target_dsn()) as connection:
             ensure_tables(connection)
             write_alert(connection, alert)
-    except Exception as error:  # noqa: BLE001 - as above: the message is out
-        log.warning("the alert cannot be kept for the monitoring page: %s", error)
+    except Exception as error:  # noqa: BLE001 - as above, and the message was sent
+        log.warning("the alert cannot be stored for the monitoring page: %s", error)

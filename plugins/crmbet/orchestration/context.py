@@ -1,6 +1,6 @@
-"""From Airflow's context to the core's values: the run, the store, the engine's access, PostgreSQL.
+"""Turns Airflow's context into the core's values: the run, the store, the engine's access to the lake, PostgreSQL.
 
-The one place that reads the environment, the clock that Airflow keeps, and connections.
+Only this module reads the environment, Airflow's dates and Airflow's connections.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ class AirflowRun:
 
 
 def open_run(context: Context) -> AirflowRun:
-    """Resolve what this task's run is about, before anything is read or written.
+    """Resolve the run of this task, before anything else is read or written.
 
-    The first task to get here fixes as_of and known_at in the run's `run.json`; retries, later tasks and clears obey
-    it. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
+    The first task of a run writes as_of and known_at to the run's `run.json`. Later tasks, retries and cleared tasks
+    use them. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
     """
     params = RunParams.read(context["params"])
     settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
     dag_run: Any = context["dag_run"]
-    # `dags test` says that the run started at its logical date, which may lie years back.
+    # `dags test` reports the logical date as the run's start. It may lie years back.
     started_at = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
     start = Start(
         run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
@@ -74,7 +74,7 @@ def open_run(context: Context) -> AirflowRun:
     )
     window = resolve_window(start, settings.zone)
     known_at = resolve_known_at(params.known_at, started_at)
-    store, lake = _reach_lake(settings)
+    store, lake = _open_lake(settings)
     run = Run(run_id=dag_run.run_id, window=window, known_at=known_at, params=params, settings=settings)
     run = _obey_first_try(store, run)
     bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
@@ -83,24 +83,24 @@ def open_run(context: Context) -> AirflowRun:
 
 
 def read_report(address: str) -> bytes:
-    """A quality report by its s3:// address, for whoever tells people of it: it gives up soon.
+    """Read a quality report by its s3:// address, for alerts and the monitoring page. Gives up soon.
 
-    Raises `SourceMissing` if it is not there (any more).
+    Raises `SourceMissing` if the report does not exist (any more).
     """
     from botocore.config import Config
 
     settings = Settings.from_environ(os.environ)
-    store, _ = _reach_lake(
+    store, _ = _open_lake(
         settings, Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
     )
     key = address.removeprefix(store.url(""))
     content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
     if content is None:
         raise SourceMissing(
-            "the quality report is not there",
+            "the quality report does not exist",
             where=address,
             why=f"reports are kept for {settings.retention.run_retention_days} days (CRMBET_RUN_RETENTION_DAYS)",
-            next_step="run the day again: its report is made anew",
+            next_step="run the day again to get a new report",
         )
     return content
 
@@ -119,7 +119,7 @@ def target_dsn() -> str:
 def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
     """A run's access to the target table, for the length of a task.
 
-    Not through PostgresHook: which driver that returns depends on what else is installed.
+    It does not use PostgresHook, whose driver depends on what else is installed.
     """
     import psycopg2
 
@@ -138,7 +138,7 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
 
 
 def _obey_first_try(store: ObjectStore, run: Run) -> Run:
-    """The run as its first try fixed it. Two first tasks side by side write the same bytes, in either order."""
+    """The run with the dates of its first try. Two first tasks may run in parallel: both write the same bytes."""
     key = manifest_key(run.prefix, "run")
     content = store.read(key)
     if content is None:
@@ -152,12 +152,12 @@ def _obey_first_try(store: ObjectStore, run: Run) -> Run:
     )
 
 
-def _reach_lake(settings: Settings, patience: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
+def _open_lake(settings: Settings, patience: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
 
     patience = patience or Config(connect_timeout=10, read_timeout=60)
-    # Without its connection the hook would go on with whatever key the machine has.
+    # Without the connection the hook would use any credentials that the machine has.
     require_connection(LAKE_CONNECTION)
     hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
     pool = Config(max_pool_connections=PARALLEL_REQUESTS)

@@ -1,4 +1,6 @@
-"""Reports to OpenLineage which datasets each task reads and writes. Airflow's settings switch it on:
+"""Reports to OpenLineage which datasets each task reads and writes.
+
+Airflow loads it only if its settings name it:
 
     AIRFLOW__OPENLINEAGE__EXTRACTORS=crmbet.orchestration.lineage.PipelineLineage
 

@@ -1,4 +1,4 @@
-"""A run's row in `ml_features.pipeline_runs`: what Airflow and the manifests know of a run that has ended."""
+"""A run's row in `ml_features.pipeline_runs`, made from what Airflow and the manifests know about an ended run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import timezone
 
 from crmbet.failures import CrmbetError
+from crmbet.run.tasks import RECORD
 
 if TYPE_CHECKING:
     from crmbet.monitoring.metrics import RunMetrics
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from crmbet.run.run import Run
 
 log = logging.getLogger(__name__)
-
-RECORD = "record_run"
-"""Its id in every DAG: a run's row says nothing of the task that writes it."""
 
 GAUGES = (
     "records_extracted",
@@ -29,16 +27,16 @@ GAUGES = (
     "accepted_rate",
     "duration_seconds",
 )
-"""Figures of a run that are metrics of Airflow too, as `crmbet.<name>`."""
+"""Figures of a run that are also published as metrics of Airflow, as `crmbet.<name>`."""
 
 
 def record(context: Any) -> RunMetrics:
-    """Collect a run's figures and keep them: its row, and gauges."""
-    from crmbet.monitoring.tables import ensure_tables, monitoring, write_run
+    """Collect a run's figures, write its row and publish its gauges."""
+    from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
     from crmbet.orchestration.context import target_dsn
 
     metrics = _collect(context)
-    with monitoring(target_dsn()) as connection:
+    with open_monitoring(target_dsn()) as connection:
         ensure_tables(connection)
         write_run(connection, metrics)
     publish_gauges(metrics)
@@ -46,7 +44,7 @@ def record(context: Any) -> RunMetrics:
 
 
 def _collect(context: Any) -> RunMetrics:
-    """All figures, or at least who failed: params or settings may be what is wrong, or the lake."""
+    """All figures of the run. If params, settings or the lake are at fault, only what Airflow knows about it."""
     from crmbet.monitoring.metrics import collect_metrics
     from crmbet.orchestration.context import open_run
 
@@ -57,12 +55,12 @@ def _collect(context: Any) -> RunMetrics:
         with airflow_run.work() as work:
             return collect_metrics(known, work)
     except CrmbetError as failure:
-        log.warning("the run's figures cannot be read, only its outcome is kept: %s", failure)
+        log.warning("the run's figures cannot be read, so its row has only its outcome: %s", failure)
         return begin_metrics(context, tasks)
 
 
 def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None = None) -> RunMetrics:
-    """What Airflow knows of a run that has ended: who it is and how its tasks went."""
+    """What Airflow knows about an ended run: its identity and the outcomes of its tasks."""
     from crmbet.monitoring.metrics import RunMetrics, installed_versions
 
     dag_run = context["dag_run"]
@@ -77,7 +75,7 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
         as_of=run.window.as_of if run else None,
         as_of_date=run.as_of_date if run else None,
         state="failed" if broken else "success",
-        # `dags test` says that the run started at its logical date, which may lie years back.
+        # `dags test` reports the logical date as the run's start. It may lie years back.
         started_at=max(dag_run.start_date or dag_run.run_after, dag_run.run_after),
         ended_at=timezone.utcnow(),
         failed_task=failed[0] if failed else None,
@@ -89,7 +87,7 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
 
 
 def read_outcomes(context: Any) -> dict[str, TaskOutcome]:
-    """What became of every other task of the run, in its order: from Airflow's states and what the tasks said."""
+    """The outcome of every other task, in the run's order, from Airflow's states and the tasks' own reports."""
     from crmbet.monitoring.outcome import Failure, TaskOutcome
     from crmbet.orchestration.watching import OUTCOME
 
@@ -100,9 +98,9 @@ def read_outcomes(context: Any) -> dict[str, TaskOutcome]:
         if task.task_id == RECORD:
             continue
         state = str(getattr(states.get(task.task_id), "value", states.get(task.task_id)))
-        said = ti.xcom_pull(task_ids=task.task_id, key=OUTCOME)
-        if said and said["state"] == state:
-            outcomes[task.task_id] = TaskOutcome.model_validate(said)
+        reported = ti.xcom_pull(task_ids=task.task_id, key=OUTCOME)
+        if reported and reported["state"] == state:
+            outcomes[task.task_id] = TaskOutcome.model_validate(reported)
         else:
             failure = Failure.of(None) if state == "failed" else None
             outcomes[task.task_id] = TaskOutcome(state=state, failure=failure)
@@ -110,7 +108,7 @@ def read_outcomes(context: Any) -> dict[str, TaskOutcome]:
 
 
 def publish_gauges(metrics: RunMetrics) -> None:
-    """The run's figures as Airflow's own metrics: StatsD or OpenTelemetry, where they are switched on."""
+    """Publish the run's figures as metrics of Airflow, by StatsD or OpenTelemetry if they are switched on."""
     from airflow.sdk.observability.stats import Stats
 
     for name in GAUGES:

@@ -1,4 +1,4 @@
-"""Which failures Airflow tries again, and how often: a lost connection, not bad data."""
+"""Which failures Airflow retries, and how often. A lost connection is retried, bad data are not."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(
             exception=PermanentFailure,
             action=RetryAction.FAIL,
-            reason="a person has to change something first",
+            reason="somebody has to change something first",
         ),
-        RetryRule(
-            exception=TemporaryFailure, action=RetryAction.RETRY, reason="it may well succeed in a minute"
-        ),
+        RetryRule(exception=TemporaryFailure, action=RetryAction.RETRY, reason="it may succeed in a minute"),
     ]
 )
-"""Errors that are neither are retried as the task says: nobody has foreseen them."""
+"""Errors that are neither of the two are unexpected. They are retried as the task says."""
 
 RETRIES: dict[str, Any] = {
     "retries": 3,

@@ -1,7 +1,7 @@
-"""What every task of ours does besides its work: it says how it went, in its log and in one small XCom.
+"""What every task does besides its work: it reports its outcome in its log and in one small XCom.
 
-Hooks and callbacks run in the task's own process. A killed task runs none of them: then `record_run` and the DAG's own
-failure callback find no outcome, and say so.
+Hooks and callbacks run in the task's own process. A killed task runs none of them. `record_run` and the DAG's failure
+callback then find no outcome and report that the task was killed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from crmbet.monitoring.outcome import Failure, Stopwatch, TaskOutcome, peak_memo
 from crmbet.run.logs import bind, log_outcome, unbind
 
 OUTCOME = "outcome"
-"""XCom key. Airflow drops it when the task is tried again."""
+"""XCom key of the outcome. Airflow deletes it when the task is retried."""
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ _stopwatches: dict[str, Stopwatch] = {}
 
 
 def begin(context: Any) -> None:
-    """Before a task's work: name the run on every line of the log, and start measuring."""
+    """Before a task's work: add the run to every line of the log, and start the measurement."""
     ti = context["ti"]
     bind(component=type(context["task"]).__name__, execution_id=context["dag_run"].run_id)
     _stopwatches[ti.task_id] = Stopwatch.start()
 
 
 def succeed(context: Any, result: Any = None) -> None:
-    """After a task's work: tell the run's record how it went, and what consumers of its outlets receive."""
+    """After a task's work: leave its outcome for the run's record, and describe its output in its outlets' events."""
     _push(context, _outcome(context, "success"))
     for asset in context["task"].outlets:
         context["outlet_events"][asset].extra = _describe_output(context, result)
@@ -36,19 +36,19 @@ def succeed(context: Any, result: Any = None) -> None:
 
 
 def skip(context: Any) -> None:
-    """The task left itself out, by a param."""
+    """The task skipped itself because of a param."""
     _push(context, _outcome(context, "skipped"))
     unbind()
 
 
 def retry(context: Any) -> None:
-    """The try failed, and another follows by itself: no news for anybody, only a line in the log."""
+    """The try failed and Airflow will retry it. Nobody needs an alert, so only the log has a line."""
     log_outcome(log, _describe_end("RETRY", context), level=logging.WARNING)
     unbind()
 
 
 def fail(context: Any) -> None:
-    """The task has failed for good: log it, and leave what broke for the one message that the run's failure sends."""
+    """The task has failed for good: log it, and leave its failure for the one message that the run's failure sends."""
     log_outcome(log, _describe_end("FAILED", context), level=logging.ERROR)
     _push(context, _outcome(context, "failed", Failure.of(context.get("exception"))))
     unbind()
@@ -64,10 +64,10 @@ WATCHED: dict[str, Any] = {
 """A DAG's default arguments."""
 
 
-def _describe_end(how: str, context: Any) -> str:
+def _describe_end(outcome: str, context: Any) -> str:
     ti, dag_run = context["ti"], context["dag_run"]
     return (
-        f"{how} dag={dag_run.dag_id} run={dag_run.run_id} task={ti.task_id} try={ti.try_number}: "
+        f"{outcome} dag={dag_run.dag_id} run={dag_run.run_id} task={ti.task_id} try={ti.try_number}: "
         f"{context.get('exception')}"
     )
 
@@ -87,8 +87,8 @@ def _outcome(context: Any, state: str, failure: Failure | None = None) -> TaskOu
 def _push(context: Any, outcome: TaskOutcome) -> None:
     try:
         context["ti"].xcom_push(key=OUTCOME, value=outcome.model_dump(exclude_none=True))
-    except Exception as error:  # noqa: BLE001 - whatever it is: the task's own outcome stands
-        log.warning("the outcome could not be kept for the run's record: %s", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - the task keeps its own outcome
+        log.warning("the task's outcome could not be written for the run's record: %s", type(error).__name__)
 
 
 def _describe_output(context: Any, result: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Channels that do not work: a message never fails, and never waits for long."""
+"""Channels that fail: sending a message never raises and never waits for long."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def connection(**fields: Any) -> Any:
     [
         (SLACK_CONNECTION, {"host": "{web}/fail", "password": SECRET}, "answered 500"),
         (SLACK_CONNECTION, {"host": "http://127.0.0.1:{closed}", "password": SECRET}, "ConnectError"),
-        (SLACK_CONNECTION, {"password": SECRET}, "malformed connection: host is empty: it holds the address"),
-        (WEBHOOK_CONNECTION, {"host": "ftp://x"}, "malformed connection: host is no http or https address"),
-        (EMAIL_CONNECTION, {}, "malformed connection: host, and `to` in extra, are needed"),
+        (SLACK_CONNECTION, {"password": SECRET}, "malformed connection: host is empty; it must hold the address"),
+        (WEBHOOK_CONNECTION, {"host": "ftp://x"}, "malformed connection: host is not an http or https address"),
+        (EMAIL_CONNECTION, {}, "malformed connection: it needs a host, and `to` in extra"),
         (EMAIL_CONNECTION, {"host": "127.0.0.1", "port": "{closed}", "extra": {"to": "a"}}, "ConnectionRefusedError"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Real runs under a scheduler that go wrong: who is told, what of, how often; and the page that shows it.
+"""Real runs under a scheduler that fail: the alerts that are sent, how often, and the page.
 
 One Airflow (API server, scheduler with LocalExecutor, DAG processor, triggerer) serves all tests of this file. While it
 runs, one task is killed, one delivery is broken, one run is late; and the Slack channel hangs all the time.
@@ -448,6 +448,17 @@ def test_the_page_in_the_uis_frame(live: Live, tab: Tab) -> None:
     assert tab.complaints == []
 
 
+def test_an_alert_of_another_dag_leads_to_its_own_run(live: Live, tab: Tab) -> None:
+    tab.page.goto(f"{live.login.url}/plugin/crmbet")
+    link = tab.page.frame_locator("iframe").locator("#alerts").get_by_role("link", name="late").first
+    assert link.get_attribute("href").endswith(f"/dags/late/runs/{LATE}")
+
+    link.click()
+    tab.page.wait_for_url(lambda url: f"/dags/late/runs/{LATE}" in url)
+    tab.page.get_by_text("dawdle").first.wait_for()
+    assert tab.complaints == []
+
+
 def test_the_tab_on_a_run_is_about_that_run(live: Live, tab: Tab) -> None:
     tab.page.goto(f"{live.login.url}/dags/{DAG}/runs/{KILLED}/plugin/crmbet-run")
     frame = tab.page.frame_locator("iframe")
@@ -474,7 +485,14 @@ def test_the_page_on_a_phone_and_in_the_dark(live: Live, tab: Tab) -> None:
 
 
 def test_the_page_before_the_first_run(live: Live, tab: Tab) -> None:
-    nothing = {"now": "2024-04-10T00:00:00Z", "dag_id": DAG, "runs": [], "alerts": [], "drift": []}
+    nothing = {
+        "now": "2024-04-10T00:00:00Z",
+        "dag_id": DAG,
+        "tasks": [],
+        "runs": [],
+        "alerts": [],
+        "drift": [],
+    }
     tab.page.route("**/api/overview", lambda route: route.fulfill(status=200, json=nothing))
     tab.page.goto(f"{live.login.url}/crmbet/")
     tab.page.get_by_text("No run yet").wait_for()
@@ -501,8 +519,8 @@ def test_the_page_names_the_features_that_have_drifted(live: Live, tab: Tab) -> 
     rows.first.wait_for()
     assert [row.inner_text().split("\t")[1:] for row in rows.all()] == [
         [f"bets_30d, {HOSTILE}: no feature has moved", "drifted"],
-        ["no feature has moved", "as before"],
-        ["no quartile has moved", "as before"],
+        ["no feature has moved", "no drift"],
+        ["no quartile has moved", "no drift"],
     ]
     assert rows.first.locator("a").get_attribute("href").endswith(f"/crmbet/reports/{BROKEN}/features")
     assert tab.page.locator("#drift img").count() == 0
@@ -523,7 +541,7 @@ def test_the_page_while_the_database_is_down(live: Live, tab: Tab) -> None:
             tab.page.get_by_text("PostgreSQL does not have the database").wait_for()
             # As it does every minute.
             left_open.evaluate("load()")
-            left_open.get_by_text("What is shown is older").wait_for()
+            left_open.get_by_text("The figures below are older").wait_for()
             assert left_open.get_by_role("heading", name="The last run failed").is_visible()
         finally:
             cursor.execute("ALTER DATABASE crmbet_gone RENAME TO crmbet_target")

@@ -40,7 +40,7 @@ def metrics(**fields: Any) -> RunMetrics:
     return RunMetrics(**(known | fields))
 
 
-def test_the_seeds_figures() -> None:
+def test_the_figures_of_the_original_specification() -> None:
     run = metrics(
         records_extracted=1000,
         records_cleaned=900,
@@ -96,7 +96,9 @@ def test_breaches_are_what_did_not_pass() -> None:
     report = {
         "checks": [
             {"check": "completeness", "severity": "CRITICAL", "recommendation": "look", "expectations": [
-                outcome | {"passed": True}, outcome | {"passed": False}, outcome | {"passed": False, "error": "boom"}]},
+                outcome | {"passed": True}, outcome | {"passed": False}, outcome | {"passed": False, "error": "boom"},
+                outcome | {"passed": False, "unexpected_share": 0.25},
+                outcome | {"passed": False, "unexpected_share": 0.25, "finding": "25.00% of rows have no user_id"}]},
         ]
     }  # fmt: skip
 
@@ -105,6 +107,8 @@ def test_breaches_are_what_did_not_pass() -> None:
     assert [(breach.observed, len(breach.keys)) for breach in found] == [
         ("0.5", 5),
         ("could not be judged: boom", 5),
+        ("25.00% of rows are not as expected", 5),
+        ("25.00% of rows have no user_id", 5),
     ]
 
 

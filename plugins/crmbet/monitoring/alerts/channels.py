@@ -1,7 +1,7 @@
-"""The channels that carry a message: Slack, mail, a webhook. None of them can fail a run or hold it up for long.
+"""The channels that carry a message: Slack, mail and a webhook. None of them can fail a run or delay it for long.
 
-Each is an Airflow connection that may be there or not. An address may be a secret in itself (a Slack webhook is), so no
-error repeats it.
+Each channel is an optional Airflow connection. An address may be a secret in itself, as that of a Slack webhook is, so
+no error repeats it. docs/adr/0018 says why Airflow's notifiers and Apprise do not send in place of this module.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ EMAIL_CONNECTION = "crmbet_alerts_email"
 WEBHOOK_CONNECTION = "crmbet_alerts_webhook"
 
 ANSWER_SECONDS = 5
-"""How long one step of a channel may take: to connect, or to answer."""
+"""How long a channel may take to connect, or to answer."""
 ALL_SECONDS = 10
-"""How long all channels together may take. What has not answered by then is left behind."""
+"""How long all channels together may take. A channel that has not answered by then is given up."""
 SENT = "sent"
 
 log = logging.getLogger(__name__)
@@ -33,14 +33,15 @@ Send = Callable[[Any, Message], None]
 def send_to_all(
     connections: Mapping[str, Any], message: Message, seconds: float = ALL_SECONDS
 ) -> dict[str, str]:
-    """Send by every channel whose connection is given, side by side. Never raises.
+    """Send by every channel whose connection is given, in parallel. Never raises.
 
-    Returns for each connection `sent`, or why it was not; within about `seconds`, whatever the channels do.
+    Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
+    the channels do.
     """
     results: dict[str, str] = {}
     threads = []
     for name, connection in connections.items():
-        # Daemons: a channel that hangs for ever must not keep the process.
+        # A daemon thread, so that a channel that hangs does not keep the process alive.
         thread = threading.Thread(target=_try, args=(name, connection, message, results), daemon=True)
         thread.start()
         threads.append(thread)
@@ -51,26 +52,26 @@ def send_to_all(
 
 
 def send_slack(connection: Any, message: Message) -> None:
-    """Post to a Slack incoming webhook: the whole address in `host`, or its last part in `password`."""
+    """Post to a Slack incoming webhook. Its address is `host`, followed by the password if there is one."""
     address = "/".join(part.strip("/") for part in (_address(connection), connection.password) if part)
     _post(address, message.to_slack(), {})
 
 
 def send_webhook(connection: Any, message: Message) -> None:
-    """Post JSON to any address; a password becomes a bearer token."""
+    """Post JSON to any address. A password is sent as a bearer token."""
     headers = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
     _post(_address(connection), message.to_document(), headers)
 
 
 def send_email(connection: Any, message: Message) -> None:
-    """Send by SMTP, over TLS where the server offers it, to the addresses in the connection's extra field `to`."""
+    """Send by SMTP to the addresses in the extra field `to`. TLS is used if the server offers it."""
     import smtplib
 
     extra = connection.extra_dejson
     recipients = extra.get("to")
     recipients = [recipients] if isinstance(recipients, str) else recipients
     if not connection.host or not recipients:
-        raise ValueError("host, and `to` in extra, are needed")
+        raise ValueError("it needs a host, and `to` in extra")
     mail = EmailMessage()
     mail["Subject"] = message.title
     mail["From"] = extra.get("from_email") or connection.login or recipients[0]
@@ -100,12 +101,12 @@ def _try(name: str, connection: Any, message: Message, results: dict[str, str]) 
     try:
         CHANNELS[name](connection, message)
         results[name] = SENT
-    except Exception as error:  # noqa: BLE001 - a channel that fails, however it does, fails nothing else
+    except Exception as error:  # noqa: BLE001 - however a channel fails, the others and the run go on
         results[name] = _explain(error)
 
 
 def _explain(error: Exception) -> str:
-    """What went wrong, without the address or the answer, which may hold secrets."""
+    """What went wrong, without the address and the answer's text: they may hold secrets."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"answered {response.status_code}"
@@ -115,11 +116,11 @@ def _explain(error: Exception) -> str:
 
 
 def _address(connection: Any) -> str:
-    """The connection as an http address: as it stands in `host`, or put together from its parts."""
+    """The connection as an http address: `host` if it is a whole address, else made of the connection's parts."""
     host = connection.host or ""
     if "://" not in host:
         if not host:
-            raise ValueError("host is empty: it holds the address")
+            raise ValueError("host is empty; it must hold the address")
         scheme = connection.conn_type if connection.conn_type in ("http", "https") else None
         port = f":{connection.port}" if connection.port else ""
         path = (
@@ -129,14 +130,14 @@ def _address(connection: Any) -> str:
         )
         host = f"{scheme or (connection.schema if connection.schema == 'http' else 'https')}://{host}{port}{path}"
     if not host.startswith(("http://", "https://")):
-        raise ValueError("host is no http or https address")
+        raise ValueError("host is not an http or https address")
     return host
 
 
 def _post(address: str, body: dict[str, Any], headers: dict[str, str]) -> None:
     import httpx
 
-    # It logs every address at INFO.
+    # httpx logs every address at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     response = httpx.post(address, json=body, headers=headers, timeout=ANSWER_SECONDS)
     response.raise_for_status()

@@ -1,6 +1,6 @@
-"""One message about one incident, as text, HTML, Slack blocks and JSON. Pure: nothing is asked, nothing is sent.
+"""One message about one incident, as text, HTML, Slack blocks and JSON. This module reads and sends nothing.
 
-Sources can put anything into a user id or a column, so whatever comes from data is escaped in every form.
+Sources can put anything into a user id or a column, so every form escapes whatever comes from data.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ Kind = Literal["failed", "recovered", "deadline"]
 
 SHOWN_BREACHES = 5
 LONGEST_TEXT = 1_500
-"""Characters of one field."""
+"""Characters of one fact."""
 LONGEST_SLACK_TEXT = 3_000
-"""Characters of one block, as Slack counts them: escaped."""
+"""Characters of one block after escaping, as Slack counts them."""
 LONGEST_TITLE = 150
-TITLES: Mapping[Kind, str] = {"failed": "failed", "recovered": "is good again", "deadline": "is late"}
+TITLES: Mapping[Kind, str] = {"failed": "failed", "recovered": "has recovered", "deadline": "is late"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What one person needs to know of one incident."""
+    """What the person on call needs to know about one incident."""
 
     kind: Kind
     dag_id: str
     execution_id: str
     failure: Failure
     as_of: str | None = None
-    """A date, if the run got so far as to know it."""
+    """A date. None if the run failed before it knew it."""
     task_id: str | None = None
     try_number: int | None = None
     breaches: tuple[Breach, ...] = ()
@@ -43,20 +43,20 @@ class Message:
 
     @property
     def title(self) -> str:
-        """One line."""
+        """The subject, in one line."""
         about = f" (as_of {self.as_of})" if self.as_of else ""
         where = f" at {self.task_id}" if self.task_id and self.kind == "failed" else ""
         return _shorten(f"{self.dag_id}{about} {TITLES[self.kind]}{where}", LONGEST_TITLE)
 
     @property
     def anchor(self) -> str:
-        """The heading of docs/runbook.md that is about this."""
+        """The heading of docs/runbook.md for this kind of failure."""
         return anchor_of(self.failure.kind)
 
     @property
     def facts(self) -> dict[str, str]:
-        """What happened, in the order in which somebody asks."""
-        asked = {
+        """Label to text, in the order of a reader's questions. Empty facts are left out."""
+        facts = {
             "What": self.failure.what,
             "Where": self.failure.where,
             "Why": self.failure.why,
@@ -66,18 +66,18 @@ class Message:
             "as_of": self.as_of or "",
             "Task": f"{self.task_id}, try {self.try_number}" if self.task_id else "",
         }
-        return {name: _shorten(text, LONGEST_TEXT) for name, text in asked.items() if text}
+        return {name: _shorten(text, LONGEST_TEXT) for name, text in facts.items() if text}
 
     @property
     def checks(self) -> list[str]:
-        """The breaches, a line each."""
-        lines = [_tell(breach) for breach in self.breaches[:SHOWN_BREACHES]]
+        """One line for each breach that is shown, and one for those that are not."""
+        lines = [_describe_breach(breach) for breach in self.breaches[:SHOWN_BREACHES]]
         if more := len(self.breaches) - len(lines):
-            lines.append(f"and {more} more: see the report")
+            lines.append(f"and {more} more in the report")
         return lines
 
     def to_text(self) -> str:
-        """For logs and for mail programs that show no HTML."""
+        """The message for mail programs that show no HTML."""
         lines = [self.title, ""]
         lines += [f"{name}: {text}" for name, text in self.facts.items()]
         if self.breaches:
@@ -86,7 +86,7 @@ class Message:
         return "\n".join(lines) + "\n"
 
     def to_html(self) -> str:
-        """For mail programs."""
+        """The message for mail programs that show HTML."""
         rows = "".join(
             f"<tr><th align=left valign=top style='padding:2px 12px 2px 0'>{html.escape(name)}</th>"
             f"<td>{html.escape(text)}</td></tr>"
@@ -116,11 +116,11 @@ class Message:
         if self.links:
             links = "  ·  ".join(f"<{address}|{name.capitalize()}>" for name, address in self.links.items())
             blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": links}})
-        # What notifications show, and what Slack would read as markup if it were not told otherwise.
+        # Notifications show `text`. Unless `mrkdwn` is off, Slack would read it as markup.
         return {"text": escape_slack(self.title), "mrkdwn": False, "blocks": blocks}
 
     def to_document(self) -> dict[str, Any]:
-        """For programs: the body of the generic webhook."""
+        """The body of the generic webhook, for programs."""
         return {
             "kind": self.kind,
             "title": self.title,
@@ -142,28 +142,29 @@ def anchor_of(kind: str) -> str:
 
 
 def escape_slack(text: str) -> str:
-    """Text in which Slack finds no mention, link or channel."""
+    """Escape text so that Slack reads no mention, link or channel in it."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _plain(text: str, longest: int = LONGEST_SLACK_TEXT) -> dict[str, Any]:
-    """A text object in which Slack reads no markup at all. A longer one would have the whole message refused."""
+    """A text object in which Slack reads no markup. It is cut to `longest`, since Slack refuses longer ones."""
     while len(escaped := escape_slack(text)) > longest:
         text = text[: -max(1, (len(escaped) - longest) // 5)]
     return {"type": "plain_text", "text": escaped, "emoji": False}
 
 
-def _tell(breach: Breach) -> str:
-    told = f"{breach.check} [{breach.severity}] {breach.view}: {breach.title.rstrip('.')}"
-    told += f"; found {breach.observed or 'nothing'}"
+def _describe_breach(breach: Breach) -> str:
+    text = f"{breach.check} [{breach.severity}] {breach.view}: {breach.title.rstrip('.')}"
+    if breach.observed:
+        text += f". Observed: {breach.observed}"
     if breach.threshold:
-        told += f", wanted {breach.threshold}"
+        text += f" (allowed: {breach.threshold})"
     if breach.keys:
-        told += f"; such as {', '.join(breach.keys)}"
-    return _shorten(told, LONGEST_TEXT)
+        text += f". Examples: {', '.join(breach.keys)}"
+    return _shorten(text, LONGEST_TEXT)
 
 
 def _shorten(text: str, longest: int) -> str:
-    """On one line, and no longer than that: a line break in a subject would be a header of its own."""
+    """The text on one line, cut to `longest`. A line break in a mail's subject would start another header."""
     line = " ".join(text.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"

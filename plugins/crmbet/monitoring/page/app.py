@@ -1,6 +1,6 @@
-"""The monitoring page and its data, as a FastAPI app. Who may see it is decided by the dependencies that it is given.
+"""The monitoring page and its data, as a FastAPI app. The dependencies that it is given decide who may see it.
 
-Nothing here is cached: a page that tells whether today's data can be trusted must not show yesterday's answer.
+Nothing here is cached: the page shows whether today's data can be trusted, so it must not show yesterday's answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 
 from crmbet.failures import CrmbetError, SourceMissing
-from crmbet.monitoring.tables import monitoring, read_alerts, read_drift, read_run, read_runs
+from crmbet.monitoring.tables import open_monitoring, read_alerts, read_drift, read_run, read_runs
+from crmbet.run.tasks import TASKS
 
 STATIC = Path(__file__).parent / "static"
 RUNBOOK = Path(__file__).parents[4] / "docs" / "runbook.md"
@@ -27,7 +28,7 @@ FILES = {
     "page.js": "text/javascript",
     "echarts-6.1.0.common.min.js": "text/javascript",
 }
-"""What the page loads, and nothing else of the folder."""
+"""The files that the page loads. No other file of the folder is served."""
 DAG_ID = "user_features_daily"
 MOST_RUNS = 1_000
 ALERTS_SHOWN = 30
@@ -37,7 +38,7 @@ PAGE_POLICY = (
     "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
-"""A report loads nothing and runs nothing, whatever got into it."""
+"""A report loads nothing and runs nothing, whatever text it contains."""
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,10 @@ log = logging.getLogger(__name__)
 def create_app(
     dependencies: Sequence[Any], target_dsn: Callable[[], str], read_report: Callable[[str], bytes]
 ) -> FastAPI:
-    """The app. Every route asks the `dependencies` first.
+    """Create the app. The `dependencies` guard every route.
 
-    `target_dsn` gives the libpq connection string of the database with the tables of monitoring; `read_report` the
-    content of a report at an address that a run's row names. Both are asked at each request.
+    `target_dsn` returns the libpq connection string of the database with the tables of monitoring. `read_report`
+    returns the content of a report, given the address that a run's row has. Both are called for each request.
     """
     app = FastAPI(title="crmbet monitoring", dependencies=dependencies, openapi_url=None)
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
@@ -64,7 +65,7 @@ def create_app(
 
 
 def _add_page(app: FastAPI) -> None:
-    """What is the same for everybody: the page, what it loads, and the runbook."""
+    """Add the routes that do not depend on data: the page, the files that it loads, and the runbook."""
 
     @app.get("/")
     def page() -> HTMLResponse:
@@ -77,9 +78,9 @@ def _add_page(app: FastAPI) -> None:
     def static(name: str) -> FileResponse:
         if name not in FILES:
             raise HTTPException(404)
-        # A name with a version never changes its content.
-        kept = "private, max-age=31536000, immutable" if "-" in name else "no-cache"
-        return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": kept})
+        # The content of a file with a version in its name never changes.
+        caching = "private, max-age=31536000, immutable" if "-" in name else "no-cache"
+        return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": caching})
 
     @app.get("/runbook")
     def runbook() -> HTMLResponse:
@@ -91,11 +92,11 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable[[str], bytes]) -> None:
-    """What runs have left."""
+    """Add the routes that read what runs have written."""
 
     @app.get("/api/overview")
     def overview(runs: int = Query(default=400, ge=1, le=MOST_RUNS)) -> JSONResponse:
-        with monitoring(target_dsn()) as connection:
+        with open_monitoring(target_dsn()) as connection:
             rows = read_runs(connection, DAG_ID, runs)
             alerts = read_alerts(connection, ALERTS_SHOWN)
             drift = read_drift(connection, [row["execution_id"] for row in rows[:DRIFT_RUNS]])
@@ -103,6 +104,7 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
             {
                 "now": datetime.now(UTC).isoformat(),
                 "dag_id": DAG_ID,
+                "tasks": list(TASKS),
                 "runs": [_run(row) for row in rows],
                 "alerts": [_json_ready(alert) for alert in alerts],
                 "drift": [row["result"] for row in drift],
@@ -112,20 +114,20 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
 
     @app.get("/reports/{execution_id}/{stage}")
     def report(execution_id: str, stage: str) -> HTMLResponse:
-        with monitoring(target_dsn()) as connection:
+        with open_monitoring(target_dsn()) as connection:
             row = read_run(connection, DAG_ID, execution_id)
         judged = row["quality"].get(stage) if row else None
         if judged is None:
             raise HTTPException(404, "no such report")
         try:
             content = read_report(judged["report"])
-        except SourceMissing as gone:
-            return HTMLResponse(f"<p>{escape(str(gone))}</p>", status_code=404)
+        except SourceMissing as missing:
+            return HTMLResponse(f"<p>{escape(str(missing))}</p>", status_code=404)
         return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 def _run(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the page takes it: short, since there are hundreds."""
+    """A run's row in short form for the page, which loads hundreds of them."""
     quality = row["quality"]
     return {
         "id": row["execution_id"],
@@ -176,7 +178,7 @@ def _json_ready(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render_runbook() -> str:
-    """docs/runbook.md as a page whose headings can be linked to."""
+    """docs/runbook.md as an HTML page. Its headings have ids, so that alerts can link to them."""
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")

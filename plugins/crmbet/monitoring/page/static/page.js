@@ -1,7 +1,6 @@
 // The monitoring page. Data comes from api/overview; everything from it reaches the DOM as text, never as markup.
 "use strict";
 
-const ORDER = ["extract_s3", "extract_pg", "validate_raw", "clean", "engineer_features", "validate", "backup_table", "load_merge"];
 const SEVERITY = { CRITICAL: "bad", HIGH: "bad", MEDIUM: "warn", LOW: "" };
 const HOUR = 3600e3;
 const charts = new Map();
@@ -49,7 +48,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 
 // ---------------------------------------------------------------- links
 
-const runUrl = (id) => new URL(`../dags/${encodeURIComponent(overview.dag_id)}/runs/${encodeURIComponent(id)}`, document.baseURI).href;
+const runUrl = (id, dag = overview.dag_id) => new URL(`../dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(id)}`, document.baseURI).href;
 const reportUrl = (id, stage) => new URL(`reports/${encodeURIComponent(id)}/${encodeURIComponent(stage)}`, document.baseURI).href;
 const runbookUrl = (anchor) => new URL(`runbook#${anchor}`, document.baseURI).href;
 
@@ -100,7 +99,7 @@ const show = (id, ...nodes) => $(id).replaceChildren(...nodes);
 
 // ---------------------------------------------------------------- what is shown
 
-// A day counts once: the run that ended last tells what became of it. Trials (dry_run, validate_only) tell nothing.
+// Each day is shown once, by the run that ended last. Trials (dry_run, validate_only) are left out.
 function daily(runs) {
   const byDay = new Map();
   for (const run of runs) {
@@ -118,16 +117,16 @@ function inRange() {
 }
 
 // The tab on a run is about that run; everywhere else the page is about today.
-function ofRun(run) {
+function describeRun(run) {
   const failed = run.state === "failed";
   return [failed ? "bad" : "good", failed ? `This run failed${run.failed_task ? ` at ${run.failed_task}` : ""}` : "This run succeeded",
     run.failure ?? "", `It ended ${ago(run.ended)}.`, run];
 }
 
 function verdict() {
-  const asked = new URLSearchParams(location.search).get("run");
-  const one = asked && overview.runs.find((run) => run.id === asked);
-  if (one) return ofRun(one);
+  const wanted = new URLSearchParams(location.search).get("run");
+  const shown = wanted && overview.runs.find((run) => run.id === wanted);
+  if (shown) return describeRun(shown);
   const newest = overview.runs.find((run) => !run.dry);
   const good = overview.runs.filter((run) => !run.dry && run.state === "success" && run.cut_off);
   const fresh = good.reduce((best, run) => (!best || run.cut_off > best.cut_off ? run : best), null);
@@ -137,7 +136,7 @@ function verdict() {
     return ["bad", `The last run failed${newest.failed_task ? ` at ${newest.failed_task}` : ""}`, newest.failure ?? "", freshness, newest];
   }
   if (age < 25) return ["good", "Today's run succeeded and the data is fresh", "", freshness, fresh];
-  if (age < 33) return ["warn", "Today's run has not come in yet", "", freshness, fresh ?? newest];
+  if (age < 33) return ["warn", "Today's run has not finished yet", "", freshness, fresh ?? newest];
   return ["bad", "The data is stale", "", freshness, fresh ?? newest];
 }
 
@@ -150,8 +149,8 @@ function drawStatus() {
       el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link("Open the run", runUrl(run.id))))),
     el("div", { class: "tiles" },
       tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", "quality grade and score", run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
-      tile(short(run.extracted), "records in"),
-      tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), `set aside (${short(run.quarantined)})`),
+      tile(short(run.extracted), "records extracted"),
+      tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), `in quarantine (${short(run.quarantined)} records)`),
       tile(short(run.transformed), `players; ${short((run.inserted ?? 0) + (run.updated ?? 0))} rows changed`)));
   $("subtitle").textContent = `ml_features.user_features · ${run.as_of ? `as of ${run.as_of}` : "as_of unknown"} · took ${duration(run.seconds)} · read ${bytes(run.bytes_read)}, wrote ${bytes(run.bytes_written)}`;
 }
@@ -159,29 +158,29 @@ function drawStatus() {
 function drawTables(runs) {
   const failed = overview.runs.filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
     el("span", { class: "when" }, link(run.as_of?.slice(5) ?? "?", reportUrl(run.id, breach.stage))),
-    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title}. Found ${breach.observed || "nothing"}${breach.threshold ? `, wanted ${breach.threshold}` : ""}`)]));
-  show("breaches", failed.length ? table(["as of", "What"], failed) : empty("All checks passed", "in every run that is kept"));
+    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title.replace(/\.$/, "")}. Observed: ${breach.observed || "nothing"}${breach.threshold ? ` (allowed: ${breach.threshold})` : ""}`)]));
+  show("breaches", failed.length ? table(["as of", "What"], failed) : empty("All checks passed", "in every stored run"));
 
   const newest = [...runs].reverse().find((run) => run.cleaned !== null);
-  const reasons = newest ? Object.entries(newest.reasons).flatMap(([source, found]) => Object.entries(found).map(([reason, rows]) => [source, reason, rows])) : [];
+  const reasons = newest ? Object.entries(newest.reasons).flatMap(([source, counts]) => Object.entries(counts).map(([reason, rows]) => [source, reason, rows])) : [];
   reasons.sort((a, b) => b[2] - a[2]);
   show("reasons", reasons.length
     ? table(["Source", "Reason", "#Rows"], reasons.slice(0, 100).map(([source, reason, rows]) => [source, reason, count(rows)]))
-    : empty("Nothing set aside", newest ? `in the run of ${newest.as_of}` : "no run has cleaned anything yet"));
+    : empty("Nothing in quarantine", newest ? `in the run of ${newest.as_of}` : "No run has cleaned any data yet."));
 
   const alerts = overview.alerts.map((alert) => [
-    el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id)),
+    el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id, alert.dag_id)),
     el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : alert.kind === "deadline" ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
-  show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring began"));
+  show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring was set up"));
 
-  // A row an expectation; those in breach name the features that have drifted as their keys.
-  const drift = overview.drift.flatMap((result) => (Array.isArray(result.observed) ? result.observed : []).map((found) => {
-    const keys = (result.sample_keys ?? []).filter((one) => one.expectation === found.expectation).flatMap((one) => one.keys);
+  // One row per expectation. A failed one lists the features that have drifted as its keys.
+  const drift = overview.drift.flatMap((result) => (Array.isArray(result.observed) ? result.observed : []).map((outcome) => {
+    const keys = (result.sample_keys ?? []).filter((sample) => sample.expectation === outcome.expectation).flatMap((sample) => sample.keys);
     return [el("span", { class: "when" }, link((result.as_of ?? "?").slice(5, 10), reportUrl(result.execution_id, result.stage))),
-      `${keys.length ? `${keys.join(", ")}: ` : ""}${found.expectation}`,
-      result.success ? tag("as before", "good") : tag("drifted", "bad")];
+      `${keys.length ? `${keys.join(", ")}: ` : ""}${outcome.expectation}`,
+      result.success ? tag("no drift", "good") : tag("drifted", "bad")];
   }));
-  show("drift", drift.length ? table(["as of", "Feature", "State"], drift) : empty("No drift figures yet", "They appear once runs keep the results of their distribution checks."));
+  show("drift", drift.length ? table(["as of", "Feature", "State"], drift) : empty("No drift figures yet", "They appear after the first run that compares its features with the baseline."));
 }
 
 // ---------------------------------------------------------------- charts
@@ -192,7 +191,7 @@ function chart(id, runs, series, options = {}) {
   if (!runs.length || !series.some((one) => one.data.some((value) => value !== null))) {
     charts.get(id)?.dispose();
     charts.delete(id);
-    show(id, empty("Nothing to draw yet", "Figures appear with the first run that gets this far."));
+    show(id, empty("Nothing to draw yet", "The figures come from the first run that gets this far."));
     return;
   }
   let drawn = charts.get(id);
@@ -227,9 +226,9 @@ function drawCharts() {
   chart("chart-score", runs, [curve("Score", runs.map((run) => run.score === null ? null : { value: run.score, itemStyle: { color: grades[run.grade] } }), { areaStyle: { opacity: 0.08 }, symbolSize: 6, showSymbol: true, showAllSymbol: true,
     markLine: { silent: true, symbol: "none", lineStyle: { color: css("--line"), type: "dashed" }, label: { color: css("--muted"), formatter: "{b}", position: "insideEndTop" }, data: [{ name: "A", yAxis: 0.9 }, { name: "B", yAxis: 0.8 }, { name: "C", yAxis: 0.7 }, { name: "D", yAxis: 0.6 }] } })],
     { format: score, axis: (value) => value.toFixed(1), y: { min: (range) => Math.min(0.5, Math.floor(range.min * 10) / 10), max: 1 } });
-  chart("chart-records", runs, [bar("kept", runs.map((run) => run.cleaned), "in"), bar("duplicates", runs.map((run) => run.duplicates), "in"),
-    curve("set aside", runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
-  const byTask = (place, scale) => ORDER.map((task) => [task, runs.map((run) => { const value = run.tasks[task]?.[place]; return value === null || value === undefined ? null : value / scale; })]);
+  chart("chart-records", runs, [bar("accepted", runs.map((run) => run.cleaned), "in"), bar("duplicates", runs.map((run) => run.duplicates), "in"),
+    curve("in quarantine", runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
+  const byTask = (place, scale) => overview.tasks.map((task) => [task, runs.map((run) => { const value = run.tasks[task]?.[place]; return value === null || value === undefined ? null : value / scale; })]);
   chart("chart-duration", runs, byTask(1, 1).map(([task, data]) => bar(task, data, "tasks")), { format: (value) => value === null || value === undefined ? "–" : `${number.format(value)} s`, axis: duration });
   chart("chart-memory", runs, byTask(2, 2 ** 20).map(([task, data]) => curve(task, data, { showSymbol: false })), { format: (value) => value === null || value === undefined ? "–" : `${Math.round(value)} MiB`, axis: (value) => `${short(value)} MiB` });
   const segments = [...new Set(runs.flatMap((run) => Object.keys(run.players?.segments ?? {})))].sort();
@@ -252,7 +251,7 @@ function draw() {
   $("panels").hidden = !any;
   if (!any) {
     $("status").className = "hero card";
-    show("status", empty("No run yet", "Switch on user_features_daily, or run it by hand: this page fills with its first run."));
+    show("status", empty("No run yet", "Switch on user_features_daily, or trigger it by hand. The page shows its first run when it has ended."));
     return;
   }
   drawStatus();
@@ -266,7 +265,7 @@ async function load() {
     const body = await response.json().catch(() => ({}));
     if (!response.ok) {
       problem(response.status === 401 || response.status === 403 ? "You may not see this" : "There is no data to show",
-        `${body.what ?? body.detail ?? `The server answered ${response.status}`}. ${overview ? "What is shown is older." : ""} ${body.next ?? ""}`);
+        `${body.what ?? body.detail ?? `The server answered ${response.status}`}. ${overview ? "The figures below are older." : ""} ${body.next ?? ""}`);
       if (!overview) { $("status").hidden = true; $("panels").hidden = true; }
       return;
     }
@@ -275,7 +274,7 @@ async function load() {
     problem(null);
     draw();
   } catch {
-    problem("The server does not answer", "Look whether Airflow's API server runs.");
+    problem("The server does not answer", "Check that Airflow's API server is running.");
   } finally {
     document.body.classList.remove("loading");
   }

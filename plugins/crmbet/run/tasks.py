@@ -1,0 +1,23 @@
+"""The tasks of the daily DAG, by name. `dags/user_features_daily.py` wires them; a test compares it with this list.
+
+A task's name is also the name of its operator's module and of the manifest that it leaves in the run's folder.
+"""
+
+from __future__ import annotations
+
+EXTRACTS = ("extract_s3", "extract_pg")
+"""The first tasks of every DAG that reads sources. They run side by side."""
+GATES = {"raw": "validate_raw", "features": "validate"}
+"""Stage of quality to the task that judges it."""
+TASKS = (
+    *EXTRACTS,
+    "validate_raw",
+    "clean",
+    "engineer_features",
+    "validate",
+    "backup_table",
+    "load_merge",
+)
+"""In the order in which they run."""
+RECORD = "record_run"
+"""The task that writes the run's row, last. The row does not report on this task itself."""
