@@ -102,7 +102,7 @@ def test_every_form_says_the_same() -> None:
         for part in (
             "the raw data are not good enough",
             "read the report",
-            "25.23% of rows have no user_id (allowed: 5%)",
+            "25.23% of rows have no user_id",
             "bet_id=b1",
             "#quality-breach",
         ):
