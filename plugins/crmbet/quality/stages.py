@@ -118,7 +118,7 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
         thresholds=thresholds_of(run, table),
         subject=_subject(run),
         table=table,
-        notes=[f"Distributions are compared with the baseline {found.name}.", *delivered.notes],
+        notes=[found.note, *delivered.notes],
         docs=_docs(folder),
     )
     return Judgement(report, found, profiles)
@@ -150,7 +150,7 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         thresholds=thresholds_of(run, table, users=features.users),
         subject=_subject(run),
         table=table,
-        notes=[f"Distributions are compared with the baseline {found.name}.", *maturity],
+        notes=[found.note, *maturity],
         docs=_docs(folder),
     )
     report = replace(report, models=features.learned.models if features.learned else None)

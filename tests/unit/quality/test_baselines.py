@@ -99,12 +99,27 @@ def test_a_refresh_begins_a_new_baseline_for_later_runs_and_not_for_earlier_ones
     assert pass_run(store, MONDAY + timedelta(days=39), 3) == 1
 
 
-def test_a_backfill_from_before_the_first_baseline_uses_that(store: Any) -> None:
+def test_a_backfill_from_before_the_first_baseline_is_compared_with_none_younger_than_itself(
+    store: Any,
+) -> None:
     pass_run(store, MONDAY, 1)
-    assert pass_run(store, MONDAY - timedelta(days=100), 2) == 1
-    assert len(store.objects) == 1
+    earlier = MONDAY - timedelta(days=100)
+    # It finds what a run of its time would have found: no baseline, so it begins one.
+    assert pass_run(store, earlier, 2) is None
+    assert [pass_run(store, earlier + timedelta(days=day), 2 + day) for day in range(1, 7)] == [2] * 6
+    assert pass_run(store, earlier - timedelta(days=1), 99) is None
+    # Runs after the first baseline are compared with it as before.
+    assert pass_run(store, MONDAY, 50) == 1
 
 
 def test_stages_have_baselines_of_their_own(store: Any) -> None:
     pass_run(store, MONDAY, 1)
     assert find_baselines(store, run_of(MONDAY), "raw").frozen is None
+
+
+def test_the_report_says_which_baseline_a_run_was_compared_with(store: Any) -> None:
+    assert find_baselines(store, run_of(MONDAY), "features").note == (
+        "Baseline: this run's own figures. They are frozen if the run passes."
+    )
+    pass_run(store, MONDAY, 1)
+    assert find_baselines(store, run_of(MONDAY), "features").note == "Baseline: frozen as of 2026-11-23."

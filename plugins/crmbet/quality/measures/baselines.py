@@ -1,9 +1,11 @@
-"""What distributions are compared with: baselines on S3, frozen by as_of, one a weekday, never changed.
+"""Baselines on S3: the distributions that later runs are compared with. A baseline has profiles by weekday.
 
-A stage's first run that passes freezes one, and after it only a run that is asked to (`refresh_baseline`). A raw
-baseline is made of the four weeks before its as_of, so it has every weekday. Of features only the run's own table is
-there: its baseline grows by the tables of the six days that follow, so that from then on each weekday has its own. A
-run uses the newest baseline that is not younger than itself, so that a backfill finds what a run of its time would.
+A run uses the newest baseline that is not younger than its own as_of, so a backfill finds what a run of its time would
+have found. A run that finds none is compared with its own figures, and freezes a baseline if it passes. After that only
+a run with the param `refresh_baseline` begins a new one. What is frozen never changes.
+
+A raw baseline is made of the four weeks before its as_of, so it has every weekday at once. A feature baseline starts
+with the table of one run. The runs of the next six days add theirs, and then each weekday has its own profile.
 """
 
 from __future__ import annotations
@@ -20,52 +22,53 @@ from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
 
 ANY_DAY = "any"
-"""The profile for a weekday that has none."""
+"""The profile that serves a weekday without one of its own."""
 WEEK = timedelta(days=7)
 
 log = logging.getLogger(__name__)
 
 
 class Frozen(Record):
-    """One object: what a run has added to a baseline."""
+    """One object on S3: what one run added to a baseline."""
 
     stage: Stage
     frozen: date
-    """as_of of the run that began the baseline, which is the baseline's name."""
+    """as_of of the run that began the baseline. It names the baseline."""
     as_of: date
     run_id: str
     profiles: dict[str, dict[str, Profile]]
-    """By weekday of the judged day (Monday 0, or ANY_DAY), and by table."""
+    """By weekday of the judged day (Monday is 0, or ANY_DAY), then by table."""
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """What is compared with for one stage and run."""
+    """The baseline of one stage and run."""
 
     frozen: date | None
-    """Which baseline; None where there is none yet."""
+    """as_of of the run that began it; None if no baseline is old enough."""
     profiles: Mapping[str, Profile]
     """By table."""
     grows: bool
-    """Whether this run's distributions are to be added to it once the run has passed."""
+    """Whether this run adds its distributions to the baseline, if it passes."""
 
     @property
-    def name(self) -> str:
-        """For a reader."""
-        return f"frozen as of {self.frozen}" if self.frozen else "this run's own, since there is none yet"
+    def note(self) -> str:
+        """What the report says about the baseline, as a sentence."""
+        if self.frozen is None:
+            return "Baseline: this run's own figures. They are frozen if the run passes."
+        return f"Baseline: frozen as of {self.frozen}."
 
 
 def find_baselines(store: ObjectStore, run: Run, stage: Stage) -> Baselines:
-    """The baseline of a run, which may be none."""
+    """The newest baseline that is not younger than the run. It has no profiles if there is none."""
     if run.params.refresh_baseline:
         return Baselines(None, {}, grows=True)
     folder = run.layout.baselines(stage)
     contents = store.read_all(entry.key for entry in store.list(folder))
     parts = [Frozen.model_validate_json(content) for content in contents.values() if content is not None]
-    if not parts:
+    name = max((part.frozen for part in parts if part.frozen <= run.as_of_date), default=None)
+    if name is None:
         return Baselines(None, {}, grows=True)
-    names = {part.frozen for part in parts}
-    name = max((each for each in names if each <= run.as_of_date), default=min(names))
     parts = sorted(
         (part for part in parts if part.frozen == name), key=lambda part: (part.as_of, part.run_id)
     )
@@ -73,7 +76,7 @@ def find_baselines(store: ObjectStore, run: Run, stage: Stage) -> Baselines:
     own = [part.profiles[weekday] for part in parts if weekday in part.profiles]
     other = [part.profiles[ANY_DAY] for part in parts if ANY_DAY in part.profiles]
     within = name <= run.as_of_date < name + WEEK
-    # A table that the weekday's profile lacks, such as a snapshot's, is compared with any day's.
+    # The weekday's profile may lack a table, such as a snapshot. Then the profile of any day serves.
     profiles = {**(other[0] if other else {}), **(own[0] if own else {})}
     return Baselines(name, profiles, grows=not own and within and stage == "features")
 
@@ -85,7 +88,7 @@ def freeze(
     found: Baselines,
     profiles: Mapping[str, Mapping[str, Profile]],
 ) -> None:
-    """Begin a baseline with this run's profiles by weekday and table, or add them to the one that was found."""
+    """Add this run's profiles, by weekday and table, to the baseline in `found`; begin one if there is none."""
     begun = found.frozen or run.as_of_date
     part = Frozen(
         stage=stage,
