@@ -11,7 +11,7 @@ import pytest
 from crmbet.learning.fits import read_earlier_fits, write_fitted_models
 from crmbet.learning.records import ModelFit, ModelRun, ServedModel
 from crmbet.storage.layout import Layout
-from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
 pytestmark = pytest.mark.integration
 
@@ -104,6 +104,32 @@ def test_many_days_without_it_are_passed_over(store: ObjectStore) -> None:
         keep(store, models(DAY - timedelta(days=days), 2.0, deposit_values=without))
 
     assert found(store) == all_of(2.0) | {"deposit_values": 1.0}
+
+
+@pytest.mark.parametrize("newest_is_named", ["0" * 12, "f" * 12], ids=["first", "last"])
+def test_the_newest_of_many_fits_of_one_day_serves_whatever_their_names(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, newest_is_named: str
+) -> None:
+    """Forty runs of one as_of, more than are read at once, and the names say nothing about their order."""
+    names = iter([newest_is_named, *(f"{number:012x}" for number in range(1, 40))])
+    monkeypatch.setattr("crmbet.learning.fits.attempt_name", lambda: next(names))
+    keep(store, models(DAY, 99.0), KNOWN_AT)
+    for number in range(1, 40):
+        keep(store, models(DAY, float(number)), KNOWN_AT - timedelta(days=40 - number))
+
+    assert found(store) == all_of(99.0)
+    assert found(store, known_at=KNOWN_AT - timedelta(days=1)) == all_of(39.0)
+
+
+def test_days_that_are_not_needed_are_not_read(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for days in range(100):
+        keep(store, models(DAY - timedelta(days=days), 1.0))
+    read: list[str] = []
+    read_one = store.read
+    monkeypatch.setattr(store, "read", lambda key: (read.append(key), read_one(key))[1])
+
+    assert found(store) == all_of(1.0)
+    assert len(read) == PARALLEL_REQUESTS
 
 
 def test_what_is_kept_is_ours(store: ObjectStore) -> None:

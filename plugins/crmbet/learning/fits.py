@@ -1,25 +1,27 @@
-"""Parameters that runs fitted, kept for later runs whose own data give none.
+"""Parameters that runs fitted, kept on S3 for later runs whose own data give none.
 
-A run writes one object for its as_of, if it fitted anything; it is never updated. Which one serves depends on as_of and
-known_at alone, like everything else a run sees.
+A run writes one object for its as_of if it fitted anything. The object is never updated. Which object serves a later run
+depends on as_of and known_at alone, like everything else that a run reads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from itertools import groupby
 
 from crmbet.learning.records import FittedModels, ModelFit, ModelRun
 from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
 SERVED = ("deposit_days", "activity_days", "deposit_values")
-"""Models by their field in `ModelRun`."""
+"""The models, by their field in `ModelRun`."""
 
 
 def write_fitted_models(
     store: ObjectStore, layout: Layout, models: ModelRun, *, known_at: datetime, run_id: str
 ) -> str | None:
-    """Keep what a run fitted on its own data; returns the key, None if that is nothing."""
+    """Keep what a run fitted on its own data. Returns the key, or None if the run fitted nothing."""
     served = {name: getattr(models, name) for name in SERVED}
     fits = {name: model.fit for name, model in served.items() if model.fit and not model.problem}
     if not fits:
@@ -35,21 +37,37 @@ def read_earlier_fits(
 ) -> dict[str, ModelFit]:
     """The last good parameters of each model, by its field in `ModelRun`.
 
-    They are of the newest as_of before this one, of these the newest known_at up to this one, and of equal ones those
-    with the last key. Those of the same as_of do not serve: a day must not depend on whether it ran before.
+    They come from the newest as_of before this one. Among fits of one as_of, the newest known_at that is not after this
+    one wins; among equal ones, the last key. Fits of this as_of never serve: a day must not depend on whether it ran
+    before.
     """
     latest = layout.fitted_models(as_of)
     keys = [entry.key for entry in store.list(layout.all_fitted_models)]
-    # An as_of is as long as any other, so that keys are in its order.
-    keys = sorted((key for key in keys if key[: len(latest)] < latest), reverse=True)
-    found: dict[str, ModelFit] = {}
-    for start in range(0, len(keys), PARALLEL_REQUESTS):
-        contents = store.read_all(keys[start : start + PARALLEL_REQUESTS])
+    # All dates have the same length, so the order of keys is the order of as_of.
+    earlier = sorted((key for key in keys if key[: len(latest)] < latest), reverse=True)
+    fits: dict[str, ModelFit] = {}
+    for batch in _batches_of_whole_days(earlier):
+        contents = store.read_all(batch)
         fitted = [FittedModels.model_validate_json(content) for content in contents.values() if content]
         known = [models for models in fitted if models.known_at <= known_at]
-        # Stable: of equal ones the last key stays first.
+        # The sort is stable, so the last key stays first among equal ones.
         for models in sorted(known, key=lambda models: (models.as_of, models.known_at), reverse=True):
-            found = models.fits | found
-        if found.keys() >= set(SERVED):
+            fits = models.fits | fits
+        if fits.keys() >= set(SERVED):
             break
-    return found
+    return fits
+
+
+def _batches_of_whole_days(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Keys to read at once: all of one as_of, and further as_ofs until there are PARALLEL_REQUESTS.
+
+    A key does not tell its known_at, so the newest of an as_of is known only after all of that as_of are read.
+    """
+    batch: list[str] = []
+    for _, of_one_day in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+        batch += of_one_day
+        if len(batch) >= PARALLEL_REQUESTS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
