@@ -1,7 +1,7 @@
 """Parameters that runs fitted, kept on S3 for later runs whose own data give none.
 
-A run writes one object for its as_of if it fitted anything. The object is never updated. Which object serves a later run
-depends on as_of and known_at alone, like everything else that a run reads.
+A run writes one object for its as_of if it fitted anything. The object is never updated. Which object serves a later
+run depends on as_of and known_at alone, like everything else that a run reads.
 """
 
 from __future__ import annotations

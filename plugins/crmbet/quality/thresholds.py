@@ -24,6 +24,7 @@ def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str
     found: dict[str, Threshold] = {name: getattr(settings.quality, name) for name in THRESHOLDS}
     # Rounded, since people read it: 1 - 0.95 is 0.050000000000000044.
     found["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
+    found["adult_age"] = settings.adult_age
     found["contract_columns"] = list(table.computed)
     found["contract_features"] = len(table.features)
     return found

@@ -583,6 +583,21 @@ def test_a_share_of_rows_that_few_players_have_is_chance(
     assert (outcome.passed, outcome.unexpected_share) == (True, pytest.approx(15 / 101, abs=0.01))
 
 
+def test_players_are_of_age_by_the_setting(
+    connection: duckdb.DuckDBPyConnection, judge: Judge, thresholds: dict[str, Threshold]
+) -> None:
+    """Everybody was born in 1990, and registers at 17, 18 and 19 years."""
+    title = "Players are of age when they register"
+    connection.execute(
+        "UPDATE players SET registered_at = birth_date + to_years(17 + _row::INTEGER % 3) + INTERVAL 1 DAY"
+    )
+    for age, too_young in ((17, 0.0), (18, 1 / 3), (19, 2 / 3), (21, 1.0)):
+        thresholds["adult_age"] = age
+        outcome = find(judge("raw_players"), "raw_players", title)
+        assert outcome.error is None
+        assert outcome.unexpected_share == pytest.approx(too_young, abs=0.01)
+
+
 def test_data_docs_say_how_many_rows_break_a_rule(
     judge: Judge, rewrite: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -285,3 +285,10 @@ def test_the_digest_of_the_table_changes_with_a_column() -> None:
     content["columns"]["balance_ratio"]["maximum"] = 999
 
     assert TableContract.model_validate(content).digest != table.digest
+
+
+def test_the_formula_of_the_lifetime_value_names_its_settings_and_not_their_values() -> None:
+    formula = load_table_contract().features["clv_12m"].formula
+    assert "clv_margin" in formula
+    assert "clv_monthly_discount_rate" in formula
+    assert "%" not in formula

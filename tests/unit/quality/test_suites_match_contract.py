@@ -242,6 +242,8 @@ def test_thresholds_come_from_settings_and_not_from_suites(suite: Suite) -> None
         assert tolerance == 0 or "$PARAMETER" in tolerance, entry.description
         assert "$PARAMETER" in entry.kwargs.get("mostly", parameter("")), entry.description
         of_rows = suite.name in RAW and suite.name != "raw_files"
+        # An age is a setting too, although it is in SQL.
+        assert "YEARS" not in entry.kwargs.get("condition", ""), entry.description
         if entry.type.startswith("expect_table_row_count_") and of_rows:
             assert all("$PARAMETER" in value for value in entry.kwargs.values()), entry.description
 
@@ -256,7 +258,7 @@ def test_parameters_are_settings_or_what_the_run_knows() -> None:
         "contract_columns",
         "contract_features",
     }
-    of_the_run |= {"max_data_incompleteness"}
+    of_the_run |= {"max_data_incompleteness", "adult_age"}
     # The last is part of freshness_floor.
     assert used - of_the_run == set(THRESHOLDS) - {"max_data_age_hours"}
     assert of_the_run <= used

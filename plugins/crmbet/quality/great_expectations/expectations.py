@@ -131,13 +131,18 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
         None, description="SQL over the view's columns: rows of one value are alike."
     )
 
-    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among", "unit")
+    threshold: pydantic.StrictInt | pydantic.StrictFloat | dict[str, str] | None = pydantic.Field(
+        None, description="A number that stands for {threshold} in the condition."
+    )
+
+    success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among", "unit", "threshold")
 
     def _is_concerned(self) -> str:
         return f"coalesce(({self.among}), false)"
 
     def _in_breach(self) -> str:
-        return f"{self._is_concerned()} AND NOT coalesce(({self.condition}), false)"
+        condition = self.condition.replace("{threshold}", str(self._get_success_kwargs().get("threshold")))
+        return f"{self._is_concerned()} AND NOT coalesce(({condition}), false)"
 
     def get_validation_dependencies(
         self,
