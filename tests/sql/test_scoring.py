@@ -235,7 +235,7 @@ def test_earlier_parameters_serve_where_players_are_few(engine: Any, scored: Any
         model = getattr(served, name)
         assert model.is_fallback
         assert model.fit == fit
-        assert "of at least 50" in model.problem
+        assert "(needed: 50)" in model.problem
     assert served.holdout is served.calibration is None
     assert all(cells["churn_risk_score"] == cells["churn_prob_30d"] is not None for cells in found.values())
     assert any(cells["clv_12m"] is not None for cells in found.values())
@@ -289,14 +289,14 @@ def test_nobody_at_all(engine: Any) -> None:
 
     assert found == {}
     assert run.value_correlation is None
-    assert run.holdout_problem == "0 players with two days or more, of at least 50"
+    assert run.holdout_problem == "0 players were active on two days or more (needed: 50)"
 
 
 def test_a_holdout_in_which_all_fell_silent_teaches_nothing(engine: Any, world: list[Day]) -> None:
     run, found = score(engine, [row for row in world if row[1] >= 30])
 
     assert run.holdout is None
-    assert "nothing to tell apart" in str(run.holdout_problem)
+    assert "no two groups to compare" in str(run.holdout_problem)
     assert all(cells["churn_risk_score"] == cells["churn_prob_30d"] for cells in found.values())
 
 
@@ -305,7 +305,7 @@ def test_a_small_holdout_is_shown_and_calibrates_nothing(engine: Any, world: lis
 
     assert run.holdout is not None
     assert run.calibration is None
-    assert "of at least 100000" in str(run.calibration_problem)
+    assert "(needed: 100000)" in str(run.calibration_problem)
 
 
 def test_value_that_depends_on_frequency_is_flagged(engine: Any, scored: Any) -> None:

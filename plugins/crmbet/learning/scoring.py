@@ -120,7 +120,7 @@ def _attempt(
     if cohort < settings.models.min_model_cohort:
         return _Attempt(
             cohort,
-            problem=f"{cohort} players with two days or more, of at least {settings.models.min_model_cohort}",
+            problem=f"{cohort} players were active on two days or more (needed: {settings.models.min_model_cohort})",
         )
     found = fit()
     if not found.converged:
@@ -172,7 +172,7 @@ def _judge_last_month(connection: duckdb.DuckDBPyConnection, settings: Settings,
     count, gone = int(players.sum()), int(silent.sum())
     problem = attempt.problem
     if attempt.fit is not None and gone in (0, count):
-        problem = f"of {count} players {gone} were silent, so there is nothing to tell apart"
+        problem = f"{gone} of {count} players fell silent, so there are no two groups to compare"
     if attempt.fit is None or problem:
         log.warning("churn scores of %s cannot be judged: %s", then, problem)
         return _Judgement(holdout_problem=problem, calibration_problem="there is no holdout")
@@ -208,7 +208,7 @@ def _judge_last_month(connection: duckdb.DuckDBPyConnection, settings: Settings,
     if count < settings.models.min_calibration_users:
         return _Judgement(
             holdout=holdout,
-            calibration_problem=f"{count} players in the holdout, of at least {settings.models.min_calibration_users}",
+            calibration_problem=f"the holdout has {count} players (needed: {settings.models.min_calibration_users})",
         )
     knots = calibration.calibrate(churn, labels, weights)
     return _Judgement(

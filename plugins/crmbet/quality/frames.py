@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNRUN = "dataframe"
-"""Where a report has its run's id."""
-NOT_JUDGED = "A DataFrame was judged by itself: what takes its history, other sources or a baseline was not."
+"""The run id of a report without a run."""
+NOT_JUDGED = "Only the DataFrame itself was judged. Checks that need its history, other sources or a baseline were left out."
 
 
 def validate_raw(

@@ -32,6 +32,7 @@ from crmbet.quality.suites import (
     require_parameters,
     waits,
 )
+from crmbet.quality.wording import describe_allowed, describe_breach, judged_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,10 +42,6 @@ if TYPE_CHECKING:
 
 SAMPLED_KEYS = 20
 """Offending rows that a report names at most, for each expectation."""
-LONGEST_THRESHOLD = 200
-"""Letters of a threshold that a report shows: a list of all columns is in the suite."""
-NO_THRESHOLD = frozenset({"column", "columns", "condition", "among", "unit", "batch_id"})
-"""Arguments of an expectation that say what is judged, not how strictly."""
 
 
 def check(  # noqa: PLR0913 - all but the first by name
@@ -177,6 +174,8 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
     result = judged.result if judged else {}
     configuration = judged.expectation_config if judged else None
     error = _error(judged)
+    passed = judged is not None and judged.success is True and error is None
+    kwargs = configuration.kwargs if configuration else {}
     named = {*suite.meta.key, *([entry.kwargs.get("column")] if suite.meta.names_values else [])}
     return Outcome(
         view=suite.name,
@@ -184,8 +183,18 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
         expectation=entry.type,
         title=entry.description,
         column=entry.kwargs.get("column"),
-        threshold=_threshold(configuration.kwargs) if configuration else None,
-        passed=judged is not None and judged.success is True and error is None,
+        threshold=describe_allowed(kwargs),
+        passed=passed,
+        finding=None
+        if passed or error
+        else describe_breach(
+            entry.type,
+            kwargs,
+            result,
+            rows=suite.meta.rows,
+            breach=entry.breach,
+            counts=suite.meta.names_values,
+        ),
         observed=_figure(result.get("observed_value")),
         unexpected_share=_share(result),
         keys=tuple(
@@ -209,7 +218,7 @@ def _missing(suite: Suite) -> Outcome:
         expectation="view_to_exist",
         title=f"{suite.name} exists",
         passed=False,
-        error="the source is required, and it is not there",
+        error="it is required, but it is not there",
     )
 
 
@@ -234,16 +243,10 @@ def _exception_messages(info: Mapping[str, Any]) -> list[str]:
 
 
 def _share(result: Mapping[str, Any]) -> float | None:
-    judged = (result.get("element_count") or 0) - (result.get("missing_count") or 0)
+    judged = judged_rows(result)
     if "unexpected_count" not in result or judged <= 0:
         return None
     return float(result["unexpected_count"]) / judged
-
-
-def _threshold(kwargs: Mapping[str, Any]) -> str | None:
-    parts = [f"{name} {_figure(value)}" for name, value in kwargs.items() if name not in NO_THRESHOLD]
-    text = ", ".join(parts)
-    return (text if len(text) <= LONGEST_THRESHOLD else text[:LONGEST_THRESHOLD] + "...") or None
 
 
 def _figure(value: Any) -> str | int | float | None:

@@ -1,7 +1,7 @@
-"""The quality report: what was expected of a stage's data, what was found, and what that is worth.
+"""The quality report of a stage: what was expected of its data, what was found, and the score and grade that follow.
 
-A report holds figures and keys, never the values of a row, so it may be mailed and kept. It is written as
-JSON for programs and as one self-contained page for people.
+A report holds figures and keys, never the values of a row, so it may be mailed and kept. It is written as JSON for
+programs and as one self-contained page for people.
 """
 
 from __future__ import annotations
@@ -18,24 +18,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crmbet.failures import QualityBreach
 from crmbet.quality.checks import SCORE_CAPS, WEIGHTS, Check, Stage
+from crmbet.quality.wording import figure, percent
 from crmbet.run.params import Severity
 
 if TYPE_CHECKING:
     from crmbet.learning.records import ModelRun
 
 GRADES = ((0.9, "A"), (0.8, "B"), (0.7, "C"), (0.6, "D"), (0.0, "F"))
-"""Least score of each grade."""
+"""The lowest score of each grade."""
 
 PAGE = "report.html"
+STAGE_NAMES: Mapping[Stage, str] = {"raw": "raw data", "features": "features"}
+"""What a stage's data are called in titles and messages."""
 NAMED_BREACHES = 5
 """Breaches that a failure message spells out; the report has all."""
 NAMED_KEYS = 5
-"""Keys of a breach that it names."""
+"""Keys that a failure message names for each breach."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The run whose data are judged. Instants are aware."""
+    """The run whose data are judged. Its instants are aware."""
 
     run_id: str
     as_of: datetime
@@ -44,7 +47,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One expectation and what was found."""
+    """One expectation and its result."""
 
     view: str
     check: Check
@@ -55,19 +58,22 @@ class Outcome:
     passed: bool
     column: str | None = None
     threshold: str | None = None
+    """What is allowed, in words: '5%', 'at least 10'."""
+    finding: str | None = None
+    """What was found, in words: '21.60% of rows have no user_id'. None if it passed or could not be judged."""
     observed: str | int | float | None = None
     """The figure that was compared. Finite."""
     unexpected_share: float | None = None
-    """Share (0..1) of the judged rows that are not as expected."""
+    """Share (0..1) of the judged rows that are in breach."""
     keys: tuple[str, ...] = ()
-    """Up to 20 rows that are not as expected, by their ids."""
+    """Up to 20 rows in breach, by their ids."""
     error: str | None = None
-    """Why nothing could be found out. Such an expectation has not passed."""
+    """Why the expectation could not be judged. It has not passed then."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One of the eleven checks with its expectations, those in breach first."""
+    """One of the eleven checks with its expectations. Those in breach come first."""
 
     check: Check
     outcomes: tuple[Outcome, ...]
@@ -79,7 +85,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether all of them passed."""
+        """Whether all its expectations passed."""
         return not self.breaches
 
     @property
@@ -90,23 +96,24 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of judging one stage's data."""
+    """The result of judging the data of one stage."""
 
     stage: Stage
     subject: Subject
     outcomes: tuple[Outcome, ...]
     absent: tuple[str, ...] = ()
-    """Views of optional sources that are not there, so that nothing was expected of them."""
+    """Optional views that are not there, so that nothing was expected of them."""
     notes: tuple[str, ...] = ()
-    """What a reader must know of how the data were judged, in sentences."""
+    """What a reader must know about how the data were judged, in sentences."""
     waiting: tuple[str, ...] = ()
-    """Rules that wait for columns which the table's contract does not have yet, each with what it needs."""
+    """Rules that wait for columns which the table's contract does not have yet, each with the columns it needs."""
     models: ModelRun | None = None
-    """What the features' models learned. How good last month's churn scores were is shown, and decides nothing."""
+    """What the models of the features learned. The report shows how good last month's churn scores were; the grade does
+    not depend on it."""
 
     @cached_property
     def checks(self) -> tuple[CheckResult, ...]:
-        """The checks that ran, in the order of the seed document."""
+        """The checks that ran, in the order of the original specification."""
         by_check: dict[Check, list[Outcome]] = {}
         for outcome in self.outcomes:
             by_check.setdefault(outcome.check, []).append(outcome)
@@ -120,7 +127,7 @@ class Report:
 
     @property
     def score(self) -> float:
-        """0..1: the checks' passed shares, weighted by severity, and capped where a grave check failed."""
+        """From 0 to 1: the passed shares of the checks, weighted by severity, and capped where a severe check failed."""
         weight = sum(WEIGHTS[result.check.severity] for result in self.checks)
         if not weight:
             return 0.0
@@ -130,16 +137,16 @@ class Report:
 
     @property
     def quality_grade(self) -> str:
-        """A to D, or F."""
+        """One of A, B, C, D and F."""
         return next(grade for least, grade in GRADES if self.score >= least)
 
     @property
     def critical_issues(self) -> tuple[Outcome, ...]:
-        """What did not pass in a check of severity CRITICAL."""
+        """The expectations in breach in checks of severity CRITICAL."""
         return self.breaches(frozenset({"CRITICAL"}))
 
     def breaches(self, severities: Collection[Severity]) -> tuple[Outcome, ...]:
-        """What did not pass in checks of these severities, the gravest check first."""
+        """The expectations in breach in checks of these severities, the most severe check first."""
         failed = [
             result for result in self.checks if result.check.severity in severities and not result.passed
         ]
@@ -147,7 +154,7 @@ class Report:
         return tuple(outcome for result in failed for outcome in result.breaches)
 
     def to_document(self) -> dict[str, Any]:
-        """The report as JSON types; numbers are finite."""
+        """The report as JSON types. All numbers are finite."""
         return {
             "stage": self.stage,
             "run_id": self.subject.run_id,
@@ -180,7 +187,7 @@ class Report:
         return json.dumps(self.to_document(), ensure_ascii=False, allow_nan=False, indent=1)
 
     def to_html(self) -> str:
-        """The report as one page that loads nothing from anywhere. What comes from the data is escaped."""
+        """The report as one page that loads nothing from anywhere. Text that comes from the data is escaped."""
         environment = Environment(
             loader=FileSystemLoader(Path(__file__).parent),
             autoescape=True,
@@ -188,70 +195,56 @@ class Report:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        return environment.get_template(PAGE).render(report=self, figure=figure, percent=percent)
+        return environment.get_template(PAGE).render(
+            report=self, stage_name=STAGE_NAMES[self.stage], figure=figure, percent=percent
+        )
 
 
 TO_CLEAR: Mapping[Stage, str] = {
-    "raw": "extract_s3 and extract_pg with what follows, so that what was delivered anew is read",
-    "features": "the task that has to do its work anew, with what follows",
+    "raw": "extract_s3 and extract_pg with their downstream tasks, so that the corrected delivery is read",
+    "features": "the task whose work must be repeated, with its downstream tasks",
 }
-"""What to clear once the cause is mended, by stage."""
+"""Which tasks to clear after the cause is repaired, by stage."""
 
 
 def raise_on_breach(report: Report, fail_on: Collection[Severity], *, address: str) -> None:
     """Fail the run if a check of one of these severities failed.
 
-    Raises `QualityBreach` that names what broke, where, by how much and in which rows, and points to the
-    report at `address`.
+    The `QualityBreach` names what broke, where, by how much and in which rows. It points to the report at `address`.
     """
     breaches = report.breaches(fail_on)
     if not breaches:
         return
     checks = list(dict.fromkeys(breach.check for breach in breaches))
-    told = [_tell(breach) for breach in breaches[:NAMED_BREACHES]]
-    if more := len(breaches) - len(told):
-        told.append(f"and {more} more")
+    sentences = [_describe(breach) for breach in breaches[:NAMED_BREACHES]]
+    if more := len(breaches) - len(sentences):
+        sentences.append(f"and {more} more")
     raise QualityBreach(
-        f"the {report.stage} data of run {report.subject.run_id} are not good enough"
+        f"the {STAGE_NAMES[report.stage]} of run {report.subject.run_id} are not good enough"
         f" (grade {report.quality_grade}, score {report.score:.2f}):"
         f" {', '.join(f'{check.label} [{check.severity}]' for check in checks)} failed",
         where=", ".join(dict.fromkeys(breach.view for breach in breaches)),
-        why="; ".join(told),
+        why="; ".join(sentences),
         next_step=f"read the report at {address}. {checks[0].advice} Then clear {TO_CLEAR[report.stage]}",
     )
 
 
-def figure(value: str | int | float | None) -> str:
-    """A figure for a reader: integers with their thousands apart, reals to six significant digits."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return "-" if value is None else value
-
-
-def percent(share: float) -> str:
-    """A share for a reader, never rounded to nothing."""
-    return f"{share:.2%}" if share == 0 or share >= 0.0001 else "< 0.01%"
-
-
-def _tell(breach: Outcome) -> str:
-    told = f"{breach.check.label}: {breach.view}, {breach.title.rstrip('.')}"
+def _describe(breach: Outcome) -> str:
+    """A breach in one sentence, such as 'completeness of raw_bets: 21.60% of rows have no user_id (allowed: 5%)'."""
+    where = f"{breach.check.label} of {breach.view}"
+    expected = breach.title.rstrip(".")
     if breach.error:
-        return f"{told}: could not be judged ({breach.error})"
-    if breach.unexpected_share is not None:
-        told += f": not so for {percent(breach.unexpected_share)} of the rows"
-    else:
-        told += f": found {figure(breach.observed)}"
+        return f"{where}: '{expected}' could not be judged ({breach.error})"
+    sentence = f"{where}: {breach.finding or expected}"
     if breach.threshold:
-        told += f" against {breach.threshold}"
+        sentence += f" (allowed: {breach.threshold})"
     if breach.keys:
-        told += f", such as {', '.join(breach.keys[:NAMED_KEYS])}"
-    return told
+        sentence += f", such as {', '.join(breach.keys[:NAMED_KEYS])}"
+    return sentence
 
 
 def _churn_document(models: ModelRun | None) -> dict[str, Any] | None:
-    """Last month's churn scores beside what happened since; None for data without models."""
+    """Last month's churn scores beside what happened since; None if the data have no models."""
     if models is None:
         return None
     document = models.model_dump(mode="json", include={"holdout", "holdout_problem", "calibration_problem"})

@@ -170,9 +170,9 @@ def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run)
     if players >= least_players and days >= least_days:
         return True, []
     note = (
-        "Readiness for models, correlation, drift and outliers are not judged before there are "
-        f"{least_players} players and the oldest has been one for {least_days} days; "
-        f"there are {players}, and {days} days."
+        "Readiness for machine learning, correlation, drift and outliers were not judged. There are "
+        f"{players} players (needed: {least_players}), and the oldest has been a player for {days} days"
+        f" (needed: {least_days})."
     )
     return False, [note]
 

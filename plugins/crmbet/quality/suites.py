@@ -66,6 +66,8 @@ class Entry(Strict):
     type: str
     description: str = Field(min_length=1)
     """What is expected, in words for a report."""
+    breach: str = ""
+    """What rows in breach are like: the end of a sentence that begins '6.00% of rows'."""
     kwargs: dict[str, Any]
     meta: EntryMeta
     each: Group | None = None
@@ -88,8 +90,10 @@ class SuiteMeta(Strict):
     """What a suite's entries have in common."""
 
     meaning: str
+    rows: str = "rows"
+    """What a report calls the rows, in the plural."""
     required: bool
-    """Whether the view must exist; an optional source that is absent is reported and fails nothing."""
+    """Whether the view must exist. An absent optional source is reported and fails nothing."""
     key: list[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]] = Field(min_length=1)
     """Columns that name a row in a report. Ids only, never personal data."""
     names_values: bool = False
@@ -206,9 +210,9 @@ def _for_each(entry: Entry, table: TableContract) -> Iterator[Entry]:
                 key: value.format_map(facts) if isinstance(value, str) else value
                 for key, value in entry.kwargs.items()
             }
-            yield entry.model_copy(
-                update={"each": None, "description": entry.description.format_map(facts), "kwargs": kwargs}
-            )
+            texts = {"description": entry.description, "breach": entry.breach}
+            filled = {name: text.format_map(facts) for name, text in texts.items()}
+            yield entry.model_copy(update={"each": None, **filled, "kwargs": kwargs})
 
 
 def _is_in(group: Group, column: FeatureColumn) -> bool:

@@ -126,11 +126,11 @@ def test_dirt_within_tolerance_passes_and_is_shown(
     connection.execute("INSERT INTO bets FROM bets WHERE _row = 50")
     report = judge("raw_bets", "raw_transactions")
     assert report.score == 1
-    for title in ("user_id is filled", "user_id is neither missing nor blank", "Rows keep the contract"):
+    for title in ("user_id is filled", "user_id is neither missing nor blank", "Rows satisfy the contract"):
         outcome = find(report, "raw_bets", title)
         assert outcome.unexpected_share == pytest.approx(4 / 101)
         assert min(outcome.keys) == "bet_id=b0 _source_key=raw/bets/part.csv _row=0"
-    assert find(report, "raw_bets", "Copies of one bet_id are rare").keys == ("bet_id=b50",)
+    assert find(report, "raw_bets", "Few rows repeat the bet_id of another row").keys == ("bet_id=b50",)
 
 
 def test_optional_sources_may_be_absent_required_ones_not(judge: Judge) -> None:
@@ -147,19 +147,19 @@ def test_optional_sources_may_be_absent_required_ones_not(judge: Judge) -> None:
 # Corruptions: each is a change to clean data, with all that must then fail, and nothing else
 
 
-WHOLE = "Rows are whole: all that is required is filled"
-ONE_DAY = "A key is on one day: rows whose key a day of the week before has too are rare"
+WHOLE = "Every required column is filled"
+ONE_DAY = "Few rows have a key that one of the seven days before has too"
 CONTRADICTIONS = {
     "bets": {
-        "stake = 0, payout = 5, is_bonus = NULL": "No payout without a stake, save on the house",
-        "ingested_at = placed_at - INTERVAL 1 SECOND": "A bet is known after it was placed",
+        "stake = 0, payout = 5, is_bonus = NULL": "No payout without a stake, except on bonus bets",
+        "ingested_at = placed_at - INTERVAL 1 SECOND": "No bet was ingested before it was placed",
     },
-    "sessions": {"ended_at = started_at + INTERVAL 25 HOUR": "A session lasts a day at most"},
+    "sessions": {"ended_at = started_at + INTERVAL 25 HOUR": "No session is longer than a day"},
     "communications": {
-        "opened_at = sent_at - INTERVAL 1 SECOND": "A message is opened after it was sent",
-        "clicked_at = sent_at - INTERVAL 1 SECOND": "A link is followed after the message was sent",
+        "opened_at = sent_at - INTERVAL 1 SECOND": "No message was opened before it was sent",
+        "clicked_at = sent_at - INTERVAL 1 SECOND": "No link was followed before its message was sent",
     },
-    "players": {"birth_date = DATE '2015-01-01'": "Players are of age when they register"},
+    "players": {"birth_date = DATE '2015-01-01'": "Players were of age when they registered"},
 }
 
 
@@ -175,7 +175,7 @@ def bad_values(source: SourceContract) -> Iterable[tuple[str, set[str]]]:
         absent[f"{key} = NULL"] = {f"{key} is filled", f"{key} is neither missing nor blank", WHOLE}
         yield f"{key} = repeat(' ', 1 + _row::INTEGER)", {f"{key} is neither missing nor blank"}
     yield from absent.items()
-    yield "_fault = 'unreadable'", {"Rows keep the contract"}
+    yield "_fault = 'unreadable'", {"Rows satisfy the contract"}
     if ONE_DAY in described(view):
         yield "_also_on = DATE '2026-11-19'", {ONE_DAY}
     for name, column in columns.items():
@@ -229,7 +229,7 @@ def bad_tables(source: SourceContract) -> Iterable[tuple[str, list[str], set[str
     view, table = f"raw_{source.name}", source.name
     copies = described(view, Check.DUPLICATES) - {ONE_DAY}
     yield "copies", [f"INSERT INTO {table} FROM {table} WHERE _row < 3"], copies
-    yield "too_few_rows", [f"DELETE FROM {table} WHERE _row > 8"], {"Rows of the day"}
+    yield "too_few_rows", [f"DELETE FROM {table} WHERE _row > 8"], {"The day has enough rows"}
     if outliers := described(view, Check.OUTLIERS):
         money = {"bets": "stake", "transactions": "amount"}[source.name]
         yield "far_from_usual", [f"UPDATE {table} SET {money} = 100000 WHERE _row < 20"], outliers
@@ -248,7 +248,7 @@ BAD_TABLES += [
     pytest.param(
         "raw_files",
         ["INSERT INTO files VALUES ('bets', 'raw/bets/b.csv', 'the gzip is truncated')"],
-        {"Every object can be read as what its name says"},
+        {"Every delivery can be read in the format that its name says"},
         id="files-unreadable",
     ),
 ]
@@ -288,40 +288,40 @@ def test_a_compound_key_has_copies_only_where_all_its_columns_agree(
     assert find(report, "raw_limits", title).unexpected_share == pytest.approx(0.03)
 
 
-PROSPECTS = "Prospects, and only they, have no RFM scores"
+PROSPECTS = "Only prospects have no RFM scores"
 SEGMENT = "rfm_segment follows from the RFM scores"
 WEEKDAYS = "dias_semana_preferidos lists one to three weekdays, ascending"
-TOGETHER = "What comes from the bets of 90 days is there together, or not at all"
-SESSIONS = "Session minutes come from sessions, and their mean is no more than the longest"
-TOLD = "Nothing is told of the transactions of players without any"
-FINITE = "{} is finite: NaN and infinity are within no range"
-COLUMNS = "The columns are the contract's, in its order"
-OVERDRAWN = "New players without bonus bets who take out money take no more than they brought and won"
+TOGETHER = "Features of the bets of 90 days are all filled or all missing"
+SESSIONS = "Session minutes need sessions, and their mean is at most the longest"
+TOLD = "Players without transactions have no features of transactions"
+FINITE = "{} is finite, neither NaN nor infinity"
+COLUMNS = "The columns are those of the contract, in its order"
+OVERDRAWN = "New players without bonus bets withdraw no more than they deposited and won"
 PROSPECT, PLAYER = range(300), range(300, 600)
 """Rows of users without and with transactions and scores."""
 CONTRADICTORY = {
-    "share_crash = 0.5": "Shares by game type sum to 1, or are missing together",
-    "favorite_game_share = 0": "The favourite game type is played, and has its share",
-    "bets_count_lifetime = 0": "Players without bets in 90 days have neither shares nor a favourite",
-    "active_days_7d = 1": "Longer windows hold at least what shorter ones do",
-    "bets_count_30d = 2": "Bets of a month are among the bets of a life",
-    "ggr_30d = -5": "No payout without a stake: nothing staked in a month is nothing won or lost",
-    "bet_avg_30d = 5": "Mean, sum and number of the stakes of a month agree",
+    "share_crash = 0.5": "Shares by game type sum to 1 or are all missing",
+    "favorite_game_share = 0": "The favourite game type was played and has a share",
+    "bets_count_lifetime = 0": "Players who never bet have neither shares by game type nor a favourite",
+    "active_days_7d = 1": "A longer window has at least the active days of a shorter one",
+    "bets_count_30d = 2": "There are at least as many bets in a lifetime as in 30 days",
+    "ggr_30d = -5": "Players without bets in 30 days staked, won and lost nothing",
+    "bet_avg_30d = 5": "Mean, sum and number of the stakes of 30 days agree",
     "bets_count_30d = 1, ggr_30d = 5": "The operator keeps no more than was staked",
     "tenure_days = 89, bonus_bet_share_90d = 0, net_deposit_lifetime = -5": OVERDRAWN,
     "tenure_days = 89, bonus_bet_share_90d = NULL, net_deposit_lifetime = -5": OVERDRAWN,
-    "net_deposit_30d = 1": "Net deposits are deposits less withdrawals",
-    "deposit_count_30d = 1": "Sums come from counts: no deposit is no money deposited, no withdrawal none withdrawn",
-    "marketing_allowed = true, rg_self_exclusion_status = 'active'": "Self-excluded players are not written to",
-    "marketing_allowed = true, rg_prohibited_flag = true": "Players whom the law bars are not written to",
-    "marketing_allowed = true, rg_risk_score = 0.9, rg_risk_band = 'high'": "Players at high risk are not written to",
-    "marketing_allowed = true, canais_permitidos = NULL": "Whoever is written to allowed a channel",
+    "net_deposit_30d = 1": "Net deposits are deposits minus withdrawals",
+    "deposit_count_30d = 1": "Sums and counts of deposits and withdrawals agree on whether there were any",
+    "marketing_allowed = true, rg_self_exclusion_status = 'active'": "No message may go to self-excluded players",
+    "marketing_allowed = true, rg_prohibited_flag = true": "No message may go to players whom the law bars",
+    "marketing_allowed = true, rg_risk_score = 0.9, rg_risk_band = 'high'": "No message may go to players at high risk",
+    "marketing_allowed = true, canais_permitidos = NULL": "Players who may be written to have allowed a channel",
     "canal_comunicacao_preferido = 'sms'": "The preferred channel is one that the player allowed",
     "rfm_code = '111'": "rfm_code is made of the three scores",
-    "ticket_medio = NULL": "ticket_medio_categoria is there where ticket_medio is",
-    "rg_risk_score = 0.5": "A risk score comes with its band",
+    "ticket_medio = NULL": "ticket_medio and ticket_medio_categoria are both filled or both missing",
+    "rg_risk_score = 0.5": "rg_risk_score and rg_risk_band are both filled or both missing",
     "days_since_last_activity = 5, days_since_last_deposit = 2": (
-        "A deposit is activity: the last activity is no older than the last deposit"
+        "The last activity is no older than the last deposit"
     ),
 }
 """Changes to a player that break one rule each."""
@@ -427,7 +427,7 @@ TABLE_CORRUPTIONS = {
     ),
     "ids_in_another_case": (
         "UPDATE features SET user_id = 'U' || (row - 300) WHERE row >= 580",
-        {"Players whose ids differ only in case or blanks are rare"},
+        {"Few players have ids that differ only in case or blanks"},
     ),
     "a_column_too_many": ("CREATE OR REPLACE TEMPORARY VIEW user_features AS FROM features", {COLUMNS}),
 }
@@ -506,7 +506,7 @@ def test_an_empty_table_fails_whatever_is_about_rows(
     connection.execute(f"CREATE TABLE clean AS FROM {view}")
     connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {view} AS FROM clean LIMIT 0")
     about_rows = described(view) - described(view, type_="expect_column_type_to_be") - {COLUMNS}
-    counted = {"Rows of the day", "Every player has one row"}
+    counted = {"The day has enough rows", "Every player has one row"}
     report = judge(view)
     assert failed(report, view) == about_rows - counted
     assert report.score < 0.6
@@ -574,7 +574,7 @@ def test_a_share_of_rows_that_few_players_have_is_chance(
     connection: duckdb.DuckDBPyConnection, judge: Judge
 ) -> None:
     """Fifteen bets of a hundred are far from usual: of one player they are his, of fifteen they are not."""
-    title = "stake is not far from what is usual, on a log scale"
+    title = "stake is near its usual size, on a log scale"
     connection.execute("UPDATE bets SET stake = 100000 WHERE _row < 15")
     assert not find(judge("raw_bets"), "raw_bets", title).passed
 
@@ -587,7 +587,7 @@ def test_players_are_of_age_by_the_setting(
     connection: duckdb.DuckDBPyConnection, judge: Judge, thresholds: dict[str, Threshold]
 ) -> None:
     """Everybody was born in 1990, and registers at 17, 18 and 19 years."""
-    title = "Players are of age when they register"
+    title = "Players were of age when they registered"
     connection.execute(
         "UPDATE players SET registered_at = birth_date + to_years(17 + _row::INTEGER % 3) + INTERVAL 1 DAY"
     )
@@ -696,15 +696,53 @@ def test_what_is_no_number_in_json_is_a_word(
     assert find(report, "user_features", "an entry of the test").observed == "inf"
 
 
-def test_thresholds_and_findings_are_told(connection: duckdb.DuckDBPyConnection, judge: Judge) -> None:
+def test_a_finding_and_what_is_allowed_are_in_words(
+    connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
     connection.execute("UPDATE bets SET placed_at = placed_at - INTERVAL 2 DAY")
     report = judge("raw_bets", "raw_transactions")
-    outcome = find(report, "raw_bets", "The newest placed_at is recent, and before as_of")
+    outcome = find(report, "raw_bets", "The newest placed_at is recent and before as_of")
     assert outcome.observed == "2026-11-19T04:39:00"
-    assert (
-        outcome.threshold == "min_value 2026-11-21T03:00:00, max_value 2026-11-22T03:00:00, strict_max True"
+    assert outcome.finding == "the newest placed_at is 2026-11-19 04:39 UTC"
+    assert outcome.threshold == "from 2026-11-21 03:00 UTC and before 2026-11-22 03:00 UTC"
+    passing = find(report, "raw_bets", "user_id is filled")
+    assert (passing.threshold, passing.finding) == ("5%", None)
+
+
+def test_breaches_are_plain_sentences(connection: duckdb.DuckDBPyConnection, judge: Judge) -> None:
+    for statement in (
+        "UPDATE bets SET user_id = NULL WHERE _row < 20",
+        "INSERT INTO bets FROM bets WHERE _row >= 80",
+        "ALTER TABLE bets ALTER payout TYPE DOUBLE",
+        "UPDATE bets SET rtp = 7 WHERE _row BETWEEN 30 AND 59",
+        "UPDATE features SET as_of = as_of - INTERVAL 1 DAY WHERE row < 6",
+        "DELETE FROM features WHERE row = 599",
+        "ALTER TABLE features ADD surplus INTEGER",
+    ):
+        connection.execute(statement)
+    connection.execute(
+        "CREATE OR REPLACE TEMPORARY VIEW user_features AS SELECT * EXCLUDE (row) FROM features"
     )
-    assert find(report, "raw_bets", "user_id is filled").threshold == "mostly 0.95"
+    connection.execute("CREATE OR REPLACE TEMPORARY VIEW raw_bets AS FROM bets")
+    report = judge("raw_bets", "raw_transactions")
+    said = {outcome.title: f"{outcome.finding} (allowed: {outcome.threshold})" for outcome in report.outcomes}
+    assert said["user_id is filled"] == "16.67% of rows have no user_id (allowed: 5%)"
+    assert said["Few rows repeat the bet_id of another row"] == (
+        "16.67% of rows repeat the bet_id of another row (allowed: 5%)"
+    )
+    assert said["payout has the contract's type"] == "payout is of type DOUBLE (allowed: DECIMAL(18,4))"
+    assert said["rtp is within the contract's range"] == (
+        "25.00% of rows have a value of rtp outside the contract's range (allowed: 5%)"
+    )
+    report = judge("user_features")
+    said = {outcome.title: f"{outcome.finding} (allowed: {outcome.threshold})" for outcome in report.outcomes}
+    assert said["Every player has one row"] == "there are 599 players (allowed: exactly 600)"
+    assert said["as_of is the run's"] == (
+        "1.00% of players have another as_of than the run (allowed: exactly 2026-11-22 03:00 UTC)"
+    )
+    assert said["The columns are those of the contract, in its order"].startswith(
+        f"position {len(TABLE.computed)} has surplus instead of nothing (allowed: {len(TABLE.computed)} columns: user_id,"
+    )
 
 
 # A good guest

@@ -94,9 +94,7 @@ def test_critical_issues_are_the_breaches_of_critical_checks() -> None:
 
 def test_the_document_tells_everything_and_is_json() -> None:
     judged = report(
-        outcome(
-            Check.VALUE_RANGE, False, unexpected_share=0.06, keys=("bet_id=b1",), threshold="tolerance 0.05"
-        ),
+        outcome(Check.VALUE_RANGE, False, unexpected_share=0.06, keys=("bet_id=b1",), threshold="5%"),
         absent=("raw_sessions",),
     )
     document = json.loads(judged.to_json())
@@ -108,6 +106,7 @@ def test_the_document_tells_everything_and_is_json() -> None:
     assert check["recommendation"] == Check.VALUE_RANGE.advice
     assert check["expectations"][0]["keys"] == ["bet_id=b1"]
     assert check["expectations"][0]["unexpected_share"] == 0.06
+    assert check["expectations"][0]["threshold"] == "5%"
 
 
 def test_a_number_that_json_does_not_know_is_refused() -> None:
@@ -142,6 +141,7 @@ def test_the_page_shows_breaches_open_and_absent_sources() -> None:
     assert '<details id="value_range" class="failed" open>' in page
     assert '<details id="completeness">' in page
     assert "6.00%" in page
+    assert "<h1>Quality of the raw data</h1>" in page
     assert "raw_sessions" in page
     assert "1 of 2 expectations not met" in page
 
@@ -159,19 +159,30 @@ def test_a_breach_names_check_rows_threshold_report_and_what_to_do() -> None:
             Check.VALUE_RANGE,
             False,
             title="stake is within the contract's range",
-            threshold="tolerance 0.05",
+            threshold="5%",
+            finding="6.00% of rows have a value of stake outside the contract's range",
             unexpected_share=0.06,
             keys=tuple(f"bet_id=b{number}" for number in range(20)),
         ),
-        outcome(Check.COMPLETENESS, False, title="Rows of the day", observed=3, threshold="min_value 10"),
+        outcome(
+            Check.COMPLETENESS,
+            False,
+            title="The day has enough rows",
+            observed=3,
+            threshold="at least 10",
+            finding="there are 3 rows",
+        ),
     )
     with pytest.raises(QualityBreach) as raised:
         raise_on_breach(judged, ALL, address="s3://lake/report.html")
     message = str(raised.value)
     assert isinstance(raised.value, PermanentFailure)
     assert "completeness [CRITICAL], value_range [MEDIUM] failed" in message
-    assert "raw_bets, Rows of the day: found 3 against min_value 10" in message
-    assert "not so for 6.00% of the rows against tolerance 0.05, such as bet_id=b0, bet_id=b1" in message
+    assert "completeness of raw_bets: there are 3 rows (allowed: at least 10)" in message
+    assert (
+        "value_range of raw_bets: 6.00% of rows have a value of stake outside the contract's range"
+        " (allowed: 5%), such as bet_id=b0, bet_id=b1"
+    ) in message
     assert "bet_id=b4" in message
     assert "bet_id=b5" not in message
     assert "s3://lake/report.html" in message
@@ -247,8 +258,8 @@ def test_the_page_shows_how_good_last_months_churn_scores_were() -> None:
 
     page = judged.to_html()
 
-    for told in ("1,200 players as of 2026-10-23", "300 (25.00%)", "is calibrated on them"):
-        assert told in page
+    for text in ("Of 1,200 players as of 2026-10-23, 300 (25.00%)", "is calibrated on these players"):
+        assert text in page
     for figure in ("0.871", "0.103", "0.840", "0.149", "91.30%", "90.83%"):
         assert f">{figure}<" in page
     churn = json.loads(judged.to_json())["churn"]
@@ -257,8 +268,14 @@ def test_the_page_shows_how_good_last_months_churn_scores_were() -> None:
 
 
 def test_the_page_says_why_churn_scores_were_not_judged() -> None:
-    unknown = models(holdout=None, holdout_problem="9 players, of at least 100", calibration=None)
+    unknown = models(holdout=None, holdout_problem="there are 9 players (needed: 100)", calibration=None)
     judged = replace(report(outcome(Check.COMPLETENESS)), models=unknown)
 
-    assert "Nothing can be said: 9 players, of at least 100." in judged.to_html()
+    assert "The scores could not be judged: there are 9 players (needed: 100)." in judged.to_html()
     assert 'id="churn"' not in report(outcome(Check.COMPLETENESS)).to_html(), "raw data have no models"
+
+
+def test_the_page_of_the_features_has_plain_titles() -> None:
+    page = Report("features", SUBJECT, (outcome(Check.ML_READINESS),)).to_html()
+    assert "<h1>Quality of the features</h1>" in page
+    assert "<h2>Readiness for machine learning</h2>" in page

@@ -1,0 +1,167 @@
+"""What a report says about an expectation: what is allowed, and what was found in a breach.
+
+    21.60% of rows have no user_id (allowed: 5%)
+
+The first part is `describe_breach`, the part in brackets `describe_allowed`. Both take the arguments of an expectation as
+they were run, with thresholds in place of `$PARAMETER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+LONGEST_ALLOWED = 200
+"""Characters of what is allowed that a report shows. A list of all columns is in the suite."""
+SUBJECTS = frozenset({"column", "columns", "condition", "among", "unit", "threshold", "batch_id"})
+"""Arguments that say what is judged, not what is allowed."""
+
+
+def describe_allowed(kwargs: Mapping[str, Any]) -> str | None:
+    """What an expectation allows, such as '5%' or 'at least 10'. None if it has no limit of its own."""
+    limits = {name: value for name, value in kwargs.items() if name not in SUBJECTS and value is not None}
+    shares = [share for share in (_allowed_share(limits),) if share is not None]
+    ranges = [_range(limits)] if {"min_value", "max_value"} & limits.keys() else []
+    known = {"mostly", "tolerance", "min_value", "max_value", "strict_min", "strict_max"}
+    others = [_other(name, value) for name, value in limits.items() if name not in known]
+    chance = ["plus chance"] if kwargs.get("unit") is not None else []
+    text = ", ".join([*ranges, *others, *shares, *chance])
+    return (text if len(text) <= LONGEST_ALLOWED else text[:LONGEST_ALLOWED] + "...") or None
+
+
+def describe_breach(
+    type_: str, kwargs: Mapping[str, Any], result: Mapping[str, Any], *, rows: str, breach: str, counts: bool
+) -> str:
+    """What was found, as a sentence without its full stop.
+
+    `type_` and `kwargs` are the expectation's; `result` is what Great Expectations found. `rows` is what the suite calls
+    its rows, in the plural. `breach` is the suite's text about rows in breach, '' if it has none. `counts` says that the
+    table is small, so that rows are counted rather than given as a share.
+    """
+    observed = result.get("observed_value")
+    column = kwargs.get("column", "the column")
+    if type_ == "expect_table_columns_to_match_ordered_list":
+        return _describe_columns(result)
+    if "unexpected_count" in result:
+        about = f"the {rows} concerned" if "among" in kwargs else rows
+        subject = f"{_how_many(result, counts=counts)} {about}"
+        return f"{subject} {breach or _default_breach(type_, kwargs)}"
+    if type_.startswith("expect_table_row_count_"):
+        return f"there are {figure(observed)} {rows}"
+    if type_ == "expect_column_type_to_be":
+        return f"{column} is of type {observed}"
+    if type_ == "expect_column_max_to_be_between":
+        extreme = "newest" if isinstance(observed, date) else "largest"
+        return f"the {extreme} {column} is {in_words(observed)}"
+    return f"found {in_words(observed)}"
+
+
+def judged_rows(result: Mapping[str, Any]) -> int:
+    """How many rows an expectation judged: those that are not missing."""
+    return int(result.get("element_count") or 0) - int(result.get("missing_count") or 0)
+
+
+def percent(share: float) -> str:
+    """A share for a reader. It is never rounded to nothing."""
+    return f"{share:.2%}" if share == 0 or share >= 0.0001 else "< 0.01%"
+
+
+def figure(value: str | int | float | None) -> str:
+    """A figure for a reader: integers with separators of thousands, reals with six significant digits."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else value
+
+
+def in_words(value: Any) -> str:
+    """Any argument or finding for a reader. An instant is in UTC; one without a zone is taken as UTC."""
+    if isinstance(value, datetime):
+        instant = value.astimezone(UTC) if value.tzinfo else value
+        precision = "seconds" if instant.second or instant.microsecond else "minutes"
+        return f"{instant.replace(tzinfo=None).isoformat(' ', precision)} UTC"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return figure(float(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(in_words(each) for each in value)
+    return figure(value) if isinstance(value, str | int | float | None) else str(value)
+
+
+def _allowed_share(limits: Mapping[str, Any]) -> str | None:
+    """The share of rows that may be in breach. A suite gives it, or the share that must not be."""
+    if "tolerance" in limits:
+        share = limits["tolerance"]
+    elif limits.get("mostly", 1) != 1:
+        share = 1 - limits["mostly"]
+    else:
+        return None
+    # 1 - 0.95 is 0.050000000000000044.
+    return f"{round(100 * share, 7):g}%" if share else "none"
+
+
+def _range(limits: Mapping[str, Any]) -> str:
+    low, high = limits.get("min_value"), limits.get("max_value")
+    if low is not None and low == high:
+        return f"exactly {in_words(low)}"
+    ends = []
+    if low is not None:
+        words = ("after", "from") if isinstance(low, date) else ("above", "at least")
+        ends.append(f"{words[not limits.get('strict_min')]} {in_words(low)}")
+    if high is not None:
+        words = ("before", "until") if isinstance(high, date) else ("below", "at most")
+        ends.append(f"{words[not limits.get('strict_max')]} {in_words(high)}")
+    return " and ".join(ends)
+
+
+def _other(name: str, value: Any) -> str:
+    """A limit that is no range and no share."""
+    if name == "value":
+        return f"exactly {in_words(value)}"
+    if name == "type_":
+        return str(value)
+    if name == "column_list":
+        return f"{len(value)} columns: {in_words(value)}"
+    return f"{name} {in_words(value)}"
+
+
+def _how_many(result: Mapping[str, Any], *, counts: bool) -> str:
+    breaking, judged = int(result["unexpected_count"]), judged_rows(result)
+    if counts:
+        return f"{breaking:,} of {judged:,}"
+    return f"{percent(breaking / judged if judged else 0.0)} of"
+
+
+def _default_breach(type_: str, kwargs: Mapping[str, Any]) -> str:
+    """What rows in breach are like, for an expectation whose suite does not say."""
+    match type_:
+        case "expect_column_values_to_not_be_null":
+            return f"have no {kwargs['column']}"
+        case "expect_column_copies_to_be_within":
+            return f"repeat the {kwargs['column']} of another row"
+        case "expect_compound_copies_to_be_within":
+            return f"repeat the {_and(kwargs['columns'])} of another row"
+        case "expect_column_values_to_be_between":
+            return f"have a value of {kwargs['column']} outside what is allowed"
+        case _:
+            return "are not as expected"
+
+
+def _describe_columns(result: Mapping[str, Any]) -> str:
+    differing = [
+        f"position {each['Expected Column Position']} has {each['Found'] or 'nothing'} instead of"
+        f" {each['Expected'] or 'nothing'}"
+        for each in (result.get("details") or {}).get("mismatched", ())
+    ]
+    if not differing:
+        return "the columns differ"
+    more = f", and {len(differing) - 1} more differ" if len(differing) > 1 else ""
+    return f"{differing[0]}{more}"
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]])
