@@ -320,7 +320,7 @@ def _observed(outcome: Mapping[str, Any]) -> str:
         return f"could not be judged: {outcome['error']}"
     if outcome.get("finding"):
         return str(outcome["finding"])
-    # Reports of earlier versions have no finding.
+    # A report of an earlier version has no sentence.
     if outcome.get("unexpected_share") is not None:
         return f"{outcome['unexpected_share']:.2%} of rows are not as expected"
     value = outcome.get("observed")

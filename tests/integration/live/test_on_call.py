@@ -211,10 +211,10 @@ def test_a_broken_delivery_is_one_message_with_the_checks(live: Live) -> None:
     )
     assert message["failure"]["kind"] == "QualityBreach"
     assert {"completeness", "primary_key_integrity"} <= {breach["check"] for breach in message["breaches"]}
-    # Of completeness a column is judged, and whole rows are: each by its own threshold.
+    # Single columns and whole rows are both judged by the same threshold.
     incomplete = [breach for breach in message["breaches"] if breach["check"] == "completeness"]
-    assert {breach["threshold"] for breach in incomplete} == {"mostly 0.95", "tolerance 0.05"}
-    assert any("of the rows" in breach["observed"] and breach["keys"] for breach in incomplete)
+    assert {breach["threshold"] for breach in incomplete} == {"5%"}
+    assert any("of rows have no" in breach["observed"] and breach["keys"] for breach in incomplete)
     assert message["links"].keys() == {"log", "run", "report", "page", "runbook"}
     [mail] = live.mails(BROKEN)
     assert mail["To"] == "oncall@example.com"

@@ -97,8 +97,8 @@ def test_breaches_are_what_did_not_pass() -> None:
         "checks": [
             {"check": "completeness", "severity": "CRITICAL", "recommendation": "look", "expectations": [
                 outcome | {"passed": True}, outcome | {"passed": False}, outcome | {"passed": False, "error": "boom"},
-                outcome | {"passed": False, "unexpected_share": 0.25},
-                outcome | {"passed": False, "unexpected_share": 0.25, "finding": "25.00% of rows have no user_id"}]},
+                outcome | {"passed": False, "finding": "21.60% of rows have no user_id"},
+                outcome | {"passed": False, "unexpected_share": 0.216}]},
         ]
     }  # fmt: skip
 
@@ -107,8 +107,8 @@ def test_breaches_are_what_did_not_pass() -> None:
     assert [(breach.observed, len(breach.keys)) for breach in found] == [
         ("0.5", 5),
         ("could not be judged: boom", 5),
-        ("25.00% of rows are not as expected", 5),
-        ("25.00% of rows have no user_id", 5),
+        ("21.60% of rows have no user_id", 5),
+        ("21.60% of rows are not as expected", 5),
     ]
 
 
