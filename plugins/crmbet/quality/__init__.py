@@ -1,4 +1,4 @@
-"""Quality gates: suites in include/expectations/ run by Great Expectations on views of the data engine.
+"""Quality gates: Great Expectations runs the suites in include/expectations/ on views of the data engine.
 
-`gate.check` is the way in; it gives a `report.Report` whether or not the data pass. Nothing knows Airflow.
+Start at `gate.check`. It returns a `report.Report` whether or not the data pass. Nothing here imports Airflow.
 """

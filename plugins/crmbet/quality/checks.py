@@ -1,6 +1,7 @@
 """The eleven checks of the original specification: the severity of each, and what to do when it fails.
 
-The list is closed. What a check demands of which column is data, in include/expectations/. A suite entry names its check.
+The list is closed. What a check demands of which column is data, in include/expectations/. A suite entry names its
+check.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     report = validate_raw(bets)
     report.quality_grade, report.score, report.critical_issues
 
-What only a run knows is not judged: how much a source usually brings, who is known to other sources, and how the
+What only a run knows is not judged: how much a source usually brings, which players other sources know, and how far the
 distributions moved from their baseline. The report says so.
 """
 
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 UNRUN = "dataframe"
 """The run id of a report without a run."""
-NOT_JUDGED = "Only the DataFrame itself was judged. Checks that need its history, other sources or a baseline were left out."
+NOT_JUDGED = (
+    "Only the DataFrame itself was judged. "
+    "Checks that need its history, other sources or a baseline were left out."
+)
 
 
 def validate_raw(
@@ -41,11 +44,11 @@ def validate_raw(
     as_of: datetime | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> Report:
-    """Judge rows as a source delivers them, by its contract and suite.
+    """Judge rows as a source delivers them, by the source's contract and suite.
 
-    `source` is the name of a contract, by default the one whose columns the frame has. `as_of` is an aware instant, by
-    default the midnight (UTC) after the newest fact. `thresholds` are settings by name, by default the project's.
-    Raises `ValueError` for a frame that no contract, or not this one, fits.
+    `source` is the name of a contract; by default it is the one whose columns the frame has. `as_of` is an aware
+    instant; by default it is the midnight (UTC) after the newest fact. `thresholds` are settings by name; the others
+    have the project's values. Raises `ValueError` if the frame lacks required columns of `source`, or of every source.
     """
     contract = _contract_of(df, source)
     with _engine() as connection:
@@ -75,9 +78,10 @@ def validate_raw(
 def validate_features(
     df: pd.DataFrame, *, as_of: datetime | None = None, thresholds: Mapping[str, float] | None = None
 ) -> Report:
-    """Judge a feature table, with or without what the load sets, by its contract and suites.
+    """Judge a feature table by its contract and suites. The columns that the load sets may be missing.
 
-    `as_of` is by default the frame's own. `thresholds` are settings by name, by default the project's.
+    `as_of` is by default the newest one in the frame. `thresholds` are settings by name; the others have the project's
+    values.
     """
     table = load_table_contract()
     with _engine() as connection:
@@ -98,8 +102,8 @@ def validate_features(
             views += ["feature_profile", "feature_set", "feature_pairs"]
         known = df["as_of"].max() if "as_of" in df and len(df) else None
         until = as_of or (known.to_pydatetime() if known is not None else datetime.now(UTC))
-        told = df["known_at"].max() if "known_at" in df and len(df) else None
-        known_at = told.to_pydatetime() if told is not None else until
+        newest_known_at = df["known_at"].max() if "known_at" in df and len(df) else None
+        known_at = newest_known_at.to_pydatetime() if newest_known_at is not None else until
         return _check(connection, "features", views, until, thresholds, known_at, users=len(df))
 
 
@@ -130,27 +134,29 @@ def _check(
 
 
 def _settings(thresholds: Mapping[str, float] | None) -> Settings:
-    # A bucket is the one setting without a default, and nothing is read from it here.
+    # The bucket is the only setting without a default. Nothing is read from it here.
     return Settings(lake_bucket=UNRUN).with_thresholds(thresholds or {})
 
 
 def _contract_of(df: pd.DataFrame, source: str | None) -> SourceContract:
     contracts = load_source_contracts()
     if source is not None and source not in contracts:
-        raise ValueError(f"{source!r} is no source: {', '.join(contracts)}")
-    found = set(df.columns)
+        raise ValueError(f"{source!r} is not a source; the sources are {', '.join(contracts)}")
+    columns_there = set(df.columns)
     fitting = [
         contract
         for name, contract in contracts.items()
         if source in (None, name)
-        and {of.source_name or column for column, of in contract.columns.items() if of.required} <= found
+        and {of.source_name or column for column, of in contract.columns.items() if of.required}
+        <= columns_there
     ]
     if not fitting:
         raise ValueError(
-            f"the frame lacks required columns of {source or 'every source'}; it has {sorted(found)}"
+            f"the frame lacks required columns of {source or 'every source'}; it has {sorted(columns_there)}"
         )
     return max(
-        fitting, key=lambda each: len(found & {of.source_name or name for name, of in each.columns.items()})
+        fitting,
+        key=lambda each: len(columns_there & {of.source_name or name for name, of in each.columns.items()}),
     )
 
 

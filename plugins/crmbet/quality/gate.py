@@ -1,8 +1,8 @@
-"""The gate: run a stage's suites on views of the data engine, as Great Expectations checkpoints, and report.
+"""The gate: run a stage's suites on views of the data engine, as checkpoints of Great Expectations, and report.
 
-Thresholds come from the caller by name, and a suite refers to them as `{"$PARAMETER": "<name>"}`. Numbers are shares or
-counts; instants are aware datetimes (never ISO text, which Great Expectations would compare letter by letter). `as_of`
-and `known_at` are the subject's, always; the others are in `thresholds.py`.
+The caller gives thresholds by name, and a suite refers to them as `{"$PARAMETER": "<name>"}`. Numbers are shares or
+counts. Instants are aware datetimes, because Great Expectations would compare ISO text letter by letter. `as_of` and
+`known_at` always come from the subject; `thresholds.py` makes the others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 
 SAMPLED_KEYS = 20
-"""Offending rows that a report names at most, for each expectation."""
+"""The most rows in breach that a report names for one expectation."""
 
 
 def check(  # noqa: PLR0913 - all but the first by name
@@ -57,23 +57,23 @@ def check(  # noqa: PLR0913 - all but the first by name
     docs: Path | None = None,
     folder: Path = EXPECTATIONS,
 ) -> Report:
-    """Judge the views of a stage. The report exists whether or not they pass; see `raise_on_breach`.
+    """Judge the views of a stage. Returns a report whether or not they pass; see `raise_on_breach`.
 
-    `views` are those that exist on `connection`, which is lent to Great Expectations and stays open. A
-    required view that is not among them is a breach, unless `only_these` are to be judged; an optional one is
-    reported as absent. `table` is the contract of the target, which some entries of the suites refer to. `docs` is an
-    empty folder for Great Expectations' own pages (Data Docs).
+    `views` are the views that exist on `connection`, which is lent to Great Expectations and stays open. A required
+    view that is not among them is a breach, unless `only_these` says to judge no others. An optional one is reported as
+    absent. `table` is the contract of the target; some entries of the suites refer to it. `docs` is an empty folder for
+    the pages of Great Expectations (Data Docs).
 
-    Raises `BadSuite` for suites that cannot be run: a bad file, a missing threshold, a view without a suite.
+    Raises `BadSuite` if the suites cannot be run: a bad file, a missing threshold, a view without a suite.
     """
     read = load_suites(stage, folder)
     waiting = [entry for suite in read for entry in suite.expectations if waits(entry, table)]
     suites = [suite.for_table(table) for suite in read]
     if unknown := set(views) - {suite.name for suite in suites}:
         raise BadSuite(
-            f"no suite says what {', '.join(sorted(unknown))} should be",
+            f"there is no suite for {', '.join(sorted(unknown))}",
             where=str(folder / stage),
-            next_step="add a suite of that name: a view that nothing is expected of would always pass",
+            next_step="add a suite of that name: a view without expectations would always pass",
         )
     values = _as_suites_compare({**thresholds, "as_of": subject.as_of, "known_at": subject.known_at}, stage)
     judged = [suite for suite in suites if suite.name in views]
@@ -96,8 +96,8 @@ def check(  # noqa: PLR0913 - all but the first by name
 def _great_expectations(
     connection: duckdb.DuckDBPyConnection, docs: Path | None
 ) -> Iterator[tuple[EphemeralDataContext, SQLDatasource]]:
-    """A context that keeps everything but its pages in memory and calls nobody, with a datasource on the connection."""
-    # It tells of every method that it registers on import, at INFO: two hundred lines in a task's log.
+    """A context that keeps everything but its pages in memory and sends nothing, and a datasource on the connection."""
+    # On import it logs every method that it registers at INFO: two hundred lines in a task's log.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations
     from great_expectations.data_context.types.base import (
@@ -137,7 +137,7 @@ def _data_docs_site(folder: Path) -> dict[str, Any]:
 def _run(
     suite: Suite, context: EphemeralDataContext, datasource: SQLDatasource, values: Mapping[str, Threshold]
 ) -> list[Outcome]:
-    """Run one suite as a checkpoint: an outcome for each entry of the file, in its order."""
+    """Run one suite as a checkpoint. Returns an outcome for each entry of the file, in the order of the file."""
     from great_expectations import Checkpoint, ExpectationSuite, ValidationDefinition
 
     table = datasource.add_table_asset(suite.name, table_name=suite.name)
@@ -218,17 +218,17 @@ def _missing(suite: Suite) -> Outcome:
         expectation="view_to_exist",
         title=f"{suite.name} exists",
         passed=False,
-        error="it is required, but it is not there",
+        finding=f"{suite.name} is required, but it is not there",
     )
 
 
 def _error(judged: ExpectationValidationResult | None) -> str | None:
-    """Why an expectation judged nothing; None if it did."""
+    """Why an expectation could not be judged; None if it was."""
     if judged is None:
         return "Great Expectations lost this expectation: is it in the suite twice?"
     raised = _exception_messages(judged.exception_info)
     if raised:
-        # A message may quote what it stumbled upon, in single quotes, and the statement, on later lines.
+        # A message may quote a value in single quotes, and the statement on later lines. Neither may be shown.
         return re.sub(r"'[^']*'", "'...'", raised[0].strip().splitlines()[0])
     if judged.result.get("element_count") == 0:
         return "there are no rows to judge"
@@ -236,7 +236,7 @@ def _error(judged: ExpectationValidationResult | None) -> str | None:
 
 
 def _exception_messages(info: Mapping[str, Any]) -> list[str]:
-    """The messages in either of two shapes: one exception, or one for each figure that could not be had."""
+    """The messages of the exceptions. The information is about one exception, or has one for each figure."""
     if "raised_exception" in info:
         return [str(info["exception_message"])] if info["raised_exception"] else []
     return [str(each["exception_message"]) for each in info.values() if each["raised_exception"]]
@@ -250,7 +250,7 @@ def _share(result: Mapping[str, Any]) -> float | None:
 
 
 def _figure(value: Any) -> str | int | float | None:
-    """A value as JSON can hold it: NaN and infinities become words."""
+    """A value that JSON can hold. NaN and infinities become words."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, float | Decimal):
@@ -261,7 +261,7 @@ def _figure(value: Any) -> str | int | float | None:
 
 
 def _as_suites_compare(thresholds: Mapping[str, Threshold], stage: Stage) -> dict[str, Threshold]:
-    """Instants as a stage's columns hold them: raw facts are UTC without a zone, features have one."""
+    """The thresholds, with instants as the stage's columns have them: naive UTC in raw data, aware in features."""
     return {
         name: value.astimezone(UTC).replace(tzinfo=None)
         if isinstance(value, datetime) and stage == "raw"

@@ -1,4 +1,4 @@
-"""What include/expectations/known.yaml excuses: features and pairs whose oddness has a reason."""
+"""include/expectations/known.yaml: features and pairs of features that look odd for a known reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "known.yaml"
 
 
 class KnownFeature(Strict):
-    """A feature of which some measures say nothing."""
+    """A feature for which some measures are not judged."""
 
     feature: Identifier
     measures: list[Excusable] = Field(min_length=1)
@@ -25,7 +25,7 @@ class KnownFeature(Strict):
 
 
 class KnownPair(Strict):
-    """Two features that are known to say the same."""
+    """Two features that are known to be strongly correlated."""
 
     a: Identifier
     b: Identifier
@@ -39,16 +39,16 @@ class Known(Strict):
     pairs: list[KnownPair]
 
     def excuses(self, feature: str, measure: Excusable) -> bool:
-        """Whether a measure of a feature says nothing."""
+        """Whether a measure of a feature is not judged."""
         return any(known.feature == feature and measure in known.measures for known in self.features)
 
     def has_pair(self, a: str, b: str) -> bool:
-        """Whether two features are known to say the same."""
+        """Whether two features are known to be strongly correlated."""
         return any({known.a, known.b} == {a, b} for known in self.pairs)
 
 
 def load_known(folder: Path = EXPECTATIONS) -> Known:
-    """Read the file. Raises `BadSuite` that says what is wrong with it."""
+    """Read the file. Raises `BadSuite` with the reason if it is not valid."""
     path = folder / FILE
     try:
         return Known.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -127,7 +127,7 @@ class Report:
 
     @property
     def score(self) -> float:
-        """From 0 to 1: the passed shares of the checks, weighted by severity, and capped where a severe check failed."""
+        """The passed shares of the checks (0..1), weighted by severity, and capped if a severe check failed."""
         weight = sum(WEIGHTS[result.check.severity] for result in self.checks)
         if not weight:
             return 0.0

@@ -1,7 +1,7 @@
-"""The two places in a run where data is judged: raw rows before cleaning, features before loading.
+"""The two quality gates of a run: raw rows before cleaning, and features before loading.
 
-What is judged is copied to a file in a scratch folder first, typed: suites and profiles go over it many times, and one
-pass over S3 is enough.
+The typed rows are first copied to a file in a scratch folder. Suites and profiles read them many times, so this saves
+passes over S3.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ if TYPE_CHECKING:
     import duckdb
 
 BASELINE_DAYS = 28
-"""Days before the judged one that a raw baseline is made of: four of each weekday."""
+"""The days before the judged day that make a raw baseline: four of each weekday."""
 CHANGED_DAYS = 31
-"""Newest changed days that are judged beside the last one; of older ones cleaning sets the bad rows aside."""
+"""The most changed days that are judged beside the last one, the newest first. In older ones, cleaning still puts bad
+rows into quarantine."""
 REPEAT_DAYS = 7
-"""Days before the judged one among which its keys are looked for."""
+"""The days before the judged day that are searched for its keys."""
 
 SOURCE_LETTERS = {
     "B": "bets",
@@ -63,14 +64,14 @@ SOURCE_LETTERS = {
     "P": "players",
     "L": "limits",
 }
-"""Sources as the contract of the features names them."""
+"""The letters by which the contract of the features names the sources."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A report, and what its run's distributions would become part of."""
+    """A report, and the baseline that the run's distributions are added to if it passes."""
 
     report: Report
     baselines: Baselines
@@ -79,12 +80,12 @@ class Judgement:
 
 
 def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
-    """Judge the typed rows of the run's last day, duplicates and faulty ones included, of every source that is there.
+    """Judge the typed rows of the run's last day, for every source. Duplicates and faulty rows are included.
 
-    An optional source that brought nothing for the day is reported as absent; a required one has to explain itself.
-    Rows without a readable time count where the file that they lie in has rows of that day. Of a current-state feed
-    the newest snapshot is judged, whatever its day. Days before the last one whose rows changed since other runs looked
-    are judged each by itself, by fewer figures. `folder` is empty and may be written to.
+    An optional source that brought nothing for the day is reported as absent; a required one is a breach. Rows without
+    a readable time count if their file has rows of that day. For a current-state feed, the newest snapshot is judged,
+    whatever its day. Earlier days whose rows changed since the previous runs are judged one by one, by fewer figures.
+    `folder` is empty and may be written to.
     """
     connection, run = work.connection, work.run
     delivered = _Delivered(work, folder)
@@ -102,13 +103,13 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
         create_references(connection, active)
         views.append("raw_references")
 
-    found = find_baselines(work.store, run, "raw")
+    baseline = find_baselines(work.store, run, "raw")
     profiles: dict[str, dict[str, Profile]] = {}
-    if found.grows:
+    if baseline.grows:
         profiles = delivered.profile_weeks(captured)
     weekday = str(run.window.last_day.weekday())
-    baselines = found.profiles or {**profiles.get(ANY_DAY, {}), **profiles.get(weekday, {})}
-    if create_raw_drift(connection, delivered.measured(baselines), baselines):
+    compared = baseline.profiles or {**profiles.get(ANY_DAY, {}), **profiles.get(weekday, {})}
+    if create_raw_drift(connection, delivered.measured(compared), compared):
         views.append("raw_drift")
     table = load_table_contract()
     report = check(
@@ -118,10 +119,10 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
         thresholds=thresholds_of(run, table),
         subject=_subject(run),
         table=table,
-        notes=[found.note, *delivered.notes],
+        notes=[baseline.note, *delivered.notes],
         docs=_docs(folder),
     )
-    return Judgement(report, found, profiles)
+    return Judgement(report, baseline, profiles)
 
 
 def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest, folder: Path) -> Judgement:
@@ -131,14 +132,14 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
     rows = Fragment(render("databases/read_rows", source=scan(work.store, features.files)))
     source = _keep(connection, folder / "user_features.parquet", rows)
     connection.execute(render("databases/create_view", name=identifier("user_features"), rows=_all(source)))
-    found = find_baselines(work.store, run, "features")
+    baseline = find_baselines(work.store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
     own = create_feature_tables(
         connection,
         source,
         table,
         load_known(),
-        found.profiles.get("user_features"),
+        baseline.profiles.get("user_features"),
         min_feature_fill=run.settings.quality.min_feature_fill,
         absent=absent_features(table, [name for name, of in cleaned.sources.items() if of.extracted]),
         is_mature=is_mature,
@@ -150,17 +151,17 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         thresholds=thresholds_of(run, table, users=features.users),
         subject=_subject(run),
         table=table,
-        notes=[found.note, *maturity],
+        notes=[baseline.note, *maturity],
         docs=_docs(folder),
     )
     report = replace(report, models=features.learned.models if features.learned else None)
     weekday = str(run.window.last_day.weekday())
     tables = {"user_features": own}
-    return Judgement(report, found, {weekday: tables, **({} if found.frozen else {ANY_DAY: tables})})
+    return Judgement(report, baseline, {weekday: tables, **({} if baseline.frozen else {ANY_DAY: tables})})
 
 
 def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run) -> tuple[bool, list[str]]:
-    """Whether the table can be judged as a population, and what to say if not."""
+    """Whether the table can be judged as a population, and the note for the report if not."""
     measured = connection.execute(render("quality/measure_maturity", source=source)).fetchone()
     players, days = measured or (0, 0)
     least_players, least_days = (
@@ -181,7 +182,7 @@ FEATURE_VIEWS = ("user_features", "feature_profile", "feature_set", "feature_pai
 
 
 def absent_features(table: TableContract, sources: Iterable[str]) -> frozenset[str]:
-    """Features that come from a source which the operator does not deliver."""
+    """Features that need a source which the operator does not deliver."""
     there = set(sources)
     return frozenset(
         name
@@ -195,9 +196,9 @@ def absent_features(table: TableContract, sources: Iterable[str]) -> frozenset[s
 
 
 def publish(store: ObjectStore, run: Run, judgement: Judgement, folder: Path) -> QualityManifest:
-    """Write the report as JSON, as a page and as Data Docs, whether or not it passes; if it does, freeze what is to be.
+    """Write the report as JSON, as a page and as Data Docs. If it passes, add the run's distributions to the baseline.
 
-    `folder` is the one that the stage was judged in.
+    `folder` is the folder in which the stage was judged.
     """
     report = judgement.report
     target = run.layout.report(run.as_of_date, run.run_id)
@@ -232,7 +233,7 @@ def _docs(folder: Path) -> Path:
 
 @dataclass
 class _Delivered:
-    """What the sources brought, typed and kept in files, a view `raw_<source>` each."""
+    """What the sources delivered: typed rows in files, with a view `raw_<source>` for each source."""
 
     work: Work
     folder: Path
@@ -262,7 +263,7 @@ class _Delivered:
     def _marked(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], kept: Fragment
     ) -> Fragment:
-        """The judged rows, which say if an earlier day has their key, where a key does not hold the day itself."""
+        """The judged rows. If the key does not include the day, each row says which earlier day has its key."""
         if contract.event_time is None or contract.event_time in contract.business_key:
             return _all(kept)
         last_day = self.work.run.window.last_day
@@ -287,7 +288,7 @@ class _Delivered:
             self.changed_days += judge_days(self.work.connection, contract, rows)
 
     def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
-        """The distributions of what was judged."""
+        """The distributions of the judged rows."""
         contracts = load_source_contracts()
         return {
             name: measure_source(self.work.connection, contracts[name], rows, baselines.get(name))
@@ -295,7 +296,7 @@ class _Delivered:
         }
 
     def profile_weeks(self, captured: Mapping[str, Sequence[Capture]]) -> dict[str, dict[str, Profile]]:
-        """Profiles of the weeks before the judged day by weekday, and of all of their days."""
+        """Profiles of the four weeks before the judged day: one for each weekday, and one for all days."""
         last_day = self.work.run.window.last_day
         wanted = {last_day - timedelta(days=days) for days in range(1, BASELINE_DAYS + 1)}
         profiles: dict[str, dict[str, Profile]] = {}
@@ -304,7 +305,7 @@ class _Delivered:
             by_day, _ = rows_in_scope(self.work.run, contract, captures)
             days = wanted & set(by_day)
             if contract.event_time is None or not days:
-                # The only snapshot, or the first day.
+                # A snapshot has no weeks, and the first day has no days before it.
                 if name in self.rows:
                     own = measure_source(self.work.connection, contract, self.rows[name]).profile
                     profiles.setdefault(ANY_DAY, {})[name] = own
@@ -338,7 +339,7 @@ class _Delivered:
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> Fragment:
-    """Copy rows to a file; returns them as a table expression."""
+    """Copy rows to a file. Returns a table expression that reads it."""
     connection.execute(render("databases/copy_to_file", rows=Fragment(rows), path=literal(str(path))))
     return Fragment(f"read_parquet({literal(str(path))})")
 
@@ -348,7 +349,7 @@ def _all(source: Fragment) -> Fragment:
 
 
 def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:
-    """The chunks that the run looked at or relies on, and those that it could not read with the reason."""
+    """Create `raw_files`: the chunks that the run uses, and those that it could not read, with the reason."""
     delivered = [
         *((name, capture.chunk, None) for name, of in extracts.sources.items() for capture in of.captures),
         *((name, entry.chunk, entry.why) for name, of in extracts.sources.items() for entry in of.unreadable),

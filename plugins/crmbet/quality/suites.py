@@ -1,11 +1,11 @@
-"""Suites: what a view is expected to be, in include/expectations/<stage>/<view>.json, read strictly.
+"""Suites: what is expected of a view, in include/expectations/<stage>/<view>.json. They are read strictly.
 
-Great Expectations drops entries that it cannot read, merges those that it takes for the same, and takes a
-suite without entries for a success. So an entry is read here, by a model that refuses what it does not know,
-and becomes an expectation by the one constructor that raises.
+Great Expectations drops entries that it cannot read, merges entries that it takes for the same, and reports success for
+a suite without entries. So a strict model reads each entry here, and the only constructor of Great Expectations that
+raises makes the expectation.
 
-An entry with `each` stands for one expectation on each column of a group in the table's contract; an entry with `needs`
-applies once the contract has those columns.
+An entry with `each` becomes one expectation for each column of a group in the table's contract. An entry with `needs`
+applies as soon as the contract has those columns.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ EXPECTATIONS = Path(__file__).parents[3] / "include" / "expectations"
 
 PARAMETER = "$PARAMETER"
 POSITION = "position"
-"""Key in an expectation's meta that says which entry of the file it came from."""
+"""Key in an expectation's meta: the position of its entry in the file."""
 
 Threshold = int | float | datetime | list[str]
 
 Group = Literal["column", "filled", "ranged", "listed", "real"]
-"""Columns of the table's contract: all, those never empty, with a range, with a closed list of values, of reals."""
+"""A group of columns of the table's contract: all, never NULL, with a range, with a closed list of values, or reals."""
 
 
 class BadSuite(PermanentFailure):
-    """A suite in include/expectations/ cannot be run as it stands."""
+    """A suite in include/expectations/ cannot be run."""
 
 
 class EntryMeta(Strict):
-    """To which check an expectation belongs. The severity is the check's, written out for the reader."""
+    """The check that an expectation belongs to. The severity is that of the check, repeated for the reader."""
 
     check: str
     severity: Severity
@@ -54,14 +54,14 @@ class EntryMeta(Strict):
     @model_validator(mode="after")
     def _severity_is_the_checks(self) -> EntryMeta:
         if self.check not in CHECKS:
-            raise ValueError(f"{self.check!r} is none of {', '.join(CHECKS)}")
+            raise ValueError(f"{self.check!r} is not one of {', '.join(CHECKS)}")
         if self.severity != CHECKS[self.check].severity:
             raise ValueError(f"{self.check} is {CHECKS[self.check].severity}, not {self.severity}")
         return self
 
 
 class Entry(Strict):
-    """One expectation: its type as Great Expectations names it, and its arguments."""
+    """One expectation: its type, as Great Expectations names it, and its arguments."""
 
     type: str
     description: str = Field(min_length=1)
@@ -71,23 +71,24 @@ class Entry(Strict):
     kwargs: dict[str, Any]
     meta: EntryMeta
     each: Group | None = None
-    """The columns that the entry is meant for, one by one: what is in braces is filled in from the contract."""
+    """The group of columns that get an expectation each. Names in braces are filled in from the contract."""
     needs: list[Identifier] = Field(default_factory=list)
-    """Columns that the table's contract must have for this entry to apply. Until then it waits, and is reported so."""
+    """Columns that the table's contract must have for this entry to apply. Until then the report lists it as
+    waiting."""
 
     @property
     def check(self) -> Check:
-        """The check that it belongs to."""
+        """The check that the entry belongs to."""
         return CHECKS[self.meta.check]
 
     @cached_property
     def parameters(self) -> frozenset[str]:
-        """Names of the thresholds that it takes at run time."""
+        """Names of the thresholds that the entry refers to."""
         return frozenset(_parameters(self.kwargs))
 
 
 class SuiteMeta(Strict):
-    """What a suite's entries have in common."""
+    """What all entries of a suite share."""
 
     meaning: str
     rows: str = "rows"
@@ -95,20 +96,21 @@ class SuiteMeta(Strict):
     required: bool
     """Whether the view must exist. An absent optional source is reported and fails nothing."""
     key: list[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]] = Field(min_length=1)
-    """Columns that name a row in a report. Ids only, never personal data."""
+    """Columns that name a row in a report. They are ids, never personal data."""
     names_values: bool = False
-    """Whether a report says the judged value beside them: where rows are figures, about many players each."""
+    """Whether a report shows the judged value beside the key, and counts rows. True where a row is a figure about many
+    players."""
 
 
 class Suite(Strict):
-    """One file. `name` is the view's."""
+    """One file. `name` is the name of the view."""
 
     name: Identifier
     meta: SuiteMeta
     expectations: list[Entry] = Field(min_length=1)
 
     def for_table(self, table: TableContract) -> Suite:
-        """The suite with an expectation for each column that the contract has; what waits for a column is left out."""
+        """The suite with the entries that apply to this contract. `each` becomes one entry per column."""
         applying = [entry for entry in self.expectations if not waits(entry, table)]
         return self.model_copy(
             update={"expectations": [single for entry in applying for single in _for_each(entry, table)]}
@@ -125,8 +127,8 @@ class Suite(Strict):
 def load_suites(stage: Stage, folder: Path = EXPECTATIONS) -> list[Suite]:
     """Read all suites of a stage, by view name.
 
-    Raises `BadSuite` for a file that is no suite, for a name that is not the file's, and for a stage in which
-    a required check has no expectation at all.
+    Raises `BadSuite` if a file is not a suite, if its name is not that of the file, or if a required check of the stage
+    has no expectation.
     """
     suites = [_load(path) for path in sorted((folder / stage).glob("*.json"))]
     configured = {entry.check for suite in suites for entry in suite.expectations}
@@ -135,7 +137,7 @@ def load_suites(stage: Stage, folder: Path = EXPECTATIONS) -> list[Suite]:
         raise BadSuite(
             f"no suite of {stage} data expects anything for {names}",
             where=str(folder / stage),
-            why="a check that checks nothing would always pass",
+            why="a check without expectations would always pass",
             next_step="restore the entries that were removed, or deploy include/expectations/ again",
         )
     return suites
@@ -147,7 +149,7 @@ def waits(entry: Entry, table: TableContract) -> bool:
 
 
 def require_parameters(suites: Iterable[Suite], thresholds: Mapping[str, Threshold]) -> None:
-    """Raise `BadSuite` that names every `$PARAMETER` without a threshold."""
+    """Raise a `BadSuite` that names every `$PARAMETER` without a threshold."""
     missing = {
         f"{name} ({suite.name})"
         for suite in suites
@@ -158,15 +160,15 @@ def require_parameters(suites: Iterable[Suite], thresholds: Mapping[str, Thresho
     if missing:
         raise BadSuite(
             f"no threshold is known for {', '.join(sorted(missing))}",
-            why=f"known are {', '.join(sorted(thresholds))}",
-            next_step="use a known name in the suite, or hand the new threshold in",
+            why=f"the known thresholds are {', '.join(sorted(thresholds))}",
+            next_step="use a known name in the suite, or add the threshold to quality/thresholds.py",
         )
 
 
 def build_expectations(suite: Suite) -> list[Expectation]:
-    """The suite's entries as Great Expectations runs them, each with its position in the file in its meta.
+    """The suite's entries as expectations of Great Expectations. Each has its position in the file in its meta.
 
-    Raises `BadSuite` naming the entry that it does not accept.
+    Raises `BadSuite` that names the entry if Great Expectations does not accept one.
     """
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
@@ -183,7 +185,7 @@ def build_expectations(suite: Suite) -> list[Expectation]:
                     meta={**entry.meta.model_dump(), POSITION: position},
                 ).to_domain_obj()
             )
-        # It may raise classes of its own, pydantic's or plain ones, which all mean the same.
+        # Great Expectations raises its own errors, pydantic's or plain ones. All mean that the entry is wrong.
         except Exception as error:
             raise BadSuite(
                 f"expectation {position + 1} of {suite.name} ({entry.type}) cannot be built",
@@ -250,7 +252,7 @@ def _load(path: Path) -> Suite:
         raise BadSuite(
             f"the suite in {path.name} is named {suite.name!r}",
             where=str(path),
-            next_step="name it as the view, and the file as the suite",
+            next_step="give the suite the name of its view, and the file the name of the suite",
         )
     return suite
 

@@ -1,4 +1,4 @@
-"""What suites may refer to as `{"$PARAMETER": "<name>"}`: settings by their names, and what the run knows."""
+"""The thresholds that suites may refer to as `{"$PARAMETER": "<name>"}`: settings by name, and facts about the run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from crmbet.run.settings import THRESHOLDS, Settings
 
 
 def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -> dict[str, Threshold]:
-    """Thresholds of a run; `users` is how many players the run has, where that is known."""
-    found = thresholds_of_settings(run.settings, table)
-    found["freshness_floor"] = run.window.as_of - timedelta(hours=run.settings.quality.max_data_age_hours)
+    """The thresholds of a run. `users` is the number of players in its feature table, if there is one."""
+    thresholds = thresholds_of_settings(run.settings, table)
+    thresholds["freshness_floor"] = run.window.as_of - timedelta(
+        hours=run.settings.quality.max_data_age_hours
+    )
     if users is not None:
-        found["expected_users"] = users
-    return found
+        thresholds["expected_users"] = users
+    return thresholds
 
 
 def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str, Threshold]:
-    """Those that every run has alike."""
-    found: dict[str, Threshold] = {name: getattr(settings.quality, name) for name in THRESHOLDS}
-    # Rounded, since people read it: 1 - 0.95 is 0.050000000000000044.
-    found["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
-    found["adult_age"] = settings.adult_age
-    found["contract_columns"] = list(table.computed)
-    found["contract_features"] = len(table.features)
-    return found
+    """The thresholds that do not depend on a run."""
+    thresholds: dict[str, Threshold] = {name: getattr(settings.quality, name) for name in THRESHOLDS}
+    # Rounded, because 1 - 0.95 is 0.050000000000000044.
+    thresholds["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
+    thresholds["adult_age"] = settings.adult_age
+    thresholds["contract_columns"] = list(table.computed)
+    thresholds["contract_features"] = len(table.features)
+    return thresholds

@@ -2,8 +2,8 @@
 
     21.60% of rows have no user_id (allowed: 5%)
 
-The first part is `describe_breach`, the part in brackets `describe_allowed`. Both take the arguments of an expectation as
-they were run, with thresholds in place of `$PARAMETER`.
+The first part is `describe_breach`, the part in brackets `describe_allowed`. Both take the arguments of an expectation
+as they were run, with thresholds in place of `$PARAMETER`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def describe_breach(
 ) -> str:
     """What was found, as a sentence without its full stop.
 
-    `type_` and `kwargs` are the expectation's; `result` is what Great Expectations found. `rows` is what the suite calls
-    its rows, in the plural. `breach` is the suite's text about rows in breach, '' if it has none. `counts` says that the
-    table is small, so that rows are counted rather than given as a share.
+    `type_` and `kwargs` are the expectation's; `result` is what Great Expectations found. `rows` is what the suite
+    calls its rows, in the plural. `breach` is the suite's text about rows in breach, '' if it has none. `counts` says
+    that the table is small, so that rows are counted rather than given as a share.
     """
     observed = result.get("observed_value")
     column = kwargs.get("column", "the column")

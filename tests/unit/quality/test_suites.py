@@ -76,7 +76,7 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     ("spoil", "told"),
     [
         (change("expectations", []), "expectations"),
-        (change("expectations.0.meta.check", "completness"), "'completness' is none of completeness"),
+        (change("expectations.0.meta.check", "completness"), "'completness' is not one of completeness"),
         (change("expectations.0.meta.severity", "LOW"), "completeness is CRITICAL, not LOW"),
         (change("expectations.0.meta", {"severity": "CRITICAL"}), "check: Field required"),
         (change("expectations.0.meta", {"check": "completeness"}), "severity: Field required"),

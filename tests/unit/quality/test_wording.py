@@ -32,7 +32,7 @@ AS_OF = datetime(2026, 11, 22, 3, tzinfo=UTC)
 THRESHOLDS: dict[str, Any] = {
     "as_of": AS_OF,
     "known_at": datetime(2026, 11, 22, 5, 0, 7, tzinfo=UTC),
-    "freshness_floor": datetime(2026, 11, 21, 3),
+    "freshness_floor": datetime.fromisoformat("2026-11-21T03:00"),
     "min_rows_per_day": 10,
     "min_data_completeness": 0.95,
     "max_data_incompleteness": 0.05,
@@ -75,9 +75,11 @@ SENTENCES: list[tuple[str, str, dict[str, Any], str]] = [
     (
         "raw_bets",
         "The newest placed_at is recent and before as_of",
-        {"observed_value": datetime(2026, 11, 19, 4, 39)},
-        "the newest placed_at is 2026-11-19 04:39 UTC"
-        " (allowed: from 2026-11-21 03:00 UTC and before 2026-11-22 03:00 UTC)",
+        {"observed_value": datetime.fromisoformat("2026-11-19T04:39")},
+        (
+            "the newest placed_at is 2026-11-19 04:39 UTC"
+            " (allowed: from 2026-11-21 03:00 UTC and before 2026-11-22 03:00 UTC)"
+        ),
     ),
     (
         "raw_bets",
@@ -308,7 +310,7 @@ def test_an_expectation_of_an_analyst_needs_no_words() -> None:
 
 def test_an_instant_is_in_utc() -> None:
     assert in_words(datetime.fromisoformat("2026-11-22T00:00:00-03:00")) == "2026-11-22 03:00 UTC"
-    assert in_words(datetime(2026, 11, 22, 3, 0, 1)) == "2026-11-22 03:00:01 UTC"
+    assert in_words(datetime.fromisoformat("2026-11-22T03:00:01")) == "2026-11-22 03:00:01 UTC"
 
 
 def test_checks_have_plain_titles() -> None:

@@ -1,1 +1,1 @@
-"""What the gates add to Great Expectations: a DuckDB data source and expectations of our own."""
+"""What the gates add to Great Expectations: a data source for DuckDB, and three expectations."""

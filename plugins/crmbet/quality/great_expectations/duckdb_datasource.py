@@ -1,13 +1,13 @@
 # ruff: noqa: TID253 - these are subclasses, so their bases are needed to define them; only `gate.check` imports this.
-"""Great Expectations on a DuckDB connection that somebody else opened.
+"""Great Expectations on a DuckDB connection that the caller opened.
 
-Great Expectations knows no DuckDB, and duckdb-engine opens connections of its own, which would not see the
-caller's temporary views. So: a dialect that lends out the caller's connection, reads columns with DESCRIBE
-and calls itself postgresql, whose SQL DuckDB understands; and a datasource for it.
+Great Expectations does not support DuckDB, and duckdb-engine opens connections of its own, which would not see the
+caller's temporary views. This module has a SQLAlchemy dialect that uses the caller's connection, and a datasource for
+it. The dialect reads columns with DESCRIBE, and its name is postgresql, because DuckDB understands PostgreSQL's SQL.
 
-Nothing is ever rolled back or closed on the lent connection: a DuckDB result would die with it before Great
-Expectations has read it. Every statement commits by itself, so that a failed one leaves no broken transaction
-behind for the next, nor for the caller.
+Nothing is rolled back or closed on the lent connection: that would discard a DuckDB result before Great Expectations
+has read it. Every statement commits by itself, so a failed one leaves no broken transaction for the next statement or
+the caller.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LENT: dict[str, duckdb.DuckDBPyConnection] = {}
 
 @contextmanager
 def lend(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    """The address under which a datasource finds the connection, for the length of the block."""
+    """The address under which a datasource can use the connection, inside the with block."""
     token = uuid4().hex
     _LENT[token] = connection
     try:
@@ -47,10 +47,10 @@ def lend(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 
 class BorrowedConnection(duckdb_engine.ConnectionWrapper):
-    """The caller's connection: closing it is the caller's business."""
+    """The caller's connection. Only the caller closes it."""
 
     def close(self) -> None:
-        """Give it back, open."""
+        """Mark this wrapper as closed. The connection stays open."""
         self.closed = True
 
 
@@ -63,7 +63,7 @@ class DuckDBType(UserDefinedType[Any]):
         self.spelling = spelling
 
     def get_col_spec(self, **_: Any) -> str:
-        """The spelling, which expectations on types compare with."""
+        """The spelling. Expectations about types compare it with theirs."""
         return self.spelling
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class DuckDBType(UserDefinedType[Any]):
 
 
 class BorrowedDuckDBDialect(duckdb_engine.Dialect):
-    """duckdb-engine's dialect on a lent connection, under the name of the SQL that is written for it."""
+    """duckdb-engine's dialect on a lent connection. Its name is that of the SQL which is generated for it."""
 
     name = "postgresql"
     driver = DIALECT
@@ -79,7 +79,7 @@ class BorrowedDuckDBDialect(duckdb_engine.Dialect):
 
     @classmethod
     def get_pool_class(cls, url: URL) -> type[Pool]:  # noqa: ARG003 - the signature is SQLAlchemy's
-        """One connection, never another."""
+        """A pool of one connection."""
         return StaticPool
 
     def create_connect_args(self, url: URL) -> tuple[tuple[()], dict[str, Any]]:
@@ -91,13 +91,13 @@ class BorrowedDuckDBDialect(duckdb_engine.Dialect):
         return BorrowedConnection(_LENT[arguments["token"]])
 
     def do_begin(self, connection: Any) -> None:
-        """Nothing: statements commit by themselves."""
+        """Do nothing: statements commit by themselves."""
 
     def do_commit(self, dbapi_connection: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def do_rollback(self, connection: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def get_columns(self, connection: Any, table_name: Any, schema: Any = None, **_: Any) -> Any:  # noqa: ARG002
         """Names and types of a table's or view's columns, in order."""

@@ -1,9 +1,9 @@
 # ruff: noqa: TID253 - these are subclasses, so their bases are needed to define them; only `gate.check` imports this.
-"""Our own expectations: rules in SQL with a tolerance, which name the rows that break them.
+"""Our own expectations: rules in SQL with a tolerance. They name the rows that break them.
 
-Suites name them as `expect_rows_to_satisfy`, `expect_column_copies_to_be_within` and
-`expect_compound_copies_to_be_within`. Each counts its rows in the one statement that Great Expectations bundles all
-counts of a view into; keys are looked up only where rows break a rule.
+Suites call them `expect_rows_to_satisfy`, `expect_column_copies_to_be_within` and
+`expect_compound_copies_to_be_within`. Great Expectations bundles the counts of all expectations on a view into one
+statement. Keys are looked up only if rows break a rule.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ROW_COUNT = "table.row_count"
 COUNTED_ROWS = "crmbet.counted_rows"
 ROWS_CONCERNED = "crmbet.rows_concerned"
 UNITS = "crmbet.units"
-CHANCE = 3
-"""Standard deviations of a share that are chance."""
+ALLOWED_SIGMAS = 3
+"""Standard deviations by which a share may exceed its tolerance if the suite names a `unit`."""
 
 
 class CountedRows(TableMetricProvider):
-    """A number of rows, by an aggregate in SQL."""
+    """A number of rows, counted by an aggregate in SQL."""
 
     metric_name = COUNTED_ROWS
     value_keys = ("aggregate",)
@@ -55,7 +55,7 @@ class CountedRows(TableMetricProvider):
 
 
 class ToleratedShareExpectation(BatchExpectation, ABC):
-    """The share of rows that break a rule is at most `tolerance` (0..1). A table without rows fails."""
+    """The share of rows that break a rule must be at most `tolerance` (0..1). A table without rows fails."""
 
     tolerance: float | dict[str, str] = pydantic.Field(description="Largest share of rows, 0..1.")
 
@@ -64,11 +64,11 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
 
     @abstractmethod
     def _aggregate(self) -> str:
-        """SQL that counts the rows in breach."""
+        """An SQL aggregate that counts the rows in breach."""
 
     @abstractmethod
     def _keys_in_breach(self, rows: Any, key_columns: list[str]) -> Select[Any]:
-        """The statement that names them, ordered."""
+        """A statement that selects the keys of the rows in breach, in order."""
 
     def get_validation_dependencies(
         self,
@@ -94,14 +94,14 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
         result = {"element_count": judged, "unexpected_count": breaking}
         if rows == 0:
             return {"success": False, "result": result}
-        # What Great Expectations' own pages say of it.
+        # The pages of Great Expectations show this figure.
         result["unexpected_percent"] = 100 * breaking / judged
         if breaking > 0:
             result["partial_unexpected_index_list"] = self._sample(execution_engine, runtime_configuration)
         tolerance = self._get_success_kwargs()["tolerance"]
         units = metrics.get(UNITS)
-        chance = CHANCE * sqrt(tolerance * (1 - tolerance) / units) if units else 0.0
-        return {"success": breaking / judged <= tolerance + chance, "result": result}
+        by_chance = ALLOWED_SIGMAS * sqrt(tolerance * (1 - tolerance) / units) if units else 0.0
+        return {"success": breaking / judged <= tolerance + by_chance, "result": result}
 
     def _sample(
         self, execution_engine: Any, runtime_configuration: dict[str, Any] | None
@@ -111,24 +111,27 @@ class ToleratedShareExpectation(BatchExpectation, ABC):
             return []
         rows = execution_engine.get_domain_records(self._get_domain_kwargs())
         statement = self._keys_in_breach(rows, result_format["unexpected_index_column_names"])
-        found = execution_engine.execute_query(statement.limit(result_format["partial_unexpected_count"]))
-        return [dict(row) for row in found.mappings()]
+        sample = execution_engine.execute_query(statement.limit(result_format["partial_unexpected_count"]))
+        return [dict(row) for row in sample.mappings()]
 
 
 class ExpectRowsToSatisfy(ToleratedShareExpectation):
-    """Rows satisfy a condition in SQL. A NULL condition is not satisfied: say so where NULL is fine.
+    """Rows satisfy a condition in SQL. A condition that is NULL is not satisfied.
 
-    `among` says which rows the rule is about, where these are not all: the tolerance is a share of them. If there are
-    none, nothing breaks the rule.
+    `among` selects the rows that the rule is about. The tolerance is a share of these rows. If there are none, the rule
+    is satisfied.
 
-    Of `unit`, such as the player, rows are alike: a few of them make a share by chance. The share may then exceed the
-    tolerance by three standard deviations of that of as many independent rows as the units are worth (Kish 1965).
+    `unit` names what groups similar rows, such as the player. With few players a large share in breach may be chance.
+    The share may then exceed the tolerance by three standard deviations of the share among independent rows; their
+    number is Kish's effective number of units (Kish 1965).
+
+    `threshold` is a number, usually a setting, that stands in the condition as {threshold}.
     """
 
     condition: str = pydantic.Field(description="SQL over the view's columns, true for a good row.")
     among: str = pydantic.Field("true", description="SQL over the view's columns, true for a row to judge.")
     unit: str | None = pydantic.Field(
-        None, description="SQL over the view's columns: rows of one value are alike."
+        None, description="SQL over the view's columns: rows with one value are similar."
     )
 
     threshold: pydantic.StrictInt | pydantic.StrictFloat | dict[str, str] | None = pydantic.Field(
@@ -149,7 +152,7 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
         execution_engine: ExecutionEngine[Any] | None = None,
         runtime_configuration: dict[str, Any] | None = None,
     ) -> ValidationDependencies:
-        """The count of the rows that the rule is about, too."""
+        """The same, and the number of rows that the rule is about."""
         dependencies = super().get_validation_dependencies(execution_engine, runtime_configuration)
         aggregate = {"aggregate": f"count(*) FILTER (WHERE {self._is_concerned()})"}
         dependencies.set_metric_configuration(
@@ -177,7 +180,7 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
 
 
 class CopiesExpectation(ToleratedShareExpectation, ABC):
-    """Rows that repeat a key beyond its first copy are rare. A key with a NULL in it has no copies."""
+    """Few rows repeat a key beyond its first copy. A key with a NULL in it has no copies."""
 
     @abstractmethod
     def _key(self) -> list[str]:
@@ -186,7 +189,8 @@ class CopiesExpectation(ToleratedShareExpectation, ABC):
     def _aggregate(self) -> str:
         key = [identifier(name) for name in self._key()]
         whole = " AND ".join(f"{name} IS NOT NULL" for name in key)
-        # Of a key only eight bytes are held: among ten million keys two have one hash in a run of three million.
+        # DISTINCT holds a hash of eight bytes in place of a key. Among ten million keys, two have the same hash in one
+        # of about 370,000 runs.
         distinct = f"count(DISTINCT hash({', '.join(key)})) FILTER (WHERE {whole})"
         return f"count(*) FILTER (WHERE {whole}) - {distinct}"
 
@@ -204,7 +208,7 @@ class CopiesExpectation(ToleratedShareExpectation, ABC):
 
 
 class ExpectColumnCopiesToBeWithin(CopiesExpectation):
-    """Rows that repeat a value of a column beyond its first copy are rare. NULL has no copies."""
+    """Few rows repeat a value of a column beyond its first copy. NULL has no copies."""
 
     column: pydantic.StrictStr = pydantic.Field(description="The column whose values should be unique.")
 
@@ -215,7 +219,7 @@ class ExpectColumnCopiesToBeWithin(CopiesExpectation):
 
 
 class ExpectCompoundCopiesToBeWithin(CopiesExpectation):
-    """Rows that repeat the values of several columns beyond their first copy are rare."""
+    """Few rows repeat the values of several columns beyond their first copy."""
 
     columns: list[pydantic.StrictStr] = pydantic.Field(
         description="The columns whose values should be unique together.", min_items=2

@@ -1,1 +1,1 @@
-"""What the gates measure: profiles of columns, drift, baselines, and the small tables that checks read."""
+"""What the gates measure: profiles of columns, drift from a baseline, and the small tables that checks read."""

@@ -85,11 +85,11 @@ def freeze(
     store: ObjectStore,
     run: Run,
     stage: Stage,
-    found: Baselines,
+    baselines: Baselines,
     profiles: Mapping[str, Mapping[str, Profile]],
 ) -> None:
-    """Add this run's profiles, by weekday and table, to the baseline in `found`; begin one if there is none."""
-    begun = found.frozen or run.as_of_date
+    """Add this run's profiles, by weekday and table, to the baseline; begin one if there is none."""
+    begun = baselines.frozen or run.as_of_date
     part = Frozen(
         stage=stage,
         frozen=begun,

@@ -1,7 +1,8 @@
 """How far a distribution has moved from its baseline, beyond what chance explains.
 
-Two samples of one population differ, small ones a lot, and a rule that fails on that is soon ignored. So each measure
-is lessened by what it reaches by chance once in a million comparisons; of large samples that is next to nothing.
+Two samples of one population differ, and small samples differ a lot. People soon ignore a rule that fails because of
+that. So each measure is reduced by the value that chance exceeds once in a million comparisons. In large samples this
+is almost nothing.
 """
 
 from __future__ import annotations
@@ -13,41 +14,43 @@ from math import copysign, exp, log, log1p, sqrt
 from crmbet.quality.measures.profile import ABSENT, OTHER, Distribution, Profile
 
 Z = 4.753
-"""Standard deviations that a normal measure exceeds once in a million."""
+"""The number of standard deviations that a normal measure exceeds once in a million."""
 DECILES = 9
 KS_CRITICAL = sqrt(log(2 / 1e-6) / 2)
-"""The same for the Kolmogorov-Smirnov distance of two samples (Smirnov 1948), in sqrt(1/n + 1/m)."""
+"""The Kolmogorov-Smirnov distance of two samples that chance exceeds once in a million (Smirnov 1948), in units of
+sqrt(1/n + 1/m)."""
 NORMAL_VARIANCE_ERROR, NORMAL_SKEW_ERROR = sqrt(2), sqrt(6)
-"""What `Distribution` says of a normal sample: for baselines that were frozen without it."""
+"""The errors in `Distribution` for a normal sample. They serve for baselines that were frozen without errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """Measures of a move; None where there is nothing to compare."""
+    """How far a column moved from its baseline. A measure is None if there is nothing to compare."""
 
     baseline_rows: int | None = None
-    """Rows that the baseline knows of the column."""
+    """The number of rows of the column in the baseline."""
     psi: float | None = None
-    """Population stability index: sum over bins of (now - then) ln(now / then), of shares."""
+    """Population stability index: the sum over bins of (now - then) ln(now / then), with shares of rows."""
     ks: float | None = None
-    """Largest difference of the distribution functions at the baseline's deciles. Numbers only."""
+    """The largest difference of the distribution functions at the deciles of the baseline. Numbers only."""
     quartile_shift: float | None = None
-    """Largest move of a quartile, in interquartile ranges of the baseline: the lesser of plain and log scale."""
+    """The largest move of a quartile, in interquartile ranges of the baseline. It is the smaller one of plain and log
+    scale."""
     variance_ratio: float | None = None
-    """The larger variance over the smaller."""
+    """The larger variance divided by the smaller."""
     skew_shift: float | None = None
 
 
 def compare(name: str, now: Distribution, units: int, baseline: Profile) -> Drift:
-    """Compare a column, counted in the baseline's bins over `units` players, with the baseline.
+    """Compare a column with the baseline. `now` is counted in the bins of the baseline, over `units` players.
 
-    No measure has a value for a column that the baseline does not know, or knows as another kind.
+    All measures are None if the baseline does not have the column, or has it as another kind.
     """
     then = baseline.columns.get(name)
     if then is None or then.kind != now.kind:
         return Drift()
     words = now.kind == "words"
-    # Only the bins know of rows without a value.
+    # Rows without a value have a bin, but take no part in the other measures.
     chance = 1 / max(units, 1) + 1 / max(baseline.units, 1)
     ours, theirs = _filled(now, units), _filled(then, baseline.units)
     filled_chance = 1 / ours + 1 / theirs
@@ -75,14 +78,14 @@ def compare(name: str, now: Distribution, units: int, baseline: Profile) -> Drif
 
 
 def _filled(of: Distribution, units: int) -> float:
-    """How many of the units have a value; at least 1."""
+    """The number of units that have a value; at least 1."""
     rows = sum(of.bins.values())
     share = 1 - of.bins.get(ABSENT, 0) / rows if rows else 0.0
     return max(units * share, 1.0)
 
 
 def _align(now: dict[str, int], then: dict[str, int]) -> tuple[list[int], list[int]]:
-    """Counts by the baseline's bins; a word that it does not know is another."""
+    """Both counts by the bins of the baseline. A word that the baseline does not have counts as other."""
     known = set(then) | {ABSENT}
     counted = {OTHER: 0, **then, **dict.fromkeys(then, 0), ABSENT: 0}
     for name, rows in now.items():
@@ -91,7 +94,7 @@ def _align(now: dict[str, int], then: dict[str, int]) -> tuple[list[int], list[i
 
 
 def _psi(now: list[int], then: list[int]) -> tuple[float, int]:
-    """The index, and its degrees of freedom. Half a row in every bin keeps it finite."""
+    """The index and its degrees of freedom. Half a row is added to every bin, so that the index is finite."""
     bins = len(now)
     before, after = sum(then) + bins / 2, sum(now) + bins / 2
     shares = [((count + 0.5) / after, (old + 0.5) / before) for count, old in zip(now, then, strict=True)]
@@ -99,9 +102,9 @@ def _psi(now: list[int], then: list[int]) -> tuple[float, int]:
 
 
 def _beyond(psi: float, freedom: int, chance: float) -> float:
-    """What is left of the index. Under no change psi / (1/n + 1/m) is chi-squared (Yurdakul 2018).
+    """The index beyond chance. Without a change psi / (1/n + 1/m) is chi-squared (Yurdakul 2018).
 
-    The quantile is Wilson and Hilferty's (1931).
+    The quantile is the approximation of Wilson and Hilferty (1931).
     """
     part = 2 / (9 * freedom)
     quantile = freedom * (1 - part + Z * sqrt(part)) ** 3
@@ -115,20 +118,20 @@ def _ks(now: dict[str, int], then: dict[str, int]) -> float:
 
 def _distribution_function(bins: dict[str, int]) -> list[float]:
     counts = [rows for name, rows in bins.items() if name != ABSENT]
-    total, upto, found = sum(counts), 0, []
+    total, upto, shares = sum(counts), 0, []
     for rows in counts:
         upto += rows
-        found.append(upto / total if total else 0.0)
-    return found
+        shares.append(upto / total if total else 0.0)
+    return shares
 
 
 def _quartile_shift(now: Distribution, then: Distribution, chance: float) -> float | None:
     if not now.quartiles or not then.quartiles:
         return None
-    # A column of few values moves by whole steps; the other measures see that.
+    # The quartiles of a column with few values move in whole steps. The other measures judge such a column.
     if len(then.edges) < DECILES or then.quartiles[2] <= then.quartiles[0]:
         return None
-    # An upper quartile of money moves far by chance, and so does the logarithm of what is near zero: both have to.
+    # By chance, an upper quartile of money moves far, and so does the logarithm of a value near zero. Both must move.
     moved = min(
         _moved(now.quartiles, then.quartiles), _moved(_logged(now.quartiles), _logged(then.quartiles))
     )

@@ -1,9 +1,9 @@
-"""Small tables about the feature table, which ordinary expectations judge: what models, and their makers, trip over.
+"""Small tables about the feature table, for ordinary expectations to judge. They are about what disturbs models.
 
-feature_profile   a row a feature: how it is filled, whether it varies, how far it goes
+feature_profile   one row per feature: how it is filled, whether it varies, how large it gets
 feature_set       one row: how many features a model could use
-feature_pairs     a row a pair of numeric features: their correlation
-feature_drift     a row a feature: how far it is from its baseline
+feature_pairs     one row per pair of numeric features: their correlation
+feature_drift     one row per feature: how far it is from its baseline
 """
 
 from __future__ import annotations
@@ -16,18 +16,24 @@ from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.quality.known import Known
 from crmbet.quality.measures.profile import Kind, Measures, Profile, measure
-from crmbet.quality.measures.tables import MOVES, SHAPE, Compared, create_drift, create_table
+from crmbet.quality.measures.tables import (
+    DRIFT_MEASURES,
+    SHAPE_MEASURES,
+    Compared,
+    create_drift,
+    create_table,
+)
 
 if TYPE_CHECKING:
     import duckdb
 
 NUMBERS = frozenset({"integer", "smallint", "real", "r01", "money"})
 ROWS_AT_ONCE = 65_536
-"""Rows that the correlation holds in memory: of a hundred features 50 MB."""
+"""Rows that the correlation holds in memory. With a hundred features they take 50 MB."""
 
 
 def feature_kinds(table: TableContract) -> dict[str, Kind]:
-    """Numbers or words, for every feature of the contract."""
+    """Whether each feature of the contract is numbers or words."""
     return {name: "numbers" if column.type in NUMBERS else "words" for name, column in table.features.items()}
 
 
@@ -42,13 +48,13 @@ def create_feature_tables(
     absent: frozenset[str] = frozenset(),
     is_mature: bool = True,
 ) -> Profile:
-    """Make the tables from the feature table `source`; returns its profile.
+    """Create the tables from the feature table `source`. Returns its profile.
 
-    Of a table that is not mature (few players, or windows that have not filled yet) nothing is measured that only a
-    population can show: what is constant, sparse, far away, alike, or other than it was.
+    A table is not mature if it has few players, or if its windows are not full yet. Its figures that only a population
+    can show are left empty: constant and sparse features, outliers, correlation and drift.
 
-    `absent` are features whose source the operator does not deliver: empty as they should be, they are not judged for
-    that. Without a baseline the features are compared with themselves.
+    `absent` are features whose source the operator does not deliver. They are not judged for being empty. Without a
+    baseline the features are compared with themselves.
     """
     baseline = baseline if is_mature else None
     measures = measure(connection, source, feature_kinds(table), baseline)
@@ -77,8 +83,8 @@ def create_feature_tables(
 
 def _excused_moves(known: Known, feature: str) -> tuple[str, ...]:
     if known.excuses(feature, "drift"):
-        return MOVES
-    return SHAPE if known.excuses(feature, "shape") else ()
+        return DRIFT_MEASURES
+    return SHAPE_MEASURES if known.excuses(feature, "shape") else ()
 
 
 def _create_profile(
@@ -89,9 +95,10 @@ def _create_profile(
     unbounded: set[str],
     population: Mapping[str, Measures],
 ) -> None:
-    """`unbounded` are the features that may have outliers: in a bounded one, what is far away is within its range.
+    """Create `feature_profile`.
 
-    Features out of `population` are judged by their own values alone.
+    `unbounded` are the features without an upper limit; only they are judged for outliers. A feature that is not in
+    `population` has no figures that need a population.
     """
     judged = {name: of for name, of in population.items() if of.filled or name not in absent}
 
@@ -175,9 +182,9 @@ def _create_pairs(
 def correlate(
     connection: duckdb.DuckDBPyConnection, source: Fragment, names: list[str]
 ) -> dict[tuple[str, str], float | None]:
-    """Pearson's r of every pair, of sign(x) ln(1 + |x|), over the rows that have both; None if one is constant there.
+    """Pearson's r of sign(x) ln(1 + |x|) for every pair, over the rows that have both; None if one is constant there.
 
-    By products of blocks of rows, which is several times faster than an aggregate a pair.
+    It multiplies matrices of many rows, which is several times faster than an aggregate for each pair.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -193,10 +200,10 @@ def correlate(
     ).to_arrow_reader(ROWS_AT_ONCE)
     size = len(names)
     n, sums, squares, products = (np.zeros((size, size)) for _ in range(4))
-    # Products of such small matrices are not worth threads, which would wait for each other on a busy machine.
+    # The matrices are small. Threads would not help, and would wait for each other on a busy machine.
     with threadpool_limits(1, user_api="blas"):
         for batch in reader:
-            # A row a feature: filling columns one by one goes all over the memory.
+            # One row per feature. Filling columns one by one would touch memory all over.
             values = np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
             there = np.isfinite(values)
             values[~there] = 0.0
@@ -208,7 +215,7 @@ def correlate(
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = products - sums * sums.T / n
         variance = squares - sums * sums / n
-        # What is left of a constant is rounding.
+        # The variance of a constant is only rounding.
         varies = variance > 1e-9 * squares
         r = np.where(varies & varies.T, covariance / np.sqrt(variance * variance.T), np.nan)
     return {

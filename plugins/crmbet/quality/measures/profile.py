@@ -1,7 +1,7 @@
-"""How the columns of a table are filled and spread: what distributions, outliers and readiness are judged by.
+"""Profiles: how the columns of a table are filled and spread. Distributions, outliers and readiness are judged by them.
 
-One statement a column, so that the memory it takes is a column's, however wide the table is. Numbers are counted by
-value in the engine, once, and everything about them is worked out from the counts.
+Each column has its own statement, so memory holds one column at a time, however wide the table is. The engine counts
+the numbers of a column once, by value. All other figures are computed from the counts.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ if TYPE_CHECKING:
 Kind = Literal["numbers", "words"]
 
 ABSENT = "NULL"
-"""The bin of rows without a finite number, or without a word."""
+"""The bin of rows without a finite number or a word."""
 OTHER = "other"
 """The bin of words that few rows have."""
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUARTILES = (0.25, 0.5, 0.75)
 OUTLIER_SIGMAS = 3.5
 MAD_SIGMA = 1.4826
-"""A normal standard deviation in median deviations."""
+"""The standard deviation of a normal distribution, in median absolute deviations."""
 
 
 class Distribution(Record):
-    """How one column is spread, in rows by bin. This is what a baseline keeps."""
+    """How one column is spread: rows by bin, and moments. A baseline keeps this."""
 
     kind: Kind
     bins: dict[str, int]
-    """Of numbers: '0' up to the first edge, '1' up to the second, and so on; of words: the words."""
+    """For numbers, bin '0' goes up to the first edge, '1' up to the second, and so on. For words, a bin is a word."""
     edges: list[float] = Field(default_factory=list)
-    """Deciles, upper ends of the bins (inclusive), ascending; the last bin has none."""
+    """Deciles in ascending order: the upper ends of the bins, inclusive. The last bin has no edge."""
     quartiles: list[float] = Field(default_factory=list)
     variance: float | None = None
-    """Of sign(x) ln(1 + |x|), as is `skew`."""
+    """The variance of sign(x) ln(1 + |x|). `skew` is of the same."""
     skew: float | None = None
     variance_error: float | None = None
-    """Standard error of the variance's logarithm, times the root of the sample's size; for `skew_error` likewise."""
+    """The standard error of the logarithm of the variance, times the square root of the sample size. `skew_error` is
+    that of the skew."""
     skew_error: float | None = None
 
 
@@ -56,33 +57,33 @@ class Profile(Record):
     """The distributions of a table's columns."""
 
     units: int
-    """Players behind the rows: how much the rows can tell (see `count_units`)."""
+    """The effective number of players behind the rows (see `count_units`)."""
     columns: dict[str, Distribution]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """What one column is like today."""
+    """The figures of one column of the judged data."""
 
     kind: Kind
     rows: int
     filled: int
     distinct: int
-    """Of numbers only whether there are none, one, or more (2)."""
+    """For numbers it is 0, 1, or 2 for more."""
     nonfinite: int = 0
     largest_magnitude: float | None = None
     outliers: int = 0
     largest_class: int = 0
     """Rows of the most frequent word."""
     distribution: Distribution
-    """In bins of its own."""
+    """In the column's own bins."""
     compared: Distribution
-    """In the bins of the baseline, or of its own where there is none."""
+    """In the bins of the baseline, or in its own if there is no baseline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogMoments:
-    """Moments of sign(x) ln(1 + |x|), with errors as `Distribution` has them. None where there is no such figure."""
+    """Moments of sign(x) ln(1 + |x|), with errors as in `Distribution`. None if a figure cannot be computed."""
 
     variance: float | None = None
     skew: float | None = None
@@ -92,22 +93,22 @@ class LogMoments:
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """The rows of a column of numbers, counted by value: money repeats, so that this is far less than the rows are."""
+    """The rows of a column of numbers, counted by value. Amounts repeat, so there are far fewer values than rows."""
 
     values: NDArray[np.float64]
-    """The finite ones, each once, ascending."""
+    """The finite values, each once, in ascending order."""
     upto: NDArray[np.int64]
-    """Rows with that value or a smaller one."""
+    """The number of rows with that value or a smaller one."""
     rows: int
     filled: int
     nonfinite: int
 
     def quantiles(self, shares: Sequence[float]) -> list[float]:
-        """Numbers below which these shares of the finite ones lie, between two of them in proportion."""
+        """The quantiles of the finite values at these shares, by linear interpolation."""
         return _quantiles(self.values, self.upto, shares)
 
     def bins(self, edges: Sequence[float]) -> dict[str, int]:
-        """Rows in each bin of a distribution with these edges."""
+        """The number of rows in each bin of a distribution with these edges."""
         import numpy as np
 
         finite = self.filled - self.nonfinite
@@ -117,11 +118,12 @@ class Counted:
         return {**bins, ABSENT: self.rows - finite}
 
     def log_moments(self) -> LogMoments:
-        """Variance and skewness; nothing where there is too little, or nothing that varies.
+        """Variance and skewness. They are None if there are too few values, or if nothing varies.
 
-        The skewness is corrected for the sample's size (Joanes and Gill 1998, G1). The errors are those of large
-        samples of whatever distribution, by the delta method: of the skewness g the root mean square of
-        z^3 - g - 3 z - 1.5 g (z^2 - 1), of the variance's logarithm that of z^2 - 1, over standardised z.
+        The skewness is corrected for the size of the sample (Joanes and Gill 1998, G1). The errors hold for large
+        samples of any distribution, by the delta method. With standardised z, the error of the skewness g is the root
+        mean square of z^3 - g - 3 z - 1.5 g (z^2 - 1), and that of the logarithm of the variance is the root mean
+        square of z^2 - 1.
         """
         import numpy as np
 
@@ -144,9 +146,10 @@ class Counted:
         )
 
     def outliers(self) -> int:
-        """Rows further than a robust 3.5 sigma from what is usual, by median and median deviation of ln |x|.
+        """The number of rows whose ln |x| is more than 3.5 robust sigmas from the median.
 
-        Numbers other than 0 only. Half of what is usual, or twice it, is never an outlier.
+        The sigma is that of the median absolute deviation. Zeros do not count. Half or twice the usual size is never an
+        outlier.
         """
         import numpy as np
 
@@ -177,14 +180,14 @@ def _quantiles(values: NDArray[np.float64], upto: NDArray[np.int64], shares: Seq
     if not len(values):
         return []
     last = int(upto[-1]) - 1
-    found = []
+    quantiles = []
     for share in shares:
         place = share * last
         low, high = (
             float(values[upto.searchsorted(rank, side="right")]) for rank in (int(place), ceil(place))
         )
-        found.append(low + (high - low) * (place - int(place)))
-    return found
+        quantiles.append(low + (high - low) * (place - int(place)))
+    return quantiles
 
 
 def measure(
@@ -193,22 +196,23 @@ def measure(
     kinds: Mapping[str, Kind],
     baseline: Profile | None,
 ) -> dict[str, Measures]:
-    """Measure columns of a table expression, by name."""
-    found = {}
+    """Measure the columns of a table expression. Returns the measures by column."""
+    measures: dict[str, Measures] = {}
     for name, kind in kinds.items():
         known = baseline.columns.get(name) if baseline else None
         edges = known.edges if known is not None and known.kind == kind else None
         if kind == "numbers":
-            found[name] = _measure_numbers(connection, source, name, edges)
+            measures[name] = _measure_numbers(connection, source, name, edges)
         else:
-            found[name] = _measure_words(connection, source, name)
-    return found
+            measures[name] = _measure_words(connection, source, name)
+    return measures
 
 
 def count_units(connection: duckdb.DuckDBPyConnection, source: Fragment, unit: Fragment) -> int:
-    """How many independent rows tell as much as these, if those with one value of the expression `unit` are alike.
+    """The number of independent rows that carry as much information as these, if rows of one `unit` are similar.
 
-    Kish's effective number of units (Survey Sampling, 1965): their number if all have as many rows, else less.
+    `unit` is an expression, such as the player. The result is Kish's effective number of units (Survey Sampling, 1965).
+    It is the number of units if all have equally many rows, and less otherwise.
     """
     ((units,),) = connection.execute(render("quality/count_units", unit=unit, source=source)).fetchall()
     return int(units + 0.5)
@@ -246,14 +250,14 @@ def _measure_numbers(
 def _count_values(connection: duckdb.DuckDBPyConnection, source: Fragment, name: str) -> Counted:
     import numpy as np
 
-    found = connection.execute(
+    counted_rows = connection.execute(
         render("quality/count_values", column=identifier(name), source=source)
     ).fetchnumpy()
-    values, counts = np.ma.filled(found["value"], np.nan), np.asarray(found["rows"])
-    is_null = np.ma.getmaskarray(found["value"])
+    values, counts = np.ma.filled(counted_rows["value"], np.nan), np.asarray(counted_rows["rows"])
+    is_null = np.ma.getmaskarray(counted_rows["value"])
     is_finite = np.isfinite(values)
     rows, absent = int(counts.sum()), int(counts[is_null].sum())
-    # A zero with a sign is a zero.
+    # -0.0 counts as 0.
     values, counts = _ascending(values[is_finite] + 0.0, counts[is_finite])
     return Counted(
         values=values,
@@ -265,12 +269,12 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: Fragment, name:
 
 
 def _measure_words(connection: duckdb.DuckDBPyConnection, source: Fragment, name: str) -> Measures:
-    found = connection.execute(
+    counted_rows = connection.execute(
         render("quality/count_words", column=identifier(name), source=source)
     ).fetchall()
-    words = {value: rows for value, rows, *_ in found if value is not None}
-    absent = sum(rows for value, rows, *_ in found if value is None)
-    distinct, rows = (found[0][2], int(found[0][3])) if found else (0, 0)
+    words = {value: rows for value, rows, *_ in counted_rows if value is not None}
+    absent = sum(rows for value, rows, *_ in counted_rows if value is None)
+    distinct, rows = (counted_rows[0][2], int(counted_rows[0][3])) if counted_rows else (0, 0)
     bins = {**words, OTHER: rows - absent - sum(words.values()), ABSENT: absent}
     own = Distribution(kind="words", bins=bins)
     return Measures(

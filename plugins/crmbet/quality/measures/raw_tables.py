@@ -1,9 +1,9 @@
-"""Small tables about what the sources delivered, which ordinary expectations judge.
+"""Small tables about what the sources delivered, for ordinary expectations to judge.
 
-raw_sources      a row a source: how much it brought for the day, against the same weekday before, and how new it is
-raw_days         a row a source and earlier day that has changed: what the day is worth
-raw_references   a row a source and player of the day: whether the players' snapshot knows the player
-raw_drift        a row a source and column: how far it is from the baseline of the weekday
+raw_sources      one row per source: its rows of the day compared with earlier weeks, and how new its facts are
+raw_days         one row per source and earlier day that changed: shares of filled, keyless, copied and faulty rows
+raw_references   one row per source and player of the day: whether the players' snapshot has the player
+raw_drift        one row per source and column: how far it is from the baseline of the weekday
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     import duckdb
 
 USUAL_WEEKS = 8
-"""Weeks before the day whose same weekday says what is usual."""
+"""Weeks before the day; the median of their same weekdays is the usual volume."""
 LEAST_WEEKS = 3
-"""With fewer of them nothing is usual yet."""
-CHANCE = 3
-"""Standard deviations of a count that are chance."""
+"""With fewer weeks than this there is no usual volume yet."""
+ALLOWED_SIGMAS = 3
+"""Standard deviations of a count by which a day may fall below the usual volume."""
 BUSY = 30
-"""Rows a day from which on a day without any is no chance, and players whose behaviour can be compared."""
+"""From this many rows a day, a day without rows is not chance. From this many players, distributions are compared."""
 
 
 def drifting_kinds(contract: SourceContract) -> dict[str, Kind]:
-    """The columns of a source whose distribution means something: no ids, no times, no personal data."""
+    """The columns of a source whose distributions are compared: no ids, no times, no personal data."""
     kinds: dict[str, Kind] = {}
     for name, column in contract.columns.items():
         if column.personal:
@@ -57,9 +57,9 @@ def create_sources(
     contracts: Mapping[str, SourceContract],
     snapshot_ages: Mapping[str, int],
 ) -> None:
-    """How much each captured source brought, by what was counted when it was captured.
+    """Create `raw_sources` from the counts of the captures.
 
-    `snapshot_ages` are days from the newest snapshot of a source to the run's last day.
+    `snapshot_ages` are the days from the newest snapshot of a source to the run's last day.
     """
     rows: list[tuple[Any, ...]] = []
     for name, of in captured.items():
@@ -78,9 +78,9 @@ def create_sources(
 def _delivered(
     run: Run, contract: SourceContract, captured: SourceCaptures
 ) -> tuple[float | None, datetime | None, float | None]:
-    """A source's volume against the usual one, the end of its newest day before as_of, its share of future rows.
+    """A source's volume relative to the usual one, the end of its newest day before as_of, its share of future rows.
 
-    None where that cannot be told: for a snapshot, of a young source, or of one that is quiet by nature.
+    A figure is None if it cannot be known: for a snapshot, for a young source, or for a source that is usually quiet.
     """
     if contract.event_time is None:
         return None, None, None
@@ -94,7 +94,7 @@ def _delivered(
     before = [last_day - timedelta(weeks=weeks) for weeks in range(1, USUAL_WEEKS + 1)]
     same = [by_day[day] for day in before if day >= first]
     usual = statistics.median(same) if len(same) >= LEAST_WEEKS else None
-    volume = (by_day[last_day] + CHANCE * sqrt(usual)) / usual if usual else None
+    volume = (by_day[last_day] + ALLOWED_SIGMAS * sqrt(usual)) / usual if usual else None
     past = [day for day, rows in by_day.items() if day <= last_day and rows]
     newest = None
     if past and (contract.required or (usual or 0) >= BUSY):
@@ -105,9 +105,9 @@ def _delivered(
 
 
 def _future_share(run: Run, captured: SourceCaptures) -> float | None:
-    """Rows on days after the one on which the run looked, among the rows of the chunks of the last day.
+    """The share of rows dated after the day of known_at, among the rows of the chunks that hold the last day.
 
-    Of PostgreSQL, which keeps them from day to day, among all rows.
+    For PostgreSQL, which keeps such rows from day to day, it is their share among all rows.
     """
     if captured.future:
         return captured.future / (captured.future + captured.extracted)
@@ -126,7 +126,7 @@ def _future_share(run: Run, captured: SourceCaptures) -> float | None:
 def judge_days(
     connection: duckdb.DuckDBPyConnection, contract: SourceContract, rows: Fragment
 ) -> list[tuple[Any, ...]]:
-    """What each day of some typed rows is worth: day, and the shares that `create_days` lists."""
+    """The rows of `raw_days` for each day of some typed rows: source, day, and the shares that `create_days` lists."""
     required = [identifier(name) for name, column in contract.columns.items() if column.required]
     key = [identifier(name) for name in contract.business_key]
     keyed = Fragment(" AND ".join(f"{name} IS NOT NULL" for name in key))
@@ -138,12 +138,12 @@ def judge_days(
         keyless=Fragment(f"NOT ({keyed}) OR user_id IS NULL"),
         key=joined(key),
     )
-    found = connection.execute(statement).fetchall()
-    return [(contract.name, day.isoformat(), *shares) for day, _, *shares in sorted(found)]
+    days = connection.execute(statement).fetchall()
+    return [(contract.name, day.isoformat(), *shares) for day, _, *shares in sorted(days)]
 
 
 def create_days(connection: duckdb.DuckDBPyConnection, days: Sequence[tuple[Any, ...]]) -> None:
-    """The table of changed days."""
+    """Create `raw_days`."""
     names = ("source", "day", "filled_share", "keyless_share", "copy_share", "fault_share")
     types = ("string", "string", *("float64",) * 4)
     create_table(
@@ -159,10 +159,10 @@ def mark_repeated(
     judged: Fragment,
     earlier: Fragment | None,
 ) -> Fragment:
-    """SELECT of the judged rows with `_also_on`: the newest earlier day that has the same business key, else NULL.
+    """A SELECT of the judged rows with `_also_on`: the newest earlier day that has the same business key, else NULL.
 
-    Cleaning removes the copies of a key within a day; a key on two days would count twice. `earlier` are rows of
-    earlier days, None if there are none.
+    Cleaning removes the copies of a key within a day, so a key on two days would count twice. `earlier` are the rows of
+    earlier days, or None if there are none.
     """
     if earlier is not None:
         key = [identifier(name) for name in contract.business_key]
@@ -177,7 +177,7 @@ def mark_repeated(
             )
         )
         connection.execute(render("databases/create_table", name=repeated, rows=rows))
-        # Usually there is none, and every pass over the rows is spared a join.
+        # Usually no key is repeated. Then no pass over the rows needs a join.
         if connection.execute(render("databases/read_rows", source=repeated)).fetchone():
             return Fragment(
                 render("quality/mark_repeated", judged=judged, repeated=repeated, key=joined(key))
@@ -186,7 +186,7 @@ def mark_repeated(
 
 
 def create_references(connection: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
-    """Who of the day's players is known; `raw_players` and the sources' views are there."""
+    """Create `raw_references`. The views `raw_players` and `raw_<source>` must exist."""
     parts = [
         render("quality/find_players", source=literal(name), rows=identifier(f"raw_{name}"))
         for name in sources
@@ -201,11 +201,11 @@ class MeasuredSource:
 
     measures: Mapping[str, Measures]
     units: int
-    """Players, on a day, behind the rows."""
+    """The effective number of players and days behind the rows (see `count_units`)."""
 
     @property
     def profile(self) -> Profile:
-        """What a baseline keeps of it."""
+        """The part that a baseline keeps."""
         return Profile(
             units=self.units, columns={name: of.distribution for name, of in self.measures.items()}
         )
@@ -217,7 +217,7 @@ def measure_source(
     rows: Fragment,
     baseline: Profile | None = None,
 ) -> MeasuredSource:
-    """Measure the columns of a source's typed rows, given as a table expression."""
+    """Measure the columns of a source. `rows` is a table expression of its typed rows."""
     return MeasuredSource(
         measure(connection, rows, drifting_kinds(contract), baseline),
         count_units(connection, rows, Fragment("hash(user_id, _day)")),
@@ -229,9 +229,9 @@ def create_raw_drift(
     measured: Mapping[str, MeasuredSource],
     baselines: Mapping[str, Profile],
 ) -> bool:
-    """Make the table of distances of the sources that enough players are behind; False if there is none.
+    """Create `raw_drift` for the sources with enough players. Returns False if there are none.
 
-    A source that the baseline does not know has no distance.
+    A source that is not in the baseline has no distances.
     """
     compared = [
         Compared({"source": name, "feature": column}, column, of, source.units, baseline)

@@ -1,4 +1,4 @@
-"""Small tables in the engine, made of what was measured, for ordinary expectations to judge."""
+"""Small tables of measured figures in the engine, for ordinary expectations to judge."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from crmbet.quality.measures.profile import Measures, Profile
 if TYPE_CHECKING:
     import duckdb
 
-SHAPE = ("psi", "ks")
-MOVES = (*SHAPE, "quartile_shift", "variance_ratio", "skew_shift")
-FIGURES = ("baseline_rows", *MOVES)
+SHAPE_MEASURES = ("psi", "ks")
+"""Fields of `Drift` that compare whole distributions."""
+DRIFT_MEASURES = (*SHAPE_MEASURES, "quartile_shift", "variance_ratio", "skew_shift")
+DRIFT_COLUMNS = ("baseline_rows", *DRIFT_MEASURES)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A column, and the baseline that it is held against."""
+    """A column and the baseline that it is compared with."""
 
     labels: Mapping[str, str]
-    """What names it in the table."""
+    """The columns that name it in the table, and their values."""
     column: str
-    """What names it in the baseline."""
+    """Its name in the baseline."""
     measures: Measures
     units: int
     """Players behind the rows."""
     baseline: Profile
     excused: Collection[str] = ()
-    """Figures that say nothing of it."""
+    """Drift measures that are not judged for it."""
 
 
 def create_drift(connection: duckdb.DuckDBPyConnection, name: str, compared: Sequence[Compared]) -> None:
-    """A table of how far columns are from their baselines, a row a column."""
+    """Create a table of how far columns are from their baselines, with one row per column."""
     drifts = []
     for each in compared:
         drift = compare(each.column, each.measures.compared, each.units, each.baseline)
@@ -46,7 +47,7 @@ def create_drift(connection: duckdb.DuckDBPyConnection, name: str, compared: Seq
         name,
         {
             **{label: ("string", [each.labels[label] for each in compared]) for label in labels},
-            **{figure: ("float64", [getattr(drift, figure) for drift in drifts]) for figure in FIGURES},
+            **{figure: ("float64", [getattr(drift, figure) for drift in drifts]) for figure in DRIFT_COLUMNS},
         },
     )
 
@@ -54,7 +55,7 @@ def create_drift(connection: duckdb.DuckDBPyConnection, name: str, compared: Seq
 def create_table(
     connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, tuple[str, list[Any]]]
 ) -> None:
-    """A small table from columns, each by name: a type of Arrow and the values."""
+    """Create a small table. `columns` has an Arrow type and the values for each name."""
     import pyarrow as pa
 
     arrays = {
