@@ -1,1 +1,1 @@
-"""What is learned from the players: fitted models and the frozen cut-offs of the markers."""
+"""What a run learns from the players: fitted models, and the frozen cut-offs of the markers."""

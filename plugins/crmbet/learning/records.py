@@ -8,15 +8,15 @@ from crmbet.run.records import Record
 
 
 class ModelFit(Record):
-    """The parameters of one model, from data in which they could be found."""
+    """The parameters of one model, fitted on data that allowed it."""
 
     parameters: dict[str, float]
     as_of: date
-    """Of the data that they were fitted on."""
+    """as_of of the data that they were fitted on."""
     cohort: int
-    """Players that count: active on two days or more."""
+    """Players who were active on two days or more. Only they count towards the minimum of a fit."""
     patterns: int
-    """Distinct histories among the players that it was fitted on."""
+    """Distinct histories among the players that the model was fitted on."""
     log_likelihood: float
     iterations: int
 
@@ -25,27 +25,27 @@ class ServedModel(Record):
     """A model as a run used it."""
 
     cohort: int
-    """Players of this run's data, as in `ModelFit`."""
+    """The cohort of this run's data, as in `ModelFit`."""
     fit: ModelFit | None
-    """This run's own, else the last good one; None: there is none, and what it would score is NULL."""
+    """The fit of this run, else the last good one. If it is None, the columns of the model are NULL."""
     problem: str | None = None
     """Why this run's own data gave no parameters."""
 
     @property
     def is_fallback(self) -> bool:
-        """Whether earlier parameters serve."""
+        """Whether the run uses earlier parameters."""
         return self.problem is not None and self.fit is not None
 
 
 class Calibration(Record):
-    """Knots of the curve from churn_prob_30d to churn_risk_score: lines between them, flat outside."""
+    """Knots of the curve from churn_prob_30d to churn_risk_score: straight between knots, flat outside them."""
 
     scores: list[float]
     shares: list[float]
 
 
 class Decile(Record):
-    """A tenth of the players by churn_prob_30d, beside what they did."""
+    """A tenth of the players by churn_prob_30d, and what they did."""
 
     decile: int
     players: int
@@ -54,17 +54,17 @@ class Decile(Record):
 
 
 class Holdout(Record):
-    """churn_prob_30d of thirty days ago, from what was known then, judged by what happened since."""
+    """churn_prob_30d of thirty days ago, from the data of then, judged by what happened since."""
 
     as_of: date
     players: int
     silent: int
-    """Players without an event in the thirty days."""
+    """Players without a bet or deposit in the thirty days."""
     fit: ModelFit
     auc: float
     brier: float
     recency_auc: float
-    """Of the baseline 1 - 2^(-idle days / 30); the next likewise."""
+    """AUC of the recency rule 1 - 2^(-idle days / 30). `recency_brier` is of the same rule."""
     recency_brier: float
     deciles: list[Decile]
 
@@ -80,21 +80,21 @@ class ModelRun(Record):
     deposit_values: ServedModel
     """Gamma-Gamma; expected_deposit_value, clv_12m."""
     value_correlation: float | None
-    """Of repeat deposit days and their mean value, which Gamma-Gamma takes to be independent."""
+    """The correlation of repeat deposit days and their mean value. Gamma-Gamma assumes that they are independent."""
     value_depends_on_frequency: bool
-    """Whether that correlation is beyond 0.3 on either side: expected_deposit_value is to be read with care."""
+    """Whether the correlation is above 0.3 or below -0.3. Then expected_deposit_value needs care."""
     holdout: Holdout | None
     holdout_problem: str | None
     """Why there is no holdout."""
     calibration: Calibration | None
-    """None: churn_risk_score is churn_prob_30d."""
+    """If it is None, churn_risk_score equals churn_prob_30d."""
     calibration_problem: str | None
     clv_margin: float
     clv_monthly_discount_rate: float
 
 
 class FittedModels(Record):
-    """Parameters that a run found itself: the content of an object below models/, for runs that find none."""
+    """Parameters that a run fitted on its own data: the content of an object below models/."""
 
     as_of: date
     known_at: datetime

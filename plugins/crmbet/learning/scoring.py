@@ -1,7 +1,7 @@
-"""The model columns of every player: fit on this run's daily state, score, and judge last month's churn scores.
+"""The model columns of every player: fit the models on daily state, score, and judge last month's churn scores.
 
-The models are in `crmbet.learning.models` and know numbers alone; here they meet the players. Players with equal
-histories have equal scores, so models are fitted on distinct histories with their counts, and asked once for each.
+The models in `crmbet.learning.models` know numbers only; this module applies them to players. Players with equal
+histories have equal scores. So a model is fitted on distinct histories with their counts, and scores each history once.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ def score_players(
     as_of: date,
     earlier: Mapping[str, ModelFit] | None = None,
 ) -> ModelRun:
-    """Make the table `models` from the table `state`; returns what the models learned.
+    """Create the table `models` from the table `state`. Returns what the models learned.
 
-    `state` has a row a player and operator day: user_id, age (0 on the last day before as_of), bets, deposits and
-    deposit_sum; nothing at or after as_of. `models` has a row for every player who ever bet or deposited: user_id,
-    p_alive, expected_deposit_days_30d, expected_deposit_value, clv_12m, customer_lifetime_value_score, churn_prob_30d
-    and churn_risk_score. `earlier` are parameters (by field of `ModelRun`) that serve where the data give none.
+    `state` has one row per player and operator day: user_id, age (0 on the last day before as_of), bets, deposits and
+    deposit_sum. It has nothing at or after as_of. `models` has one row for every player who ever bet or deposited:
+    user_id, p_alive, expected_deposit_days_30d, expected_deposit_value, clv_12m, customer_lifetime_value_score,
+    churn_prob_30d and churn_risk_score. `earlier` are parameters, by field of `ModelRun`, that are used if the data
+    give none.
     """
     earlier = earlier or {}
     _create(connection, "activity_histories", statement("learning/summarise_activity"))
@@ -94,14 +95,14 @@ class _Judgement:
 
 @dataclass(frozen=True)
 class _Grouped:
-    """Distinct histories: as they are in the engine, and as models take them."""
+    """Distinct histories: as columns of the engine, and as the models need them."""
 
     columns: Mapping[str, Any]
     histories: Histories
 
     @property
     def cohort(self) -> int:
-        """Players who came back: of the others nobody learns how long anybody stays."""
+        """Players who came back. The others do not show how long players stay."""
         return int(self.columns["players"][self.columns["repeats"] > 0].sum())
 
 
@@ -109,7 +110,7 @@ def _serve(name: str, attempt: _Attempt, earlier: Mapping[str, ModelFit]) -> Ser
     """This run's own parameters, else the earlier ones."""
     fit = attempt.fit or earlier.get(name)
     if attempt.problem:
-        serving = f"the parameters of {fit.as_of} serve" if fit else "its columns are NULL"
+        serving = f"the parameters of {fit.as_of} are used" if fit else "its columns are NULL"
         log.warning("model of %s: %s; %s", name, attempt.problem, serving)
     return ServedModel(cohort=attempt.cohort, fit=fit, problem=attempt.problem)
 
@@ -122,18 +123,18 @@ def _attempt(
             cohort,
             problem=f"{cohort} players were active on two days or more (needed: {settings.models.min_model_cohort})",
         )
-    found = fit()
-    if not found.converged:
-        return _Attempt(cohort, problem=f"the fit did not converge in {found.iterations} iterations")
+    maximum = fit()
+    if not maximum.converged:
+        return _Attempt(cohort, problem=f"the fit did not converge in {maximum.iterations} iterations")
     return _Attempt(
         cohort,
         ModelFit(
-            parameters=dict(found.parameters),
+            parameters=dict(maximum.parameters),
             as_of=as_of,
             cohort=cohort,
             patterns=patterns,
-            log_likelihood=found.log_likelihood,
-            iterations=found.iterations,
+            log_likelihood=maximum.log_likelihood,
+            iterations=maximum.iterations,
         ),
     )
 
@@ -148,7 +149,7 @@ def _fit_histories(grouped: _Grouped, settings: Settings, as_of: date) -> _Attem
 def _fit_spending(
     connection: duckdb.DuckDBPyConnection, settings: Settings, as_of: date
 ) -> tuple[_Attempt, float | None]:
-    """Fit Gamma-Gamma; the correlation of frequency and value beside it."""
+    """Fit Gamma-Gamma. Returns the attempt, and the correlation of frequency and value."""
     from crmbet.learning.models import gamma_gamma
 
     columns = connection.execute(statement("learning/group_spending")).fetchnumpy()
@@ -159,7 +160,7 @@ def _fit_spending(
 
 
 def _judge_last_month(connection: duckdb.DuckDBPyConnection, settings: Settings, as_of: date) -> _Judgement:
-    """Score players as of thirty days ago from what was known then, and compare with the days since."""
+    """Score the players as of thirty days ago from the data of then, and compare with what they did since."""
     import numpy as np
 
     from crmbet.learning.models import calibration, evaluation
@@ -180,7 +181,7 @@ def _judge_last_month(connection: duckdb.DuckDBPyConnection, settings: Settings,
     churn = _churn_probability(ParetoNBD(**attempt.fit.parameters), grouped.histories)
     idle = grouped.columns["observed_days"] - grouped.columns["recency_days"]
     recency = 1 - np.exp2(-_reals(idle) / HORIZON_DAYS)
-    # Each history twice: with those who fell silent, and with those who did not.
+    # Each history counts twice: once with the players who fell silent, and once with the others.
     labels = np.repeat([1.0, 0.0], len(players))
     weights = np.concatenate([silent, players - silent])
     both = weights > 0
@@ -267,7 +268,7 @@ def _churn_probability(model: Any, histories: Histories) -> Reals:
 
 
 def _bind_money(connection: duckdb.DuckDBPyConnection, fit: ModelFit | None, settings: Settings) -> None:
-    """What the last statement asks for by name. A number as text: as a plain literal it would be a DECIMAL first."""
+    """Set the variables of the last statement, as text: a plain literal would first be a DECIMAL."""
     spending = {f"spending_{name}": fit.parameters[name] if fit else None for name in ("p", "q", "v")}
     for name, value in (spending | {"clv_margin": settings.models.clv_margin}).items():
         number = Fragment("NULL" if value is None else literal(repr(value)))
@@ -296,7 +297,7 @@ def _grouped(columns: Mapping[str, Any]) -> _Grouped:
 def _register(
     connection: duckdb.DuckDBPyConnection, name: str, grouped: _Grouped, scores: Mapping[str, Reals | None]
 ) -> None:
-    """Scores as a table of the engine, beside the histories that have them."""
+    """Register the histories and their scores as a table of the engine."""
     import pyarrow as pa
 
     size = len(grouped.histories)
@@ -315,7 +316,7 @@ def _reals(values: Any) -> Reals:
 
 
 def _rounded(values: Reals) -> Reals:
-    """Six decimals, and no negative zero."""
+    """Round to six decimals, without negative zeros."""
     import numpy as np
 
     rounded: Reals = np.round(values, DECIMALS) + 0.0

@@ -1,4 +1,4 @@
-"""Published models of customers, pure numbers in and out: no file, no SQL, no setting.
+"""Published models of customers. They take and return numbers, and use no file, SQL or setting.
 
-Modules here import numpy and scipy at their top, so whoever uses them imports them inside a function.
+Modules here import numpy and scipy at the top, so callers import these modules inside a function.
 """

@@ -31,7 +31,7 @@ class BGNBD:
 
     @classmethod
     def of(cls, maximum: Maximum) -> Self:
-        """With the parameters that a fit found."""
+        """The model with the parameters of a fit."""
         return cls(**maximum.parameters)
 
     def p_alive(self, histories: Histories) -> Reals:
@@ -50,7 +50,7 @@ class BGNBD:
         return expected * self.p_alive(histories)
 
     def log_likelihood(self, histories: Histories) -> float:
-        """Of all customers."""
+        """The log-likelihood of all customers."""
         value, _ = _mean_log_likelihood(np.array([self.r, self.alpha, self.a, self.b]), histories)
         return value * histories.total_customers
 

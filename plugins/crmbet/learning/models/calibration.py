@@ -1,4 +1,4 @@
-"""Isotonic calibration: from a score that ranks well to the share that really happened, without changing the ranks.
+"""Isotonic calibration: turn a score that ranks well into the share that really happened. Ranks do not change.
 
 Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
 """
@@ -13,12 +13,12 @@ from sklearn.isotonic import IsotonicRegression
 from crmbet.learning.models.histories import Reals
 
 DECIMALS = 9
-"""Of the knots, so that they are the same text wherever they were computed."""
+"""Decimals of the knots, so that they have the same text on every machine."""
 
 
 @dataclass(frozen=True)
 class Knots:
-    """A rising curve: straight lines between knots, flat outside of them."""
+    """A rising curve: straight between knots, flat outside them."""
 
     scores: tuple[float, ...]
     shares: tuple[float, ...]
@@ -30,7 +30,7 @@ class Knots:
 
 
 def calibrate(scores: Reals, labels: Reals, customers: Reals) -> Knots:
-    """Fit the curve. `scores` and `labels` (0 or 1) have one element a group of equal customers; both labels occur."""
+    """Fit the curve. `scores` and `labels` (0 or 1, both must occur) have one element per group of customers."""
     regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
     regression.fit(scores, labels, sample_weight=customers)
     return Knots(

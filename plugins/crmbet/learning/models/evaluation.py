@@ -1,4 +1,4 @@
-"""How good a probability was, once it is known what happened."""
+"""How good a probability was, judged by what happened."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ GROUPS = 10
 
 @dataclass(frozen=True)
 class Decile:
-    """Customers with a tenth of the ranks of the score, lowest first; equal scores are never parted."""
+    """Customers with a tenth of the ranks of the score, the lowest first. Equal scores stay in one group."""
 
     decile: int
     customers: int
     mean_score: float
     share: float
-    """Of those to whom it happened."""
+    """The share of customers to whom it happened."""
 
 
 def auc(scores: Reals, labels: Reals, customers: Reals) -> float:
-    """Probability that a random customer to whom it happened scores above one to whom it did not; ties count half."""
+    """The probability that a customer to whom it happened scores above one to whom it did not. Ties count half."""
     return float(roc_auc_score(labels, scores, sample_weight=customers))
 
 
@@ -34,17 +34,17 @@ def brier(scores: Reals, labels: Reals, customers: Reals) -> float:
 
 
 def deciles(scores: Reals, labels: Reals, customers: Reals) -> list[Decile]:
-    """Mean score beside what happened, by deciles of the score; fewer than ten where many scores are equal."""
+    """Mean score and what happened, by deciles of the score. There are fewer than ten if many scores are equal."""
     values, place = np.unique(scores, return_inverse=True)
     counts = np.bincount(place, weights=customers)
     happened = np.bincount(place, weights=customers * labels)
     middle = np.cumsum(counts) - counts / 2
     group = np.minimum((GROUPS * middle / counts.sum()).astype(int), GROUPS - 1)
-    found = []
+    groups = []
     for number in np.unique(group):
         inside = group == number
         size = float(counts[inside].sum())
-        found.append(
+        groups.append(
             Decile(
                 decile=int(number) + 1,
                 customers=round(size),
@@ -52,4 +52,4 @@ def deciles(scores: Reals, labels: Reals, customers: Reals) -> list[Decile]:
                 share=float(happened[inside].sum()) / size,
             )
         )
-    return found
+    return groups

@@ -1,8 +1,8 @@
-"""Gamma-Gamma: what a customer spends each time varies around a mean of the customer's own.
+"""Gamma-Gamma: what a customer spends each time varies around that customer's own mean.
 
 Fader and Hardie, "The Gamma-Gamma model of monetary value", 2013. A customer's values are gamma distributed with shape
-p and a rate that is itself gamma distributed, with shape q and rate v. The model supposes that value does not depend on
-how often a customer buys; `correlation` measures whether that holds.
+p and a rate that is itself gamma distributed, with shape q and rate v. The model assumes that value does not depend on
+how often a customer buys; `correlation` measures whether that is so.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class GammaGamma:
 
     @classmethod
     def of(cls, maximum: Maximum) -> Self:
-        """With the parameters that a fit found."""
+        """The model with the parameters of a fit."""
         return cls(**maximum.parameters)
 
     def expected_value(self, repeats: Reals, total: Reals) -> Reals:
@@ -66,7 +66,7 @@ def fit(spending: Spending) -> Maximum:
     """Maximum likelihood, given that value and frequency are independent. Start: p = q = 2 at the observed mean."""
     x, total, share = spending.repeats, spending.total, spending.customers / spending.total_customers
     mean = float((share * spending.mean).sum())
-    # In units of the mean: the parameters are then of one size, whatever the currency.
+    # Values are in units of the mean, so the parameters have similar sizes in any currency.
     scaled = total / mean
     log_mean = np.log(scaled / x)
 
@@ -91,11 +91,11 @@ def fit(spending: Spending) -> Maximum:
         )
         return float((share * value).sum()), np.array([float((share * part).sum()) for part in gradient])
 
-    found = maximise(NAMES, (2.0, 2.0, 1.0), objective, spending.total_customers)
-    parameters = {**found.parameters, "v": found.parameters["v"] * mean}
-    # The density of money is that of its multiple over the mean.
-    log_likelihood = found.log_likelihood - float(np.log(mean)) * spending.total_customers
-    return Maximum(parameters, log_likelihood, found.iterations, found.converged)
+    scaled_maximum = maximise(NAMES, (2.0, 2.0, 1.0), objective, spending.total_customers)
+    parameters = {**scaled_maximum.parameters, "v": scaled_maximum.parameters["v"] * mean}
+    # The density of an amount is the density of its multiple of the mean, divided by the mean.
+    log_likelihood = scaled_maximum.log_likelihood - float(np.log(mean)) * spending.total_customers
+    return Maximum(parameters, log_likelihood, scaled_maximum.iterations, scaled_maximum.converged)
 
 
 def correlation(spending: Spending) -> float | None:

@@ -1,4 +1,4 @@
-"""What a model learns from: how often, how lately and how long customers were active, equal ones counted together."""
+"""The histories that a model learns from: how often, how recently and how long customers were active."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIME_STEPS = 20
 
 @dataclass(frozen=True)
 class Histories:
-    """Patterns of activity, one array element each, and how many customers share each.
+    """Patterns of activity, with one array element for each, and the number of customers who share it.
 
     With transactions counted as active days: `repeats` is x, the active days after the first; `recency` is tx, the
     time from the first to the last; `observed` is T, the time from the first to the end of observation. One unit of
@@ -32,7 +32,7 @@ class Histories:
     def of_days(
         cls, repeats: Reals, recency_days: Reals, observed_days: Reals, customers: Reals
     ) -> Histories:
-        """From times in days."""
+        """Make histories from times in days."""
         return cls(
             np.asarray(repeats, dtype=np.float64),
             np.asarray(recency_days, dtype=np.float64) / DAYS_A_WEEK,
@@ -50,9 +50,10 @@ class Histories:
         return float(self.customers.sum())
 
     def coarse(self) -> Histories:
-        """Similar histories together, each group at its mean: a few thousand patterns that say nearly the same.
+        """Group similar histories, each group at its mean: a few thousand patterns with nearly the same information.
 
-        Numbers of repeats are told apart up to ten and then by a tenth; times by a twentieth of the longest.
+        Numbers of repeats are kept apart up to about ten, and then in steps of about a tenth. Times are kept apart in
+        steps of a twentieth of the longest.
         """
         width = max(float(self.observed.max()), 1.0) / TIME_STEPS
         levels = np.round(8.0 * np.log2(1.0 + self.repeats))

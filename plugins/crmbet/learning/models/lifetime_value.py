@@ -1,4 +1,4 @@
-"""Customer lifetime value over a year, as a factor that a customer's expected value of an occasion is multiplied by."""
+"""Customer lifetime value over a year, as the factor of a customer's expected value of an occasion."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ MONTH_DAYS = 30
 
 
 def discounted_repeats(model: ParetoNBD, histories: Histories, monthly_discount_rate: float) -> Reals:
-    """Expected occasions in the next twelve months of 30 days, those of month m over (1 + d)^m: paid at its end.
+    """Expected occasions in the next twelve months of 30 days, discounted: those of month m by (1 + d)^m.
 
-    As in Fader, Hardie and Lee, "RFM and CLV: using iso-value curves for customer base analysis", Journal of Marketing
-    Research 42(4), 2005, summed by months. The model is in weeks.
+    Occasions are discounted as if paid at the end of their month. As in Fader, Hardie and Lee, "RFM and CLV: using
+    iso-value curves for customer base analysis", Journal of Marketing Research 42(4), 2005, summed by months. The model
+    is in weeks.
     """
     total = np.zeros_like(histories.repeats)
     before = np.zeros_like(total)

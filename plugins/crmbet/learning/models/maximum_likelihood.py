@@ -1,7 +1,7 @@
-"""Maximum likelihood over positive parameters, the same way for every model and the same to the byte on every repeat.
+"""Maximum likelihood over positive parameters. Every model uses it, and a repeat gives the same bytes.
 
-Parameters are sought as logarithms, so that they stay positive and of one scale, by Newton's method.
-Sums are numpy's pairwise ones and never BLAS's, whose order may depend on the number of threads.
+Newton's method searches the logarithms of the parameters, so they stay positive and have similar scales. Sums are
+numpy's pairwise sums, never those of BLAS, whose order may depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -15,39 +15,40 @@ from numpy.typing import NDArray
 from crmbet.learning.models.histories import Reals
 
 GAIN_SOUGHT = 1e-8
-"""Of the log-likelihood of all customers: the search ends where a step would gain no more."""
+"""The search ends when a step would gain no more than this, in the log-likelihood of all customers."""
 GAIN_ACCEPTED = 0.01
-"""What it may miss where rounding ends it earlier: parameters a tenth of their standard error away."""
+"""The gain that may remain if rounding ends the search earlier. Parameters are then a tenth of their standard error
+away."""
 MOST_ITERATIONS = 100
 LONGEST_STEP = 2.0
 SHORTEST_STEP = 1e-9
-"""Of any parameter's logarithm."""
+"""The longest and the shortest step of the logarithm of a parameter."""
 FLATTEST = 1e-12
-"""The least curvature that a step is reckoned with."""
+"""The smallest curvature that a step is computed with."""
 DIFFERENCE = 1e-4
-"""Of a parameter's logarithm, between the gradients that make the curvature."""
+"""The difference of a parameter's logarithm between the gradients that give the curvature."""
 SCALES = frozenset({"alpha", "beta", "v"})
-"""Parameters that are a time or an amount; all others are shapes."""
+"""Parameters that are a time or an amount. All others are shapes."""
 LARGEST_SHAPE = 100.0
-"""Where rates differ by a tenth customers are as good as alike. Beyond, the likelihood may rise a little for ever: a
-wall ends the search."""
+"""At this shape the rates of customers differ by a tenth, so customers are almost the same. Beyond it the likelihood
+may rise a little forever, so a wall ends the search."""
 LARGEST_LOGARITHM = 20.0
-"""Beyond e^20 or e^-20 a parameter has left for infinity or zero."""
+"""A parameter beyond e^20 or e^-20 counts as infinite or zero."""
 
 Objective = Callable[[Reals], tuple[float, Reals]]
-"""Positive parameters to the mean log-likelihood and its gradient by them."""
+"""A function of positive parameters that returns the mean log-likelihood and its gradient."""
 
 
 @dataclass(frozen=True)
 class Maximum:
-    """Where the search ended."""
+    """The result of a search."""
 
     parameters: Mapping[str, float]
     log_likelihood: float
-    """Of all customers together."""
+    """The log-likelihood of all customers together."""
     iterations: int
     converged: bool
-    """Whether no more could be gained, at finite parameters above 0; the parameters are of no use otherwise."""
+    """Whether no more can be gained, with finite parameters above 0. Otherwise the parameters are useless."""
 
 
 def maximise(
@@ -59,8 +60,8 @@ def maximise(
 ) -> Maximum:
     """Maximise from fixed start values.
 
-    A `rehearsal` is the same objective on a coarse version of the data: the search on all data begins where the search
-    on that ended, and takes the curvature of its likelihood for its own.
+    A `rehearsal` is the same objective on a coarse version of the data. The search on all data begins where the search
+    on the coarse data ended, and uses the curvature of its likelihood.
     """
     shapes = np.array([name not in SCALES for name in names])
     curvature = _hessian(_loss(rehearsal or objective, shapes))
@@ -78,7 +79,7 @@ def maximise(
 
 @dataclass(frozen=True)
 class _End:
-    """Where a search ended; logarithms."""
+    """Where a search ended, in logarithms."""
 
     place: Reals
     loss: float
@@ -87,7 +88,7 @@ class _End:
 
 
 def _descend(loss: Objective, hessian: Callable[[Reals], Reals], place: Reals, customers: float) -> _End:
-    """Newton's steps, downhill whatever the curvature's sign, none too long, each halved until the loss falls."""
+    """Take steps of Newton: downhill whatever the curvature, of limited length, halved until the loss falls."""
     value, gradient = loss(place)
     iterations = 0
     while True:
@@ -100,7 +101,8 @@ def _descend(loss: Objective, hessian: Callable[[Reals], Reals], place: Reals, c
         step = -(directions @ (slopes / curvatures))
         step *= min(1.0, LONGEST_STEP / np.abs(step).max())
         tried, slope_there = loss(place + step)
-        # Worded so that a NaN is no gain. So near the end that rounding hides the gain, shorter steps show none either.
+        # Written so that a NaN is not a gain. Near the end rounding hides the gain, and a shorter step would not show
+        # it.
         while not tried < value and gain > GAIN_ACCEPTED and np.abs(step).max() > SHORTEST_STEP:
             step /= 2
             tried, slope_there = loss(place + step)
@@ -112,7 +114,7 @@ def _descend(loss: Objective, hessian: Callable[[Reals], Reals], place: Reals, c
 
 
 def _loss(objective: Objective, shapes: NDArray[np.bool_]) -> Objective:
-    """Minus the objective by logarithms, with the wall."""
+    """Minus the objective, as a function of logarithms, with the wall."""
 
     def loss(logarithms: Reals) -> tuple[float, Reals]:
         parameters = np.exp(np.clip(logarithms, -LARGEST_LOGARITHM, LARGEST_LOGARITHM))

@@ -21,7 +21,7 @@ from crmbet.learning.models.quadrature import FIT_NODES, integrate
 
 NAMES = ("r", "alpha", "s", "beta")
 MANY_PATTERNS = 10_000
-"""With more of them, a coarse version of the data finds first where the maximum lies nearly."""
+"""With more patterns than this, the search starts on a coarse version of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ParetoNBD:
 
     @classmethod
     def of(cls, maximum: Maximum) -> Self:
-        """With the parameters that a fit found."""
+        """The model with the parameters of a fit."""
         return cls(**maximum.parameters)
 
     def p_alive(self, histories: Histories) -> Reals:
@@ -47,7 +47,7 @@ class ParetoNBD:
         shape = self.r + x
         gone = integrate(self.alpha, self.beta, shape, self.s + 1.0, last, end).logarithm
         log_odds = np.log(self.s) + shape * np.log(self.alpha + end) + self.s * np.log(self.beta + end) + gone
-        # 1 / (1 + e^z), of any z.
+        # 1 / (1 + e^z), stable for any z.
         probability: Reals = expit(-log_odds)
         return probability
 
@@ -80,14 +80,14 @@ class ParetoNBD:
         x, end = histories.repeats, histories.observed
         rise = np.log1p(horizon / (self.beta + end))
         exponent = (self.s - 1.0) * rise
-        # (1 - e^-z) / z is 1 in the limit, and exact next to it as expm1 has it.
+        # (1 - e^-z) / z tends to 1, and expm1 keeps it exact near zero.
         shrink = np.ones_like(rise)
         np.divide(-np.expm1(-exponent), exponent, out=shrink, where=exponent != 0)
         expected: Reals = (self.r + x) * (self.beta + end) / (self.alpha + end) * rise * shrink
         return expected
 
     def log_likelihood(self, histories: Histories) -> float:
-        """Of all customers."""
+        """The log-likelihood of all customers."""
         value, _ = _mean_log_likelihood(np.array([self.r, self.alpha, self.s, self.beta]), histories)
         return value * histories.total_customers
 

@@ -18,16 +18,16 @@ NEGLIGIBLE = 36.0
 
 SCORE_NODES = 48
 FIT_NODES = 24
-"""Enough for twelve digits as well, where no range is wider than a few powers of ten; a fit asks many times."""
+"""Also enough for twelve digits if no range is wider than a few powers of ten. A fit integrates many times."""
 
 
 @dataclass(frozen=True)
 class Integral:
-    """The integral's logarithm, -inf over an empty range, and means under its integrand as a density."""
+    """The logarithm of the integral, -inf for an empty range, and means with the integrand as density."""
 
     logarithm: Reals
     mean_log_a: Reals
-    """Mean of log(a + y); the others likewise."""
+    """The mean of log(a + y). The others are defined in the same way."""
     mean_log_b: Reals
     mean_inverse_a: Reals
     mean_inverse_b: Reals
@@ -36,25 +36,25 @@ class Integral:
 def integrate(
     a: float, b: float, p: Reals, q: Reals | float, low: Reals, high: Reals, nodes: int = SCORE_NODES
 ) -> Integral:
-    """Integrate for arrays of exponents and ranges, low <= high; a and b positive."""
+    """Integrate for arrays of exponents and ranges with low <= high. `a` and `b` are positive."""
     if a <= b:
-        found = _integrate(a, b, p, q, low, high, nodes)
+        integral = _integrate(a, b, p, q, low, high, nodes)
     else:
         near_b = _integrate(b, a, q, p, low, high, nodes)
-        found = Integral(
+        integral = Integral(
             near_b.logarithm,
             near_b.mean_log_b,
             near_b.mean_log_a,
             near_b.mean_inverse_b,
             near_b.mean_inverse_a,
         )
-    return found
+    return integral
 
 
 def _integrate(
     near: float, far: float, p: Reals | float, q: Reals | float, low: Reals, high: Reals, nodes: int
 ) -> Integral:
-    """The same where -near is the nearer pole; p belongs to it and q to the other."""
+    """The same if -near is the nearer pole. `p` is the exponent of the nearer pole, `q` that of the other."""
     near_low, far_low = near + low, far + low
     width = np.log1p((high - low) / near_low)
     # The integrand over u = log((near + y) / (near + low)) falls at least as fast as this.
