@@ -12,7 +12,7 @@ MONTH_DAYS = 30
 
 
 def discounted_repeats(model: ParetoNBD, histories: Histories, monthly_discount_rate: float) -> Reals:
-    """Expected occasions in the next twelve months of 30 days, discounted: those of month m by (1 + d)^m.
+    """Expected occasions in the next twelve months of 30 days, with those of month m divided by (1 + d)^m.
 
     Occasions are discounted as if paid at the end of their month. As in Fader, Hardie and Lee, "RFM and CLV: using
     iso-value curves for customer base analysis", Journal of Marketing Research 42(4), 2005, summed by months. The model
