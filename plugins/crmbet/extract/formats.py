@@ -2,7 +2,7 @@
 
 All formats give the same columns: `_row`, `_reject` (why the record cannot be read, else NULL) and the columns of the
 contract. These are text, spelled as in the source; a typed column of a Parquet file keeps its type if nothing gets
-lost. `_row` is the line number of a JSON record; in other formats it is the place among the file's records, from 1.
+lost. `_row` counts from 1: the line in a file of JSON lines, in other files the place among the records.
 Cleaning gives text its types later, so that quarantine can show what the source had. The records are counted without
 the parser, so that a parser that silently drops rows is caught.
 """
