@@ -9,6 +9,8 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 python := .venv/bin/python
 code := plugins dags local bench config tests
+# tests/conftest.py says which tests stay together and which are handed out first.
+parallel := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
@@ -36,7 +38,7 @@ demo-broken: setup  ## The same on data that must not pass: the run fails and sa
 	@$(python) -m local.demo --broken $(ARGS)
 
 test: setup  ## Run the tests (ARGS="-k name" for some of them)
-	@$(python) -m pytest --numprocesses 2 --dist loadfile -m "not full" $(ARGS)
+	@$(python) -m pytest $(parallel) -m "not full" --durations=10 $(ARGS)
 
 test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)

@@ -8,32 +8,66 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import IO
 
 import hypothesis
+import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from local import airflow
 from local.env import FOREIGN_PREFIXES, database_variables, lake_variables
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.services import stop as stop_services
+from local.services import up as start_services
 from local.workspace import PROJECT, Workspace
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")
 
-KINDS = ("unit", "sql", "integration", "dags")
+KINDS = ("unit", "sql", "processes", "integration", "dags")
+GROUPS = {
+    # What an Airflow needs to run a DAG in this process, and Great Expectations, take half a minute to import.
+    "runs of DAGs": (
+        "integration/test_daily_run.py",
+        "integration/test_bad_input.py",
+        "integration/test_weekly_run.py",
+        "integration/test_restore_run.py",
+        "integration/test_pipeline_from_python.py",
+    ),
+}
+"""Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
+LONGEST = (
+    "integration/live/test_on_call.py",
+    "integration/test_daily_run.py",
+    "integration/test_equivalence.py",
+    "sql/test_pipeline.py",
+    "integration/load/test_kills.py",
+    "integration/test_sweep.py",
+    "sql/test_reference.py",
+    "integration/local/test_ui.py",
+    "integration/local/test_services.py",
+    "integration/quality/test_mutations.py",
+    "integration/extract/test_formats.py",
+    "sql/test_typed_captures.py",
+)
+"""What takes longest is handed out first, so that no process is left with it at the end."""
 ROOTS = PROJECT / ".local" / "test"
 WORKSPACE = Workspace(ROOTS / f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}")
+MADE = PROJECT / ".local" / "test-made"
+"""What takes long to make and is the same for all: made once, and copied."""
+METADATA_URL, METADATA_FILE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow.db"
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """The data of a test need not survive the machine."""
 
@@ -77,15 +111,28 @@ def session_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_database(services: Services) -> Callable[[], str]:
-    """Makes an empty database that lasts as long as the session; the libpq URL. For what a module shares."""
+def new_database(services: Services) -> Callable[..., str]:
+    """Makes a database that lasts as long as the session; the libpq URL. For what a module shares.
 
-    def create() -> str:
+    It is empty, or a copy of that at the URL `template`, to which nobody may be connected.
+    """
+
+    def create(template: str | None = None) -> str:
         name = f"test_{next(_numbers)}"
-        services.postgres.create_database(name)
+        if template is None:
+            services.postgres.create_database(name)
+        else:
+            copy_database(services.postgres, parse_dsn(template)["dbname"], name)
         return services.postgres.url(name)
 
     return create
+
+
+def copy_database(postgres: EmbeddedPostgres, original: str, name: str) -> None:
+    """Create a database with all that another one holds. Fails while anybody is connected to that one."""
+    with closing(psycopg2.connect(postgres.url("postgres"))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
 
 
 @pytest.fixture
@@ -111,7 +158,36 @@ def bucket(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Airflow's own database, at the installed version. `dag.test()` needs it; parsing and `execute` do not."""
-    airflow.migrate(WORKSPACE, dict(os.environ))
+
+    def migrate(folder: Path) -> None:
+        environ = dict(os.environ) | {METADATA_URL: f"sqlite:///{folder / METADATA_FILE}"}
+        airflow.migrate(WORKSPACE, environ)
+
+    made = _made_once("airflow", migrate)
+    shutil.copy(made / METADATA_FILE, WORKSPACE.airflow_home)
+
+
+@pytest.fixture(scope="session")
+def make_services_ready() -> Callable[[Workspace], None]:
+    """Gives a new workspace the databases that `make services` would make in it, Airflow's among them.
+
+    Only tests that are about making them have reason to do without it.
+    """
+
+    def migrate(folder: Path) -> None:
+        workspace = Workspace(folder)
+        try:
+            start_services(workspace)
+        finally:
+            stop_services(workspace)
+
+    def copy(workspace: Workspace) -> None:
+        made = _made_once("services", migrate)
+        workspace.state.mkdir()
+        # The server's files belong to another account if this one is root.
+        subprocess.run(["cp", "-a", made / "postgres", workspace.state], check=True)
+
+    return copy
 
 
 @pytest.fixture
@@ -127,6 +203,21 @@ def airflow_env(
     yield AirflowEnvironment(bucket, services.postgres.url(source), services.postgres.url(target))
     for database in (source, target):
         services.postgres.drop_database(database)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together in one process, and put the groups that take longest first."""
+    group_of = {file: group for group, files in GROUPS.items() for file in files}
+    order = {group_of.get(file, file): place for place, file in reversed(list(enumerate(LONGEST)))}
+
+    def group(item: pytest.Item) -> str:
+        file = item.path.relative_to(PROJECT / "tests").as_posix()
+        return group_of.get(file, file)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: order.get(group(item), len(LONGEST)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -195,6 +286,23 @@ def _claim_workspace() -> IO[str]:
     return held
 
 
+def _made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` fills, once for all test processes of this checkout until a package changes."""
+    packages = sha256((PROJECT / ".venv" / "installed.json").read_bytes()).hexdigest()[:12]
+    MADE.mkdir(parents=True, exist_ok=True)
+    folder = MADE / f"{name}-{packages}"
+    with (MADE / f"{name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not folder.exists():
+            for old in MADE.glob(f"{name}-*"):
+                shutil.rmtree(old)
+            draft = MADE / f"{name}-draft"
+            draft.mkdir()
+            make(draft)
+            draft.rename(folder)
+    return folder
+
+
 def _point_airflow_at_workspace() -> None:
     """Airflow reads its configuration when it is first imported; this module is imported before any test."""
     if "airflow" in sys.modules:
@@ -203,7 +311,7 @@ def _point_airflow_at_workspace() -> None:
         del os.environ[name]
     home = WORKSPACE.airflow_home
     home.mkdir()
-    database = f"sqlite:///{home / 'airflow.db'}"
+    database = f"sqlite:///{home / METADATA_FILE}"
     os.environ.update(airflow.configuration(project=PROJECT, home=home, metadata_url=database))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -147,19 +148,44 @@ def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[]
 @pytest.fixture(scope="module")
 def open_changing_operator(services: Any, new_database: Callable[[], str]) -> Callable[[], ChangingOperator]:
     """Makes operators with an empty lake and an empty tbl_transactions, whose runs are processes of their own."""
-    keys = credentials(services.workspace)
 
     def create() -> ChangingOperator:
-        bucket = f"changing-{next(_numbers)}"
-        services.object_store.create_bucket(bucket)
-        lake = LakeAccess(
-            region=REGION,
-            access_key=keys.access_key_id,
-            secret_key=keys.secret_access_key,
-            endpoint_url=services.object_store.endpoint,
-        )
-        operator = ChangingOperator(Site(lake, bucket, new_database()))
+        operator = ChangingOperator(_new_site(services, new_database()))
         operator.sql(TABLE)
         return operator
 
     return create
+
+
+@pytest.fixture(scope="module")
+def copy_changing_operator(
+    services: Any, new_database: Callable[..., str]
+) -> Callable[[ChangingOperator], ChangingOperator]:
+    """Copies an operator with all that its runs have left, so that many tests can go on from one of them."""
+
+    def create(original: ChangingOperator) -> ChangingOperator:
+        site = _new_site(services, new_database(template=original.site.source_url))
+        copy_bucket(services, original.site.bucket, site.bucket)
+        return original.copy_to(site)
+
+    return create
+
+
+def _new_site(services: Any, source_url: str) -> Site:
+    """An empty bucket beside a database."""
+    bucket = f"changing-{next(_numbers)}"
+    services.object_store.create_bucket(bucket)
+    keys = credentials(services.workspace)
+    lake = LakeAccess(
+        region=REGION,
+        access_key=keys.access_key_id,
+        secret_key=keys.secret_access_key,
+        endpoint_url=services.object_store.endpoint,
+    )
+    return Site(lake, bucket, source_url)
+
+
+def copy_bucket(services: Any, bucket: str, empty_bucket: str) -> None:
+    """Copy all objects, with their times, into a bucket that is empty and that nobody has looked into."""
+    folder = services.object_store.folder
+    shutil.copytree(folder / bucket, folder / empty_bucket, dirs_exist_ok=True)

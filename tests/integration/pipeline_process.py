@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -34,7 +35,7 @@ from crmbet.datasets import thirty_days
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
-from crmbet.features.engineer import engineer_features
+from crmbet.features import engineer
 from crmbet.features.records import FeatureManifest
 from crmbet.run.params import RunParams
 from crmbet.run.records import read_manifest, write_manifest
@@ -55,10 +56,20 @@ CREATE TABLE tbl_transactions (
 )
 """
 
+CONTRACTS, TABLE_CONTRACT = load_source_contracts(), load_table_contract()
+
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
     [
-        *(__name__, "duckdb", "numpy", "pyarrow.parquet", "boto3", "joblib"),
+        *(
+            __name__,
+            "tests.integration.warm_process",
+            "duckdb",
+            "numpy",
+            "pyarrow.parquet",
+            "boto3",
+            "joblib",
+        ),
         *(
             "scipy.optimize",
             "scipy.special",
@@ -108,6 +119,8 @@ class Attempt:
     brand: str = "default"
     params: dict[str, Any] = field(default_factory=dict)
     kill_at: int | None = None
+    matrix: bool = True
+    """Write the matrix too. It takes a fifth of a run, and says nothing of the cells."""
 
     def run(self, bucket: str) -> Run:
         settings = Settings.of(lake_bucket=bucket, brand=self.brand, memory_limit="512MB")
@@ -126,6 +139,10 @@ class ChangingOperator:
 
     site: Site
     runs: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def copy_to(self, site: Site) -> ChangingOperator:
+        """This operator at another site, which holds copies of the bucket and of the database."""
+        return ChangingOperator(site, copy(self.runs))
 
     def put(self, key: str, text: str) -> None:
         self.site.store.write(f"raw/{key}", text.encode())
@@ -152,7 +169,7 @@ class ChangingOperator:
 
     def rebuild(self, as_of_date: date) -> Cells:
         """What a run on an empty prefix makes."""
-        attempt = self.attempt(as_of_date, brand=f"rebuild{next(self.runs)}")
+        attempt = self.attempt(as_of_date, brand=f"rebuild{next(self.runs)}", matrix=False)
         finish(self.site, attempt)
         return cells(self.site, attempt)
 
@@ -181,7 +198,7 @@ def cells(site: Site, attempt: Attempt) -> Cells:
     manifest = features(site, attempt)
     with open_engine(run.settings, site.lake) as connection:
         rows = connection.sql(f"FROM {scan(site.store, manifest.files)}")
-        names = [*load_table_contract().features, "row_hash"]
+        names = [*TABLE_CONTRACT.features, "row_hash"]
         found = (dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall())
         return {row["user_id"]: {name: row[name] for name in names} for row in found}
 
@@ -204,37 +221,30 @@ def _run(site: Site, attempt: Attempt) -> None:
     run, store = attempt.run(site.bucket), site.store
     # A history of a week has files of several days too.
     thirty_days.PERIOD = 3
-    contracts = load_source_contracts()
+    if not attempt.matrix:
+        engineer.write_matrix = _write_no_matrix
     with (
         open_engine(run.settings, site.lake) as connection,
         _killed_at(attempt.kill_at, store),
     ):
+        work = Work(run=run, store=store, connection=connection)
         lake = {
             name: captures
-            for name, contract in contracts.items()
-            if contract.kind == "lake"
-            and (captures := capture_feed(Work(run=run, store=store, connection=connection), contract))
+            for name, contract in CONTRACTS.items()
+            if contract.kind == "lake" and (captures := capture_feed(work, contract))
         }
         write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=lake))
         attach_postgres(connection, site.source_url, SOURCE, read_only=True)
-        database = {
-            "transactions": capture_relation(
-                Work(run=run, store=store, connection=connection), contracts["transactions"]
-            ),
-        }
+        database = {"transactions": capture_relation(work, CONTRACTS["transactions"])}
         write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources=database))
         cleaned = CleanManifest(
             sources={
-                name: clean_source(
-                    Work(run=run, store=store, connection=connection), contracts[name], captures
-                )
+                name: clean_source(work, CONTRACTS[name], captures)
                 for name, captures in (lake | database).items()
             }
         )
         write_manifest(store, run.prefix, "clean", cleaned)
-        made = engineer_features(
-            Work(run=run, store=store, connection=connection), contracts, load_table_contract(), cleaned
-        )
+        made = engineer.engineer_features(work, CONTRACTS, TABLE_CONTRACT, cleaned)
         write_manifest(store, run.prefix, "engineer_features", made)
 
 

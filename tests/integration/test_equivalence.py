@@ -150,8 +150,18 @@ def check_history(operator: ChangingOperator, history: list[Any]) -> None:
         assert cells(operator.site, attempt) == operator.rebuild(attempt.as_of_date)
 
 
-@settings(REPEATABLE, max_examples=2)
-@given(history=st.lists(steps(), min_size=3, max_size=3))
+def is_eventful(history: list[Any]) -> bool:
+    """Whether a run was killed, the days went back and forth, and sources changed: the first example has none of it."""
+    days = [days for _, days, _ in history]
+    return (
+        any(kill_at for _, _, kill_at in history)
+        and days not in (sorted(days), sorted(days, reverse=True))
+        and len({kind for changed, *_ in history for kind, _ in changed}) > 2
+    )
+
+
+@settings(REPEATABLE, max_examples=1)
+@given(history=st.lists(steps(), min_size=3, max_size=3).filter(is_eventful))
 def test_any_history_gives_what_a_rebuild_gives(
     open_changing_operator: Callable[[], ChangingOperator], history: list[Any]
 ) -> None:
@@ -180,8 +190,8 @@ def bets_of(days: Mapping[int, int]) -> str:
     return "\n".join(["bet_id,user_id,placed_at,game_type,stake", *lines]) + "\n"
 
 
-@pytest.fixture
-def settled(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
+@pytest.fixture(scope="module")
+def settled_once(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
     """An operator with a bets file and a transaction on each of five days, and a finished run over them."""
     operator = open_changing_operator()
     for day in range(5):
@@ -189,6 +199,14 @@ def settled(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingO
         apply(operator, "insert", (day, "ana", "pending", instant((day, 12, 0))))
     finish(operator.site, operator.attempt(FIRST_DAY + timedelta(days=6)))
     return operator
+
+
+@pytest.fixture
+def settled(
+    settled_once: ChangingOperator, copy_changing_operator: Callable[[ChangingOperator], ChangingOperator]
+) -> ChangingOperator:
+    """A copy of that operator for one test."""
+    return copy_changing_operator(settled_once)
 
 
 def again(operator: ChangingOperator) -> tuple[dict[str, int], dict[str, list[str]], int]:
@@ -247,7 +265,7 @@ def test_a_changed_status_makes_its_day_alone(settled: ChangingOperator) -> None
 # Side by side ----------------------------------------------------------------------------------------------------
 
 
-def test_four_runs_at_once_on_an_empty_prefix_end_as_one_after_another(
+def test_four_runs_at_once_on_an_empty_prefix_end_as_rebuilds_do(
     open_changing_operator: Callable[[], ChangingOperator],
 ) -> None:
     operator = open_changing_operator()
@@ -272,9 +290,6 @@ def test_four_runs_at_once_on_an_empty_prefix_end_as_one_after_another(
 
     assert [process.exitcode for process in (processes[0], *processes[2:])] == [0, 0, 0]
     for attempt in attempts:
-        one_after_another = operator.attempt(attempt.as_of_date, brand="sequence")
-        finish(operator.site, one_after_another)
-        assert cells(operator.site, attempt) == cells(operator.site, one_after_another)
         assert cells(operator.site, attempt) == operator.rebuild(attempt.as_of_date)
 
 
@@ -288,7 +303,10 @@ LATER = {
 
 
 @settings(REPEATABLE, max_examples=1)
-@given(**LATER)
+@given(
+    history=LATER["history"],
+    later=LATER["later"].filter(lambda later: len({kind for kind, _ in later}) > 2),
+)
 def test_what_is_captured_after_known_at_moves_no_cell(
     open_changing_operator: Callable[[], ChangingOperator], history: list[Any], later: list[Any]
 ) -> None:

@@ -15,6 +15,7 @@ from crmbet.sweep import SweepPlan, plan_sweep, sweep
 from tests.integration.pipeline_process import (
     STARTED,
     Attempt,
+    Cells,
     ChangingOperator,
     cells,
     extracts,
@@ -38,8 +39,8 @@ def bets(*keys: str) -> str:
     return "\n".join([HEADER, *(f"{key},ana,2018-11-02T12:00:00Z,slots,1" for key in keys)]) + "\n"
 
 
-@pytest.fixture
-def operator(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
+@pytest.fixture(scope="module")
+def operator_once(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
     """An operator whose bets were rewritten and then run again."""
     operator = open_changing_operator()
     operator.sql(
@@ -51,6 +52,20 @@ def operator(open_changing_operator: Callable[[], ChangingOperator]) -> Changing
     operator.put("bets/a.csv", bets("b1", "b2"))
     finish(operator.site, operator.attempt(AS_OF))
     return operator
+
+
+@pytest.fixture
+def operator(
+    operator_once: ChangingOperator, copy_changing_operator: Callable[[ChangingOperator], ChangingOperator]
+) -> ChangingOperator:
+    """A copy of that operator for one test."""
+    return copy_changing_operator(operator_once)
+
+
+@pytest.fixture(scope="module")
+def rebuilt(operator_once: ChangingOperator) -> Cells:
+    """What a run from nothing makes of its sources."""
+    return operator_once.rebuild(AS_OF)
 
 
 def plan(operator: ChangingOperator, after: timedelta, **settings: Any) -> SweepPlan:
@@ -106,10 +121,9 @@ def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
 
 
 def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothing_anew(
-    operator: ChangingOperator,
+    operator: ChangingOperator, rebuilt: Cells
 ) -> None:
     again = operator.attempt(AS_OF)
-    found = operator.rebuild(AS_OF)
     before = keys(operator)
 
     doomed = plan(operator, PAST_THE_RETENTION)
@@ -131,7 +145,7 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
         "bets": 0,
         "transactions": 0,
     }
-    assert (features(operator.site, again).days_built, cells(operator.site, again)) == (0, found)
+    assert (features(operator.site, again).days_built, cells(operator.site, again)) == (0, rebuilt)
 
 
 def test_what_was_known_within_the_retention_can_still_be_asked_for(operator: ChangingOperator) -> None:
@@ -154,7 +168,7 @@ def test_what_was_known_within_the_retention_can_still_be_asked_for(operator: Ch
 
 
 def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
-    operator: ChangingOperator, monkeypatch: pytest.MonkeyPatch
+    operator: ChangingOperator, rebuilt: Cells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doomed = plan(operator, PAST_THE_RETENTION)
     delete_all = ObjectStore.delete_all
@@ -171,7 +185,7 @@ def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
 
     again = operator.attempt(AS_OF)
     finish(operator.site, again)
-    assert cells(operator.site, again) == operator.rebuild(AS_OF)
+    assert cells(operator.site, again) == rebuilt
     sweep_by(operator, plan(operator, PAST_THE_RETENTION))
     assert not named(doomed) & keys(operator)
 

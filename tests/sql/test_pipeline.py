@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from crmbet.clean.records import CleanManifest
 from crmbet.databases.parquet import scan
@@ -22,13 +22,18 @@ from crmbet.features.variables import SIGNATURE
 from crmbet.run.params import RunParams
 from tests.sql.lake_folder import FolderStore, capture, clean
 from tests.sql.reference import compute_reference
-from tests.sql.small_worlds import worlds
+from tests.sql.small_worlds import full_worlds
 from tests.sql.world import TYPICAL, Features, Row, World, contracts, table
 
 pytestmark = pytest.mark.sql
 
 REPEATABLE = settings(
-    derandomize=True, deadline=None, database=None, phases=[Phase.explicit, Phase.generate], print_blob=False
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
 )
 """The same examples everywhere, not shrunk: a run of the pipeline takes too long for that."""
 
@@ -115,8 +120,8 @@ def without_future(world: World) -> World:
     return replace(world, **{source: past(source) for source in TIMES})
 
 
-@settings(REPEATABLE, max_examples=5)
-@given(world=worlds())
+@settings(REPEATABLE, max_examples=2)
+@given(world=full_worlds())
 def test_events_at_or_after_as_of_change_no_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
@@ -137,8 +142,8 @@ def numbered(world: World) -> World:
     return replace(world, **named)
 
 
-@settings(REPEATABLE, max_examples=2)
-@given(world=worlds())
+@settings(REPEATABLE, max_examples=1)
+@given(world=full_worlds())
 def test_bets_that_come_or_change_after_known_at_change_no_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
@@ -156,8 +161,8 @@ def test_bets_that_come_or_change_after_known_at_change_no_cell(
     assert with_late == known
 
 
-@settings(REPEATABLE, max_examples=2)
-@given(world=worlds())
+@settings(REPEATABLE, max_examples=1)
+@given(world=full_worlds())
 def test_neither_the_order_of_rows_nor_their_files_nor_threads_change_a_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
@@ -176,8 +181,8 @@ def test_neither_the_order_of_rows_nor_their_files_nor_threads_change_a_cell(
     assert again == found
 
 
-@settings(REPEATABLE, max_examples=2)
-@given(world=worlds())
+@settings(REPEATABLE, max_examples=1)
+@given(world=full_worlds())
 def test_any_order_of_increments_gives_what_a_rebuild_gives(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:

@@ -37,7 +37,7 @@ def load_table_contract(path: Path = CONTRACTS / "user_features.yaml") -> TableC
 
 def _load(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return model.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, ValidationError, OSError) as error:
         raise BadContract(
             f"{path.name} is no valid contract",

@@ -51,7 +51,7 @@ def load_known(folder: Path = EXPECTATIONS) -> Known:
     """Read the file. Raises `BadSuite` with the reason if it is not valid."""
     path = folder / FILE
     try:
-        return Known.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Known.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, ValidationError, OSError) as error:
         raise BadSuite(
             f"{FILE} cannot be read",

@@ -103,7 +103,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
 
 
 @pytest.fixture(scope="module")
-def live(session_folder: Path) -> Iterator[Live]:
+def live(session_folder: Path, make_services_ready: Callable[[Workspace], None]) -> Iterator[Live]:
     workspace = Workspace(session_folder / "oncall")
     with (
         web_sink() as web,
@@ -113,6 +113,7 @@ def live(session_folder: Path) -> Iterator[Live]:
         pytest.MonkeyPatch.context() as patch,
     ):
         try:
+            make_services_ready(workspace)
             embedded.up(workspace)
             for variable, value in lake_variables(workspace, LAKE_BUCKET).items():
                 patch.setenv(variable, value)

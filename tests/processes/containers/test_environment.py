@@ -12,7 +12,7 @@ from crmbet.orchestration import context as airflow_run
 from crmbet.run.settings import SETTINGS, old_variable_names, variable_names
 from local.workspace import PROJECT
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 RUN_OUR_CODE = {"dag-processor", "triggerer", "worker"}
 SHOWN_BY_THE_PAGE = {

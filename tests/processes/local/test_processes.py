@@ -15,7 +15,7 @@ import pytest
 from local.processes import Daemon, ServiceFailed, is_alive, run_logged, wait_gone
 from local.workspace import Workspace, read_record, write_record
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 STUBBORN = """
 import signal, subprocess, sys, time

@@ -14,7 +14,7 @@ import pytest
 from local import bootstrap
 from local.workspace import PROJECT
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 SETUP = PROJECT / "local" / "setup.sh"
 

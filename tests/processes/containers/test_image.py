@@ -15,7 +15,7 @@ import pytest
 from local.airflow import executable
 from local.workspace import PROJECT
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 HOME = "/opt/airflow"
 

@@ -10,7 +10,7 @@ import pytest
 
 from local.workspace import PROJECT
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 MAKEFILE = (PROJECT / "Makefile").read_text()
 

@@ -14,7 +14,7 @@ import pytest
 from crmbet.run.settings import SETTINGS
 from local.workspace import PROJECT
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 PRODUCTION = {
     "postgres", "redis", "init", "api-server", "scheduler", "dag-processor", "triggerer", "worker",

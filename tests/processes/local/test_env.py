@@ -18,7 +18,7 @@ from local.postgres import EmbeddedPostgres
 from local.processes import ServiceFailed
 from local.workspace import PROJECT, Workspace
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.processes
 
 INTERFACE = {
     "AIRFLOW_CONN_CRMBET_LAKE",
