@@ -38,9 +38,9 @@ from local.workspace import PROJECT
 
 pytestmark = pytest.mark.integration
 
-START = date(2024, 3, 1)
 AS_OF = date(2024, 4, 10)
-WORLD = World(seed=11, players=120, start_day=START, end_day=AS_OF)
+WORLD = World(seed=11, players=160, start_day=AS_OF - timedelta(days=20), end_day=AS_OF)
+"""Few days: a run's time grows with the files and days, and hardly with the rows."""
 RATES = replace(
     DirtRates(),
     user_id_missing=0.004,

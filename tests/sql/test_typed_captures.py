@@ -51,7 +51,7 @@ VALUES = {
     "share": ("DOUBLE", DOUBLES),
     "flag": ("BOOLEAN", st.sampled_from(["true", "false"])),
 }
-ROWS = st.lists(st.tuples(*(NULLS | values for _, values in VALUES.values())), min_size=1, max_size=8)
+ROWS = st.lists(st.tuples(*(NULLS | values for _, values in VALUES.values())), min_size=8, max_size=24)
 
 
 def contract(mark: str) -> SourceContract:
@@ -106,7 +106,7 @@ def test_a_typed_column_becomes_what_its_text_would(
 ) -> None:
     feed = contract(mark)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(ROWS)
     def check(rows: list[tuple[str, ...]]) -> None:
         types = [engine_type for engine_type, _ in VALUES.values()]

@@ -501,18 +501,27 @@ def test_a_file_of_many_days_is_kept_in_their_order(
     ]
 
 
-def test_a_listing_of_more_than_one_page(store: Any, capture: Any) -> None:
-    # Most are empty, which saves an upload each.
-    objects = {
-        f"raw/bets/{number:04}.jsonl": b"" if number % 50 else json_lines(bet(number)).encode()
-        for number in range(1050)
-    }
+def test_a_listing_of_more_than_one_page(client: Any, store: Any, capture: Any) -> None:
+    # S3 pages by the thousand; here by ten.
+    objects = {f"raw/bets/{number:04}.jsonl": json_lines(bet(number)).encode() for number in range(35)}
     store.write_all(objects)
+    pages = 0
 
-    captures = capture()
+    def ask_for_ten(params: dict[str, Any], **_: Any) -> None:
+        nonlocal pages
+        params["MaxKeys"] = 10
+        pages += "raw/bets/" in params["Prefix"]
 
+    event = "before-parameter-build.s3.ListObjectsV2"
+    client.meta.events.register(event, ask_for_ten)
+    try:
+        captures = capture()
+    finally:
+        client.meta.events.unregister(event, ask_for_ten)
+
+    assert pages == 4
     assert [captured.chunk for captured in captures.captures] == sorted(objects)
-    assert captures.extracted == 21
+    assert captures.extracted == 35
 
 
 # The engine ------------------------------------------------------------------------------------------------------
