@@ -26,7 +26,7 @@ def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str
     thresholds: dict[str, Threshold] = {name: getattr(settings.quality, name) for name in THRESHOLDS}
     # Rounded, because 1 - 0.95 is 0.050000000000000044.
     thresholds["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
-    thresholds["adult_age"] = settings.adult_age
+    thresholds["adult_age"] = settings.features.adult_age
     thresholds["contract_columns"] = list(table.computed)
     thresholds["contract_features"] = len(table.features)
     return thresholds

@@ -19,7 +19,6 @@ import yaml
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.statements import Fragment
-from crmbet.databases.work import Work
 from crmbet.extract.records import Capture, DayCount, SourceCaptures
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
 from crmbet.quality.gate import check
@@ -132,11 +131,9 @@ def judge(
             engine.execute(f"CREATE OR REPLACE TABLE {table.removeprefix('clean_')} AS FROM {table}")
         engine.execute(statement)
         if stage == "raw":
-            return judge_raw(Work(run=source, store=baselines, connection=engine))
+            return judge_raw(engine, baselines, source)
         whole = statement.startswith("ALTER") or not statement
-        return judge_features(
-            Work(run=EXPECTATIONS if whole else narrow(statement), store=baselines, connection=engine)
-        )
+        return judge_features(engine, baselines, EXPECTATIONS if whole else narrow(statement))
 
     return run
 
