@@ -22,9 +22,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_TARGET", CONNECTION.format(host="target"))
 
 
+def lineage_of(task: Any) -> Any:
+    lineage = PipelineLineage(task).extract()
+    assert lineage is not None
+    return lineage
+
+
 def test_each_task_reads_what_others_wrote(dag: Any) -> None:
     lineages = [
-        PipelineLineage(task).extract()
+        lineage_of(task)
         for task in dag.topological_sort()
         if task.task_type in PipelineLineage.get_operator_classnames()
     ]
@@ -48,6 +54,6 @@ def test_a_table_of_another_schema_keeps_its_schema(dag: Any, monkeypatch: pytes
     contracts["transactions"] = contracts["transactions"].model_copy(update={"relation": "wallet.movements"})
     monkeypatch.setattr(lineage, "load_source_contracts", lambda: contracts)
 
-    [read] = PipelineLineage(dag.get_task("extract_pg")).extract().inputs
+    [read] = lineage_of(dag.get_task("extract_pg")).inputs
 
     assert (read.namespace, read.name) == ("postgres://source:6432", "crm.wallet.movements")

@@ -222,7 +222,7 @@ def _run(site: Site, attempt: Attempt) -> None:
     # A history of a week has files of several days too.
     thirty_days.PERIOD = 3
     if not attempt.matrix:
-        engineer.write_matrix = _write_no_matrix
+        vars(engineer)["write_matrix"] = _write_no_matrix
     with (
         open_engine(run.settings, site.lake) as connection,
         _killed_at(attempt.kill_at, store),

@@ -374,8 +374,8 @@ def test_tasks_do_not_touch_airflows_database(played: Played) -> None:
         run_id="manual__executed", run_type="manual", start_date=now, run_after=now, logical_date=None,
         data_interval_end=None,
     )  # fmt: skip
-    context = {"dag_run": dag_run, "params": {"as_of": AS_OF.isoformat(), "load_strategy": "append"}}
-    dag = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
+    context: Any = {"dag_run": dag_run, "params": {"as_of": AS_OF.isoformat(), "load_strategy": "append"}}
+    dag: Any = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
     event.listen(settings.engine, "before_cursor_execute", refuse)
     try:
         left = {task: dag.get_task(task).execute(context) for task in TASKS}

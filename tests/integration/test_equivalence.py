@@ -296,7 +296,7 @@ def test_four_runs_at_once_on_an_empty_prefix_end_as_rebuilds_do(
 # What was known --------------------------------------------------------------------------------------------------
 
 
-LATER = {
+LATER: dict[str, st.SearchStrategy[Any]] = {
     "history": st.lists(steps(), min_size=2, max_size=3),
     "later": st.lists(changes(), min_size=4, max_size=8),
 }

@@ -126,7 +126,12 @@ def test_days_that_are_not_needed_are_not_read(store: ObjectStore, monkeypatch: 
         keep(store, models(DAY - timedelta(days=days), 1.0))
     read: list[str] = []
     read_one = store.read
-    monkeypatch.setattr(store, "read", lambda key: (read.append(key), read_one(key))[1])
+
+    def note_read(key: str) -> bytes | None:
+        read.append(key)
+        return read_one(key)
+
+    monkeypatch.setattr(store, "read", note_read)
 
     assert found(store) == all_of(1.0)
     assert len(read) == PARALLEL_REQUESTS

@@ -20,6 +20,7 @@ from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.work import Work
 from crmbet.features import matrix as module
 from crmbet.features.matrix import Inputs, measure_silhouettes, write_matrix
+from crmbet.features.records import MatrixFiles
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
@@ -116,10 +117,16 @@ def read(store: ObjectStore, key: str) -> Any:
     return pq.read_table(io.BytesIO(store.read(key) or b""))
 
 
+def write(work: Work, table: TableContract, features: list[str]) -> MatrixFiles:
+    written = write_matrix(work, table, features)
+    assert written is not None
+    return written
+
+
 def test_a_clustering_job_starts_with_one_read(
     engine: Any, store: ObjectStore, run: Run, table: TableContract
 ) -> None:
-    written = write_matrix(
+    written = write(
         Work(run=run, store=store, connection=engine), table, put_features(engine, store, run, table)
     )
 
@@ -141,7 +148,7 @@ def test_an_enum_has_a_column_a_value_and_a_null_none_of_them(
     engine: Any, store: ObjectStore, run: Run, table: TableContract
 ) -> None:
     files = put_features(engine, store, run, table)
-    written = write_matrix(Work(run=run, store=store, connection=engine), table, files)
+    written = write(Work(run=run, store=store, connection=engine), table, files)
     given = read(store, files[0]).sort_by("user_id")
     found = read(store, written.matrix)
 
@@ -171,7 +178,7 @@ def test_the_pipeline_does_the_same_to_new_rows(
     engine: Any, store: ObjectStore, run: Run, table: TableContract
 ) -> None:
     files = put_features(engine, store, run, table)
-    written = write_matrix(Work(run=run, store=store, connection=engine), table, files)
+    written = write(Work(run=run, store=store, connection=engine), table, files)
 
     pipeline = joblib.load(io.BytesIO(store.read(written.pipeline) or b""))
     inputs = Inputs.of(table)
@@ -186,10 +193,10 @@ def test_batches_and_repeats_change_nothing(
     engine: Any, store: ObjectStore, run: Run, table: TableContract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = put_features(engine, store, run, table)
-    first = write_matrix(Work(run=run, store=store, connection=engine), table, files)
+    first = write(Work(run=run, store=store, connection=engine), table, files)
     monkeypatch.setattr(module, "BATCH_ROWS", 70)
 
-    second = write_matrix(Work(run=run, store=store, connection=engine), table, files)
+    second = write(Work(run=run, store=store, connection=engine), table, files)
 
     assert read(store, first.matrix).equals(read(store, second.matrix))
     assert first.silhouettes == second.silhouettes

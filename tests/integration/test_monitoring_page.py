@@ -135,10 +135,10 @@ def test_monitoring_has_time_outs_of_its_own_and_keeps_other_options(new_databas
     )
 
     with open_monitoring(dsn) as connection, connection.cursor() as cursor:
-        shown = []
+        shown: list[Any] = []
         for setting in ("statement_timeout", "search_path", "application_name"):
             cursor.execute(f"SHOW {setting}")
-            shown += cursor.fetchone()
+            shown += cursor.fetchall()[0]
         assert shown == ["20s", "crm", "x"]
         assert connection.get_dsn_parameters()["connect_timeout"] == "5"
 

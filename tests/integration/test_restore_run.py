@@ -112,7 +112,7 @@ def answer_as_the_form_does(position: int) -> list[str]:
                 detail.responded_at = datetime.now(UTC)
                 detail.chosen_options = [detail.options[position]]
                 detail.params_input = {}
-                event = TriggerEvent(detail.as_resume_event_payload())
+                event = TriggerEvent(detail.as_resume_event_payload())  # type: ignore[no-untyped-call]
                 handle_event_submit(event, task_instance=asking, session=database)
                 return list(detail.options)
         time.sleep(0.2)

@@ -144,6 +144,12 @@ def instant(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def known_instant(text: str) -> datetime:
+    at = instant(text)
+    assert at is not None
+    return at
+
+
 def full(source: str, row: Row) -> dict[str, Any]:
     return {**TYPICAL[source], **row}
 
@@ -174,7 +180,8 @@ def mean_of_known(values: Iterable[float | None]) -> float | None:
 
 
 def game_features(bets: Sequence[Any], clock: Clock) -> dict[str, Any]:
-    counts, decayed = Counter(), dict.fromkeys(GAMES, Decimal(0))
+    counts: Counter[str] = Counter()
+    decayed = dict.fromkeys(GAMES, Decimal(0))
     stakes = dict.fromkeys(GAMES, Decimal(0))
     for bet in bets:
         age = clock.age(bet["placed_at"])
@@ -220,7 +227,7 @@ def stake_features(bets: Sequence[Any], clock: Clock) -> dict[str, Any]:
         "bets_count_30d": len(recent),
         "bets_count_lifetime": len(bets),
         "bet_sum_30d": cents(sum(recent, Fraction())),
-        "bet_avg_30d": cents(sum(recent) / len(recent)) if recent else None,
+        "bet_avg_30d": cents(sum(recent, Fraction()) / len(recent)) if recent else None,
         "daily_stake_p50_90d": cents(percentile(days, Fraction(1, 2))) if days else None,
         "daily_stake_p95_90d": cents(percentile(days, Fraction(95, 100))) if days else None,
         "bet_volatility": volatility(
@@ -285,8 +292,8 @@ def device_features(bets: Sequence[Any], clock: Clock) -> dict[str, Any]:
 def volatility(stakes: Sequence[Decimal]) -> float | None:
     if len(stakes) < 3 or not sum(stakes):
         return None
-    mean = sum(stakes) / len(stakes)
-    variance = sum((stake - mean) ** 2 for stake in stakes) / (len(stakes) - 1)
+    mean = sum(stakes, Decimal()) / len(stakes)
+    variance = sum(((stake - mean) ** 2 for stake in stakes), Decimal()) / (len(stakes) - 1)
     return real6(float(variance.sqrt() / mean))
 
 
@@ -325,14 +332,14 @@ def record(rows: Sequence[Any], bets: Sequence[Any], clock: Clock) -> list[Sessi
     sessions = [
         Session(
             row["session_id"],
-            instant(row["started_at"]),
+            known_instant(row["started_at"]),
             instant(row["ended_at"]) if clock.is_past(row["ended_at"]) else None,
             [],
         )
         for row in rows
     ]
     for bet in bets:
-        at, day = instant(bet["placed_at"]), clock.day(bet["placed_at"])
+        at, day = known_instant(bet["placed_at"]), clock.day(bet["placed_at"])
         if clock.age(bet["placed_at"]) >= 30:
             continue
 
@@ -376,11 +383,13 @@ def session_features(sessions: Sequence[Session], clock: Clock) -> dict[str, Any
 
 def hour_features(bets: Sequence[Any], player: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
     offsets = [
-        clock.as_of.astimezone(ZoneInfo(name)).utcoffset()
+        clock.as_of.astimezone(ZoneInfo(name)).utcoffset() or timedelta()
         for name in (player.get("timezone") or clock.zone.key, clock.zone.key)
     ]
     shift = (offsets[0] - offsets[1]) // timedelta(hours=1)
-    weekdays, slots, hours = Counter(), Counter(), Counter()
+    weekdays: Counter[int] = Counter()
+    slots: Counter[int] = Counter()
+    hours: Counter[int] = Counter()
     for bet in bets:
         if clock.age(bet["placed_at"]) < 90:
             hour = clock.local(bet["placed_at"]).replace(tzinfo=None, minute=0, second=0, microsecond=0)
@@ -530,7 +539,7 @@ def lifecycle_features(
 
 
 def is_deposit(row: Mapping[str, Any]) -> bool:
-    return row["status"] == "completed" and row["transaction_type"] == "deposit"
+    return (row["status"], row["transaction_type"]) == ("completed", "deposit")
 
 
 def consents(player: Mapping[str, Any]) -> list[str] | None:
@@ -580,7 +589,7 @@ def add_population_features(
         value[user] = sum(Decimal(row["amount"]) for row in recent)
 
     def quarter(of: Mapping[str, Any], user: str) -> int:
-        worse = sum(other < of[user] for other in of.values())
+        worse = sum(bool(other < of[user]) for other in of.values())
         return min(4, 1 + 4 * worse // len(of))
 
     for user, row in features.items():
@@ -640,9 +649,11 @@ def session_markers(sessions: Sequence[Session], paid: Sequence[Any], clock: Clo
         (session for session in recent_sessions(sessions, clock) if session.bets),
         key=lambda session: (session.started, session.name),
     )
-    sums = [sum(Fraction(bet["stake"]) for bet in session.bets) for session in played]
+    sums = [sum((Fraction(bet["stake"]) for bet in session.bets), Fraction()) for session in played]
     deposits = [
-        instant(row["created_at"]) for row in paid if is_deposit(row) and clock.age(row["created_at"]) < 30
+        known_instant(row["created_at"])
+        for row in paid
+        if is_deposit(row) and clock.age(row["created_at"]) < 30
     ]
     inside = sum(
         any(session.started <= at <= (session.ended or clock.as_of) for session in played) for at in deposits
@@ -689,13 +700,14 @@ def limit_features(
         if clock.age(row["changed_at"]) < 90 and row["kind"] != "self_exclusion" and old is not None:
             raised += new is None or Decimal(new) > Decimal(old)
     exclusions = sorted(
-        (row for row in rows if row["kind"] == "self_exclusion"), key=lambda row: instant(row["changed_at"])
+        (row for row in rows if row["kind"] == "self_exclusion"),
+        key=lambda row: known_instant(row["changed_at"]),
     )
     until = instant(player.get("self_excluded_until"))
     is_active = until is not None and until > clock.as_of
     if exclusions and exclusions[-1].get("new_value") is not None:
         days = timedelta(days=float(exclusions[-1]["new_value"]))
-        is_active |= instant(exclusions[-1]["changed_at"]) + days > clock.as_of
+        is_active |= known_instant(exclusions[-1]["changed_at"]) + days > clock.as_of
     was_excluded = any(row.get("new_value") or row.get("old_value") for row in exclusions)
     status = "none" if has_limits or has_players else None
     if is_active:

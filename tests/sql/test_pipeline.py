@@ -88,9 +88,9 @@ def run_pipeline(
         table(),
         CleanManifest(sources=sources),
     )
-    rows = connection.sql(f"FROM {scan(store, manifest.files)}")
-    names = rows.columns
-    found = (dict(zip(names, row, strict=True)) for row in rows.fetchall())
+    written = connection.sql(f"FROM {scan(store, manifest.files)}")
+    names = written.columns
+    found = (dict(zip(names, row, strict=True)) for row in written.fetchall())
     return {row["user_id"]: row for row in found}, manifest
 
 
@@ -117,7 +117,8 @@ def without_future(world: World) -> World:
             if not is_future(row.get(event))
         ]
 
-    return replace(world, **{source: past(source) for source in TIMES})
+    rows: dict[str, Any] = {source: past(source) for source in TIMES}
+    return replace(world, **rows)
 
 
 @settings(REPEATABLE, max_examples=2)
@@ -135,7 +136,7 @@ def test_events_at_or_after_as_of_change_no_cell(
 def numbered(world: World) -> World:
     """Each row with the id that it would get by its place."""
     keys = {source: contract.business_key[0] for source, contract in contracts().items()}
-    named = {
+    named: dict[str, Any] = {
         source: [{key: f"{source} {number}", **row} for number, row in enumerate(world.rows(source))]
         for source, key in keys.items()
     }
@@ -167,9 +168,10 @@ def test_neither_the_order_of_rows_nor_their_files_nor_threads_change_a_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
     world = numbered(world)
-    shuffled = replace(
-        world, **{source: [*world.rows(source)[1::3], *world.rows(source)[::-1]] for source in TIMES}
-    )
+    rows: dict[str, Any] = {
+        source: [*world.rows(source)[1::3], *world.rows(source)[::-1]] for source in TIMES
+    }
+    shuffled = replace(world, **rows)
 
     found, _ = run_pipeline(engine, world, new_store())
     engine.execute("SET threads = 2")

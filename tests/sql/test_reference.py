@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import duckdb
 import pytest
@@ -62,7 +63,8 @@ def test_the_reference_covers_every_feature_column() -> None:
 @given(world=full_worlds())
 def test_neither_row_order_nor_threads_change_a_cell(engine: duckdb.DuckDBPyConnection, world: World) -> None:
     found = compute_features(engine, world)
-    shuffled = replace(world, **{source: _shuffled(world, source) for source in SOURCES})
+    rows: dict[str, Any] = {source: _shuffled(world, source) for source in SOURCES}
+    shuffled = replace(world, **rows)
 
     with two_threads(engine):
         again = compute_features(engine, shuffled)

@@ -87,26 +87,26 @@ class SlowPareto:
 
     def p_alive(self, x: int, tx: float, end: float) -> float:
         def density(y: float) -> float:
-            return (
+            return float(
                 ((self.alpha + end) / (self.alpha + y)) ** (self.r + x)
                 * ((self.beta + end) / (self.beta + y)) ** self.s
                 / (self.beta + y)
             )
 
         gone, _ = quad(density, tx, end, limit=200)
-        return 1 / (1 + self.s * gone)
+        return float(1 / (1 + self.s * gone))
 
     def p_active(self, x: int, tx: float, end: float, horizon: float) -> float:
         a, b, shape = self.alpha + end, self.beta + end, self.r + x
         found, _ = quad(
             lambda u: shape / (a + u) * (a / (a + u)) ** shape * (b / (b + u)) ** self.s, 0, horizon
         )
-        return self.p_alive(x, tx, end) * found
+        return self.p_alive(x, tx, end) * float(found)
 
     def expected(self, x: int, tx: float, end: float, horizon: float) -> float:
         b = self.beta + end
         found, _ = quad(lambda u: (b / (b + u)) ** self.s, 0, horizon)
-        return self.p_alive(x, tx, end) * (self.r + x) / (self.alpha + end) * found
+        return self.p_alive(x, tx, end) * (self.r + x) / (self.alpha + end) * float(found)
 
 
 def history(ages: list[int]) -> tuple[int, float, float]:
@@ -184,12 +184,13 @@ def test_the_risk_is_the_calibrated_probability(scored: Any) -> None:
 def test_last_month_is_judged_by_what_was_known_then(engine: Any, world: list[Day], scored: Any) -> None:
     run, _ = scored
     holdout = run.holdout
-    then = [(user, age - 30, *rest) for user, age, *rest in world if age >= 30]
+    then = [(user, age - 30, bets, deposits, paid) for user, age, bets, deposits, paid in world if age >= 30]
 
     # The same models on the state of that day.
     past, scores = score(engine, then)
 
     assert holdout.as_of == date(2026, 1, 30)
+    assert past.activity_days.fit is not None
     assert holdout.fit.parameters == past.activity_days.fit.parameters
     since = {user for user, age, bets, deposits, _ in world if age < 30 and bets + deposits}
     pairs = [(cells["churn_prob_30d"], user not in since) for user, cells in scores.items()]
@@ -236,7 +237,8 @@ def test_earlier_parameters_serve_where_players_are_few(engine: Any, scored: Any
         assert model.is_fallback
         assert model.fit == fit
         assert "(needed: 50)" in model.problem
-    assert served.holdout is served.calibration is None
+    assert served.holdout is None
+    assert served.calibration is None
     assert all(cells["churn_risk_score"] == cells["churn_prob_30d"] is not None for cells in found.values())
     assert any(cells["clv_12m"] is not None for cells in found.values())
     assert not alone.deposit_days.is_fallback
@@ -317,5 +319,6 @@ def test_value_that_depends_on_frequency_is_flagged(engine: Any, scored: Any) ->
     ]
     flagged, _ = score(engine, rows)
 
+    assert flagged.value_correlation is not None
     assert flagged.value_correlation > 0.3
     assert flagged.value_depends_on_frequency

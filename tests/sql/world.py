@@ -68,7 +68,8 @@ class World:
 
     def rows(self, source: str) -> Sequence[Row]:
         """The rows of a source by its name."""
-        return getattr(self, source)
+        rows: Sequence[Row] = getattr(self, source)
+        return rows
 
     def run(self) -> Run:
         settings = Settings.of(lake_bucket="none", **self.settings)
@@ -126,7 +127,7 @@ def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: W
     Recorded sessions keep clear of the name of the table that themes read.
     """
     contract = contracts()[source]
-    typical = dict.fromkeys(contract.columns) | TYPICAL[source]
+    typical = {**dict.fromkeys(contract.columns), **TYPICAL[source]}
     rows = [
         {**typical, contract.business_key[0]: f"{source} {number}", **row}
         for number, row in enumerate(world.rows(source))

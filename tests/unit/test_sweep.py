@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -69,7 +70,12 @@ class MemoryStore:
             self.objects.pop(key, None)
 
     def capture(
-        self, digest: str, captured_at: datetime, *, attempt: str = "a1", files: list[str] | None = None
+        self,
+        digest: str,
+        captured_at: datetime,
+        *,
+        attempt: str = "a1",
+        files: builtins.list[str] | None = None,
     ) -> Capture:
         """A finished capture of CHUNK."""
         folder = LAYOUT.capture("bets", digest)

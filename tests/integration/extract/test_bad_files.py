@@ -322,7 +322,8 @@ def test_an_object_that_was_replaced_after_the_listing_is_not_read(
     reader.download(listed, tmp_path / "same")
     assert (tmp_path / "same").read_text() == csv_text(csv_line(1))
 
-    for change in (lambda: put("a.csv", csv_text(csv_line(2))), lambda: delete(key)):
+    changes: list[Callable[[], Any]] = [lambda: put("a.csv", csv_text(csv_line(2))), lambda: delete(key)]
+    for change in changes:
         change()
         with pytest.raises(SourceChanged) as failure:
             reader.download(listed, tmp_path / "other")

@@ -381,7 +381,7 @@ def test_every_format_plain_or_compressed_in_any_folder(
     put: Any, capture: Any, captured_rows: Any, clean: Any
 ) -> None:
     folders = ["", "dt=2026-08-10/", "dt=2026-08-10/hour=12/", "2026/08/10/"]
-    files = {
+    files: dict[str, Callable[[Any], bytes]] = {
         "a.parquet": parquet,
         "b.csv": lambda rows: csv_text(*(",".join(row.values()) for row in rows)).encode(),
         "c.tsv": lambda rows: "\n".join(
@@ -530,7 +530,7 @@ def test_a_listing_of_more_than_one_page(client: Any, store: Any, capture: Any) 
 def test_a_capture_leaves_the_engine_as_it_was(put: Any, capture: Any, engine: Any) -> None:
     settings = "SELECT name, value FROM duckdb_settings()"
     before = engine.execute(settings).fetchall()
-    put("part.csv", csv_text(csv_line(bet(1))))
+    put("part.csv", csv_text(csv_line(1)))
 
     capture()
 

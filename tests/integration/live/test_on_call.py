@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<img src=x onerror=alert(1)>"
 KILLED, BROKEN, LATE = "killed", "broken", "late"
 """Run ids."""
+
+
+def plain_text(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Live:
         return [body for body in self.web.bodies("/alerts") if body["execution_id"] == run_id]
 
     def mails(self, run_id: str) -> list[Any]:
-        return [mail for mail in self.mail.mails if run_id in mail.get_body(("plain",)).get_content()]
+        return [mail for mail in self.mail.mails if run_id in plain_text(mail)]
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
@@ -155,7 +162,7 @@ def variables(web: WebSink, mail: MailSink, statsd_port: int, lineage: WebSink) 
 
 def go_wrong(live: Live) -> None:
     """Three runs side by side: in one a task is killed, one has a broken delivery, one is late."""
-    token = live.token(ui.airflow.ADMIN)
+    token = live.token(airflow.ADMIN)
     parsed = "SELECT 1 FROM dag HAVING count(*) = 2 UNION SELECT 2 FROM import_error"
     wait_for(lambda: live.query("airflow", parsed))
     assert live.query("airflow", "SELECT stacktrace FROM import_error") == []
@@ -372,7 +379,7 @@ def test_the_page_is_for_those_who_may_see_runs(live: Live) -> None:
         path = f"/crmbet/{route}"
         assert live.call(path)[0] == 401, path
         assert live.call(path, token=live.token("stranger"))[0] == 403, path
-    token = live.token(ui.airflow.ADMIN)
+    token = live.token(airflow.ADMIN)
     assert live.call("/crmbet/", token=token)[0] == 200
     assert live.call("/crmbet/openapi.json", token=token)[0] == 404
     assert live.call("/crmbet/static/README.md", token=token)[0] == 404
@@ -380,7 +387,7 @@ def test_the_page_is_for_those_who_may_see_runs(live: Live) -> None:
 
 
 def test_the_pages_data_is_that_of_the_runs(live: Live) -> None:
-    status, answer = live.call("/crmbet/api/overview", token=live.token(ui.airflow.ADMIN))
+    status, answer = live.call("/crmbet/api/overview", token=live.token(airflow.ADMIN))
     assert status == 200
     overview = json.loads(answer)
     assert {run["id"]: run["failed_task"] for run in overview["runs"]} == {
@@ -501,7 +508,7 @@ def test_the_page_before_the_first_run(live: Live, tab: Tab) -> None:
 
 
 def test_the_page_names_the_features_that_have_drifted(live: Live, tab: Tab) -> None:
-    overview = json.loads(live.call("/crmbet/api/overview", token=live.token(ui.airflow.ADMIN))[1])
+    overview = json.loads(live.call("/crmbet/api/overview", token=live.token(airflow.ADMIN))[1])
     moved, still = {"expectation": "no feature has moved"}, {"expectation": "no quartile has moved"}
     overview["drift"] = [
         {"execution_id": BROKEN, "stage": "features", "as_of": f"{AS_OF}T03:00:00Z", **fields}

@@ -162,7 +162,7 @@ def stage(connect: Callable[[], connection]) -> Callable[..., Staging]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[duckdb.DuckDBPyconnection]:
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
     """The data engine, without S3."""
     with open_engine(Settings(lake_bucket="unused")) as opened:
         yield opened

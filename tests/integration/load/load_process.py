@@ -31,6 +31,7 @@ import psycopg2.extensions
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import ENGINE_TYPES
 from crmbet.databases.duckdb import LakeAccess, open_engine
+from crmbet.databases.postgres import single_row
 from crmbet.failures import TemporaryFailure
 from crmbet.learning.records import ModelRun, ServedModel
 from crmbet.load.backup import list_backups, measure, sweep_backups, take_backup
@@ -213,18 +214,18 @@ class Servers:
                 cursor.execute(
                     f"SELECT count(*), count(DISTINCT user_id), min(row_hash), max(row_hash) FROM {session.table}"
                 )
-                table = cursor.fetchone()
+                table = single_row(cursor)
                 cursor.execute(f"SELECT row_hash, count(*) FROM {session.history} GROUP BY 1")
                 history = dict(cursor.fetchall())
                 models = session.in_schema("model_parameters")
                 cursor.execute(f"SELECT execution_id, count(*) FROM {models} GROUP BY 1")
                 models_by_run = dict(cursor.fetchall())
                 cursor.execute(r"SELECT count(*) FROM pg_class WHERE relname ~ '_staging_[0-9a-f]{16}$'")
-                (stagings,) = cursor.fetchone()
+                (stagings,) = single_row(cursor)
                 cursor.execute(
                     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
                 )
-                (locks,) = cursor.fetchone()
+                (locks,) = single_row(cursor)
                 cursor.execute(r"SELECT relname FROM pg_class WHERE relname ~ '_backup_\d{8}t'")
                 found = {name for (name,) in cursor.fetchall()}
                 whole = {
@@ -359,7 +360,7 @@ def _record_models(attempt: Try, cursor: Any, written_at: datetime) -> None:
 def mount_small_disk(folder: str, mib: int) -> None:
     """Put a disk of that size at a folder, for this process alone. Raises `OSError` where that is not allowed."""
     libc = ctypes.CDLL(None, use_errno=True)
-    steps = [
+    steps: list[Callable[[], int]] = [
         lambda: libc.unshare(NEW_MOUNTS),
         lambda: libc.mount(b"none", b"/", None, PRIVATE | RECURSIVE, None),
         lambda: libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, f"size={mib}m".encode()),

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from crmbet.load.load import Strategy
 from local.workspace import Workspace
 from tests.integration.load.load_process import (
     MODELS,
@@ -64,7 +65,7 @@ class Walk:
         self.number = 0
         self._logs: dict[str, list[Line]] = {}
 
-    def log(self, strategy: str) -> list[Line]:
+    def log(self, strategy: Strategy) -> list[Line]:
         """What PostgreSQL logs of a whole run."""
         if strategy not in self._logs:
             # From the fourth on runs are alike: there is a backup to take, and one to sweep.
@@ -75,7 +76,7 @@ class Walk:
             self._logs[strategy] = self.advance(strategy)
         return self._logs[strategy]
 
-    def advance(self, strategy: str) -> list[Line]:
+    def advance(self, strategy: Strategy) -> list[Line]:
         """A whole run; what PostgreSQL logged of it."""
         attempt = self._next(strategy)
         run = self.servers.run(attempt)
@@ -84,7 +85,12 @@ class Walk:
         return run.lines
 
     def die_at(
-        self, at: int, strategy: str, act: Callable[[Any], None], recover: Callable[[], None], expected: int
+        self,
+        at: int,
+        strategy: Strategy,
+        act: Callable[[Any], None],
+        recover: Callable[[], None],
+        expected: int,
     ) -> list[Line]:
         """A try that meets `act` at a line of the log, and the retry; the log up to the try's death.
 
@@ -103,7 +109,7 @@ class Walk:
         assert dead.exit_code == expected
         return dead.lines
 
-    def _next(self, strategy: str) -> Any:
+    def _next(self, strategy: Strategy) -> Any:
         self.number += 1
         if self.number % HISTORY_LOADS == 0:
             self.servers.forget_history()
@@ -200,7 +206,7 @@ def lines_of(phase: str, log: list[Line]) -> range:
     [*(("merge", phase) for phase in PHASES), ("replace", "load")],
 )
 def test_a_task_killed_at_every_statement(
-    walk: Walk, strategy: str, phase: str, count_points: CountPoints
+    walk: Walk, strategy: Strategy, phase: str, count_points: CountPoints
 ) -> None:
     places = lines_of(phase, walk.log(strategy))
 

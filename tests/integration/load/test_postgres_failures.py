@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, make_dsn
 
 from crmbet.databases.postgres import failures_explained, transaction
 from crmbet.failures import (
@@ -53,7 +53,8 @@ def run(connection: connection, sql: str) -> Callable[[], None]:
     ],
 )
 def test_failures_to_connect(postgres_url: str, part: str, value: str, failure: type[CrmbetError]) -> None:
-    assert type(failure_of(lambda: psycopg2.connect(postgres_url, **{part: value}))) is failure
+    dsn = make_dsn(postgres_url, **{part: value})
+    assert type(failure_of(lambda: psycopg2.connect(dsn))) is failure
 
 
 @pytest.mark.parametrize(

@@ -392,7 +392,7 @@ def test_the_engine_leaves_no_connection_behind(
                 time.sleep(0.01)
 
     with psycopg2.connect(postgres_url) as other:
-        assert other.info.backend_pid not in before
+        assert (other.info.backend_pid,) not in before
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_training_set_is_that_of_the_slow_reference(
 
 
 def test_a_day_of_23_hours_moves_no_label(cursor: Any) -> None:
-    rows = [("a", midnight(day), midnight(day), day) for day in range(12)]
+    rows: list[Row] = [("a", midnight(day), midnight(day), day) for day in range(12)]
 
     # From the 1st to the 6th of November.
     found = training_set(cursor, rows, [("a", midnight(2))], 5, midnight(20))
@@ -127,7 +127,7 @@ def test_a_day_of_23_hours_moves_no_label(cursor: Any) -> None:
 
 
 def test_a_restated_row_was_not_known_before(cursor: Any) -> None:
-    rows = [
+    rows: list[Row] = [
         ("a", midnight(0), midnight(0), 1),
         ("a", midnight(1), midnight(9), 2),
         ("a", midnight(4), midnight(4), 3),

@@ -25,7 +25,7 @@ from crmbet.databases.statements import Fragment
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.quality.measures.drift import Drift, compare
-from crmbet.quality.measures.profile import Profile, measure
+from crmbet.quality.measures.profile import Kind, Profile, measure
 from crmbet.quality.measures.raw_tables import MeasuredSource, measure_source
 from crmbet.quality.stages import judge_features, judge_raw, publish
 from crmbet.run.records import read_manifest
@@ -131,7 +131,7 @@ def test_bets_raise_at_most_one_false_alarm_a_month(engine: duckdb.DuckDBPyConne
 
 def test_features_raise_at_most_one_false_alarm_a_month(engine: duckdb.DuckDBPyConnection) -> None:
     operator = Operator()
-    kinds = dict.fromkeys(operator.features().column_names, "numbers")
+    kinds: dict[str, Kind] = dict.fromkeys(operator.features().column_names, "numbers")
     raised = []
     baselines: dict[int, Profile] = {}
     for number in range(7 + DAYS):
@@ -139,8 +139,8 @@ def test_features_raise_at_most_one_false_alarm_a_month(engine: duckdb.DuckDBPyC
         baseline = baselines.get(number % 7)
         now = measure(engine, Fragment("users"), kinds, baseline)
         if baseline is None:
-            columns = {name: of.distribution for name, of in now.items()}
-            baselines[number % 7] = Profile(units=PLAYERS, columns=columns)
+            distributions = {name: of.distribution for name, of in now.items()}
+            baselines[number % 7] = Profile(units=PLAYERS, columns=distributions)
             continue
         columns = [name for name, of in now.items() if alarms(compare(name, of.compared, PLAYERS, baseline))]
         raised += [(number, columns)] if columns else []

@@ -213,9 +213,9 @@ def test_bad_values_trip_what_they_should_and_nothing_else(
     outcomes = [outcome for outcome in judge(view).outcomes if outcome.view == view]
     failed_keys = {outcome.title: set(outcome.keys) for outcome in outcomes if not outcome.passed}
     assert failed_keys.keys() == tripped.keys()
-    for title, keys in failed_keys.items():
-        assert len(keys) == min(len(tripped[title]), 20)
-        assert keys <= tripped[title], title
+    for title, shown in failed_keys.items():
+        assert len(shown) == min(len(tripped[title]), 20)
+        assert shown <= tripped[title], title
     assert {outcome.error for outcome in outcomes} == {None}
 
 
@@ -482,7 +482,8 @@ def test_a_changed_type_trips_its_own_expectation(
 @pytest.mark.parametrize("view", SUITES)
 def test_every_entry_is_tripped_by_a_corruption(view: str) -> None:
     tripped = described(view, type_="expect_column_type_to_be")
-    for corrupted, _, trips in (each.values for each in BAD_TABLES):
+    cases: Any = [each.values for each in BAD_TABLES]
+    for corrupted, _, trips in cases:
         tripped |= trips if corrupted == view else set()
     if view == "raw_files":
         # By the test of empty tables.
@@ -558,7 +559,10 @@ def test_a_tolerance_is_a_share_of_the_rows_that_the_rule_is_about(
     judge: Judge, rewrite: Callable[..., Path]
 ) -> None:
     """Of six hundred users ten are looked at, of whom five break the rule."""
-    rule = {"condition": "user_id <= 'u14'", "among": "user_id BETWEEN 'u10' AND 'u19' AND len(user_id) = 3"}
+    rule: dict[str, Any] = {
+        "condition": "user_id <= 'u14'",
+        "among": "user_id BETWEEN 'u10' AND 'u19' AND len(user_id) = 3",
+    }
     strict = entry("expect_rows_to_satisfy", **rule, tolerance=0.49)
     none = entry("expect_rows_to_satisfy", condition="false", among="user_id = 'nobody'", tolerance=0)
     report = judge(
@@ -580,7 +584,8 @@ def test_a_share_of_rows_that_few_players_have_is_chance(
 
     connection.execute("UPDATE bets SET user_id = 'whale' WHERE _row < 15")
     outcome = find(judge("raw_bets"), "raw_bets", title)
-    assert (outcome.passed, outcome.unexpected_share) == (True, pytest.approx(15 / 101, abs=0.01))
+    assert outcome.passed
+    assert outcome.unexpected_share == pytest.approx(15 / 101, abs=0.01)
 
 
 def test_players_are_of_age_by_the_setting(
@@ -619,8 +624,8 @@ def test_an_expectation_that_got_lost_fails(
     """Great Expectations drops what it takes for the same: here it answers one expectation too few."""
     original = ExpectationSuite.__init__
 
-    def forgetful(self: Any, *args: Any, expectations: Any = (), **kwargs: Any) -> None:
-        original(self, *args, expectations=list(expectations)[:-1], **kwargs)
+    def forgetful(self: Any, expectations: Any = (), **kwargs: Any) -> None:
+        original(self, expectations=list(expectations)[:-1], **kwargs)
 
     monkeypatch.setattr(ExpectationSuite, "__init__", forgetful)
     outcome = find(

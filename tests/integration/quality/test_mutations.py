@@ -20,7 +20,7 @@ import yaml
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.statements import Fragment
 from crmbet.extract.records import Capture, DayCount, SourceCaptures
-from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS
+from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Stage
 from crmbet.quality.gate import check
 from crmbet.quality.known import Known, KnownFeature
 from crmbet.quality.measures.feature_tables import create_feature_tables
@@ -293,7 +293,10 @@ def test_a_corruption_trips_its_check_and_no_other(
 
 def test_the_list_is_long_and_of_every_check() -> None:
     assert len(CASES) >= 40
-    for stage, mutations in MUTATIONS.items():
+    stages: tuple[Stage, ...] = ("raw", "features")
+    assert MUTATIONS.keys() == {*stages}
+    for stage in stages:
+        mutations = MUTATIONS[stage]
         assert {CHECKS[each["trips"]] for each in mutations} == REQUIRED_CHECKS[stage]
         assert all(set(each.get("also", {})) <= CHECKS.keys() for each in mutations)
 

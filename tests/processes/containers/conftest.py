@@ -52,7 +52,7 @@ class Service:
 
     @property
     def runs_once(self) -> bool:
-        return self.definition["restart"] == "no"
+        return bool(self.definition["restart"] == "no")
 
     @property
     def environment(self) -> Mapping[str, str | None]:

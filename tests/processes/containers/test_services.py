@@ -64,7 +64,8 @@ def test_job_that_is_checked_is_the_one_that_runs(containers: dict[str, Any], se
     from airflow.jobs.dag_processor_job_runner import DagProcessorJobRunner
     from airflow.jobs.triggerer_job_runner import TriggererJobRunner
 
-    runner = {"dag-processor": DagProcessorJobRunner, "triggerer": TriggererJobRunner}[service]
+    runners: dict[str, Any] = {"dag-processor": DagProcessorJobRunner, "triggerer": TriggererJobRunner}
+    runner = runners[service]
 
     assert containers[service].script == f"airflow {service}"
     assert f"--job-type {runner.job_type} --local" in containers[service].health_check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -170,7 +171,7 @@ def test_another_version_that_is_asked_for_is_made_anew(
 
 
 def test_a_python_without_ensurepip_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
     with pytest.raises(SystemExit, match="install its venv package"):
         bootstrap._make_environment()
@@ -188,7 +189,7 @@ def test_pip_steps_in_where_uv_cannot(
         failed = program == "uv" and not commands[-1].endswith(uv_works_with)
         return SimpleNamespace(returncode=2 if failed else 0, stderr="no route to the index\n")
 
-    monkeypatch.setattr(bootstrap.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     bootstrap._install()
 
     uv = "uv pip sync --quiet --python python requirements-dev.txt"

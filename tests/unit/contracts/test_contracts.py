@@ -187,7 +187,9 @@ def test_a_business_key_is_one_column_or_several() -> None:
 
 
 def test_a_synonym_may_be_given_twice_for_one_value() -> None:
-    assert visits(**{"columns.page.values": {"home": ["Home", "home "], "cashier": []}})
+    contract = visits(**{"columns.page.values": {"home": ["Home", "home "], "cashier": []}})
+
+    assert contract.columns["page"].values["home"] == ["Home", "home "]
 
 
 def test_the_bad_file_is_named(tmp_path: Path) -> None:

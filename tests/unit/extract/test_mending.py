@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crmbet.extract import mending as module
+from crmbet.extract.counting import LONGEST_LINE
 from crmbet.extract.mending import mend_csv, mend_lines
 
 pytestmark = pytest.mark.unit
@@ -31,7 +32,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mending") / "file"
 
 
-def mended(file: Path, content: str, longest: int = module.LONGEST_LINE) -> tuple[list[Fate], int]:
+def mended(file: Path, content: str, longest: int = LONGEST_LINE) -> tuple[list[Fate], int]:
     """What becomes of each record, by its place, and of how many lines records were made."""
     file.write_bytes(content.encode())
     with pytest.MonkeyPatch.context() as patch:
@@ -144,7 +145,7 @@ def test_damage_to_one_record_loses_no_other(
     assert all(record in left for place, record in enumerate(records) if place != hit)
 
 
-def as_csv(record: list[str], quoting: int) -> str:
+def as_csv(record: list[str], quoting: Any) -> str:
     text = io.StringIO()
     csv.writer(text, quoting=quoting, lineterminator="\n").writerow(record)
     return text.getvalue().removesuffix("\n")
@@ -176,7 +177,7 @@ def test_an_open_quote_costs_no_more_than_a_look_ahead(file: Path) -> None:
     ],
     ids=["reopened", "all opened", "too many fields", "text after a quote", "empty lines"],
 )
-@pytest.mark.parametrize("longest", [100, module.LONGEST_LINE])
+@pytest.mark.parametrize("longest", [100, LONGEST_LINE])
 def test_work_grows_with_the_file_and_not_with_its_square(
     file: Path, damage: str, rest: str, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ CHANGED = SourceCaptures(
 
 
 def test_neighbouring_days_are_a_range_and_what_has_no_date_comes_last() -> None:
-    days = [UNDATED, date(2026, 2, 28), "2026-03-01", "2026-03-03"]
+    days: list[date | str] = [UNDATED, date(2026, 2, 28), "2026-03-01", "2026-03-03"]
 
     assert day_ranges(days) == "2026-02-28 to 2026-03-01, 2026-03-03, undated"
     assert day_ranges([]) == "none"

@@ -65,7 +65,6 @@ def test_figures_of_numbers_are_the_engines(values: str) -> None:
 
 
 def _binned(numbers: list[float], edges: list[float], rows: int) -> list[int]:
-    numbers = [number for number in numbers if number is not None]
     counts = [sum(number <= edge for number in numbers) for edge in edges]
     upto = [0, *counts, len(numbers)]
     bins = [after - before for before, after in pairwise(upto)]

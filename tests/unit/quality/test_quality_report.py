@@ -12,7 +12,8 @@ import pytest
 from crmbet.failures import PermanentFailure, QualityBreach
 from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 from crmbet.quality.checks import CHECKS, WEIGHTS, Check
-from crmbet.quality.report import Outcome, Report, Subject, percent, raise_on_breach
+from crmbet.quality.report import Outcome, Report, Subject, raise_on_breach
+from crmbet.quality.wording import percent
 
 pytestmark = pytest.mark.unit
 

@@ -23,7 +23,7 @@ ZONES = sorted(zone for zone in available_timezones() if "/" in zone)
 
 
 def resolve(zone: ZoneInfo = SAO_PAULO, started_at: datetime = NOW, **context: Any) -> Window:
-    instants = {
+    instants: dict[str, Any] = {
         name: datetime.fromisoformat(value) if name != "as_of" and isinstance(value, str) else value
         for name, value in context.items()
         if name != "run_type"

@@ -334,7 +334,12 @@ def test_rows_that_are_written_meanwhile_are_of_the_next_run(
     source("ANALYZE tbl_transactions")
     monkeypatch.setattr("crmbet.extract.postgres.LARGE_SHARE", 0.1 if side_by_side else 2)
     queries: list[str] = []
-    monkeypatch.setattr(copying, "postgres_query", lambda sql: queries.append(sql) or postgres_query(sql))
+
+    def note_query(sql: str) -> Any:
+        queries.append(sql)
+        return postgres_query(sql)
+
+    monkeypatch.setattr(copying, "postgres_query", note_query)
 
     def write() -> None:
         source(

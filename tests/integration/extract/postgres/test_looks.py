@@ -198,14 +198,17 @@ def test_the_index_serves_what_a_run_looks_at(
     year: None, query: Any, capture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from crmbet.extract import postgres
+    from crmbet.extract.relation import ask_postgres
 
     query("CREATE INDEX ON tbl_transactions USING brin (created_at)")
     capture()
     asked: list[str] = []
-    ask = postgres.ask_postgres
-    monkeypatch.setattr(
-        postgres, "ask_postgres", lambda connection, sql: asked.append(sql) or ask(connection, sql)
-    )
+
+    def note_question(connection: Any, sql: str) -> Any:
+        asked.append(sql)
+        return ask_postgres(connection, sql)
+
+    monkeypatch.setattr(postgres, "ask_postgres", note_question)
 
     capture()
 

@@ -7,7 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from runpy import run_path
 
-from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, task
+from airflow.sdk import (  # type: ignore[attr-defined]
+    DAG,
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+    task,
+)
 from airflow.sdk.definitions.timetables.simple import NullTimetable
 
 from crmbet.orchestration.alerts import ALERTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,8 +39,8 @@ def days(draw: st.DrawFn) -> tuple[int, int, int]:
 
 
 def histories(*patterns: tuple[int, int, int]) -> Histories:
-    columns = np.array(patterns, dtype=float).T
-    return Histories.of_days(*columns, np.ones(len(patterns)))
+    repeats, recency, observed = np.array(patterns, dtype=float).T
+    return Histories.of_days(repeats, recency, observed, np.ones(len(patterns)))
 
 
 def integral(model: ParetoNBD, x: float, tx: float, end: float) -> float:
@@ -54,7 +55,7 @@ def integral(model: ParetoNBD, x: float, tx: float, end: float) -> float:
     # The integrand may be gone within a small part of the range.
     points = [tx + (end - tx) * share for share in (1e-4, 1e-3, 1e-2, 0.1, 0.3)]
     found, _ = quad(density, tx, end, points=points, limit=400, epsabs=0, epsrel=1e-11)
-    return found
+    return float(found)
 
 
 def slow_p_alive(model: ParetoNBD, x: float, tx: float, end: float) -> float:
@@ -75,10 +76,10 @@ def slow_p_active(model: ParetoNBD, x: float, tx: float, end: float, horizon: fl
 
     def density(u: float) -> float:
         a, b = model.alpha + end, model.beta + end
-        return shape / (a + u) * (a / (a + u)) ** shape * (b / (b + u)) ** model.s
+        return float(shape / (a + u) * (a / (a + u)) ** shape * (b / (b + u)) ** model.s)
 
     found, _ = quad(density, 0, horizon, points=[horizon * 1e-3, horizon * 1e-2, horizon * 0.1], limit=400)
-    return slow_p_alive(model, x, tx, end) * found
+    return slow_p_alive(model, x, tx, end) * float(found)
 
 
 @given(MODELS, days())
@@ -135,7 +136,7 @@ def test_expectation_is_the_integral_of_the_rate_over_the_chance_to_be_alive() -
 
     def rate(u: float) -> float:
         still_there = ((model.beta + end) / (model.beta + end + u)) ** model.s
-        return (model.r + x) / (model.alpha + end) * still_there
+        return float((model.r + x) / (model.alpha + end) * still_there)
 
     expected, _ = quad(rate, 0, 39)
     assert model.expected_repeats(patterns, 39) == pytest.approx(model.p_alive(patterns) * expected, rel=1e-9)
@@ -149,7 +150,7 @@ def test_nothing_overflows() -> None:
         ParetoNBD(r=0.01, alpha=1e4, s=0.01, beta=1e4),
     ):
         with np.errstate(over="raise", invalid="raise"):
-            scores = [
+            scores: list[Any] = [
                 model.p_alive(extreme),
                 model.p_active(extreme, MONTH),
                 model.expected_repeats(extreme, MONTH),
@@ -183,7 +184,7 @@ def simulate(customers: int, model: ParetoNBD, longest: int, seed: int = 7) -> H
     recency = np.where(repeats > 0, np.ceil(active_days * random.beta(np.maximum(repeats, 1), 1)), 0)
     rows = np.stack([repeats, np.maximum(recency, repeats), observed], axis=1)
     patterns, counts = np.unique(rows, axis=0, return_counts=True)
-    return Histories.of_days(*patterns.T, counts)
+    return Histories.of_days(patterns[:, 0], patterns[:, 1], patterns[:, 2], counts.astype(float))
 
 
 def test_a_fit_finds_what_made_the_data() -> None:
@@ -211,7 +212,9 @@ def test_counts_stand_for_customers() -> None:
     counted = simulate(2_000, ParetoNBD(r=0.6, alpha=4.0, s=0.7, beta=14.0), 60)
     times = counted.customers.astype(int)
     one_by_one = Histories(
-        *(np.repeat(values, times) for values in (counted.repeats, counted.recency, counted.observed)),
+        np.repeat(counted.repeats, times),
+        np.repeat(counted.recency, times),
+        np.repeat(counted.observed, times),
         np.ones(times.sum()),
     )
 
