@@ -103,10 +103,10 @@ class Live:
 
 def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
     deadline = time.monotonic() + seconds
-    while not (found := what()):
+    while not (result := what()):
         assert time.monotonic() < deadline, "what the test waits for does not come"
         time.sleep(0.1)
-    return found
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_a_broken_delivery_is_one_message_with_the_checks(live: Live) -> None:
     assert "primary_key_integrity [CRITICAL] raw_bets" in page
 
 
-def test_a_late_run_is_told_once_and_then_that_it_is_good_again(live: Live) -> None:
+def test_a_late_run_is_reported_once_and_so_is_its_recovery(live: Live) -> None:
     assert live.states[LATE] == "success"
     assert [message["kind"] for message in live.messages(LATE)] == ["deadline", "recovered"]
 
@@ -326,7 +326,7 @@ def test_every_line_of_a_tasks_log_is_json_and_ours_name_the_run(live: Live) -> 
     assert ours > 5
 
 
-def test_each_step_says_in_the_seeds_shape_what_it_came_to(live: Live) -> None:
+def test_each_step_logs_its_outcome_in_the_shape_of_the_original_specification(live: Live) -> None:
     lines = [json.loads(line) for path in task_logs(live, BROKEN) for line in path.read_text().splitlines()]
     said = {line["component"]: line for line in lines if "message" in line}
     # The record of this run is killed: it has no line.

@@ -16,7 +16,7 @@ from local.workspace import PROJECT
 
 pytestmark = pytest.mark.integration
 
-# As a task's process does: what is told of a run is sent at the latest when the process ends.
+# As in a task's process: figures are sent at the latest when the process ends.
 PUBLISH = """
 from datetime import UTC, datetime
 from crmbet.monitoring.metrics import RunMetrics

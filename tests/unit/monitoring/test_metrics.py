@@ -102,9 +102,9 @@ def test_breaches_are_what_did_not_pass() -> None:
         ]
     }  # fmt: skip
 
-    found = list(list_breaches("raw", json.dumps(report).encode()))
+    breaches = list(list_breaches("raw", json.dumps(report).encode()))
 
-    assert [(breach.observed, len(breach.keys)) for breach in found] == [
+    assert [(breach.observed, len(breach.keys)) for breach in breaches] == [
         ("0.5", 5),
         ("could not be judged: boom", 5),
         ("21.60% of rows have no user_id", 5),

@@ -71,12 +71,12 @@ class Tags(HTMLParser):
 def texts(body: Any) -> list[tuple[str, str]]:
     """Type and text of every text object of a Slack body."""
     if isinstance(body, list):
-        return [found for one in body for found in texts(one)]
+        return [text for part in body for text in texts(part)]
     if not isinstance(body, dict):
         return []
     if body.get("type") in ("plain_text", "mrkdwn"):
         return [(body["type"], body["text"])]
-    return [found for one in body.values() for found in texts(one)]
+    return [text for part in body.values() for text in texts(part)]
 
 
 def test_it_says_what_broke_where_and_what_to_do() -> None:
@@ -118,13 +118,13 @@ def test_html_holds_no_tag_and_no_link_of_others() -> None:
 
 
 def test_slack_reads_no_markup_of_others() -> None:
-    found = texts(hostile().to_slack())
+    shown = texts(hostile().to_slack())
 
-    markup = [text for kind, text in found if kind == "mrkdwn"]
+    markup = [text for kind, text in shown if kind == "mrkdwn"]
     assert markup == [
         "<http://airflow/log?try_number=1|Log>  ·  <http://airflow/crmbet/runbook#quality-breach|Runbook>"
     ]
-    assert all("<" not in text and ">" not in text for kind, text in found if kind == "plain_text")
+    assert all("<" not in text and ">" not in text for kind, text in shown if kind == "plain_text")
     assert "<" not in hostile().to_slack()["text"]
 
 
