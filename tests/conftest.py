@@ -46,6 +46,14 @@ GROUPS = {
         "integration/test_restore_run.py",
         "integration/test_pipeline_from_python.py",
     ),
+    # Each starts a PostgreSQL 15 beside the 18 that all tests share.
+    "loads on both servers": (
+        "integration/load/test_history.py",
+        "integration/load/test_load.py",
+        "integration/load/test_restore.py",
+        "integration/load/test_staging.py",
+        "integration/load/test_target.py",
+    ),
 }
 """Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
 LONGEST = (
