@@ -1,11 +1,11 @@
-"""Removes what no kept manifest names: what killed tasks left, what newer contents replaced, and runs of long ago.
+"""Removes objects that no kept manifest names: leftovers of killed tasks, replaced contents, and old runs.
 
 It makes a plan first, and then removes exactly what the plan says. It keeps:
 
 - every run that is younger than the retention, with everything that its manifests name;
-- of each chunk, the captures of that time and the newest one before it, so that any known_at within the retention
-  finds what was known then;
-- of each day, the files that were made last, which the next run will want;
+- for each chunk, the captures within the retention and the newest one before it, so that a run with any known_at within
+  the retention finds what was known then;
+- for each day, the files that were made last, which the next run will need;
 - everything that is younger than a grace period, since a run under way has files that no manifest names yet.
 """
 
@@ -22,7 +22,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from crmbet.clean.records import CleanManifest
 from crmbet.datasets.records import DayFiles
-from crmbet.extract.ledger import captures_by_digest, newest_captures, says_the_same
+from crmbet.extract.ledger import captures_by_digest, has_the_same_rows, newest_captures
 from crmbet.extract.records import Capture, ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import Record, manifest_key
@@ -33,10 +33,10 @@ from crmbet.storage.object_store import ObjectStore, StoredObject
 log = logging.getLogger(__name__)
 
 INDEXES_KEPT = 2
-"""Copies of done-files that are kept: one may be written while another is read."""
+"""Indexes of done-files that are kept in each folder: one may be read while a newer one is written."""
 
 READ_AT_ONCE = 32
-"""Manifests in memory at once: each names every day of the history, and each day leaves some."""
+"""Manifests in memory at once. There are several for each day, and each names every day of the history."""
 
 DAY_DATASETS = ("state", "sessions", "state_blocks", "session_bets")
 """Datasets kept by day that do not belong to one source."""
@@ -65,7 +65,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     """What a sweep would remove. Writes nothing."""
     planning = _Planning(store, layout, settings, now)
     planning.keep_runs()
-    planning.keep_thresholds()
+    planning.keep_cut_offs()
     planning.keep_baselines()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
@@ -77,10 +77,10 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
 
 
 def sweep(store: ObjectStore, layout: Layout, settings: Settings, plan: SweepPlan) -> int:
-    """Remove what a plan names and still nothing needs; returns how many objects that was. May be repeated.
+    """Remove the objects of a plan that are still unneeded. Returns how many they were. It may be repeated.
 
-    The plan is made once more, since a sweep that failed may be cleared weeks later: by then a run may use again what
-    was of no use, because the source holds again what it had held long ago.
+    The plan is made once more, since a failed sweep may be cleared weeks later. By then a run may use an old capture
+    again, because the source has gone back to old content.
     """
     again = plan_sweep(store, layout, settings, plan.planned_at)
     unneeded = {*again.done_files, *again.objects}
@@ -101,12 +101,12 @@ class _Planning:
     settings: Settings
     now: datetime
     entries: dict[str, StoredObject] = field(default_factory=dict)
-    """Everything of ours below our prefix, by key."""
+    """All objects below our prefix that crmbet writes, by key."""
     unknown: set[str] = field(default_factory=set)
-    """Folders of everything else."""
+    """Folders of all other objects."""
     kept: set[str] = field(default_factory=set)
     old: set[str] = field(default_factory=set)
-    """Objects of runs that are past."""
+    """Objects of runs past the retention."""
 
     def __post_init__(self) -> None:
         for entry in self.store.list(self.layout.root):
@@ -116,7 +116,7 @@ class _Planning:
                 self.unknown.add(entry.key.rpartition("/")[0])
 
     @property
-    def _cutoff(self) -> datetime:
+    def _oldest_kept(self) -> datetime:
         return self.now - timedelta(days=self.settings.retention.run_retention_days)
 
     @property
@@ -124,7 +124,7 @@ class _Planning:
         return self.now - timedelta(days=self.settings.retention.sweep_grace_days)
 
     def datasets(self, kind: str) -> list[str]:
-        """Folders of a kind of dataset, one a source."""
+        """Folders of a kind of dataset, one per source."""
         prefix = f"{self.layout.root}{kind}/"
         return sorted(
             {prefix + key.removeprefix(prefix).partition("/")[0] + "/" for key in self._below(prefix)}
@@ -138,7 +138,7 @@ class _Planning:
             folders.setdefault(rest.partition("/")[0], []).append(key)
         young: list[str] = []
         for run, keys in folders.items():
-            if max(self.entries[key].last_modified for key in keys) >= self._cutoff:
+            if max(self.entries[key].last_modified for key in keys) >= self._oldest_kept:
                 self.kept.update(keys)
                 young.append(f"{self.layout.runs}run_id={run}/")
             else:
@@ -154,27 +154,29 @@ class _Planning:
         for features in self._manifests(young, "engineer_features", FeatureManifest):
             self.kept.update(features.state_files, features.session_files)
 
-    def keep_thresholds(self) -> None:
-        """Keep all that was ever frozen: it is small, and an old as_of asks for it again."""
+    def keep_cut_offs(self) -> None:
+        """Keep all frozen cut-offs: they are small, and a run of an old as_of reads old ones."""
         self.kept.update(self._below(f"{self.layout.root}thresholds/"))
 
     def keep_baselines(self) -> None:
-        """Keep all: they are small, and a backfill may ask for an old one."""
+        """Keep all baselines: they are small, and a backfill may read an old one."""
         self.kept.update(self._below(f"{self.layout.root}baselines/"))
 
     def keep_captures(self, dataset: str) -> None:
-        """Keep what any known_at since the cut-off may ask for, by digest: with all of its done-files and files."""
+        """Keep captures that a run with any known_at within the retention may use, with all done-files of their digests."""
         done_files = dict(self._done_files(dataset, Capture))
         contents = captures_by_digest(done_files.values())
         before = newest_captures(
-            capture for capture in contents.values() if capture.captured_at <= self._cutoff
+            capture for capture in contents.values() if capture.captured_at <= self._oldest_kept
         )
         wanted = {capture.digest for capture in before.values()}
-        wanted |= {capture.digest for capture in contents.values() if capture.captured_at > self._cutoff}
-        # Of content that has come back, the newest capture restates an older one, under whose digest a run looks.
+        wanted |= {capture.digest for capture in contents.values() if capture.captured_at > self._oldest_kept}
+        # If old content has come back, the newest capture restates an older one, and a run looks for the older digest.
         newest = newest_captures(contents.values())
         wanted |= {
-            capture.digest for capture in contents.values() if says_the_same(capture, newest[capture.chunk])
+            capture.digest
+            for capture in contents.values()
+            if has_the_same_rows(capture, newest[capture.chunk])
         }
         # A capture that a kept run has used keeps its done-files, which say since when it was known.
         wanted |= {
@@ -185,7 +187,7 @@ class _Planning:
                 self.kept.update((key, *capture.files))
 
     def keep_days(self, dataset: str) -> None:
-        """Keep of each day the set that was made last, and the sets that kept runs have used."""
+        """Keep the files of each day that were made last, and the files that kept runs have used."""
         days = dict(self._done_files(dataset, DayFiles))
         newest: dict[object, tuple[datetime, str]] = {}
         for day in days.values():
@@ -198,23 +200,23 @@ class _Planning:
                 self._keep_files([day])
 
     def keep_fitted_models(self) -> None:
-        """Keep young models and all of the newest as_of: nothing else may be left to fall back on."""
+        """Keep young models, and all models of the newest as_of, so that a run always has some to fall back on."""
         keys = self._below(self.layout.all_fitted_models)
         newest = max((key.rpartition("/")[0] for key in keys), default="")
         self.kept.update(
             key
             for key in keys
-            if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._cutoff
+            if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._oldest_kept
         )
 
     def keep_tables(self) -> None:
-        """Keep what says that a run's feature table may be used again, as long as the run is kept."""
+        """Keep the done-files of feature tables as long as the runs that made the tables are kept."""
         for key, table in self._done_files(f"{self.layout.root}feature_tables/", DayFiles):
             if self._is_young(key) or self.kept.issuperset(table.files):
                 self.kept.add(key)
 
     def plan(self) -> SweepPlan:
-        """What is left over."""
+        """The plan: everything that was not kept."""
         reasons: Counter[str] = Counter()
         done_files: list[str] = []
         objects: list[str] = []
@@ -238,8 +240,8 @@ class _Planning:
     def _newest_indexes(self) -> set[str]:
         by_folder: dict[str, list[StoredObject]] = {}
         for key, entry in self.entries.items():
-            folder, found, _ = key.rpartition(INDEX)
-            if found:
+            folder, separator, _ = key.rpartition(INDEX)
+            if separator:
                 by_folder.setdefault(folder, []).append(entry)
         return {
             entry.key

@@ -1,2 +1,2 @@
--- Rows into one local file.
+-- Copies rows into one local file.
 COPY ({rows}) TO {path} (FORMAT parquet)

@@ -1,2 +1,2 @@
--- How many rows a query has.
+-- The number of rows of a query.
 SELECT count(*) FROM ({rows})

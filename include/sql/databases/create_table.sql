@@ -1,2 +1,2 @@
--- A table, held for several statements, by a name that they use.
+-- A temporary table for later statements, under the name that they use.
 CREATE OR REPLACE TEMPORARY TABLE {name} AS {rows}

@@ -1,2 +1,2 @@
--- A view by a name that later statements use.
+-- A view for later statements, under the name that they use.
 CREATE OR REPLACE TEMPORARY VIEW {name} AS {rows}

@@ -1,2 +1,2 @@
--- What later statements ask for by name.
+-- A variable that later statements read by its name.
 SET VARIABLE {name} = {value}

@@ -1,4 +1,4 @@
--- The feature table of an earlier run, as one of this run: only what says which run it is of is another.
+-- The feature table of an earlier run as that of this run: only the columns that name the run are replaced.
 SELECT
     * REPLACE (
         timezone('UTC', getvariable('known_at')) AS known_at,

@@ -1,5 +1,5 @@
--- What a captured file holds by chunk and operator day: rows, an order-free fingerprint of their contents, the newest
--- known time.
+-- What a captured file holds by chunk and operator day: the number of rows, an order-free fingerprint of their
+-- contents, and the newest known time.
 SELECT
     _part,
     _day,

@@ -1,4 +1,5 @@
--- What a captured file holds by operator day: rows, an order-free fingerprint of their contents, the newest known time.
+-- What a captured file holds by operator day: the number of rows, an order-free fingerprint of their contents, and the
+-- newest known time.
 SELECT
     _day,
     count(*) AS rows,

@@ -1,4 +1,4 @@
--- Run in PostgreSQL: rows that are dated beyond the day on which a run looks. None of them is captured.
+-- Runs in PostgreSQL: rows that are dated after the day on which a run looks. None of them is captured.
 SELECT count(*)
 FROM {relation}
 WHERE {within}

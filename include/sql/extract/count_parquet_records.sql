@@ -1,2 +1,2 @@
--- Records of a Parquet file, by its footer.
+-- The number of records of a Parquet file, from its footer.
 SELECT num_rows FROM parquet_file_metadata({url})

@@ -1,4 +1,4 @@
--- Run in PostgreSQL: the columns of a table or view with their types, and what it is; nothing if it does not exist.
+-- Runs in PostgreSQL: the columns of a table or view with their types, and its kind; no row if it does not exist.
 SELECT attname::text, format_type(atttypid, atttypmod), relkind::text, reltuples::bigint
 FROM pg_attribute
 JOIN pg_class ON pg_class.oid = attrelid

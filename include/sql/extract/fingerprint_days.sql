@@ -1,6 +1,7 @@
--- Run in PostgreSQL, by UTC day (NULL for rows without one): how many rows, an order-free hash of what is captured of
--- them, and how many have an amount that is NaN. A column that the contract does not name changes no day. In no order: to
--- give one, PostgreSQL would sort all rows, since it takes every instant for a day of its own.
+-- Runs in PostgreSQL. For each UTC day (NULL for rows without one) it returns the number of rows, an order-free hash of
+-- their captured columns, and how many have an amount that is NaN. Columns that the contract does not name change no
+-- day. There is no ORDER BY: PostgreSQL would sort all rows for it, since it expects as many days as there are
+-- instants.
 SELECT
     CASE WHEN {dated} THEN {event_time}::date END AS day,
     count(*) AS rows,

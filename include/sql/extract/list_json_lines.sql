@@ -1,4 +1,4 @@
--- One JSON object a line. Lines are read as text first, so that a broken one is a record with a number and not a gap.
+-- One JSON object per line. Lines are first read as text, so that a broken one is a record with a number and not a gap.
 SELECT
     _row,
     CASE WHEN NOT is_object THEN 'not a JSON object' END AS _reject,

@@ -1,4 +1,4 @@
--- All names in some JSON records, none if there is no object among them.
+-- All names in some JSON records; none if no record is an object.
 SELECT list(DISTINCT name ORDER BY name)
 FROM (
     SELECT unnest(json_keys(record)) AS name

@@ -1,5 +1,5 @@
--- Captured rows with the operator's day they belong to (NULL where the event time is unreadable or absurd) and where
--- they came from. Every timestamp without a zone is UTC.
+-- Captured rows with their operator day (NULL if the event time is unreadable or absurd) and their source object. Every
+-- timestamp without a zone is UTC.
 SELECT
     *,
     {source_key} AS _source_key,

@@ -1,4 +1,4 @@
--- JSON records as columns of text, each record gone over once.
+-- JSON records as columns of text. Each record is parsed once.
 SELECT
     _row,
     CASE

@@ -1,4 +1,4 @@
--- A CSV file that has been mended: its good records with their places, and those set aside with the reason.
+-- A mended CSV file: its good records with their places in the file, and the records set aside with the reason.
 SELECT _row, NULL::VARCHAR AS _reject, {values}
 FROM read_csv(
     {url}, columns = {columns}, auto_detect = false, header = false, delim = {delimiter}, quote = '"', escape = '"',

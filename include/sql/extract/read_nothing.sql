@@ -1,2 +1,2 @@
--- No rows, of the shape that every reading has.
+-- No rows, with the columns that every reading has.
 SELECT NULL::BIGINT AS _row, NULL::VARCHAR AS _reject, {values} WHERE false

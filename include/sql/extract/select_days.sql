@@ -1,5 +1,5 @@
--- The rows of some UTC days by canonical names. It runs in PostgreSQL or, where no column has to be converted, in the
--- engine, which reads the pages of a table side by side.
+-- The rows of some UTC days by canonical names. It runs in PostgreSQL or, if no column must be converted, in the
+-- engine, which reads the pages of a table in parallel.
 SELECT {columns}
 FROM {relation}
 WHERE {within}

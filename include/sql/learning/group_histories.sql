@@ -1,4 +1,4 @@
--- Equal histories together: models are fitted and asked once for each.
+-- Groups equal histories, so that models are fitted and evaluated once for each group.
 SELECT repeats, recency_days, observed_days, count(*) AS players
 FROM {histories}
 GROUP BY ALL

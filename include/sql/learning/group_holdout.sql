@@ -1,4 +1,4 @@
--- Equal histories as of thirty days ago together, with the players among them who have been silent since.
+-- Groups equal histories as of thirty days ago, with the number of players in each who have been silent since.
 SELECT
     held_repeats AS repeats,
     held_recency_days AS recency_days,

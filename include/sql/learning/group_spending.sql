@@ -1,4 +1,4 @@
--- What players deposited on the days after their first, equal ones together.
+-- Groups players with equal deposits on the days after their first deposit day.
 SELECT repeats, repeat_sum::DOUBLE AS total, count(*) AS players
 FROM deposit_histories
 WHERE repeats > 0

@@ -1,5 +1,6 @@
--- The model columns of everyone who ever was active: scores of histories back to the players who have them. What a
--- player deposits on a day is Gamma-Gamma's p (v + sum) / (p x + q - 1), undefined where the divisor is not above 0.
+-- The model columns of all players who were ever active: each player gets the scores of his or her history. The
+-- expected deposit of a day is p (v + sum) / (p x + q - 1) by the Gamma-Gamma model. It is undefined if the divisor is
+-- not above 0.
 WITH deposits AS (
     SELECT
         user_id,
@@ -15,7 +16,7 @@ WITH deposits AS (
     LEFT JOIN deposit_scores USING (repeats, recency_days, observed_days)
 ),
 money AS (
-    -- Money beyond numeric(14, 2) is none that anybody has: NULL.
+    -- Nobody has more money than fits into numeric(14, 2), so a larger sum becomes NULL.
     SELECT
         user_id,
         p_alive,

@@ -1,6 +1,7 @@
--- What the churn model knows of a player: x active days after the first, tx days from the first to the last, T days from
--- the first to the last day before as_of. Active is a day with a bet or a completed deposit. The same as of thirty days
--- ago, where that knew the player, and whether the player has been silent since.
+-- What the churn model knows of a player: x is the number of active days after the first, tx the days from the first to
+-- the last active day, and T the days from the first active day to the last day before as_of. A day with a bet or a
+-- completed deposit is active. The same numbers follow as of thirty days ago, if the player was known by then, and
+-- whether the player has been silent since.
 SELECT
     user_id,
     (count(*) - 1)::INTEGER AS repeats,

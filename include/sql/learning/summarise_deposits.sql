@@ -1,5 +1,5 @@
--- What the models of deposits know of a player: x, tx and T as in summarise_activity, of days with a completed deposit,
--- and what was deposited on the days after the first.
+-- What the models of deposits know of a player: x, tx and T as in summarise_activity, but counted over days with a
+-- completed deposit, and the sum of deposits on the days after the first.
 SELECT
     user_id,
     (count(*) - 1)::INTEGER AS repeats,

@@ -1,4 +1,4 @@
--- Order-free, the same on every server version from 14 and for every session setting. The seed is neither 0 nor 1:
--- with 0 a double of zero hashes as NULL does, with 1 a numeric of zero.
+-- It does not depend on the order of rows, on the server's version (from 14) or on session settings. The seed is
+-- neither 0 nor 1: with 0 a double of zero hashes as NULL does, with 1 a numeric of zero.
 SELECT count(*), coalesce(sum(hash_record_extended(ROW({columns}), 7)::numeric), 0)::text, max(as_of)
 FROM {table}

@@ -1,2 +1,2 @@
--- Until the session ends, whatever ends it; shared with other tries of the run.
+-- The lock lasts until the session ends for whatever reason. Other tries of the run can share it.
 SELECT pg_advisory_lock_shared(hashtextextended(%(lock)s, 0))

@@ -1,5 +1,5 @@
--- missing: staged rows that the history lacks; superseded: those of which it holds what was known before.
--- BETWEEN says it in constants: so that the planner reads the months that matter, and no other.
+-- missing: staged rows that the history lacks. superseded: staged rows that differ from the history's and were not
+-- known earlier. The constants of BETWEEN let the planner read only the partitions that matter.
 SELECT
     count(*) FILTER (WHERE history.{key} IS NULL) AS missing,
     count(*) FILTER (

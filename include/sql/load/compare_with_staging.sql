@@ -1,4 +1,4 @@
--- Everything that a load has to know before it writes, and that its verification looks at again, in one pass.
+-- All that a load must know before it writes, in one pass. Its verification runs this again.
 SELECT
     count(target.{key}) AS rows,
     count(staged.{key}) AS staged,

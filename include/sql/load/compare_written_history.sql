@@ -1,4 +1,4 @@
--- As compare_written_rows does for the target.
+-- Compares the history as compare_written_rows compares the target.
 SELECT
     count(*) FILTER (WHERE history.updated_at = %(written_at)s) AS written,
     count(*) FILTER (

@@ -1,5 +1,6 @@
--- Cell by cell, since row_hash only says what the row should hold. The load's rows carry its instant in updated_at.
--- A condition on it in WHERE would be estimated from statistics older than the load, and a nested loop chosen.
+-- Rows are compared cell by cell, since row_hash only says what a row should hold. Rows that the load wrote carry its
+-- instant in updated_at. This is no condition in WHERE: the planner would estimate it by statistics that are older than
+-- the load, and choose a nested loop.
 SELECT
     count(*) FILTER (WHERE target.updated_at = %(written_at)s) AS written,
     count(*) FILTER (

@@ -1,4 +1,5 @@
--- Unlogged: it is worth nothing after a crash. NOT NULL is checked afterwards, in words that quote no row.
+-- It is unlogged, since it is of no use after a crash. The columns are nullable: a check before the copy refuses NULLs
+-- in required columns with a message that quotes no row.
 CREATE UNLOGGED TABLE {staging} (
     {definitions}
 ) WITH (autovacuum_enabled = false)

@@ -1,15 +1,17 @@
--- A training set from the history: for each pair (user_id, instant) of a table or view what was known of the player then,
--- and a feature as it stood when the stated time had passed since.
+-- A training set from the history. For each pair (user_id, instant) of a table or view it returns what was known of the
+-- player at that instant, and the value of one feature (the label) after a given time (the maturity).
 --
 --     SELECT user_id, instant, label_value, (features).*
 --     FROM {schema}.training_set('pairs', 'active_days_30d', '30 days')
 --
--- Features are the newest row with as_of and known_at up to the instant. The label is the column of the first row with
--- as_of from instant + maturity, less than a day later: a window as long as the maturity then begins at the instant or
--- after it, so that nothing of the label is in the features. Pairs that lack one of the two are left out, and so are
--- labels that became known after mature_by. Days are days of the operator's zone, whatever the session's.
+-- Features come from the newest row with as_of and known_at up to the instant. The label comes from the first row whose
+-- as_of is at least instant + maturity and less than a day later. A window as long as the maturity then begins at the
+-- instant or after it, so no fact is in both the features and the label. Pairs without features or label are left out,
+-- and so are labels that became known after mature_by. Days are days of the operator's zone, whatever the session's
+-- zone is.
 --
--- It reads with its caller's rights: features that the caller may not read are NULL, such a label is refused.
+-- The function has the rights of its caller. Features that the caller may not read are NULL, and such a label is
+-- refused.
 CREATE OR REPLACE FUNCTION {schema}.training_set(
     spine regclass,
     label text,
@@ -34,7 +36,7 @@ BEGIN
     IF maturity < interval '0' THEN
         RAISE EXCEPTION 'maturity % is negative: the label would be known before the instant', maturity;
     END IF;
-    -- A whole row asks for the right to all of its columns, so those that may be read are named.
+    -- Selecting a whole row needs the right to all of its columns, so only readable columns are named.
     SELECT string_agg(
         CASE
             WHEN has_column_privilege(attrelid, attnum, 'SELECT') THEN format('history.%I', attname)

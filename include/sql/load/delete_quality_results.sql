@@ -1,2 +1,2 @@
--- What an earlier try of the run found.
+-- Removes the results of an earlier try of the run.
 DELETE FROM {table} WHERE execution_id = %(execution_id)s AND stage = %(stage)s

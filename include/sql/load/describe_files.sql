@@ -1,2 +1,2 @@
--- For the data engine.
+-- Runs in the data engine.
 DESCRIBE SELECT * FROM {source}

@@ -1,4 +1,4 @@
--- A table of a schema, if it is there.
+-- Returns a row if the schema has the table.
 SELECT FROM pg_catalog.pg_class AS class
 JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
 WHERE namespace.nspname = %(schema)s AND class.relname = %(table)s

@@ -1,3 +1,3 @@
--- Conflicts with every writer and with itself, and with no reader. ONLY: whoever writes a partition through its parent
--- has to lock the parent first, so there is no need to lock ten years of partitions.
+-- The lock conflicts with every writer and with itself, but with no reader. ONLY is enough: a write through the parent
+-- locks the parent first, so ten years of partitions need no locks.
 LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE

@@ -1,2 +1,3 @@
--- The run's name in pg_stat_activity until the transaction ends, so that a waiting run can say whom it waits for.
+-- The run's name in pg_stat_activity until the transaction ends, so that a waiting run can name the run that it waits
+-- for.
 SELECT set_config('application_name', %(name)s, true)

@@ -1,4 +1,4 @@
--- A row never goes back in time, and known_at, execution_id and feature_set_version alone never cause a write.
+-- A row never goes back in time. A difference only in known_at, execution_id or feature_set_version causes no write.
 UPDATE {table} AS target
 SET {assignments},
     gone = CASE WHEN %(is_newest)s THEN false ELSE target.gone END,

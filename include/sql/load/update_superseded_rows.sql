@@ -1,4 +1,4 @@
--- What was known later wins. Where it says the same, the row stays as it was first written.
+-- The row that was known later wins. If the features are equal, the row stays as it was first written.
 UPDATE {table} AS history
 SET {assignments}, updated_at = %(written_at)s
 FROM {staging} AS staged

@@ -1,4 +1,5 @@
--- One model of a run, unless a run of the same as_of that knew more has written its own. Equal content writes nothing.
+-- Writes one model of a run, unless a run of the same as_of with a later known_at has written it. Equal content writes
+-- nothing.
 INSERT INTO {table} AS kept (
     as_of, model, parameters, fitted_as_of, is_fallback, problem, cohort, log_likelihood, evaluation, known_at,
     execution_id, updated_at

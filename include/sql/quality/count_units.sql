@@ -1,4 +1,5 @@
--- Players in a table expression, weighted: rows of one player are alike, so they tell little more than one of them does,
--- and a few who have most of the rows tell little more than those few. 0 without rows.
+-- The effective number of players in a table expression. Rows of one player resemble each other, so they say little
+-- more than one row does. If a few players have most of the rows, the number is close to these few. It is 0 without
+-- rows.
 SELECT coalesce(sum(rows) * sum(rows) / sum(rows * rows), 0)::DOUBLE
 FROM (SELECT count(*)::DOUBLE AS rows FROM {source} GROUP BY {unit})

@@ -1,4 +1,4 @@
--- The values of one column of numbers, and how many rows have each.
+-- The values of one numeric column, and how many rows have each.
 SELECT {column}::DOUBLE AS value, count(*) AS rows
 FROM {source}
 GROUP BY value

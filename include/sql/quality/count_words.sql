@@ -1,4 +1,4 @@
--- The values of one column that most rows have, and how many values there are.
+-- The most frequent values of one column, and how many distinct values there are.
 SELECT value, count(*) AS rows, count(value) OVER () AS distinct_values, sum(count(*)) OVER () AS all_rows
 FROM (SELECT {column}::VARCHAR AS value FROM {source})
 GROUP BY value

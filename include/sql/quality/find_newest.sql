@@ -1,2 +1,2 @@
--- The newest fact.
+-- The time of the newest fact.
 SELECT {newest} FROM {source}

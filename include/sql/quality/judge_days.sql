@@ -1,4 +1,4 @@
--- What each of some days is worth: a row a day.
+-- Measures of the quality of some days: one row per day.
 SELECT
     _day AS day,
     count(*) AS rows,

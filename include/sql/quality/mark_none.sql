@@ -1,3 +1,3 @@
--- The judged rows where no earlier day has their keys, or none was captured.
+-- The judged rows if no earlier day has any of their keys, or if no earlier day was captured.
 SELECT *, NULL::DATE AS _also_on
 FROM {judged}

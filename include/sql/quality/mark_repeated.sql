@@ -1,4 +1,4 @@
--- The judged rows, with the earlier day that has the same key, if one has.
+-- The judged rows, each with the newest earlier day that has its key, if there is one.
 SELECT judged.*, repeated._also_on
 FROM {judged} AS judged
 LEFT JOIN {repeated} AS repeated USING ({key})

@@ -1,3 +1,3 @@
--- How many players there are, and for how many days the oldest has been one.
+-- The number of players, and the longest time, in days, for which anybody has been a player.
 SELECT count(*), coalesce(max(tenure_days), 0)
 FROM {source}

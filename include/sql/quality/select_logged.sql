@@ -1,2 +1,2 @@
--- Features on a log scale, NaN where there is no finite number.
+-- Features on a log scale; NaN if a value is not a finite number.
 SELECT {columns} FROM {source}

@@ -1,6 +1,6 @@
 """Cleaning: captured rows become typed, unique rows, or go to quarantine with a reason. No row is lost on the way.
 
-It works on a batch of days at a time, so a batch bounds its memory. A cleaned day is kept by a digest of what it was
+It works on one batch of days at a time, which bounds its memory. A cleaned day is kept by a digest of what it was
 made from: that day's rows in every chunk, the contract and the statements (docs/store.md).
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date
-from typing import TYPE_CHECKING
 
 from crmbet.clean.records import CleanedSource
 from crmbet.contracts.source import SourceContract
@@ -28,9 +27,6 @@ from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
 from crmbet.run.run import Run
 from crmbet.storage.digests import digest
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +188,7 @@ class CleanedDays:
         connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))
         fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
         accepted = render("clean/select_accepted", columns=columns, known_at=known_at)
-        # The counts of rows come from their fates, which know those that no file holds.
+        # Numbers of rows are counted by fate, which includes rows that no file holds.
         made = {
             part.day: part.model_copy(update={"rows": 0})
             for part in write_days(self.work, self.name, accepted, days)
@@ -211,7 +207,7 @@ class CleanedDays:
 
 
 def _is_read_whole(capture: Capture) -> bool:
-    """Whether its files are worth fetching: a file of many days or chunks may hold little of the wanted day."""
+    """Whether its files should be fetched ahead. A file of many days or chunks may hold little of the wanted day."""
     return capture.part is None and len(capture.days) <= BATCH_DAYS
 
 
@@ -245,7 +241,7 @@ def _snapshot_day(capture: Capture, run: Run) -> date:
 
 
 def _rules(contract: SourceContract) -> str:
-    """Changes with anything that decides the fate of a row: the contract, the statements, their typing rules."""
+    """Identity of all that decides the fate of a row: the contract, the statements, and the typing rules."""
     generated = [
         typed_rows(
             contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day")
@@ -269,25 +265,25 @@ def _digest(run: Run, rules: str, day: date, captures: Iterable[Capture]) -> str
 
 
 def _account_day(day: DayFiles, extracted: int, contract: SourceContract) -> None:
-    found = day.rows + day.duplicates + day.unknown_yet + sum(day.quarantined.values())
-    if found != extracted:
+    accounted = day.rows + day.duplicates + day.unknown_yet + sum(day.quarantined.values())
+    if accounted != extracted:
         raise RowsUnaccounted(
-            f"{extracted} rows of {contract.name} went into cleaning on {day.day}, {found} came out",
+            f"{extracted} rows of {contract.name} went into cleaning on {day.day}, {accounted} came out",
             where=f"clean, source {contract.name}, day {day.day}",
             next_step="clear clean; if it happens again, report it as a defect: nothing has been loaded",
         )
 
 
 def _account_source(cleaned: CleanedSource, contract: SourceContract) -> None:
-    found = (
+    accounted = (
         cleaned.accepted
         + cleaned.duplicates
         + sum(cleaned.quarantined.values())
         + sum(cleaned.outside.values())
     )
-    if found != cleaned.extracted:
+    if accounted != cleaned.extracted:
         raise RowsUnaccounted(
-            f"{cleaned.extracted} rows of {contract.name} were extracted, {found} are accounted for",
+            f"{cleaned.extracted} rows of {contract.name} were extracted, {accounted} are accounted for",
             where=f"clean, source {contract.name}",
             next_step="clear clean; if it happens again, report it as a defect: nothing has been loaded",
         )

@@ -1,1 +1,1 @@
-"""What is promised of the inputs and of the feature table, as data in include/contracts/."""
+"""Contracts: what the inputs and the feature table must look like, as data in include/contracts/."""

@@ -1,4 +1,4 @@
-"""The catalogue of the feature table as a page, made from its contract: docs/features.md is what this writes.
+"""Writes docs/features.md, the catalogue of the feature table, from the table's contract.
 
 python -m crmbet.contracts.catalogue > docs/features.md      (make catalogue)
 """
@@ -19,29 +19,29 @@ SOURCES = {
     "L": "limits",
 }
 PROTECTION = "rg_"
-"""Columns of responsible gambling begin with it, and live under grants of their own."""
+"""The prefix of columns about responsible gambling, which have grants of their own."""
 
 INTRODUCTION = """\
-<!-- Made by `make catalogue` from include/contracts/user_features.yaml: change that, not this. -->
+<!-- Made by `make catalogue` from include/contracts/user_features.yaml: change that file, not this one. -->
 
 # The feature table
 
 `{schema}.{name}`: {meaning} Grain: {grain}. Owner: {owner}. {columns} columns.
 
-A row holds for one instant, `as_of`: midnight in the operator's zone, before which facts count. Windows are in
-operator days up to it (`30d`: the last thirty; `life`: all; `now`: as the newest snapshot has it). **Empty means
-undefined**, never zero: a share of nothing, a source that is not delivered. Money is `numeric(14,2)` in BRL; reals
-have six decimals. Sources: {sources}.
+A row describes a player at one instant, `as_of`, which is midnight in the operator's zone. Only facts before it count.
+Windows are counted in operator days up to it: `30d` is the last thirty days, `life` is all days, and `now` is the
+newest snapshot. **Empty means undefined**, never zero: the value is a share of nothing, or its source is not delivered.
+Money is `numeric(14,2)` in BRL; reals have six decimals. Sources: {sources}.
 
-Columns that begin with `rg_` protect players. They lie under grants of their own, may lower marketing and never raise
-it, and **a band is no diagnosis**: it says which players somebody should look after first. The role that reads
-features for campaigns does not see them ([deployment](deployment.md#least-privilege));
+Columns that begin with `rg_` protect players. They have grants of their own. They may lower marketing and never raise
+it. **A band is not a diagnosis**: it says which players somebody should look after first. The role that reads features
+for campaigns does not see these columns ([deployment](deployment.md#least-privilege)).
 [responsible-gambling.md](responsible-gambling.md) says what they are for.
 """
 
 
 def render_catalogue(table: TableContract) -> str:
-    """The page: what the table is, and a line a column, in the table's order."""
+    """The page: what the table is, and one line per column, in the table's order."""
     introduction = INTRODUCTION.format(
         schema=table.schema_name,
         name=table.name,
@@ -91,18 +91,18 @@ def _line(name: str, column: FeatureColumn) -> str:
 
 def _type(column: FeatureColumn) -> str:
     """Type with its range or values, and whether it may be empty."""
-    said = [f"`{column.postgres_type}`"]
+    parts = [f"`{column.postgres_type}`"]
     if column.values:
-        said.append(", ".join(column.values))
+        parts.append(", ".join(column.values))
     elif column.minimum is not None or column.maximum is not None:
         low = "" if column.minimum is None else f"{column.minimum:g}"
         high = "" if column.maximum is None else f"{column.maximum:g}"
-        said.append(f"{low}..{high}")
+        parts.append(f"{low}..{high}")
     if not column.nullable:
-        said.append("never empty")
+        parts.append("never empty")
     if column.personal:
-        said.append("personal")
-    return "; ".join(said)
+        parts.append("personal")
+    return "; ".join(parts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contracts: what a source must look like, and what the feature table is. Data in include/contracts/, one file a table.
+"""Reads the contracts of the sources and of the feature table: data in include/contracts/, one file per table.
 
 Two kinds share the file format. A **source contract** maps what an operator delivers (names, synonyms) onto canonical
 columns and says which rows are acceptable. The **table contract** of the target drives its DDL, the merge, the
@@ -40,7 +40,7 @@ def _load(path: Path, model: type[Model]) -> Model:
         return model.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, ValidationError, OSError) as error:
         raise BadContract(
-            f"{path.name} is no valid contract",
+            f"{path.name} is not a valid contract",
             where=str(path),
             why=_explain(error),
             next_step="correct the file",

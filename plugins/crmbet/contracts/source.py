@@ -28,24 +28,24 @@ class SourceColumn(Strict):
     ]
     meaning: str
     source_name: str = ""
-    """The column's name in the source, where it is not the canonical one."""
+    """The column's name in the source, if it differs from the canonical one."""
     required: bool = False
     """A row without a value here goes to quarantine; a file without the column is set aside."""
     on_invalid: Literal["quarantine", "null"] = "quarantine"
-    """What becomes of a value that is there and breaks the contract."""
+    """What happens to a value that is present and breaks the contract."""
     max_length: int | None = None
     precision: int = 18
     scale: int = 4
     minimum: float | None = None
-    """Least value allowed (inclusive), as `maximum` is the largest; `above` excludes its own value."""
+    """The least value allowed. `minimum` and `maximum` are inclusive; `above` is exclusive."""
     maximum: float | None = None
     above: float | None = None
     values: dict[str, list[str]] = Field(default_factory=dict)
     """For an enum: canonical value to its synonyms; compared trimmed and in lower case."""
     decimal_mark: Literal[".", ","] = "."
-    """Of a number. The other mark, like a space, separates thousands; a currency's sign or code is dropped."""
+    """The decimal mark of a number. The other mark and spaces separate thousands. Currency signs and codes are dropped."""
     formats: list[str] = Field(default_factory=list)
-    """How a time is spelled, tried in order: strptime codes, or a name of NAMED_FORMATS. None: as ISO 8601 has it."""
+    """How a time is spelled: strptime codes, or a name of NAMED_FORMATS, tried in order. Empty means ISO 8601."""
     personal: bool = False
     """Personal data: never shown in a log, a report or an alert."""
 
@@ -59,7 +59,7 @@ class SourceColumn(Strict):
             known = STRPTIME_FORMAT.fullmatch(spelled) and YEAR_CODE.search(spelled)
             if not known and spelled not in NAMED_FORMATS:
                 raise ValueError(
-                    f"{spelled!r} is no format: use codes such as %d/%m/%Y %H:%M:%S that give a year, "
+                    f"{spelled!r} is not a format: use codes such as %d/%m/%Y %H:%M:%S that give a year, "
                     "or iso, epoch_s or epoch_ms"
                 )
         return self
@@ -67,7 +67,7 @@ class SourceColumn(Strict):
     @model_validator(mode="after")
     def _enum_has_values(self) -> SourceColumn:
         if (self.type in ("enum", "channels")) != bool(self.values):
-            raise ValueError("enum and channels columns list their values, others do not")
+            raise ValueError("enum and channels columns list their values, and other columns list none")
         seen: dict[str, str] = {}
         for canonical, synonyms in self.values.items():
             for spelling in (canonical, *synonyms):
@@ -82,18 +82,18 @@ class SourceContract(Strict):
     name: Identifier
     kind: Literal["lake", "postgres"]
     relation: str
-    """For a lake feed its folder below the raw prefix, for PostgreSQL its table."""
+    """A lake feed's folder below the raw prefix, or the table in PostgreSQL."""
     meaning: str
     grain: str
     required: bool
     """A run stops if a required source is absent; an optional one leaves its columns NULL."""
     business_key: BusinessKey
     event_time: Identifier | None
-    """The column that places a row in a day; None for a current-state feed, read as snapshots."""
+    """The column that decides the day of a row. None for a current-state feed, which is read as snapshots."""
     known_time: Identifier | None = None
     """The column that says when the fact reached the lake (ingested_at), if there is one."""
     earliest: date = date(2000, 1, 1)
-    """Facts before this day cannot be real: their time was misread, or is a placeholder."""
+    """A fact before this day cannot be real: its time was misread, or is a placeholder."""
     not_before: dict[str, str] = Field(default_factory=dict)
     """Pairs of columns: the first may not lie before the second (a session's end before its start)."""
     columns: dict[Identifier, SourceColumn]
@@ -121,24 +121,24 @@ class SourceContract(Strict):
             raise ValueError("a table of PostgreSQL is captured by its days, so it needs an event_time")
         if self.kind == "postgres" and self.event_time and self.columns[self.event_time].formats:
             raise ValueError(
-                f"{self.event_time}: PostgreSQL has typed it and tells its days apart, so it takes no formats"
+                f"{self.event_time}: the column has a type in PostgreSQL already, so it takes no formats"
             )
         return self
 
     @cached_property
     def digest(self) -> str:
-        """Changes with anything that changes the meaning of a cleaned row."""
+        """Identity of all parts of the contract that decide what a cleaned row means."""
         return content_digest(
             self.model_dump(exclude={"meaning": True, "grain": True, "columns": {"__all__": {"meaning"}}})
         )
 
     @cached_property
     def column_digest(self) -> str:
-        """Changes with the columns that are read from the source, and with nothing else."""
+        """Identity of the columns that are read from the source."""
         return content_digest({name: column.source_name or name for name, column in self.columns.items()})
 
     @cached_property
     def placement_digest(self) -> str:
-        """Changes with what decides the day of a captured row and when it was known, and with nothing else."""
+        """Identity of all that decides the day of a captured row, and when the row was known."""
         times = (name and (name, self.columns[name].formats) for name in (self.event_time, self.known_time))
         return content_digest([self.earliest, *times])

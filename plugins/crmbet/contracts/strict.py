@@ -1,4 +1,4 @@
-"""What both kinds of contract are made of."""
+"""Types and a base model that both kinds of contract use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BusinessKey = Annotated[
     BeforeValidator(lambda key: (key,) if isinstance(key, str) else key),
     Field(min_length=1),
 ]
-"""One column or several, of which no two rows of a day may agree."""
+"""One or several columns. No two rows of a day may have equal values in all of them."""
 
 
 class Strict(BaseModel):
@@ -28,5 +28,5 @@ class Strict(BaseModel):
 
 
 def content_digest(content: Any) -> str:
-    """Identity of a part of a contract, whatever the order of its keys."""
+    """Identity of a part of a contract. It does not depend on the order of keys."""
     return digest(json.dumps(content, sort_keys=True, default=str), length=16)

@@ -25,12 +25,12 @@ ENGINE_TYPES = {
     "boolean": "BOOLEAN",
     "timestamptz": "TIMESTAMP WITH TIME ZONE",
 }
-"""A feature column's types as the data engine has them. Compared exactly, because the engine would cast in silence: a
-DOUBLE into an integer column is rounded, a VARCHAR parsed."""
+"""The data engine's type for each type of a feature column. Types are compared exactly, because the engine casts
+silently: for an integer column it would round a DOUBLE, and parse a VARCHAR."""
 
 
 class FeatureColumn(Strict):
-    """One column of the target table, with all that an analyst asks of it."""
+    """One column of the target table, with all that an analyst wants to know about it."""
 
     type: Literal[
         "text",
@@ -77,15 +77,16 @@ class FeatureColumn(Strict):
 
     @property
     def staging_type(self) -> str:
-        """The column's type in a staging table: what the engine copies in binary, and PostgreSQL assigns to the target.
+        """The column's type in a staging table: one that the engine copies in binary, and that fits the target.
 
-        A column of fixed width, or an array of text, would make the engine copy the whole table as text: half as fast.
+        With a column of fixed width, or an array of text, the engine would copy the whole table as text. That is half
+        as fast.
         """
         return {"char(3)": "varchar(3)", "text[]": "varchar[]"}.get(self.type, self.postgres_type)
 
 
 class TableContract(Strict):
-    """The target table: one row a user."""
+    """The target table: one row per user."""
 
     name: Identifier
     schema_name: Identifier
@@ -101,7 +102,7 @@ class TableContract(Strict):
 
     @property
     def computed(self) -> dict[str, FeatureColumn]:
-        """The columns that a run computes: all but those which the load sets, LOAD_COLUMNS."""
+        """The columns that a run computes: all but LOAD_COLUMNS, which the load sets."""
         return {name: column for name, column in self.columns.items() if name not in LOAD_COLUMNS}
 
     @property
@@ -111,5 +112,5 @@ class TableContract(Strict):
 
     @cached_property
     def digest(self) -> str:
-        """Changes with anything that changes the table's shape or meaning."""
+        """Identity of the table's shape and meaning."""
         return content_digest(self.model_dump())

@@ -1,7 +1,7 @@
-"""From a source contract to SQL: how what was captured of a column becomes a value, and what is wrong with a row.
+"""Turns a source contract into SQL: how a captured column becomes a typed value, and what is wrong with a row.
 
-Pure text generation; the parsers themselves are macros in include/sql/create_parsers.sql. A row has at most one fault,
-the first in the contract's column order, worded `<column>: <what>`.
+This module only generates text; the parsers are macros in include/sql/create_parsers.sql. A row has at most one fault,
+the first in the contract's column order. It is worded `<column>: <what>`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ CONTROLLED = "control characters"
 INSTANTS = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 CAPTURED_TYPES = ("VARCHAR", "DECIMAL(1,0)", "BIGINT", "DOUBLE", "BOOLEAN", "DATE", *INSTANTS)
-"""A type of each kind that a rule tells from others."""
+"""One type of each kind that the typing rules distinguish."""
 
 
 def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, str], day: Fragment) -> str:
-    """SELECT of captured rows as typed columns, judged.
+    """SELECT of captured rows as typed columns, with each row's fault.
 
-    Beside the contract's columns it has `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`, `_known` (naive
-    UTC) and `_raw` (JSON of what the source said, of faulty rows only). `types` are the engine types of the captured
+    Besides the contract's columns it has `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`, `_known` (naive
+    UTC) and `_raw` (the captured values of a faulty row, as JSON). `types` holds the engine types of the captured
     columns that are not text; `day` is the expression of the row's operator day.
     """
     return render(
@@ -41,7 +41,7 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
             ]
         ),
         columns=joined([identifier(name) for name in contract.columns]),
-        # What was captured as another type, such as a UUID, is spelled by the engine.
+        # The engine spells a column that was captured as another type, such as a UUID: it has no control characters.
         texts=joined(
             [
                 identifier(name)
@@ -60,7 +60,7 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
 
 
 def no_rows(contract: SourceContract) -> str:
-    """The same SELECT where a source has no file at all: no rows, the same columns."""
+    """The SELECT for a source without any file: the columns of `typed_rows` and no rows."""
     empty = joined([Fragment(f"NULL::VARCHAR AS {identifier(name)}") for name in contract.columns])
     nothing = Fragment(
         f"(SELECT NULL::BIGINT AS _row, NULL::VARCHAR AS _reject, {empty}, NULL::VARCHAR AS _source_key, "
@@ -70,15 +70,15 @@ def no_rows(contract: SourceContract) -> str:
 
 
 def event_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
-    """When a captured row happened: a naive UTC timestamp over the captured columns, NULL for a current-state feed.
+    """Expression of the instant at which a captured row happened, as naive UTC; NULL for a current-state feed.
 
-    `types` are the engine types of those that are not text.
+    `types` holds the engine types of the captured columns that are not text.
     """
     return _instant(contract, contract.event_time, types)
 
 
 def known_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
-    """When a captured row reached the lake, likewise; NULL where the contract has no known_time."""
+    """Expression of the instant at which a captured row reached the lake; NULL if the contract has no known_time."""
     return _instant(contract, contract.known_time, types)
 
 
@@ -89,9 +89,10 @@ def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str
 
 
 def keeps_type(column: SourceColumn, engine_type: str) -> bool:
-    """Whether a value of the engine's type becomes the same cell, or fault, as its text would (docs/adr/0014).
+    """Whether a value of the engine's type becomes the same cell or fault as its text would (docs/adr/0014).
 
-    A double is no decimal: of its text's digits it has others. What the contract gives formats for is text.
+    A double is not kept for a decimal column, since its digits can differ from those of its text. A time for which the
+    contract has formats is read as text.
     """
     match column.type:
         case "timestamp":
@@ -116,7 +117,7 @@ def _raw(name: str) -> Fragment:
 
 
 def _value(column: SourceColumn, name: Fragment, engine_type: str) -> str:
-    """The typed value of a column; where a bad value is tolerated, NULL instead of a value out of bounds."""
+    """The typed value of a column. A value out of bounds becomes NULL if the contract tolerates bad values."""
     value = _read(column, name, engine_type)
     if column.on_invalid == "null":
         bounds = [condition for condition, _ in _bounds(column, f"({value})")]
@@ -126,7 +127,7 @@ def _value(column: SourceColumn, name: Fragment, engine_type: str) -> str:
 
 
 def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
-    # PostgreSQL's instants have been read already, whatever formats say.
+    # PostgreSQL has already parsed its instants, so formats do not apply to them.
     if keeps_type(column, engine_type) or (column.type == "timestamp" and engine_type in INSTANTS):
         return _read_typed(column, name, engine_type)
     text = f"parse_text({name})" if engine_type == "VARCHAR" else f"{name}::VARCHAR"
@@ -162,7 +163,7 @@ def _read_typed(column: SourceColumn, name: Fragment, engine_type: str) -> str:
 
 
 def _number(column: SourceColumn, text: str) -> str:
-    """A cast alone reads nearly every number; only where it fails is the dear pattern tried."""
+    """Read a number. A cast alone reads nearly every one; try the slow pattern only if the cast fails."""
     spelled = f"swap_marks({text})" if column.decimal_mark == "," else text
     engine_type = _engine_type(column)
     value = (
@@ -183,7 +184,7 @@ def _time(column: SourceColumn, text: str) -> str:
 
 
 def _canonical(column: SourceColumn, spelled: str) -> str:
-    """A CASE that maps every spelling of the contract onto its canonical value, anything else onto NULL."""
+    """A CASE that maps every spelling of the contract onto its canonical value, and anything else onto NULL."""
     branches = (
         f"WHEN {literal(spelling.strip().lower())} THEN {literal(canonical)}"
         for canonical, synonyms in column.values.items()
@@ -211,7 +212,7 @@ def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
 
 
 def _nested(text: str) -> str:
-    """Whether a text is a JSON object or list where a word was due; its first letter rules nearly all out, cheaply."""
+    """Whether a text is a JSON object or list instead of a word. Testing its first letter rules out nearly all cheaply."""
     return (
         f"unicode({text}) IN (91, 123) AND ({text} LIKE '{{%}}' OR {text} LIKE '[%]') AND json_valid({text})"
     )
@@ -222,7 +223,7 @@ def _faults(contract: SourceContract) -> list[str]:
     for name, column in contract.columns.items():
         value, raw = identifier(name), f"parse_text({_raw(name)}::VARCHAR)"
         if column.required:
-            # What was never there has no value: asked first, since the raw text is dear to trim again.
+            # A missing text has no value. That is tested first, since trimming the raw text again is slow.
             faults.append((f"{value} IS NULL AND {raw} IS NULL", name, "missing"))
         if column.on_invalid == "quarantine":
             if column.type == "enum":

@@ -1,6 +1,6 @@
-"""Files of the store that lie on the local disk, fetched side by side and a batch ahead of their use.
+"""Fetches files of the store to the local disk, several at once and one batch ahead of their use.
 
-Days are small files: read one after the other where they lie, most of the time is waiting for requests.
+The files of days are small. Reading them one after the other in the store would mostly be waiting for requests.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
 @dataclass(frozen=True)
 class Fetched:
-    """Local copies of some files; all others are read in the store."""
+    """Local copies of some files. All other files are read in the store."""
 
     store: ObjectStore
     paths: Mapping[str, Path]
 
     def url(self, key: str) -> str:
-        """The local path of a copy, else the address in the store."""
+        """The path of the local copy, or the address in the store if there is no copy."""
         return str(self.paths[key]) if key in self.paths else self.store.url(key)
 
 
 def fetch_ahead(
     store: ObjectStore, settings: Settings, batches: Sequence[Collection[str]]
 ) -> Generator[Fetched, None, None]:
-    """The files of each batch of keys in turn, those of the next one being fetched meanwhile.
+    """Yield the local copies of each batch of keys in turn, while the files of the next batch are being fetched.
 
-    A batch's copies are gone once the next one is asked for, unless that needs them too: close the iterator at the end.
+    The copies of a batch are deleted when the next one is requested, unless that needs them too. Close the generator at
+    the end, so that the last copies are deleted.
     """
     with (
         scratch_folder(settings) as folder,
@@ -58,7 +59,7 @@ def fetch_ahead(
 
 
 def _fetch(store: ObjectStore, key: str, folder: Path) -> Path:
-    # Names of our files repeat between folders of the store.
+    # Files in different folders of the store can have equal names.
     path = folder / key.replace("/", "+")
     store.fetch(key, path)
     return path

@@ -1,4 +1,4 @@
-"""Reading captures back: the rows of some chunks, as a table expression."""
+"""Reads captures back: the rows of some chunks, as a table expression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crmbet.extract.records import UNDATED, Capture
 
 
 def captured_rows(store: Located, captures: Sequence[Capture]) -> Fragment:
-    """The rows of captures that have files. A file may hold other chunks too: see `Capture.part`."""
+    """The rows of captures that have files. A file may also hold other chunks: see `Capture.part`."""
     if all(capture.part is None for capture in captures):
         return scan(store, sorted({key for capture in captures for key in capture.files}))
     chunks: dict[str, list[str]] = {}

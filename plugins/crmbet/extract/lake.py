@@ -1,8 +1,8 @@
-"""Capturing the lake: every object of a feed, each once per content.
+"""Captures the lake: every object of a feed, once per content.
 
-A chunk is one object (key, ETag, size). It is fetched once, rewritten as Parquet on the local disk, counted there, and
-uploaded under a digest of the source, that fingerprint and the contract's column names; it exists once its marker does.
-An object that cannot be read is set aside by itself.
+A chunk is one object, identified by key, ETag and size. It is fetched once, rewritten as Parquet on the local disk,
+counted there, and uploaded. Its folder is named by a digest of the object and of all that decides how its rows are read
+and dated. It counts once its done-file exists. An object that cannot be read is set aside, and the others go on.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ log = logging.getLogger(__name__)
 
 NAMED_OBJECTS = 3
 OBJECTS_UNDER_WAY = 8
-"""Objects being fetched, read or uploaded at once; as many lie on the local disk."""
+"""Objects that are fetched, read or uploaded at once. No more than these lie on the local disk."""
 
 
 def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
-    """Capture what is new in a feed; returns all captures that the run uses, None if an optional feed is absent.
+    """Capture what is new in a feed. Returns all captures that the run uses, or None if an optional feed is absent.
 
     Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read.
-    Of an optional one `validate_raw` decides what may be unreadable.
+    For an optional feed, `validate_raw` decides how much may be unreadable.
     """
     run = work.run
     ledger = Ledger.read(work.store, run, contract.name)
@@ -57,7 +57,7 @@ def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
 
     objects = _objects(work, contract)
     if not objects and run.params.source_deletions == "remove" and contract.required:
-        # Before anything is written: the run could not go on without it, and the next could not keep it.
+        # Refuse before anything is written: this run needs the feed, and the next one could not keep what was lost.
         raise _absence(work, contract)
     wanted = {_digest(run, contract, entry): entry for entry in objects}
     missing = {digest: entry for digest, entry in wanted.items() if not ledger.has(digest)}
@@ -91,7 +91,7 @@ def _objects(work: Work, contract: SourceContract) -> list[StoredObject]:
     ]
     if unknown:
         log.warning(
-            "%s: %d objects are passed over, since their names end as no file of data that we read does: %s%s",
+            "%s: %d objects are ignored, since their names do not end as those of the formats that we read: %s%s",
             work.store.url(_folder(work.run, contract)),
             len(unknown),
             ", ".join(entry.key for entry in unknown[:NAMED_OBJECTS]),
@@ -125,9 +125,10 @@ def _capture_all(
     ledger: Ledger,
     objects: Mapping[str, StoredObject],
 ) -> tuple[dict[str, Capture], list[Unreadable]]:
-    """Capture objects (by digest), each with its marker as soon as it is there; those that cannot be read are listed.
+    """Capture objects, given by digest. Returns the captures, by digest, and the objects that cannot be read.
 
-    Any other failure stops the run once the objects under way have finished.
+    Each capture gets its done-file as soon as it is uploaded. Any other failure stops the run once the objects
+    under way have finished.
     """
     made: dict[str, Capture] = {}
     unreadable: list[Unreadable] = []
@@ -165,13 +166,13 @@ class _Capturing:
     ledger: Ledger
     folder: Path
     turns: threading.Semaphore = field(init=False)
-    """Fetching and uploading wait for S3; reading needs the processor and memory, which a setting bounds."""
+    """Bounds how many objects are read at once. Reading needs processor and memory; fetching and uploading wait."""
 
     def __post_init__(self) -> None:
         self.turns = threading.Semaphore(self.work.run.settings.engine.threads)
 
     def capture(self, digest: str, entry: StoredObject) -> Capture:
-        """Capture one object and mark it. Raises `UnreadableObject`."""
+        """Capture one object and write its done-file. Raises `UnreadableObject`."""
         attempt = attempt_name()
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             local = Path(name) / "object"
@@ -206,7 +207,7 @@ class _Capturing:
     ) -> tuple[Path, Mapping[str, str], DayCounts]:
         """Rewrite an object as Parquet with the first reading that accounts for every record, and count it.
 
-        In between: the engine types of the columns that are not text.
+        Returns the file, the engine types of the columns that are not text, and the counts.
         """
         # A record's number is its place in the file, so reading must keep the order. This is set for the cursor of this
         # object only: the engine's other work needs no order.
@@ -248,7 +249,7 @@ class _Capturing:
         entry: StoredObject,
         written: Path,
     ) -> str:
-        """Write what a reading gives; returns why it cannot be trusted, if so."""
+        """Write the rows of a reading. Returns why they cannot be trusted, or an empty text if they can."""
         import duckdb
 
         copy = render(

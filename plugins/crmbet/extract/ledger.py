@@ -1,7 +1,7 @@
 """The ledger of captures: the done-files below a source's folder say what was captured, from what, and when.
 
-A run without `known_at` uses the captures of what the source holds now. With `known_at` it goes back: of each chunk it
-uses the newest capture that existed by then.
+A run without `known_at` uses the captures of what the source holds now. A run with `known_at` goes back: for each chunk
+it uses the newest capture that existed by then.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Ledger:
     done_files: DoneFiles
     by_digest: dict[str, Capture]
     before: dict[str, Capture] = field(init=False)
-    """The newest capture of each chunk, this run's own (by an earlier try of it) left out."""
+    """The newest capture of each chunk, without those that an earlier try of this run made."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,33 +57,33 @@ class Ledger:
         return newest_captures(self.by_digest.values())
 
     def known_at(self, instant: datetime) -> SourceCaptures:
-        """What a run that goes back to an instant uses: of each chunk its newest capture, deleted ones left out."""
+        """The captures that a run uses when it goes back to an instant: each chunk's newest one, unless it is deleted."""
         captures = newest_captures(
             capture for capture in self.by_digest.values() if capture.captured_at <= instant
         ).values()
         return self._source_captures(capture for capture in captures if not capture.gone)
 
     def has(self, digest: str) -> bool:
-        """Whether this content need not be captured: it has been, and the run does not ask for everything anew."""
+        """Whether this content has been captured already, and the run does not capture everything once more."""
         return digest in self.by_digest and not self.run.params.full_refresh
 
     def record(self, captures: Iterable[Capture]) -> list[Capture]:
-        """Write the done-files of finished captures; returns the captures as the ledger knows them now.
+        """Write the done-files of finished captures. Returns the captures as the ledger knows them now.
 
-        One that has lost too many rows gets no done-file, unless the run believes the source: the next run has
-        to ask again. May be called from several threads.
+        A capture that lost too many rows gets no done-file, so that the next run asks again, unless the run accepts
+        deletions. This may be called from several threads.
         """
         settled = []
-        marked = {}
+        done_files = {}
         with self._lock:
             for capture in captures:
                 first = self.by_digest.get(capture.digest)
                 known = _same_content(first, capture) if first else capture
-                if self._believes or not self._shrank(known):
+                if self._accepts_deletions or not self._shrank(known):
                     self.by_digest[known.digest] = known
-                    marked[self._marker(known)] = known.model_dump_json().encode()
+                    done_files[self._done_file(known)] = known.model_dump_json().encode()
                 settled.append(known)
-        self._write(marked)
+        self._write(done_files)
         return settled
 
     def settle(
@@ -96,21 +96,22 @@ class Ledger:
     ) -> SourceCaptures:
         """The captures that the run uses, given what the source holds now.
 
-        A chunk that vanished, or lost more than the tolerated share of its rows against its newest capture, is settled
-        by the param source_deletions: 'stop' refuses the run, 'keep' lets the last capture stand, 'remove' believes the
-        source. `unseen` chunks were not looked at and are taken to be what they were; so is an unreadable one.
+        The param source_deletions decides about a chunk that vanished, or that lost more than the tolerated share of
+        its rows since its newest capture: 'stop' refuses the run, 'keep' uses the last capture, and 'remove' follows
+        the source.
+        The run did not look at `unseen` chunks, and could not read `unreadable` ones: it uses their last captures.
 
-        Raises `SourceShrunk` that names the chunks; a dry run only reports them.
+        Raises `SourceShrunk`, which names the chunks. A dry run only reports them.
         """
         now = {capture.chunk: capture for capture in current}
         set_aside = sorted(unreadable, key=lambda entry: entry.chunk)
         newest = self.newest
-        standing = {*unseen, *(entry.chunk for entry in set_aside)} - now.keys()
-        kept = {chunk: newest[chunk] for chunk in standing & newest.keys() if not newest[chunk].gone}
+        unchecked = {*unseen, *(entry.chunk for entry in set_aside)} - now.keys()
+        kept = {chunk: newest[chunk] for chunk in unchecked & newest.keys() if not newest[chunk].gone}
         vanished = {
             chunk: before
             for chunk, before in newest.items()
-            if chunk not in now and chunk not in standing and before.extracted > 0
+            if chunk not in now and chunk not in unchecked and before.extracted > 0
         }
         shrunken = {
             chunk: newest[chunk]
@@ -120,15 +121,15 @@ class Ledger:
         dry = self.run.params.dry_run
         if (vanished or shrunken) and self.run.params.source_deletions == "stop" and not dry:
             raise _refusal(self.source, vanished | shrunken, now)
-        used = now | kept if self._believes else now | kept | vanished | shrunken
-        self._correct(used.values(), vanished if self._believes else {}, newest)
+        used = now | kept if self._accepts_deletions else now | kept | vanished | shrunken
+        self._correct(used.values(), vanished if self._accepts_deletions else {}, newest)
         if not dry:
             self.done_files.write_index(attempt_name())
         changes = self._changes(used, vanished, shrunken)
         return self._source_captures(used.values(), made=made, unreadable=set_aside, changes=changes)
 
     @property
-    def _believes(self) -> bool:
+    def _accepts_deletions(self) -> bool:
         return self.run.params.source_deletions == "remove"
 
     def _shrank(self, capture: Capture) -> bool:
@@ -139,20 +140,20 @@ class Ledger:
     def _correct(
         self, used: Iterable[Capture], gone: Mapping[str, Capture], newest: Mapping[str, Capture]
     ) -> None:
-        """Write what known_at and the next loss need to know: content that has come back, chunks that are gone."""
-        found = [
+        """Record content that has come back and chunks that are gone, for known_at and for the next check of losses."""
+        corrections = [
             _restated(capture, newest[capture.chunk], self.run)
             for capture in used
             if capture.chunk in newest and _has_come_back(capture, newest[capture.chunk], self.run)
         ]
-        found += [_tombstone(before, self.run) for before in gone.values()]
-        self.by_digest |= {capture.digest: capture for capture in found}
-        self._write({self._marker(capture): capture.model_dump_json().encode() for capture in found})
+        corrections += [_tombstone(before, self.run) for before in gone.values()]
+        self.by_digest |= {capture.digest: capture for capture in corrections}
+        self._write({self._done_file(capture): capture.model_dump_json().encode() for capture in corrections})
 
     def _changes(
         self, used: Mapping[str, Capture], vanished: Mapping[str, Capture], shrunken: Mapping[str, Capture]
     ) -> dict[str, tuple[str, set[str]]]:
-        """Chunk to what has happened to it since other runs looked, and the days whose rows that alters."""
+        """What has happened to each chunk since other runs looked, and the days whose rows it alters."""
         changes = {}
         for chunk in used.keys() | vanished.keys():
             before, after = self.before.get(chunk), used.get(chunk)
@@ -169,7 +170,7 @@ class Ledger:
         if not self.run.params.dry_run:
             self.done_files.write(done_files)
 
-    def _marker(self, capture: Capture) -> str:
+    def _done_file(self, capture: Capture) -> str:
         return self.run.layout.capture(self.source, capture.digest).done_file(attempt_name())
 
     def _source_captures(
@@ -192,7 +193,7 @@ class Ledger:
 
 
 def captures_by_digest(captures: Iterable[Capture]) -> dict[str, Capture]:
-    """Each content once, though several runs may have captured it."""
+    """Captures by digest: each content once, even if several runs captured it."""
     by_digest: dict[str, Capture] = {}
     for capture in captures:
         known = by_digest.get(capture.digest)
@@ -211,36 +212,36 @@ def newest_captures(captures: Iterable[Capture]) -> dict[str, Capture]:
 
 
 def _same_content(first: Capture, second: Capture) -> Capture:
-    """Of two captures of one content: known since the earlier one, read from the files that were made last."""
+    """Merge two captures of one content: it is known since the earlier one, and read from the files made last."""
     files = max(first, second, key=lambda capture: (capture.made_at, capture.files))
     return files.model_copy(update={"captured_at": min(first.captured_at, second.captured_at)})
 
 
 def _differing_days(before: Capture | None, after: Capture | None) -> set[str]:
-    """Days whose rows in a chunk are others than before."""
+    """The days whose rows in a chunk have changed."""
     old = before.days if before else {}
     new = after.days if after else {}
     return {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
 
 
 def _has_come_back(capture: Capture, newest: Capture, run: Run) -> bool:
-    """Whether the source holds again what it had held before something else, or before it was deleted."""
-    return not says_the_same(capture, newest) and capture.captured_at <= newest.captured_at < run.known_at
+    """Whether the source has gone back to content that it held before newer content, or before a deletion."""
+    return not has_the_same_rows(capture, newest) and capture.captured_at <= newest.captured_at < run.known_at
 
 
-def says_the_same(capture: Capture, other: Capture) -> bool:
-    """Whether two captures of a chunk stand for the same rows, as a restated one does for the one that it restates."""
+def has_the_same_rows(capture: Capture, other: Capture) -> bool:
+    """Whether two captures of a chunk hold the same rows, as a restated one and its original do."""
     return (capture.files, capture.part, capture.gone) == (other.files, other.part, other.gone)
 
 
 def _restated(capture: Capture, newest: Capture, run: Run) -> Capture:
-    """A capture that says that old content is the newest again, so that known_at and the next loss are right."""
+    """A capture by which old content is the newest again, for known_at and for the next check of losses."""
     digest = chunk_digest(capture.source, capture.chunk, "again", capture.digest, newest.digest)
     return capture.model_copy(update={"digest": digest, "captured_at": run.known_at, "made_at": run.known_at})
 
 
 def _tombstone(before: Capture, run: Run) -> Capture:
-    """A capture that says that a chunk is gone, so that the next run does not ask again."""
+    """A capture that records that a chunk is gone, so that the next run does not ask again."""
     return before.model_copy(
         update={
             "digest": chunk_digest(before.source, before.chunk, "gone", before.digest),
@@ -266,6 +267,6 @@ def _refusal(source: str, lost: Mapping[str, Capture], now: Mapping[str, Capture
         f"{chunks} of {source} vanished or shrank: {shown}{', ...' if len(lost) > 5 else ''}",
         where=f"source {source}",
         why="deleted source data would silently change the past of every player",
-        next_step="if the loss is meant, as when a repaired delivery is smaller, trigger the run with "
-        "source_deletions=remove; to go on with what was captured before, with source_deletions=keep",
+        next_step="if the loss is intended, for example because a repaired delivery is smaller, trigger the run with "
+        "source_deletions=remove; to use what was captured before, trigger it with source_deletions=keep",
     )

@@ -62,10 +62,10 @@ class DayFingerprint:
 
 
 def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
-    """Capture the days that are new or changed; returns all captures that the run uses.
+    """Capture the days that are new or changed. Returns all captures that the run uses.
 
     The database is attached to the engine as `source`. Raises `SourceMissing` if the table, or a column that the
-    contract requires, is not there, `SourceUnreadable` if its event time is no time, `SourceShrunk` if rows have
+    contract requires, is not there, `SourceUnreadable` if its event time is no timestamp, `SourceShrunk` if rows have
     vanished, and `LostConnection` if the server goes away.
     """
     connection, run = work.connection, work.run
@@ -200,7 +200,7 @@ def days_copied_together(rows: Mapping[date, int]) -> Iterator[list[date]]:
 def _batches(missing: Sequence[DayFingerprint]) -> Iterator[list[DayFingerprint]]:
     """Days that are read together, in order; the rows without a day come last."""
     by_day = {day.day: day for day in missing if day.day is not None}
-    for batch in days_copied_together({day: found.rows for day, found in by_day.items()}):
+    for batch in days_copied_together({day: fingerprint.rows for day, fingerprint in by_day.items()}):
         yield [by_day[day] for day in batch]
     undated = [day for day in missing if day.day is None]
     if undated:

@@ -17,17 +17,17 @@ class DayCount(Record):
 
     rows: int
     fingerprint: str
-    """Sum of the rows' hashes, whatever their order: a changed day changes it."""
+    """Sum of the rows' hashes. It does not depend on their order; a changed day changes it."""
 
     def plus(self, other: DayCount) -> DayCount:
-        """Both together."""
+        """The sum of both."""
         return DayCount(
             rows=self.rows + other.rows, fingerprint=str(int(self.fingerprint) + int(other.fingerprint))
         )
 
 
 class Capture(Record):
-    """One captured chunk: the content of a marker, and its line in the manifest."""
+    """One captured chunk: the content of a done-file, and an entry of the manifest."""
 
     source: str
     chunk: str
@@ -35,13 +35,13 @@ class Capture(Record):
     digest: str
     files: list[str]
     part: str | None = None
-    """Which rows of the files are the chunk's, where they hold others too: a UTC day (ISO) or UNDATED. None: all."""
+    """Which rows of the files belong to the chunk: those of a UTC day (ISO), or UNDATED. None means all rows."""
     types: dict[str, str] = Field(default_factory=dict)
     """Engine types of the columns that are not captured as text."""
     extracted: int
     """Records in the source, counted independently of the parser."""
     days: dict[str, DayCount]
-    """By operator day (ISO), or UNDATED. Sums to `extracted`."""
+    """Rows by operator day (ISO) or UNDATED. They sum to `extracted`."""
     latest_known_time: datetime | None = None
     """Newest ingested_at among the rows."""
     source_modified_at: datetime | None = None
@@ -50,11 +50,11 @@ class Capture(Record):
     made_at: datetime
     """known_at of the run that wrote the files: later than captured_at only after a full refresh."""
     gone: bool = False
-    """Whether this says that the source has deleted the chunk: it has no files then."""
+    """Whether the source has deleted the chunk. Such a capture has no files."""
 
 
 class Unreadable(Record):
-    """A lake object that cannot be read as what it is named: it is set aside, alone."""
+    """A lake object that cannot be read as the format that its name promises. Only this object is set aside."""
 
     chunk: str
     why: str
@@ -67,15 +67,15 @@ class SourceCaptures(Record):
     new: int = 0
     """How many of them this run captured itself."""
     changed: dict[str, str] = Field(default_factory=dict)
-    """What this run is the first to know of: chunk to new, changed, shrunken or gone. A retry says the same."""
+    """Changes that this run is the first to see: chunk to new, changed, shrunken or gone. A retry reports the same."""
     touched_days: list[str] = Field(default_factory=list)
     """Operator days (ISO, or UNDATED) whose rows these changes alter, in order."""
     unreadable: list[Unreadable] = Field(default_factory=list)
-    """Objects that are set aside. Where one had been readable before, what it held then still counts."""
+    """Objects that are set aside. If one was readable before, its earlier content still counts."""
     future: int = 0
     """Rows of PostgreSQL dated after the day on which the run looked. They are not among the captures."""
     bitemporal_from: datetime | None = None
-    """What the source overwrote before this instant, our first capture, nobody can know."""
+    """The instant of our first capture. What the source overwrote before it is unknown."""
 
     @property
     def extracted(self) -> int:

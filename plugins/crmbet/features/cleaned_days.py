@@ -1,4 +1,4 @@
-"""What state and sessions read: cleaned sources by day, as views of the engine."""
+"""The cleaned sources by day, as views of the engine that state and sessions read."""
 
 from __future__ import annotations
 

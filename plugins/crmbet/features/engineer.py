@@ -100,7 +100,7 @@ def _make_table(
 
 
 def _frozen_cut_offs(work: Work) -> Mapping[str, float] | None:
-    """Those that an earlier run froze; None if there are none, or if this run is to freeze new ones."""
+    """The cut-offs that an earlier run froze; None if there are none, or if this run should freeze new ones."""
     run = work.run
     if run.params.refreeze_cut_offs:
         return None

@@ -1,6 +1,6 @@
 """Keeps what a run learned from its players for later runs, once its table has been judged and loaded.
 
-Bad data that fail a gate must not leave cut-offs or parameters that later, good days would be held against.
+Bad data that fail a gate must not leave cut-offs or parameters by which later, good days would be judged.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ DATASET = "feature_tables"
 
 @dataclass(frozen=True, kw_only=True)
 class TableInputs:
-    """All that a feature table is made from, but the cut-offs of the markers."""
+    """All that a feature table is made from, except the cut-offs of the markers."""
 
     run: Run
     sources: Mapping[str, SourceContract]
@@ -35,12 +35,12 @@ class TableInputs:
     days: Sequence[Sequence[DayFiles]]
     """The days of state, sessions and players."""
     fits: Mapping[str, ModelFit]
-    """Earlier parameters, for models that this run's players do not suffice for."""
+    """Earlier parameters, for models that cannot be fitted to this run's players."""
 
     def digest(self, cut_offs: Mapping[str, float] | None) -> str:
         """Identity of the table, whichever run makes it. `cut_offs` are the frozen ones; None: the run takes its own.
 
-        What is computed elsewhere than in statements changes FEATURE_SET_VERSION, which is among the variables.
+        A change of what Python computes must change FEATURE_SET_VERSION, which is one of the variables.
         """
         named = {name: value for name, value in variables(self.run).items() if name not in SIGNATURE}
         inputs = (
@@ -68,7 +68,7 @@ class KeptTable:
 
 
 def find_table(work: Work, identity: str) -> KeptTable | None:
-    """The table that another run has made from the same inputs."""
+    """The table that another run has made from the same inputs; None if there is none."""
     run = work.run
     if run.params.full_refresh:
         return None
@@ -98,7 +98,7 @@ def write_table(work: Work, queries: Iterable[str]) -> tuple[list[str], int]:
 
 
 def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:
-    """Write what was learned beside the table, and last its done-files, so that nobody finds half of it."""
+    """Write what was learned beside the table, and then its done-files, so that no run finds half of it."""
     run = work.run
     work.store.write(_learned_key(table.files), table.learned.model_dump_json(indent=1).encode())
     _, done_files = find_days(work.store, run.layout, DATASET, {})

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 PROTECTED = "rg_"
-"""Responsible-gambling columns protect players and are no input of a model. marketing_allowed depends on them."""
+"""The prefix of responsible-gambling columns. They protect players and are no input of a model."""
 GATE = "marketing_allowed"
+"""It depends on responsible-gambling columns, so it is no input either."""
 
 FIT_PLAYERS = 100_000
 """Players that the pipeline is fitted on, chosen by a hash of their id."""
@@ -120,7 +121,7 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
 
     rows = matrix[:CLUSTER_PLAYERS].astype("float32")
     distinct = len(np.unique(rows, axis=0))
-    found = {}
+    silhouettes = {}
     # A batch of a thousand rows is too short for threads: two of them took fifteen times as long as one.
     with threadpool_limits(1):
         for k in CLUSTERS:
@@ -129,8 +130,8 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
             clusters = MiniBatchKMeans(k, random_state=RANDOM_STATE, n_init=3).fit_predict(rows)
             shown = clusters[:SILHOUETTE_PLAYERS]
             if 1 < len(np.unique(shown)) < len(shown):
-                found[k] = round(float(silhouette_score(rows[:SILHOUETTE_PLAYERS], shown)), 6)
-    return found
+                silhouettes[k] = round(float(silhouette_score(rows[:SILHOUETTE_PLAYERS], shown)), 6)
+    return silhouettes
 
 
 def _is_wanted(name: str, column: FeatureColumn) -> bool:
@@ -211,7 +212,7 @@ def _batches(
 
 
 def _cells(batch: Any, inputs: Inputs) -> Any:
-    """A frame as scikit-learn takes it: NaN for NULL."""
+    """The inputs as a DataFrame for scikit-learn, with NaN for NULL."""
     import numpy as np
 
     frame = batch.select([*inputs.numbers, *inputs.enums]).to_pandas()

@@ -20,7 +20,7 @@ class MatrixFiles(Record):
     left_out: list[str]
     """Columns of the feature table that are not in it."""
     silhouettes: dict[int, float]
-    """By number of clusters."""
+    """Mean silhouette by number of clusters."""
 
 
 class Learned(Record):
@@ -29,7 +29,7 @@ class Learned(Record):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     cut_offs: dict[str, float] = Field(alias="thresholds")
-    """Responsible-gambling marker to the cut-off that was used. The store of earlier versions has the alias."""
+    """The cut-off that was used, by responsible-gambling marker. Stores have the alias."""
     models: ModelRun
     matrix: MatrixFiles | None = None
     """The table as numbers; None if there are no players."""

@@ -61,7 +61,7 @@ def compute_themes(
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound, and
     `players` exists as a table or view. `cut_offs` (marker to cut-off) are the frozen ones; None: this run's players
-    give them. `fits` are earlier parameters, for models that this run's players do not suffice for.
+    give them. `fits` are earlier parameters, for models that cannot be fitted to this run's players.
     """
     read = {"state": state, "recent_state": state, "recent_messages": state, "sessions": sessions}
     for name, source in read.items():

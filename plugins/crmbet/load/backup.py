@@ -1,8 +1,8 @@
-"""Full copies of the target, each with its own proof, and how long they are kept.
+"""Backups: full copies of the target, each with a proof of its content, and how long they are kept.
 
 A backup is a table beside the target, `<target>_backup_<UTC time>_<digest of the run>`. It appears together with its
-comment, which holds run, as_of, row count and checksum as JSON; a table without such a comment is somebody else's and
-is never touched.
+comment, which holds run, as_of, row count and checksum as JSON; a table without such a comment belongs to
+somebody else and is never touched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Content(BaseModel):
-    """What a table holds, in figures that any difference changes."""
+    """A summary of what a table holds. Any difference in content changes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,10 +38,10 @@ class Content(BaseModel):
 
 
 class Proof(Content):
-    """What a backup's comment says of it."""
+    """What the comment of a backup's table holds."""
 
     run_id: str
-    """The run that took it, before its load."""
+    """The run that took the backup before its load."""
     taken_at: datetime
 
     @property
@@ -61,10 +61,10 @@ class Backup(BaseModel):
 
 
 def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
-    """Copy the target; None if there is no table or no row yet, or if it equals the newest backup.
+    """Copy the target. Returns None if there is no table or no row yet, or if the newest backup equals the table.
 
     Copy, proof and name appear in one commit, so a try that dies leaves nothing behind. `taken_at` is an
-    aware instant. Raises `LoadRefused` if the table is not as its contract says or the copy is not like the
+    aware instant. Raises `LoadRefused` if the table does not match its contract, or if the copy differs from the
     table.
     """
     with session.exclusive_transaction() as cursor:
@@ -78,7 +78,7 @@ def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
 
 
 def back_up(cursor: extensions.cursor, session: LoadSession, taken_at: datetime) -> Backup | None:
-    """The same inside a transaction that has the load lock, keeps other writers off and has checked the columns."""
+    """Take a backup inside a transaction that has the load lock, keeps other writers off and has checked the columns."""
     columns = read_columns(cursor, session, session.contract.name)
     proof = Proof(
         run_id=session.run_id,
@@ -102,10 +102,10 @@ def back_up(cursor: extensions.cursor, session: LoadSession, taken_at: datetime)
 
 
 def sweep_backups(session: LoadSession, now: datetime, days: int, count: int) -> list[str]:
-    """Drop backups older than `days` and all but the `count` newest; returns their names.
+    """Drop backups older than `days`, and all but the `count` newest. Returns the names of the dropped ones.
 
-    For after a successful load. The newest is never dropped: where the target has not changed for long, it
-    is the only one that equals it.
+    It is called after a successful load. It never drops the newest backup: if the target has not changed for a long
+    time, that backup is the only one that equals it.
     """
     with session.exclusive_transaction() as cursor:
         backups = list_backups(cursor, session)
@@ -125,19 +125,19 @@ def list_backups(cursor: extensions.cursor, session: LoadSession) -> list[Backup
     """The target's backups, newest first."""
     pattern = rf"^{session.contract.name}_backup_\d{{8}}t\d{{6}}z_[0-9a-f]{{8}}$"
     cursor.execute(render("load/list_backups"), {"schema": session.contract.schema_name, "pattern": pattern})
-    found = [(name, _read_proof(comment)) for name, comment in cursor.fetchall()]
-    backups = [Backup(name=name, proof=proof) for name, proof in found if proof is not None]
+    proofs = [(name, _read_proof(comment)) for name, comment in cursor.fetchall()]
+    backups = [Backup(name=name, proof=proof) for name, proof in proofs if proof is not None]
     return sorted(backups, key=lambda backup: backup.proof.taken_at, reverse=True)
 
 
 def backup_name(session: LoadSession, taken_at: datetime) -> str:
-    """Lower case throughout, so that a person can type it without quotes; sorts by time."""
+    """The name of a backup's table: in lower case, so that a person can type it without quotes. It sorts by time."""
     run = digest(session.run_id, length=8)
     return f"{session.contract.name}_backup_{taken_at.astimezone(UTC):%Y%m%dt%H%M%Sz}_{run}"
 
 
 def measure(cursor: extensions.cursor, table: Fragment, columns: Iterable[str]) -> Content:
-    """What a table holds in the given columns. Tables that hold the same in the same columns measure the same."""
+    """Summarise what a table holds in some columns. Tables with equal rows in these columns have equal summaries."""
     cursor.execute(render("load/checksum_table", table=table, columns=column_list(columns)))
     rows, checksum, as_of = single_row(cursor)
     newest = None if as_of is None else as_of.astimezone(UTC)
@@ -150,11 +150,11 @@ def _copy(cursor: extensions.cursor, session: LoadSession, backup: Backup, colum
     copied = measure(cursor, table, columns)
     if copied != backup.proof.content:
         raise LoadRefused(
-            f"the backup {backup.name} is not like the table: {copied.rows} rows instead of "
+            f"the backup {backup.name} differs from the table: {copied.rows} rows instead of "
             f"{backup.proof.rows}, checksum {copied.checksum} instead of {backup.proof.checksum}",
             where=session.where,
             why="something on the server changes new tables, or its storage is damaged",
-            next_step="look for event triggers and at the server's log; nothing was loaded, no backup kept",
+            next_step="look for event triggers, and read the server's log; nothing was loaded and no backup was kept",
         )
     comment = literal(backup.proof.model_dump_json())
     cursor.execute(render("load/comment_table", table=table, comment=comment))

@@ -1,6 +1,7 @@
-"""What the table said of every player as of every instant: one row a player and as_of, of what was known last.
+"""The history of the target: one row per player and as_of, with the features that were known last.
 
-Partitioned by the UTC month of as_of. A load writes it in its own transaction, whatever its strategy does to the table.
+It is partitioned by the UTC month of as_of. A load writes it in the transaction in which it writes the target. It gets
+the same rows under every strategy.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def record(
 ) -> HistoryCounts:
     """Write staged rows into the history, inside a load's transaction whose lock keeps other writers off.
 
-    `span` is the oldest and the newest as_of among them. A row that is known later than the history's own takes its
-    place; one that says the same leaves it alone. Raises `LoadRefused` if the history is not as its contract says, or
-    did not become what was staged.
+    `span` holds the oldest and the newest as_of of the staged rows. A staged row replaces the history's row of its
+    player and as_of if its features differ and it was not known earlier. Raises `LoadRefused` if the history does not
+    match its contract, or if it does not hold what was staged afterwards.
     """
     shape = history_shape(session.contract)
     refuse_drift(session, shape, read_columns(cursor, session, shape.name))
@@ -78,8 +79,8 @@ def record(
     written, miswritten = single_row(cursor)
     if left != (0, 0) or written != missing + superseded or miswritten:
         raise LoadRefused(
-            f"the load was rolled back: the history did not become what was staged: {left[0]} rows are missing, "
-            f"{left[1]} are not those known last, {written} were written instead of {missing + superseded}, "
+            f"the load was rolled back: the history does not hold what was staged: {left[0]} rows are missing, "
+            f"{left[1]} are not the rows known last, {written} were written instead of {missing + superseded}, "
             f"{miswritten} of them with other values",
             where=session.where,
             why="a trigger or a rule on the history changes what is written, or this is a bug",
@@ -89,7 +90,7 @@ def record(
 
 
 def partition_name(table: str, month: datetime) -> str:
-    """Of the month that begins at an instant."""
+    """The name of a table's partition for the month that begins at an instant."""
     return f"{table}_{month:%Y_%m}"
 
 

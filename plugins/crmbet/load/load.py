@@ -1,12 +1,12 @@
-"""From staging into the target and its history, in one transaction that proves itself before it commits.
+"""Writes the staging table into the target and its history, in one transaction that is verified before it commits.
 
     merge     update what changed, insert what is new; a row never goes back in time; players that are gone from the
               sources are kept, marked or deleted
-    append    insert what is new, touch nothing that is there
+    append    insert what is new, leave existing rows alone
     replace   delete everything, insert everything
 
-Whatever becomes of a staged row in the target, the history gets it: a backfill of a day that the table has left behind
-writes nothing else.
+The history gets every staged row, whatever happens to that row in the target. A backfill of an older day may change
+nothing but the history.
 """
 
 from __future__ import annotations
@@ -50,49 +50,49 @@ class LoadRules:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadCounts:
-    """Rows, where staged = inserted + updated + unchanged."""
+    """Numbers of rows. `staged` is the sum of `inserted`, `updated` and `unchanged`."""
 
     staged: int
     inserted: int = 0
     updated: int = 0
     unchanged: int
-    """Staged rows that wrote nothing to the target: equal to its own, older, or left alone by append."""
+    """Staged rows that wrote nothing to the target: its own row is equal or newer, or append left it alone."""
     removed: int = 0
-    """Rows that replace deleted, whether or not it inserted the same players again, or that merge did."""
+    """Rows that merge deleted, or that replace deleted, even if it inserted the same players again."""
     marked: int = 0
     """Players that merge marked as gone."""
     recorded: int = 0
-    """Rows that were new to the history, or known later than its own."""
+    """Rows that the load inserted into the history, or updated there."""
     backup: str | None = None
     """The backup that the load took itself, because the target had changed since the newest one."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Staging against the target, in rows, and the instants between which they lie."""
+    """How staging compares with the target: numbers of rows, and the oldest and newest as_of."""
 
     rows: int
-    """The target's."""
+    """Rows of the target."""
     staged: int
     missing: int
     """Staged players that the target does not have."""
     stale: int
     """Rows of the target that are not newer than staging's and differ in as_of or row_hash."""
     returned: int
-    """Rows of the target that are marked as gone and equal to staging's."""
+    """Rows of the target that are marked as gone although staging has an equal row."""
     older: int
     """Staged rows that are older than the target's."""
     absent: int
     """Rows of the target that staging does not have."""
     unmarked: int
-    """Those of them that are not marked as gone."""
+    """Rows of the target that staging does not have and that are not marked as gone."""
     oldest_staged: datetime | None
     newest_staged: datetime | None
     newest_loaded: datetime | None
 
     @property
     def is_newest(self) -> bool:
-        """Whether staging is about an instant that the target has not left behind: it knows who is gone by now."""
+        """Whether staging is at least as new as the target. Only then does it know who is gone by now."""
         if self.newest_staged is None:
             return False
         return self.newest_loaded is None or self.newest_staged >= self.newest_loaded
@@ -105,16 +105,16 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a load has to reach, in rows: known from the comparison before it, not from what it reports."""
+    """What the target must hold after a load, in rows. It follows from the comparison before the load alone."""
 
     rows: int
-    """The target's. The names are those of `Comparison`."""
+    """Rows of the target. The fields are named as in `Comparison`."""
     missing: int = 0
     stale: int
     absent: int
     unmarked: int
     written: int = 0
-    """Rows that carry the load's instant, those that are only marked left out."""
+    """Rows that carry the load's instant, without those that it only marks as gone."""
     changed: bool
     """Whether anything has to be written to the target."""
 
@@ -126,16 +126,16 @@ def load(
     taken_at: datetime,
     alongside: Callable[[extensions.cursor, datetime], object] | None = None,
 ) -> LoadCounts:
-    """Write staging into target and history; all of it is visible to readers at once, or nothing is.
+    """Write staging into the target and the history. Readers see all of it at once, or nothing.
 
-    A load whose rows are there already writes nothing, so that a retry after a lost commit is harmless. Before
-    the target is changed there is a backup that equals it: one is taken, dated `taken_at` (an aware instant),
-    if the newest does not. `alongside` writes what belongs to these rows in the same transaction; it is given the
-    load's instant.
+    A load whose rows are already there writes nothing, so a retry after a lost commit is harmless. Before a load
+    changes the target, it takes a backup, dated `taken_at` (an aware instant), unless the newest backup equals the
+    target. `alongside` is called with the cursor and the load's instant, and writes what belongs to these rows in the
+    same transaction.
 
-    Raises `LoadRefused` if the load would lose more than `rules` allow, if the tables are not as their contract
-    says, and if the verification finds anything but what was staged; `LockHeld` if another load goes on. In each
-    case everything is as it was.
+    Raises `LoadRefused` if the load would lose more than `rules` allow, if a table does not match its contract, or if
+    the target does not hold what was staged afterwards. Raises `LockHeld` if another load is under way. After any of
+    these failures everything is as it was.
     """
     with session.exclusive_transaction() as cursor:
         shape = target_shape(session.contract)
@@ -150,7 +150,7 @@ def load(
         done = LoadCounts(staged=before.staged, unchanged=before.staged)
         if goal.changed:
             backup = back_up(cursor, session, taken_at)
-            done = write.reach(goal, rules, before, None if backup is None else backup.name)
+            done = write.write_and_verify(goal, rules, before, None if backup is None else backup.name)
         recorded = HistoryCounts()
         if before.oldest_staged is not None and before.newest_staged is not None:
             span = (before.oldest_staged, before.newest_staged)
@@ -171,7 +171,7 @@ class _Write:
     key: Fragment
     columns: dict[str, FeatureColumn]
     written_at: datetime
-    """What the load puts into updated_at, by the server's clock; no other load has the same."""
+    """The load's instant, by the server's clock. It goes into updated_at, and no other load has the same."""
 
     @classmethod
     def begin(cls, cursor: extensions.cursor, session: LoadSession, staging: Staging) -> _Write:
@@ -191,10 +191,12 @@ class _Write:
         self._execute("compare_with_staging")
         return Comparison(*single_row(self.cursor))
 
-    def reach(self, goal: Goal, rules: LoadRules, before: Comparison, backup: str | None) -> LoadCounts:
-        """Write what the goal wants, and prove that it was written."""
+    def write_and_verify(
+        self, goal: Goal, rules: LoadRules, before: Comparison, backup: str | None
+    ) -> LoadCounts:
+        """Write the staged rows into the target, and verify that it holds what the goal says."""
         removed = marked = updated = inserted = 0
-        # A player of a backfilled day whom the table's newest load did not find is gone already.
+        # The table is newer than a backfilled day. A player whom it lacks is gone by now.
         gone = rules.gone_users == "mark" and rules.strategy != "replace" and not before.is_newest
         if rules.strategy == "replace":
             removed = self._execute("delete_all_rows")
@@ -231,7 +233,7 @@ class _Write:
         )
 
     def _verify(self, goal: Goal) -> None:
-        """Compare the target with staging and goal. Raises `LoadRefused`, which rolls the load back."""
+        """Compare the target with staging and the goal. Raises `LoadRefused`, which rolls the load back."""
         after = self.compare()
         self._execute(
             "compare_written_rows",
@@ -245,7 +247,7 @@ class _Write:
         if after.missing != goal.missing:
             faults.append(f"{after.missing} staged players are not in the table, instead of {goal.missing}")
         if after.stale != goal.stale:
-            faults.append(f"{after.stale} rows are not as new as staged, instead of {goal.stale}")
+            faults.append(f"{after.stale} rows are older than staged, instead of {goal.stale}")
         if (after.absent, after.unmarked) != (goal.absent, goal.unmarked):
             faults.append(
                 f"{after.absent} players are gone, {after.unmarked} of them not marked, "
@@ -254,10 +256,10 @@ class _Write:
         if written != goal.written:
             faults.append(f"{written} rows carry the load's instant instead of {goal.written}")
         if miswritten:
-            faults.append(f"{miswritten} rows were written with other values than staged")
+            faults.append(f"{miswritten} rows were written with other values than those staged")
         if faults:
             raise LoadRefused(
-                f"the load was rolled back: the table did not become what was staged: {'; '.join(faults)}",
+                f"the load was rolled back: the table does not hold what was staged: {'; '.join(faults)}",
                 where=self.where,
                 why="a trigger or a rule on the table changes what is written, or this is a bug",
                 next_step="look at the table's triggers and rules; its rows are as they were before the load",
@@ -299,7 +301,7 @@ def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
 def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
     updated = before.stale + (before.returned if before.is_newest else 0)
     if not before.is_newest and rules.gone_users == "delete":
-        # Whom the table's newest load did not find is not brought back by an older day.
+        # An older day does not bring back a player whom the table's newest load deleted.
         return Goal(
             rows=before.rows,
             missing=before.missing,
@@ -327,7 +329,7 @@ def _refuse_other_rows(session: LoadSession, staging: Staging, before: Compariso
             f"the staging table holds {before.staged} rows where {staging.rows} were checked",
             where=session.where,
             why="another try of this run replaced it, or PostgreSQL crashed and emptied it",
-            next_step=f"{RETRIED_BY_ITSELF}; see that no other try of it is still running",
+            next_step=f"{RETRIED_BY_ITSELF}; make sure that no other try of the run is still running",
         )
 
 
@@ -339,7 +341,7 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
         raise LoadRefused(
             "replace would leave an empty table, since the run computed no rows",
             where=session.where,
-            next_step="find out why engineer_features made none",
+            next_step="find out why engineer_features computed none",
         )
     if rules.accept_loss:
         return
@@ -349,8 +351,8 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
             f"replace would take the table back from as_of {newest.isoformat()} to {oldest.isoformat()}",
             where=session.where,
             why="the table holds rows of a later run",
-            next_step="load with load_strategy merge, which keeps the newer rows, or, if the table is to go back, "
-            "with accept_loss",
+            next_step="load with load_strategy merge, which keeps the newer rows; if the table should really go back, "
+            "load with accept_loss",
         )
     lost = _count_lost(rules, before)
     if lost > rules.max_shrink * before.rows:
@@ -359,7 +361,7 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
             f"CRMBET_MAX_TABLE_SHRINK ({rules.max_shrink:g}) allows",
             where=session.where,
             why="the run did not find them in its sources",
-            next_step="find out where they went; if they are gone indeed, clear the run with the param accept_loss",
+            next_step="find out where they went; if they are really gone, clear the run with the param accept_loss",
         )
 
 

@@ -1,4 +1,4 @@
-"""The table `model_parameters` beside the target: one row an as_of and model, for analysts and for the record."""
+"""The table `model_parameters` beside the target: one row per as_of and model, for analysts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TABLE = "model_parameters"
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The run whose models are written; aware instants."""
+    """The run whose models are written. Its instants are aware."""
 
     as_of: datetime
     known_at: datetime
@@ -31,14 +31,14 @@ class Origin:
 
 
 def record_models(cursor: extensions.cursor, schema: str, models: ModelRun, origin: Origin) -> int:
-    """Write a run's models within the transaction of a load; returns the rows that were new or changed.
+    """Write a run's models within the transaction of a load. Returns how many rows were new or changed.
 
-    Makes the table on first use, for the readers too. Nothing is written over by a run of the same as_of that knew
-    less, and equal content writes nothing, so that a retry is harmless. Writers of one schema must queue, as the load
-    lock makes them.
+    It creates the table on first use, and lets the reader roles read it. A run does not overwrite a row of the same
+    as_of that has a later known_at. Equal content writes nothing, so a retry is harmless. The transaction must hold a
+    lock for which all writers of the schema queue, such as the load lock.
     """
     table = identifier(schema, TABLE)
-    # CREATE TABLE IF NOT EXISTS asks for the right to create one even where it exists.
+    # CREATE TABLE IF NOT EXISTS needs the right to create a table even if the table exists.
     cursor.execute(render("load/find_table"), {"schema": schema, "table": TABLE})
     if cursor.fetchone() is None:
         cursor.execute(render("load/create_model_parameters", table=table))

@@ -1,7 +1,7 @@
-"""Quality reports as rows of `quality_results`, beside the target: a row a run, stage and check.
+"""Quality reports as rows of `quality_results`, beside the target: one row per run, stage and check.
 
-`score` and `grade` are the stage's, as on its report. `observed`, `threshold` and `sample_keys` are lists, an item an
-expectation in breach, or each of them where none is.
+`score` and `grade` are those of the stage, as in its report. `observed`, `threshold` and `sample_keys` are lists with
+one item for each expectation in breach. If there is no breach, they have an item for each expectation.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ TABLE = "quality_results"
 
 
 def write_results(session: LoadSession, report: Report, written_at: datetime) -> None:
-    """Write the rows of a report in one transaction, in place of those of an earlier try. Makes the table on first use.
+    """Write a report's rows in one transaction. They replace those of an earlier try.
 
-    Raises what `LoadSession.transaction` does.
+    The table is created on first use. Raises what `LoadSession.transaction` raises.
     """
     table = session.in_schema(TABLE)
     run = {"execution_id": report.subject.run_id, "stage": report.stage}
     with session.transaction() as cursor:
-        # Two runs that both make the table at once would fail.
+        # PostgreSQL would refuse one of two runs that create the table at the same time.
         cursor.execute(
             render("load/take_load_lock"), {"lock": f"crmbet.{session.contract.schema_name}.{TABLE}"}
         )
-        # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
+        # CREATE SCHEMA IF NOT EXISTS needs the right to create a schema even if it exists; a loader may lack it.
         cursor.execute(render("load/find_schema"), {"schema": session.contract.schema_name})
         if cursor.fetchone() is None:
             cursor.execute(render("load/create_schema", schema=identifier(session.contract.schema_name)))
@@ -56,7 +56,7 @@ def write_results(session: LoadSession, report: Report, written_at: datetime) ->
 
 
 def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
-    told = result.breaches or result.outcomes
+    shown = result.breaches or result.outcomes
 
     def each(**values: Any) -> list[dict[str, Any]]:
         return [
@@ -65,7 +65,7 @@ def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
                 "view": outcome.view,
                 **{name: of(outcome) for name, of in values.items()},
             }
-            for outcome in told
+            for outcome in shown
         ]
 
     return {
@@ -77,7 +77,7 @@ def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
         ),
         "sample_keys": [
             {"expectation": outcome.title, "view": outcome.view, "keys": list(outcome.keys)}
-            for outcome in told
+            for outcome in shown
             if outcome.keys
         ],
     }

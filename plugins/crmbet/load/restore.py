@@ -1,6 +1,6 @@
-"""Putting a backup back, with the guarantees of a load: the lock, one transaction, a proof, and a way back.
+"""Restores a backup as safely as a load: with the lock, one transaction, a proof, and a backup of what was there.
 
-The history is left as it is: it says what runs computed, and a restore computes nothing.
+The history is left as it is. It holds what runs computed, and a restore computes nothing.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from crmbet.load.session import LoadSession
 
 NEWEST = "newest"
-"""Stands for the name of the newest backup."""
+"""Means the newest backup where the name of a backup is expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What came of a restore."""
+    """The result of a restore."""
 
     backup: str
     rows: int
-    """What the target holds now."""
+    """Rows of the target after the restore."""
     changed: bool
-    """Whether it held anything else before."""
+    """Whether the restore changed the target."""
     kept: str | None = None
-    """The backup that was taken of it first, where none equalled it."""
+    """The backup of the previous content, if one had to be taken."""
 
 
 def choose(session: LoadSession, backups: Sequence[Backup], name: str) -> Backup:
-    """The backup of a name, or the newest. Raises `BadParam` if there is none such."""
+    """The backup with this name, or the newest one for `NEWEST`. Raises `BadParam` if there is none."""
     for backup in backups:
         if name in (backup.name, NEWEST):
             return backup
@@ -53,11 +53,11 @@ def choose(session: LoadSession, backups: Sequence[Backup], name: str) -> Backup
 def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
     """Make the target hold what the backup of that name holds, and nothing else.
 
-    What the target held is backed up first, dated `taken_at` (an aware instant). A target that holds the same
-    already is left alone. Columns that the contract has got since the backup become NULL.
+    The previous content is backed up first, dated `taken_at` (an aware instant). A target that equals the backup
+    already is left alone. Columns that are newer than the backup become NULL.
 
-    Raises `BadParam` if there is no such backup, and `LoadRefused`, with the target as it was, if the backup is
-    not what its proof says, or the target did not become like it.
+    Raises `BadParam` if there is no such backup. Raises `LoadRefused` and leaves the target as it was if the backup
+    does not match its proof, or if the target does not match the backup afterwards.
     """
     with session.exclusive_transaction() as cursor:
         shape = target_shape(session.contract)
@@ -69,16 +69,16 @@ def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
         columns = list(read_columns(cursor, session, backup.name))
         if dropped := [column for column in columns if column not in actual]:
             raise LoadRefused(
-                f"the backup {backup.name} has columns that the table has not: {', '.join(dropped)}",
+                f"the backup {backup.name} has columns that the table lacks: {', '.join(dropped)}",
                 where=session.where,
-                why="the contract has lost them since",
-                next_step="bring them back into include/contracts/ and run the DAG once, then restore again",
+                why="they have been removed from the contract since",
+                next_step="put them back into include/contracts/ and run the DAG once, then restore again",
             )
         expected = backup.proof.content
-        if (found := measure(cursor, table, columns)) != expected:
+        if (held := measure(cursor, table, columns)) != expected:
             raise LoadRefused(
-                f"the backup {backup.name} is not what was backed up: {found.rows} rows instead of {expected.rows}, "
-                f"checksum {found.checksum} instead of {expected.checksum}",
+                f"the backup {backup.name} no longer holds what was backed up: {held.rows} rows instead of "
+                f"{expected.rows}, checksum {held.checksum} instead of {expected.checksum}",
                 where=session.where,
                 why="somebody changed it, or the server's storage is damaged",
                 next_step="restore another one; the table was not touched",
@@ -90,10 +90,10 @@ def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
         cursor.execute(
             render("load/insert_from_backup", table=session.table, backup=table, columns=column_list(columns))
         )
-        if (became := measure(cursor, session.table, columns)) != expected:
+        if (restored := measure(cursor, session.table, columns)) != expected:
             raise LoadRefused(
-                f"the restore was rolled back: the table has {became.rows} rows instead of {expected.rows}, checksum "
-                f"{became.checksum} instead of {expected.checksum}",
+                f"the restore was rolled back: the table has {restored.rows} rows instead of {expected.rows}, checksum "
+                f"{restored.checksum} instead of {expected.checksum}",
                 where=session.where,
                 why="a trigger or a rule on the table changes what is written, or this is a bug",
                 next_step="look at the table's triggers and rules; its rows are as they were before",

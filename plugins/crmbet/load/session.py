@@ -24,7 +24,7 @@ APPLICATION_NAME_BYTES = 63
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSession:
-    """What every step of a load needs. The connection is not in a transaction before and after each step."""
+    """What every step of a load needs. The connection is in no transaction before and after each step."""
 
     connection: extensions.connection = field(repr=False)
     contract: TableContract
@@ -38,7 +38,7 @@ class LoadSession:
 
     @property
     def history(self) -> Fragment:
-        """The table beside it that keeps every player's row of every as_of, quoted and qualified."""
+        """The history table, quoted and qualified."""
         return self.in_schema(history_name(self.contract))
 
     @property
@@ -52,7 +52,7 @@ class LoadSession:
 
     @contextmanager
     def transaction(self) -> Iterator[extensions.cursor]:
-        """A transaction that carries the run's name on the server and gives up on locks in time."""
+        """A transaction that shows the run's name on the server, and that waits for a lock only so long."""
         with postgres.transaction(self.connection, where=self.where) as cursor:
             cursor.execute(render("load/name_session"), {"name": self._application_name})
             limit_lock_wait(cursor, self.lock_timeout_seconds)
@@ -60,22 +60,22 @@ class LoadSession:
 
     @contextmanager
     def exclusive_transaction(self) -> Iterator[extensions.cursor]:
-        """A transaction that no other load, backup or change of the target's shape runs beside.
+        """A transaction during which no other load, backup or change of the target's shape can run.
 
-        Its first act is the lock: under READ COMMITTED every later statement sees what the last holder
-        committed. The lock ends with the transaction, whichever way that ends.
+        It takes the load lock first. Under READ COMMITTED every later statement then sees what the last holder
+        committed. The lock ends with the transaction, also after a failure.
 
-        Raises `LockHeld`, naming the holder, after `lock_timeout_seconds`.
+        Raises `LockHeld`, which names the holder, after `lock_timeout_seconds`.
         """
         with self.transaction() as cursor:
             self._take_load_lock(cursor)
             yield cursor
 
     def hold_writers_off(self, cursor: extensions.cursor, table: Fragment) -> None:
-        """Keep others from writing a table until the transaction ends; reading goes on.
+        """Keep others from writing a table until the transaction ends. They can still read it.
 
-        Makes counts and checksums of several statements exact, whoever else may write the table. An
-        autovacuum of the table that is under way is cancelled by it, and comes back by itself.
+        This keeps counts and checksums exact over several statements. It cancels an autovacuum of the table that is
+        under way; PostgreSQL starts it again later.
         """
         cursor.execute(render("load/lock_table", table=table))
 
@@ -117,10 +117,10 @@ class LoadSession:
 
 
 def history_name(contract: TableContract) -> str:
-    """The table that keeps every player's row of every as_of."""
+    """The name of the history table, which keeps every player's row of every as_of."""
     return f"{contract.name}_history"
 
 
 def limit_lock_wait(cursor: extensions.cursor, seconds: int) -> None:
-    """Let each later statement of the transaction wait so long for a lock, and fail with `LockHeld` then."""
+    """Let later statements of the transaction wait at most `seconds` for a lock, and then fail with `LockHeld`."""
     cursor.execute(render("load/limit_lock_wait"), {"lock_timeout": f"{seconds}s"})

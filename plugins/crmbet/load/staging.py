@@ -1,8 +1,8 @@
-"""The run's staging table: checked files, copied by the data engine, committed, and gone in every outcome.
+"""The run's staging table: the data engine fills it from checked files and commits it; it is dropped in every outcome.
 
-A staging table belongs to one run and is named after it, so that a retry finds and replaces what a killed
-try left, and runs may stage side by side; only the load itself is serialised. While a try lives, its session holds a
-claim on the table's name, an advisory lock that dies with the session: what nobody claims is swept by the next run.
+A staging table belongs to one run and is named after it. A retry therefore finds and replaces what a killed try left,
+and several runs can stage at the same time; only the load itself is serialised. While a try lives, its session claims
+the table's name by an advisory lock, which ends with the session. The next run drops tables that nobody claims.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 ENGINE_ALIAS = "target"
 PARALLEL_COPIES = 2
-"""One copy has either the engine or the server waiting for the other."""
+"""With a single copy, either the engine or the server would always wait for the other."""
 RECOMPUTE = "clear engineer_features and what follows it"
 COMMENT = "Staging of run "
-"""How the comment of a staging table begins. A table without it is somebody else's."""
+"""The beginning of a staging table's comment. A table without it belongs to somebody else."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Staging:
     table: str
     """Its name, in the target's schema."""
     rows: int
-    """What it must hold; a load looks again."""
+    """Number of rows that it must hold. The load checks it again."""
 
 
 @contextmanager
@@ -59,14 +59,14 @@ def staged(
     files: Sequence[str],
     expected_rows: int,
 ) -> Iterator[Staging]:
-    """The rows of Parquet files in a staging table, for the length of the block.
+    """Copy the rows of Parquet files into a staging table, which exists until the `with` block ends.
 
-    `files` are s3:// addresses or paths that `engine` can read; they hold every column of the contract but
-    updated_at, with the contract's types, in any order. `dsn` is a libpq URL or key=value string of the
-    target's database. The engine keeps one thread afterwards.
+    `files` are s3:// addresses or paths that `engine` can read. They hold all columns that a run computes, with the
+    contract's types, in any order. `dsn` is a libpq URL or key=value string of the target's database. Afterwards the
+    engine runs on one thread.
 
-    Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are
-    not as they should be; `SourceMissing` if a file is gone; `LostConnection` if S3 or PostgreSQL go away.
+    Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are wrong.
+    Raises `SourceMissing` if a file is gone, and `LostConnection` if S3 or PostgreSQL go away.
     """
     source = _read_parquet(files)
     _refuse_other_columns(session, engine, source)
@@ -86,12 +86,12 @@ def staged(
 
 
 def staging_name(contract: TableContract, run_id: str) -> str:
-    """The run's staging table: a digest, since a run id may hold any character and be long."""
+    """The name of the run's staging table. It has a digest, since a run id may be long and hold any character."""
     return f"{contract.name}_staging_{digest(run_id, length=16)}"
 
 
 def _read_parquet(files: Sequence[str]) -> Fragment:
-    """The files as a table expression. Literals: a bound parameter makes the engine's client import pandas."""
+    """The files as a table expression, with literals, since a bound parameter would make the client import pandas."""
     listed = joined([literal(file) for file in files])
     return Fragment(f"read_parquet([{listed}], hive_partitioning = false)")
 
@@ -119,9 +119,9 @@ def _sweep_unclaimed(session: LoadSession, own: str) -> None:
 
 @contextmanager
 def _claimed(session: LoadSession, name: str) -> Iterator[None]:
-    """Claim a staging table until the block ends, or the session.
+    """Claim a staging table until the block or the session ends.
 
-    Shared, since a try that Airflow gave up may still live beside its retry; only a sweep is kept out.
+    The lock is shared, since a try that Airflow gave up on may still live beside its retry. It only keeps sweeps out.
     """
     lock = {"lock": _claim(session, name)}
     with session.transaction() as cursor:
@@ -141,14 +141,14 @@ def _claim(session: LoadSession, name: str) -> str:
 def _refuse_other_columns(session: LoadSession, engine: duckdb.DuckDBPyConnection, source: Fragment) -> None:
     with _engine_failures_explained(session):
         described = engine.execute(render("load/describe_files", source=source)).fetchall()
-    found = {str(row[0]): str(row[1]) for row in described}
+    actual = {str(row[0]): str(row[1]) for row in described}
     wanted = {name: ENGINE_TYPES[column.type] for name, column in session.contract.computed.items()}
-    faults = [f"{name} is missing" for name in wanted if name not in found]
-    faults += [f"{name} is not in the contract" for name in found if name not in wanted]
+    faults = [f"{name} is missing" for name in wanted if name not in actual]
+    faults += [f"{name} is not in the contract" for name in actual if name not in wanted]
     faults += [
-        f"{name} is {found[name]}, not {type_}"
+        f"{name} is {actual[name]}, not {type_}"
         for name, type_ in wanted.items()
-        if found.get(name, type_) != type_
+        if actual.get(name, type_) != type_
     ]
     if faults:
         raise LoadRefused(
@@ -183,7 +183,7 @@ def _refuse_bad_rows(
         raise LoadRefused(
             f"the run's feature table cannot be loaded: {'; '.join(faults)}",
             where=session.where,
-            why="the target was not touched, and holds what it held",
+            why="the feature statements gave wrong rows; the target was not touched",
             next_step=f"find the cause in the feature statements, then {RECOMPUTE}",
         )
 
@@ -222,12 +222,12 @@ def _fill(
 
     attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
     try:
-        # A copy is the work of the thread that asks for it; another one of the engine's would only wait, at full speed.
+        # The calling thread does all the work of a copy; the engine's other threads would only spin while they wait.
         engine.execute("SET threads = 1")
         with _engine_failures_explained(session), ThreadPoolExecutor(PARALLEL_COPIES) as pool:
             list(pool.map(copy, range(PARALLEL_COPIES)))
     finally:
-        # A connection that ends within the copy makes the whole engine unusable, which DETACH would say instead.
+        # If a connection ends during the copy, the engine is unusable, and the error of DETACH would hide the real one.
         with suppress(duckdb.Error):
             engine.execute(f"DETACH {identifier(ENGINE_ALIAS)}")
 
@@ -244,7 +244,7 @@ def _drop(session: LoadSession, name: str) -> None:
 
 
 def _drop_quietly(session: LoadSession, name: str) -> None:
-    """Drop after a failure: that is what the person on call has to see, and not that dropping failed too."""
+    """Drop the table after a failure. A failed drop is only logged: the person on call must see the first failure."""
     try:
         _drop(session, name)
     except CrmbetError as error:

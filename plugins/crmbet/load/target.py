@@ -1,4 +1,4 @@
-"""The shape of the target and its history: made from the contract on first use, compared with it on every later one."""
+"""The shape of the target and its history: created from the contract on first use, and compared with it later."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
 
     from crmbet.contracts.table import FeatureColumn, TableContract
 
-READ_BY = ("rfm_segment", "lifecycle_stage", "churn_risk_band")
-"""Columns that campaigns select players by, where the contract has them. None that every load changes: that would
-rewrite its index."""
+INDEXED = ("rfm_segment", "lifecycle_stage", "churn_risk_band")
+"""Columns of the target that get an index, since campaigns select players by them. A column that every load changes is
+not among them, since each load would rewrite its index."""
 
 PROTECTED = "rg_"
-"""How the names of columns begin that are about responsible gambling."""
+"""The prefix of columns about responsible gambling."""
 READERS = {"crmbet_reader": False, "crmbet_responsible_gambling": True}
-"""Roles of include/sql/roles.sql, and whether they read the protected columns. Where they do not exist, nobody is
-granted anything."""
+"""Roles of include/sql/roles.sql, and whether each may read the protected columns. A role that does not exist is
+granted nothing."""
 
 CATALOGUE_NAMES = {
     "varchar(50)": "character varying(50)",
     "char(3)": "character(3)",
     "timestamptz": "timestamp with time zone",
 }
-"""Types whose name in PostgreSQL's catalogue is not the one that DDL uses."""
+"""Types whose name in PostgreSQL's catalogue differs from the one in DDL."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a table of ours has to look like."""
+    """What one of our tables must look like."""
 
     name: str
-    """In the contract's schema."""
+    """The table's name in the contract's schema."""
     meaning: str
     columns: dict[str, FeatureColumn]
     key: tuple[str, ...]
     """Columns of the primary key, in their order."""
     partitioned_by: str | None = None
-    """The instant whose month says in which partition a row lies."""
+    """The column whose UTC month decides in which partition a row lies."""
 
 
 @dataclass(frozen=True)
 class ActualColumn:
-    """A column as PostgreSQL's catalogue has it."""
+    """A column as PostgreSQL's catalogue describes it."""
 
     type: str
     nullable: bool
@@ -59,14 +59,14 @@ class ActualColumn:
 
 @dataclass(frozen=True)
 class Difference:
-    """One way in which table and contract disagree, and the statement with which a person would settle it."""
+    """One way in which table and contract disagree, and the statement that would settle it."""
 
     finding: str
     statement: str
 
 
 def target_shape(contract: TableContract) -> Shape:
-    """The target: one row a player."""
+    """The shape of the target: one row per player."""
     return Shape(
         name=contract.name,
         meaning=f"{contract.meaning} Grain: {contract.grain}.",
@@ -76,9 +76,9 @@ def target_shape(contract: TableContract) -> Shape:
 
 
 def history_shape(contract: TableContract) -> Shape:
-    """Its history: one row a player and as_of, of what was known last.
+    """The shape of the history: one row per player and as_of, with the features that were known last.
 
-    Whether a player is gone is left out: it is about today.
+    It has no column `gone`, since that is about today.
     """
     return Shape(
         name=history_name(contract),
@@ -90,24 +90,24 @@ def history_shape(contract: TableContract) -> Shape:
 
 
 def ensure_target(session: LoadSession) -> list[str]:
-    """Make sure that schema, table and history are as the contract says; returns the columns that were added.
+    """Make sure that schema, target and history match the contract. Returns the columns that were added.
 
-    Makes them on first use. Adds columns that are new in the contract and nullable. Raises `LoadRefused`,
-    with the statements that a person would run, for any other difference, having changed nothing.
+    It creates what does not exist, and adds nullable columns that are new in the contract. For any other difference
+    it changes nothing and raises `LoadRefused` with the statements that would settle it.
     """
     contract = session.contract
     shapes = (target_shape(contract), history_shape(contract))
     with session.exclusive_transaction() as cursor:
-        found = {shape.name: read_columns(cursor, session, shape.name) for shape in shapes}
+        existing = {shape.name: read_columns(cursor, session, shape.name) for shape in shapes}
         for shape in shapes:
-            if found[shape.name]:
-                refuse_drift(session, shape, found[shape.name])
+            if existing[shape.name]:
+                refuse_drift(session, shape, existing[shape.name])
         added: dict[str, None] = {}
         for shape in shapes:
-            if not found[shape.name]:
+            if not existing[shape.name]:
                 _create(cursor, session, shape)
                 continue
-            new = [name for name in shape.columns if name not in found[shape.name]]
+            new = [name for name in shape.columns if name not in existing[shape.name]]
             _add_columns(cursor, session, shape, new)
             added |= dict.fromkeys(new)
         return list(added)
@@ -126,36 +126,36 @@ def refuse_drift(session: LoadSession, shape: Shape, actual: dict[str, ActualCol
     differences = find_differences(session.in_schema(shape.name), shape, actual)
     if differences:
         raise LoadRefused(
-            f"the table {shape.name} is not as its contract says, so nothing was touched: "
+            f"the table {shape.name} does not match its contract, so nothing was touched: "
             + "; ".join(difference.finding for difference in differences),
             where=session.where,
-            why="somebody changed the table, or the contract changed so that the rows need a decision",
+            why="somebody changed the table, or a change of the contract needs a decision about existing rows",
             next_step="correct include/contracts/, or run: "
             + " ".join(f"{difference.statement};" for difference in differences),
         )
 
 
 def find_differences(table: Fragment, shape: Shape, actual: dict[str, ActualColumn]) -> list[Difference]:
-    """What a person has to settle, in the contract's order; missing nullable columns are not among it."""
-    found: list[Difference] = []
+    """The differences that a person must settle, in the contract's order. A missing nullable column is none of them."""
+    differences: list[Difference] = []
     for name, column in shape.columns.items():
         if name in actual:
-            found += _compare_column(table, name, column, actual[name])
+            differences += _compare_column(table, name, column, actual[name])
         elif not column.nullable:
-            found.append(_missing_column(table, name, column))
-    found += [
+            differences.append(_missing_column(table, name, column))
+    differences += [
         Difference(f"column {name} is not in the contract", f"ALTER TABLE {table} DROP COLUMN {quoted(name)}")
         for name in actual
         if name not in shape.columns
     ]
     if {name for name, column in actual.items() if column.in_key} != set(shape.key):
-        found.append(
+        differences.append(
             Difference(
                 f"the primary key is not {', '.join(shape.key)}",
                 f"ALTER TABLE {table} ADD PRIMARY KEY ({column_list(shape.key)})",
             )
         )
-    return found
+    return differences
 
 
 def column_definition(name: str, column: FeatureColumn) -> Fragment:
@@ -165,7 +165,7 @@ def column_definition(name: str, column: FeatureColumn) -> Fragment:
 
 
 def find_readers(cursor: extensions.cursor) -> list[str]:
-    """Those of the roles `READERS` that exist."""
+    """The roles of `READERS` that exist."""
     cursor.execute(render("load/list_roles"), {"roles": list(READERS)})
     return [role for (role,) in cursor.fetchall()]
 
@@ -176,7 +176,7 @@ def column_list(names: Iterable[str], prefix: str = "") -> Fragment:
 
 
 def staged_values(columns: Mapping[str, FeatureColumn]) -> Fragment:
-    """The staged columns in the types of the target, to be compared with it."""
+    """The staged columns, cast to the types of the target so that both can be compared."""
     return joined(
         [Fragment(f"staged.{identifier(name)}::{column.postgres_type}") for name, column in columns.items()]
     )
@@ -184,7 +184,7 @@ def staged_values(columns: Mapping[str, FeatureColumn]) -> Fragment:
 
 def _create(cursor: extensions.cursor, session: LoadSession, shape: Shape) -> None:
     schema = session.contract.schema_name
-    # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
+    # CREATE SCHEMA IF NOT EXISTS needs the right to create a schema even if it exists; a loader may lack it.
     cursor.execute(render("load/find_schema"), {"schema": schema})
     if cursor.fetchone() is None:
         cursor.execute(render("load/create_schema", schema=identifier(schema)))
@@ -197,7 +197,7 @@ def _create(cursor: extensions.cursor, session: LoadSession, shape: Shape) -> No
     }
     if shape.partitioned_by is None:
         cursor.execute(render("load/create_table", **fragments))
-        for name in READ_BY:
+        for name in INDEXED:
             if name in shape.columns:
                 cursor.execute(render("load/create_index", table=table, column=identifier(name)))
     else:
@@ -220,7 +220,7 @@ def _add_columns(cursor: extensions.cursor, session: LoadSession, shape: Shape, 
 def _introduce_columns(
     cursor: extensions.cursor, session: LoadSession, shape: Shape, names: Collection[str]
 ) -> None:
-    """Say what new columns mean, and let those read them who may."""
+    """Write the meaning of new columns as comments, and grant them to the roles that may read them."""
     table = session.in_schema(shape.name)
     for name in names:
         comment = literal(shape.columns[name].meaning)
@@ -240,25 +240,25 @@ def _compare_column(
 ) -> list[Difference]:
     alter = f"ALTER TABLE {table} ALTER COLUMN {identifier(name)}"
     wanted = CATALOGUE_NAMES.get(column.postgres_type, column.postgres_type)
-    found = []
+    differences = []
     if actual.type != wanted:
-        found.append(
+        differences.append(
             Difference(
                 f"column {name} is {actual.type}, not {wanted}",
                 f"{alter} TYPE {wanted} USING {identifier(name)}::{wanted}",
             )
         )
     if actual.nullable and not column.nullable:
-        found.append(Difference(f"column {name} allows NULL", f"{alter} SET NOT NULL"))
+        differences.append(Difference(f"column {name} allows NULL", f"{alter} SET NOT NULL"))
     if column.nullable and not actual.nullable:
-        found.append(Difference(f"column {name} does not allow NULL", f"{alter} DROP NOT NULL"))
-    return found
+        differences.append(Difference(f"column {name} does not allow NULL", f"{alter} DROP NOT NULL"))
+    return differences
 
 
 def _missing_column(table: Fragment, name: str, column: FeatureColumn) -> Difference:
     column_name = identifier(name)
     return Difference(
-        f"column {name} is missing and may not be NULL, so the rows that are there need a value",
+        f"column {name} is missing and may not be NULL, so existing rows need a value",
         f"ALTER TABLE {table} ADD COLUMN {column_name} {column.postgres_type}; (give every row a value); "
         f"ALTER TABLE {table} ALTER COLUMN {column_name} SET NOT NULL",
     )

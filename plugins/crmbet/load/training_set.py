@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def ensure_training_set(session: LoadSession, operator_zone: str) -> None:
-    """Make the function, or make it anew, while no load goes on: two makers at once would refuse each other."""
+    """Create or replace the function under the load lock, since PostgreSQL refuses to do it twice at the same time."""
     with session.exclusive_transaction() as cursor:
         create_training_set(cursor, session.contract.schema_name, operator_zone)
 
 
 def create_training_set(cursor: extensions.cursor, schema: str, operator_zone: str) -> None:
-    """The same within a transaction. The history has to be there: its rows are what the function returns."""
+    """Create or replace the function in a transaction. The history must exist, since the function returns its rows."""
     cursor.execute(render("load/create_training_set", schema=identifier(schema), zone=literal(operator_zone)))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BackupTableOperator(BaseOperator):
-    """Make sure of the target table, and copy it where no backup equals it yet."""
+    """Make sure that the target table exists and matches its contract, and back it up unless a backup equals it."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `backup_table.json`; returns its address, the backup's name (None if none was needed) and its rows."""

@@ -17,7 +17,7 @@ NONE_OF_THEM = "none: leave the table as it is"
 
 
 class ChooseBackupOperator(HITLOperator):
-    """List the target's backups with their proofs, and find out which one is to be put back.
+    """List the target's backups with their proofs, and find out which one should be restored.
 
     The param `backup` may name it. If it does not, the task waits for a person to choose one in a form: the run's
     page in the UI shows it below Required Actions, and no worker is held meanwhile.
@@ -25,8 +25,8 @@ class ChooseBackupOperator(HITLOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            subject="Which backup is to be put back?",
-            # A form has options when it is parsed. The real ones are read when the task runs.
+            subject="Which backup should be restored?",
+            # A form needs options when the DAG is parsed. The real ones are read when the task runs.
             options=[NONE_OF_THEM],
             **kwargs,
         )
@@ -46,7 +46,7 @@ class ChooseBackupOperator(HITLOperator):
                 self.log.info("backup %s: %s", backup.name, backup.proof.model_dump_json())
             if not backups:
                 raise AirflowSkipException(
-                    f"{session.where}: there is no backup, so there is nothing to put back"
+                    f"{session.where}: there is no backup, so there is nothing to restore"
                 )
             context["ti"].xcom_push(
                 key="backups", value=[backup.model_dump(mode="json") for backup in backups]
@@ -55,7 +55,7 @@ class ChooseBackupOperator(HITLOperator):
                 return choose(session, backups, name).name
         self.options = [*(backup.name for backup in backups), NONE_OF_THEM]
         self.body = _describe(backups)
-        self.log.info("a person has to choose one in the UI, or start the run again with the param backup")
+        self.log.info("choose one in the UI, or start the run again with the param backup")
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:  # noqa: ARG002
@@ -64,7 +64,7 @@ class ChooseBackupOperator(HITLOperator):
         (chosen,) = event["chosen_options"]
         self.log.info("%s was chosen by %s", chosen, event.get("responded_by_user"))
         if chosen == NONE_OF_THEM:
-            raise AirflowSkipException("nothing is put back, as was chosen")
+            raise AirflowSkipException("nothing is restored, since a person chose so")
         return chosen
 
 

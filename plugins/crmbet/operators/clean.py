@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class CleanOperator(BaseOperator):
-    """Type, judge and deduplicate the captured rows by their contracts; what breaks them goes to quarantine."""
+    """Type, judge and deduplicate the captured rows by their contracts. Rows that break them go to quarantine."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `clean.json`; returns its address and the rows accepted, quarantined and dropped as duplicates."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ExtractPgOperator(BaseOperator):
-    """Capture every day of PostgreSQL's tables that is new or changed, and say which captures the run uses.
+    """Capture every day of PostgreSQL's tables that is new or changed, and list the captures that the run uses.
 
     The source contracts of kind "postgres" name the tables.
     """

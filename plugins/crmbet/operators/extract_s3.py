@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ExtractS3Operator(BaseOperator):
-    """Capture every object of the lake's feeds that is new or changed, and say which captures the run uses."""
+    """Capture every object of the lake's feeds that is new or changed, and list the captures that the run uses."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_s3.json`; returns its address and the records by feed."""

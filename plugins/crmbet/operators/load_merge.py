@@ -68,7 +68,7 @@ class LoadMergeOperator(BaseOperator):
     def _models(
         run: Run, features: FeatureManifest, session: LoadSession
     ) -> Callable[[extensions.cursor, datetime], int]:
-        """What writes the parameters that the run's rows were scored with."""
+        """A function that writes the parameters of the models that scored the run's rows."""
         from crmbet.load.model_parameters import Origin, record_models
 
         def write(cursor: extensions.cursor, written_at: datetime) -> int:
@@ -82,7 +82,7 @@ class LoadMergeOperator(BaseOperator):
         return write
 
     def _sweep(self, session: LoadSession, run: Run) -> None:
-        """Drop backups that are no longer kept. The load has succeeded: whatever happens here does not undo that."""
+        """Drop backups that are no longer kept. The load has succeeded, so a failure here is only logged."""
         from crmbet.load.backup import sweep_backups
 
         settings = run.settings
@@ -94,7 +94,7 @@ class LoadMergeOperator(BaseOperator):
                 settings.retention.backup_retention_count,
             )
         except CrmbetError as failure:
-            self.log.warning("old backups were not swept, the next load tries again: %s", failure)
+            self.log.warning("old backups were not swept; the next load tries again: %s", failure)
         else:
             for name in swept:
                 self.log.info("swept the backup %s", name)

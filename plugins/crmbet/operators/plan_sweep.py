@@ -24,7 +24,10 @@ class PlanSweepOperator(BaseOperator):
             airflow_run.store, airflow_run.run.layout, airflow_run.run.settings, airflow_run.run.known_at
         )
         for folder in plan.unknown:
-            self.log.warning("%s is none of ours and is left alone", airflow_run.store.url(folder))
+            self.log.warning(
+                "%s has objects that crmbet does not write; they are left alone",
+                airflow_run.store.url(folder),
+            )
         counts = {
             "objects": len(plan.done_files) + len(plan.objects),
             "bytes": plan.size,

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class RecordRunOperator(BaseOperator):
     """Write the run's row of `ml_features.pipeline_runs`, whether or not the run went well.
 
-    A teardown task: it runs when all others have ended, and its own state decides nothing.
+    A teardown task: it runs when all others have ended. Its own state does not decide that of the run.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:

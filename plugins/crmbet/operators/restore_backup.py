@@ -23,7 +23,7 @@ class RestoreBackupOperator(BaseOperator):
         self.backup = backup
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Returns the backup's name, the table's rows now, whether it changed, and the backup of what it was."""
+        """Returns the backup's name, the number of rows now, whether the table changed, and the backup taken before."""
         from crmbet.load.restore import restore
         from crmbet.orchestration.context import load_session
         from crmbet.run.settings import Settings
@@ -31,5 +31,5 @@ class RestoreBackupOperator(BaseOperator):
         settings = Settings.from_environ(os.environ)
         with load_session(context["run_id"], settings) as session:
             restored = restore(session, self.backup, timezone.utcnow())
-        self.log.info("restored: %s; the history is as it was", asdict(restored))
+        self.log.info("restored: %s; the history was not changed", asdict(restored))
         return asdict(restored)

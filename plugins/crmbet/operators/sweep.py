@@ -24,5 +24,5 @@ class SweepOperator(BaseOperator):
         airflow_run = open_run(context)
         plan = read_manifest(airflow_run.store, airflow_run.run.prefix, "plan_sweep", SweepPlan)
         if airflow_run.run.params.dry_run:
-            raise AirflowSkipException("dry_run: nothing was removed; plan_sweep says what would be")
+            raise AirflowSkipException("dry_run: nothing was removed; plan_sweep lists what would be")
         return {"removed": sweep(airflow_run.store, airflow_run.run.layout, airflow_run.run.settings, plan)}

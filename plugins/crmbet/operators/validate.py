@@ -1,4 +1,4 @@
-"""The operator `validate`, of the tasks `validate_raw` and `validate`."""
+"""The operator of the tasks `validate_raw` and `validate`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ class ValidateOperator(BaseOperator):
             with load_session(airflow_run.run.run_id, airflow_run.run.settings) as session:
                 write_results(session, report, timezone.utcnow())
         finally:
-            # What is wrong with the data matters more than a database that is away.
+            # A breach is raised even if the database cannot be reached, since it matters more.
             raise_on_breach(report, airflow_run.run.params.fail_on, address=manifest.report_html)
         return handed

@@ -1,4 +1,4 @@
-"""What a task leaves for the next: a manifest on S3, and through XCom no more than its address and counts."""
+"""What a task hands to the next one: a manifest on S3, and its address and some counts through XCom."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
 PLANNED_NAMES = 50
-"""Names that a dry run writes for each source: the rest is counted."""
+"""Names of chunks that a dry run logs for each source. The others are only counted."""
 SKIPPED_BECAUSE = "skipped_because"
-"""XCom key of a task that leaves itself out, in words."""
+"""XCom key of the reason for which a task skipped itself."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def hand_over(
     airflow_run: AirflowRun, task_id: str, manifest: BaseModel, counts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write the task's manifest; returns what XCom carries."""
+    """Write the task's manifest. Returns the content of its XCom."""
     key = write_manifest(airflow_run.store, airflow_run.run.prefix, task_id, manifest)
     log_outcome(log, f"{task_id} done: {json.dumps(dict(counts), default=str)}", counts)
     return {"manifest": airflow_run.store.url(key), "as_of": airflow_run.run.as_of_date.isoformat(), **counts}
@@ -54,21 +54,21 @@ def read_cleaned(airflow_run: AirflowRun) -> CleanManifest:
 def end_dry_run(
     context: Context, airflow_run: AirflowRun, manifest: BaseModel, plan: Mapping[str, Any]
 ) -> NoReturn:
-    """Leave the manifest of what would be, for the tasks that plan on it; hand the plan to XCom, and skip."""
+    """Write the manifest of the plan, which the next tasks plan on, push the plan to XCom, and skip the task."""
     write_manifest(airflow_run.store, airflow_run.run.prefix, context["ti"].task_id, manifest)
     context["ti"].xcom_push(key="plan", value=dict(plan))
     raise AirflowSkipException("dry_run: nothing was captured or changed; the plan is in this log")
 
 
 def plan_captures(source: str, captures: SourceCaptures) -> dict[str, Any]:
-    """Log what a source would bring; returns it in counts and days."""
+    """Log what would be captured from a source. Returns it as counts and days."""
     rows = {capture.chunk: capture.extracted for capture in captures.captures}
     shown = ", ".join(
         f"{chunk} ({change}, {rows.get(chunk, 0)} rows)"
         for chunk, change in islice(captures.changed.items(), PLANNED_NAMES)
     )
     log.info(
-        "dry run: %s: %d chunks would be captured%s; what differs: %s%s; days touched: %s",
+        "dry run: %s: %d chunks would be captured%s; changed chunks: %s%s; days touched: %s",
         source,
         captures.new,
         f", {len(captures.unreadable)} cannot be read" if captures.unreadable else "",
@@ -85,10 +85,10 @@ def plan_captures(source: str, captures: SourceCaptures) -> dict[str, Any]:
 
 
 def log_changes(sources: Mapping[str, SourceCaptures]) -> None:
-    """Say what has changed since other runs looked, and so which days' features differ from what they had been."""
+    """Log what has changed since other runs looked. The features of the days touched can differ from earlier runs'."""
     for name, captures in sources.items():
         log.info(
-            "%s: %d chunks captured, %s; days touched: %s; what it overwrote before %s is unknown",
+            "%s: %d chunks captured, %s; days touched: %s; what the source overwrote before %s is unknown",
             name,
             captures.new,
             ", ".join(f"{count} {change}" for change, count in Counter(captures.changed.values()).items())
@@ -99,7 +99,7 @@ def log_changes(sources: Mapping[str, SourceCaptures]) -> None:
 
 
 def day_ranges(days: Iterable[date | str]) -> str:
-    """Days in words: neighbours as a range, and what has no date at the end."""
+    """Days in words: neighbouring days as a range, and names that are no dates at the end."""
     dated: list[list[date]] = []
     others = []
     for text in sorted(str(day) for day in days):
@@ -117,7 +117,7 @@ def day_ranges(days: Iterable[date | str]) -> str:
 
 
 def stop_before_loading(airflow_run: AirflowRun, context: Context) -> None:
-    """Skip the task if the run was only to validate, and say so in its log and among its XComs, beside the Grid."""
+    """Skip the task if the run should only validate. Its log and its XComs, which the Grid shows, have the reason."""
     if airflow_run.run.params.validate_only:
         reason = "validate_only: this run stops before backup and load; see its quality report"
         context["ti"].xcom_push(SKIPPED_BECAUSE, reason)

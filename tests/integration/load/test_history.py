@@ -161,7 +161,7 @@ def test_a_history_that_does_not_become_what_was_staged_rolls_the_load_back(
     )
 
     with pytest.raises(
-        LoadRefused, match=r"the history did not become what was staged.*1 of them with other values"
+        LoadRefused, match=r"the history does not hold what was staged.*1 of them with other values"
     ):
         load_rows(session, stage(session, [row("a", day=21)]))
 

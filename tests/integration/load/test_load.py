@@ -243,9 +243,9 @@ def test_replace_keeps_the_table_itself(
             "merge",
             "UPDATE",
             "NEW.churn_risk_score := 0; RETURN NEW;",
-            "1 rows were written with other values than staged",
+            "1 rows were written with other values than those staged",
         ),
-        ("merge", "UPDATE", "RETURN NULL;", "1 rows are not as new as staged"),
+        ("merge", "UPDATE", "RETURN NULL;", "1 rows are older than staged"),
         ("merge", "INSERT", "RETURN NULL;", "1 staged players are not in the table"),
         (
             "merge",

@@ -144,7 +144,7 @@ def test_a_history_that_drifted_is_refused_before_anything_is_changed(
     session = replace(session, contract=with_columns(session.contract, {"a_text": {"type": "text"}}))
 
     with pytest.raises(
-        LoadRefused, match=r"user_features_history is not as its contract says.*row_hash is missing"
+        LoadRefused, match=r"user_features_history does not match its contract.*row_hash is missing"
     ):
         ensure_target(session)
 

@@ -147,12 +147,12 @@ def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, Any]) -
         ),
         ({"columns.seconds.decimal_mark": ";"}, "Input should be '.' or ','"),
         ({"columns.came_at.formats": "%d/%m/%Y"}, "valid list"),
-        ({"columns.came_at.formats": ["dd/MM/yyyy"]}, "'dd/MM/yyyy' is no format: .* such as %d/%m/%Y"),
-        ({"columns.came_at.formats": ["%d/%m/%Q"]}, "'%d/%m/%Q' is no format"),
-        ({"columns.came_at.formats": ["%d/%m/%Y %"]}, "'%d/%m/%Y %' is no format"),
-        ({"columns.came_at.formats": ["%d/%m %H:%M"]}, "'%d/%m %H:%M' is no format: .* a year"),
-        ({"columns.came_at.formats": [""]}, "'' is no format"),
-        ({"columns.came_at.formats": ["epoch"]}, "'epoch' is no format: .* epoch_s or epoch_ms"),
+        ({"columns.came_at.formats": ["dd/MM/yyyy"]}, "'dd/MM/yyyy' is not a format: .* such as %d/%m/%Y"),
+        ({"columns.came_at.formats": ["%d/%m/%Q"]}, "'%d/%m/%Q' is not a format"),
+        ({"columns.came_at.formats": ["%d/%m/%Y %"]}, "'%d/%m/%Y %' is not a format"),
+        ({"columns.came_at.formats": ["%d/%m %H:%M"]}, "'%d/%m %H:%M' is not a format: .* a year"),
+        ({"columns.came_at.formats": [""]}, "'' is not a format"),
+        ({"columns.came_at.formats": ["epoch"]}, "'epoch' is not a format: .* epoch_s or epoch_ms"),
         ({"kind": "postgres", "columns.came_at.formats": ["%d/%m/%Y"]}, "came_at: PostgreSQL .* no formats"),
         (
             {"kind": "postgres", "event_time": None},
@@ -196,7 +196,7 @@ def test_the_bad_file_is_named(tmp_path: Path) -> None:
     for name, content in {"good": VISITS, "typo": {**VISITS, "colums": {}}}.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
-    with pytest.raises(BadContract, match=r"typo\.yaml is no valid contract.*colums"):
+    with pytest.raises(BadContract, match=r"typo\.yaml is not a valid contract.*colums"):
         load_source_contracts(tmp_path)
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_contract_is_named(tmp_path: Path, content: str) -> No
     path = tmp_path / "user_features.yaml"
     path.write_text(content, encoding="utf-8")
 
-    with pytest.raises(BadContract, match=r"user_features\.yaml is no valid contract"):
+    with pytest.raises(BadContract, match=r"user_features\.yaml is not a valid contract"):
         load_table_contract(path)
 
 

@@ -14,7 +14,7 @@ from crmbet.load.history import months, partition_name
 from crmbet.load.session import LoadSession
 from crmbet.load.staging import staging_name
 from crmbet.load.target import (
-    READ_BY,
+    INDEXED,
     ActualColumn,
     column_definition,
     find_differences,
@@ -59,7 +59,7 @@ def test_a_column_that_may_not_be_null_says_so_in_its_definition() -> None:
 
 
 def test_an_indexed_column_exists() -> None:
-    assert set(READ_BY) & set(CONTRACT.features)
+    assert set(INDEXED) & set(CONTRACT.features)
 
 
 def test_the_history_keeps_all_that_a_run_computes_and_when_it_was_written() -> None:
@@ -107,7 +107,7 @@ def test_only_a_missing_nullable_column_is_no_difference() -> None:
 
     del actual["row_hash"]
     assert [difference.finding for difference in find_differences(table, shape, actual)] == [
-        "column row_hash is missing and may not be NULL, so the rows that are there need a value"
+        "column row_hash is missing and may not be NULL, so existing rows need a value"
     ]
 
 

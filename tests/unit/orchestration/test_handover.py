@@ -40,7 +40,7 @@ def test_a_plan_names_chunks_and_days(caplog: pytest.LogCaptureFixture) -> None:
         "days": "2026-11-20 to 2026-11-21, undated",
     }
     (line,) = caplog.messages
-    assert "bets: 2 chunks would be captured; what differs: raw/bets/a.csv (changed, 0 rows)" in line
+    assert "bets: 2 chunks would be captured; changed chunks: raw/bets/a.csv (changed, 0 rows)" in line
     assert line.endswith("days touched: 2026-11-20 to 2026-11-21, undated")
 
 
@@ -51,4 +51,4 @@ def test_a_run_says_what_differs_and_since_when_it_would_know(caplog: pytest.Log
 
     (line,) = caplog.messages
     assert "2 chunks captured, 1 changed, 1 new, 1 gone" in line
-    assert line.endswith("what it overwrote before 2026-01-02 00:00:00+00:00 is unknown")
+    assert line.endswith("what the source overwrote before 2026-01-02 00:00:00+00:00 is unknown")

@@ -1,2 +1,2 @@
--- What the pipeline of the matrix takes, of every player.
+-- The inputs of the matrix's pipeline for every player.
 SELECT {columns} FROM {source} ORDER BY {key}

@@ -1,4 +1,4 @@
--- The feature table of the run, of the players in a range of ids: one row each, every theme joined, hashed and signed.
+-- The run's feature table for the players in a range of ids: one row per player, with all themes, the hash and the run.
 SELECT
     {columns},
     timezone('UTC', getvariable('as_of')) AS as_of,

@@ -1,4 +1,5 @@
--- On which channels a player answers: messages by when they were sent, opens and clicks if they came before as_of.
+-- The channels on which a player answers. Messages count by the time of sending; opens and clicks count if they
+-- happened before as_of.
 WITH sent AS (
     SELECT
         user_id,

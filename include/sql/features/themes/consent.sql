@@ -1,9 +1,9 @@
--- Whether a player may be written to at all: the gate of every campaign. An unknown consent or birth date is a no; a flag
--- that nobody set is not set.
+-- Whether any campaign may write to a player. An unknown consent or birth date means no. A flag that is NULL counts as
+-- not set.
 WITH ages AS (
     SELECT
         user_id,
-        -- Born on 29 February: of age on 1 March of a year without one, since the engine would say 28 February.
+        -- A player born on 29 February comes of age on 1 March in other years; the engine alone would say 28 February.
         birth_date + to_years(getvariable('adult_age')) AS birthday,
         birthday::DATE + (day(birthday) <> day(birth_date))::INTEGER AS of_age_on
     FROM users

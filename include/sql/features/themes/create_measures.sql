@@ -1,6 +1,7 @@
--- Measures that several themes share. Arguments are integers or DECIMAL, so that no result depends on the order of rows.
+-- Measures that several themes share. Arguments are integers or DECIMAL, so that no result depends on the order of
+-- rows.
 
--- A real feature: six decimals, and no negative zero.
+-- A real feature has six decimals and no negative zero.
 CREATE OR REPLACE MACRO real6(value) AS round(value::DOUBLE, 6) + 0.0;
 
 -- Money as a whole number of ten-thousandths.
@@ -9,7 +10,7 @@ CREATE OR REPLACE MACRO money_units(value) AS (value::DECIMAL(29, 4) * 10000)::H
 -- A sum of squared money as a whole number of hundred-millionths.
 CREATE OR REPLACE MACRO square_units(value) AS (value::DECIMAL(29, 8) * 100000000)::HUGEINT;
 
--- Money units, none negative, over a count: half a cent rounds up.
+-- Money units, which are not negative, divided by a count. Half a cent is rounded up.
 CREATE OR REPLACE MACRO money_per(units, n) AS
     (((2 * units + 100 * n) // (200 * n))::DECIMAL(19, 2) * 0.01)::DECIMAL(14, 2);
 
@@ -22,7 +23,8 @@ CREATE OR REPLACE MACRO twenty_percentiles(ascending, percent) AS
     ascending[percent // 5 * (len(ascending) - 1) // 20 + 1] * (20 - percent // 5 * (len(ascending) - 1) % 20)
     + coalesce(ascending[percent // 5 * (len(ascending) - 1) // 20 + 2], 0) * (percent // 5 * (len(ascending) - 1) % 20);
 
--- Shannon entropy of counts over the entropy of `kinds` equal ones: 0 for one kind, 1 for all alike; NULL for no count.
+-- Shannon entropy of counts, divided by the entropy of `kinds` equal counts: 0 if there is one kind, 1 if all counts
+-- are equal, NULL without counts.
 CREATE OR REPLACE MACRO normalised_entropy(counts, kinds) AS
     CASE
         WHEN list_sum(counts) > 0
@@ -40,7 +42,7 @@ CREATE OR REPLACE MACRO finite_burstiness(n, s, q) AS
     (sqrt(n + 1) * sqrt(n * q - s * s) / s - sqrt(n - 1))
     / ((sqrt(n + 1) - 2) * sqrt(n * q - s * s) / s + sqrt(n - 1));
 
--- How often something happens, from the days on which it did: 90 days' ages, ascending.
+-- How often something happens, from the ages (0 to 89, ascending) of the days on which it happened.
 CREATE OR REPLACE MACRO cadence(ages) AS
     CASE
         WHEN len(coalesce(ages, [])) = 0 THEN 'nenhum'
@@ -54,5 +56,5 @@ CREATE OR REPLACE MACRO cadence(ages) AS
 CREATE OR REPLACE MACRO twice_median_gap(ages) AS
     twice_median(list_sort(list_transform(ages[2:], lambda age, place: age - ages[place])));
 
--- Quarter 1 (worst) to 4 of a user with `worse` users strictly worse among n: ties always share a score.
+-- The quarter, 1 (worst) to 4, of a user when `worse` of n users are strictly worse. Equal users share a score.
 CREATE OR REPLACE MACRO quarter(worse, n) AS least(4, 1 + (4 * worse) // n)::SMALLINT;

@@ -1,4 +1,4 @@
--- The 95th percentile of each marker among players with a bet in the last 30 days; none where they are too few.
+-- The 95th percentile of each marker among players with a bet in the last 30 days; no row if there are too few.
 SELECT marker, quantile_cont(value, 0.95) AS cut_off
 FROM protection_values
 JOIN rhythm USING (user_id)

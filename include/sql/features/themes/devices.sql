@@ -1,4 +1,4 @@
--- What a player plays on. Bets whose device nobody named: unknown, not none.
+-- The devices that a player uses. If no bet names its device, the number of devices is unknown and not zero.
 WITH by_device AS (
     SELECT user_id, device, count(*) AS bets
     FROM (SELECT user_id, unnest(devices) AS device FROM recent_state WHERE age < 90)

@@ -49,7 +49,7 @@ SELECT
     normalised_entropy(bets_by_game, 5) AS game_entropy,
     real6(game_entropy) AS game_diversity_score,
     len(list_filter(coalesce(bets_by_game, []), lambda bets: bets > 0))::INTEGER AS product_breadth_90d,
-    -- Bets whose games nobody named: unknown, not none.
+    -- If no bet names its game, the number of games is unknown and not zero.
     CASE WHEN coalesce(bets_30d, 0) = 0 THEN 0 ELSE games END::INTEGER AS distinct_games_30d
 FROM users
 LEFT JOIN sums USING (user_id)

@@ -78,7 +78,7 @@ SELECT
     array_to_string(list_sort(list_transform(busiest, lambda entry: entry.day)), ',') AS dias_semana_preferidos,
     ['madrugada', 'manha', 'tarde', 'noite'][list_position(bets_by_slot, list_max(bets_by_slot))] AS horarios_atividade,
     real6(sqrt(east * east + north * north) / bets) AS hour_concentration,
-    -- Without a direction there is no mean hour.
+    -- If the hours cancel out, there is no mean hour.
     CASE
         WHEN hour_concentration > 0 THEN real6((degrees(atan2(north, east)) / 15 + 24) % 24)
     END AS preferred_hour,

@@ -1,10 +1,10 @@
--- How alive a player is. An event is a day with a bet or a completed deposit, as the churn model has it.
+-- The stage of a player's life. An event is a day with a bet or a completed deposit, as in the churn model.
 WITH events AS (
     SELECT
         user_id,
         min(age) AS idle,
         max(age) AS first_event_age,
-        -- The last 30 days hold no gap of 31, so it can only lie before the first event in them.
+        -- The last 30 days have no room for a gap of 31 days, so such a gap can only end at the first event in them.
         min(age) FILTER (age >= 30) - max(age) FILTER (age < 30) >= 31 AS came_back
     FROM state
     WHERE bets > 0 OR deposits > 0

@@ -1,4 +1,4 @@
--- The first player of each slice of so many, in order.
+-- The first player of each slice of `size` players, in order.
 SELECT user_id
 FROM (SELECT user_id, row_number() OVER (ORDER BY user_id) AS place FROM users)
 WHERE (place - 1) % {size} = 0

@@ -1,4 +1,4 @@
--- The markers that a player shows against the frozen cut-offs, and their share of all markers that can be shown.
+-- The markers of a player that reach their cut-offs, and their share of all markers that are known for the player.
 WITH shown AS (
     SELECT user_id, list(marker ORDER BY marker) AS markers
     FROM protection_values

@@ -1,4 +1,4 @@
--- What a player pays in and takes out. Completed transactions only.
+-- What a player pays in and takes out. Only completed transactions count.
 WITH sums AS (
     SELECT
         user_id,
@@ -47,7 +47,7 @@ SELECT
         WHEN ticket_medio IS NOT NULL THEN 'alto'
     END AS ticket_medio_categoria,
     last_deposit_age AS days_since_last_deposit,
-    -- Not greatest(), to which NULL is no value.
+    -- greatest() ignores NULL, so it would turn an unknown number of days into 0.
     CASE
         WHEN registered_age >= first_deposit_age THEN registered_age - first_deposit_age
         WHEN registered_age < first_deposit_age THEN 0

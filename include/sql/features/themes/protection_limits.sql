@@ -1,4 +1,5 @@
--- Limits that players set for themselves, self-exclusions, and bans by law. Unknown (NULL) where no source tells.
+-- Limits that players set for themselves, self-exclusions, and bans by law. Each is unknown (NULL) if no source
+-- delivers it.
 WITH sources AS (
     SELECT
         EXISTS (SELECT 1 FROM state WHERE limit_changes > 0) AS has_limits,
@@ -13,7 +14,7 @@ increases AS (
 exclusions AS (
     SELECT
         user_id,
-        -- The last one stands, a removal (NULL) too. A hundred years are for ever.
+        -- The last change counts, also if it is a removal (NULL). A hundred years mean for ever.
         last(
             exclusion.changed_at
             + CASE

@@ -1,4 +1,4 @@
--- Markers of play and money for responsible gambling, over 30 days. A marker is a reason to look, no diagnosis.
+-- Markers of play and money for responsible gambling, over 30 days. A marker is a reason to look and not a diagnosis.
 WITH days AS (
     SELECT
         user_id,
@@ -17,7 +17,7 @@ play AS (
         max(loss) AS max_loss,
         sum(day_number) AS x,
         sum(day_number * day_number) AS xx,
-        -- In the order of days, since a sum of doubles depends on it.
+        -- Days are in order, since a sum of doubles depends on their order.
         list_sum(list(level ORDER BY day_number)) AS y,
         list_sum(list(day_number * level ORDER BY day_number)) AS xy
     FROM days

@@ -1,4 +1,4 @@
--- Every marker of every player as a number, by the name that markers have.
+-- Every marker of every player as a number, with the marker's name.
 SELECT
     user_id,
     unnest([

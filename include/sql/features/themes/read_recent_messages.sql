@@ -1,4 +1,4 @@
--- Messages of the last 180 days, by player and day: no feature of a window looks back further.
+-- Messages of the last 180 days, by player and day. No window of a feature is longer.
 SELECT
     user_id,
     date_diff('day', _day, getvariable('last_day'))::INTEGER AS age,

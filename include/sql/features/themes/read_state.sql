@@ -1,5 +1,5 @@
--- State of every day, narrow: what features of a whole life go over. Ages are in operator days, 0 on the last day before
--- as_of.
+-- State of every day, with the few columns that features over a player's whole life need. Ages are in operator days, 0
+-- on the last day before as_of.
 SELECT
     user_id,
     _day,

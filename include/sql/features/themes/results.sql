@@ -1,4 +1,4 @@
--- What becomes of the stakes: won, lost, kept by the house. An open bet has no result yet.
+-- The results of bets: won, lost, kept by the house. An open bet has no result yet.
 WITH lifetime AS (
     SELECT user_id, sum(settled_stake_sum) - sum(payout_sum) AS ggr
     FROM state

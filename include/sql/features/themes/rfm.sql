@@ -1,5 +1,5 @@
--- Recency, frequency and money of everyone who ever made a completed deposit. A lapsed depositor's frequency and money
--- are 0. Scores are quarters by the share of users strictly worse, so that equal values always share a score.
+-- Recency, frequency and money of all players who ever made a completed deposit. Frequency and money are 0 without a
+-- recent deposit. Scores are quarters by the share of users who are strictly worse, so equal values share a score.
 WITH depositors AS (
     SELECT
         user_id,

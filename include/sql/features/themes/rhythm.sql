@@ -1,4 +1,4 @@
--- On which days a player plays, and how regular they are: gaps in days between bet days of the last 180.
+-- The days on which a player plays, and how regular they are, by the gaps between bet days of the last 180 days.
 WITH gaps AS (
     SELECT user_id, age, lag(age) OVER (PARTITION BY user_id ORDER BY _day) - age AS gap
     FROM state

@@ -22,7 +22,7 @@ spread AS (
     SELECT
         *,
         twice_median(daily) AS median2,
-        -- Twice the median of twice the distances from the median.
+        -- Four times the median distance from the median: twice_median of distances that are doubled.
         twice_median(list_sort(list_transform(daily, lambda units: abs(2 * units - median2)))) AS deviation4
     FROM sums
 )
@@ -35,8 +35,8 @@ SELECT
     money_per(twenty_percentiles(daily, 50), 20) AS daily_stake_p50_90d,
     money_per(twenty_percentiles(daily, 95), 20) AS daily_stake_p95_90d,
     CASE WHEN n >= 3 AND s > 0 THEN real6(sqrt((n * q - s * s) / (n * (n - 1))) / (s / n)) END AS bet_volatility,
-    -- 1.4826: the median distance of a normal distribution is its standard deviation over this. Integers, and one
-    -- division at the end, so that half a millionth is one.
+    -- The standard deviation of a normal distribution is 1.4826 times its median distance. All is integer until the one
+    -- division, so that half a millionth is rounded exactly.
     CASE
         WHEN len(daily) >= 3 AND median2 > 0 THEN real6(14826 * deviation4 / (20000 * median2))
     END AS bet_volatility_robust

@@ -1,5 +1,6 @@
--- Everyone who has a row: in players, transactions (of any status) or bets before as_of. Sessions and messages alone make
--- none. With what is known of the player; shift: whole hours from the operator's wall clock to the player's at as_of.
+-- All users who get a row: those in players, transactions (of any status) or bets before as_of. Sessions and messages
+-- alone give no row. Each has what is known of the player. hour_shift is the number of whole hours from the operator's
+-- wall clock to the player's at as_of.
 WITH seen AS (
     SELECT user_id, max(age) AS first_fact_age
     FROM state

@@ -45,7 +45,7 @@ class ParetoNBD:
         """
         x, last, end = histories.repeats, histories.recency, histories.observed
         shape = self.r + x
-        gone = integrate(self.alpha, self.beta, shape, self.s + 1.0, last, end).logarithm
+        gone = integrate(a=self.alpha, b=self.beta, p=shape, q=self.s + 1.0, low=last, high=end).logarithm
         log_odds = np.log(self.s) + shape * np.log(self.alpha + end) + self.s * np.log(self.beta + end) + gone
         # 1 / (1 + e^z), stable for any z.
         probability: Reals = expit(-log_odds)
@@ -59,7 +59,7 @@ class ParetoNBD:
         """
         x, end = histories.repeats, histories.observed
         shape = self.r + x
-        integral = integrate(self.alpha, self.beta, shape + 1.0, self.s, end, end + horizon)
+        integral = integrate(a=self.alpha, b=self.beta, p=shape + 1.0, q=self.s, low=end, high=end + horizon)
         given_alive = np.exp(
             np.log(shape)
             + shape * np.log(self.alpha + end)
@@ -113,7 +113,7 @@ def _mean_log_likelihood(parameters: Reals, histories: Histories) -> tuple[float
     r, alpha, s, beta = (float(value) for value in parameters)
     x, last, end = histories.repeats, histories.recency, histories.observed
     shape = r + x
-    gone = integrate(alpha, beta, shape, s + 1.0, last, end, FIT_NODES)
+    gone = integrate(a=alpha, b=beta, p=shape, q=s + 1.0, low=last, high=end, nodes=FIT_NODES)
     log_alpha_end, log_beta_end = np.log(alpha + end), np.log(beta + end)
     log_alive = -shape * log_alpha_end - s * log_beta_end
     log_gone = np.log(s) + gone.logarithm

@@ -1,7 +1,7 @@
 """The one integral of the Pareto/NBD model, in log space: of (a + y)^-p (b + y)^-q from `low` to `high`.
 
-Its integrand falls by hundreds of orders of magnitude, or lies next to a pole. Over the logarithm of the distance from
-the nearer of the two poles it is smooth, and Gauss-Legendre nodes over the part that matters give about twelve digits.
+The integrand falls by hundreds of orders of magnitude, or lies next to a pole. It is smooth over the logarithm of the
+distance from the nearer of the two poles. Gauss-Legendre nodes over the part that matters give about twelve digits.
 """
 
 from __future__ import annotations
@@ -34,25 +34,23 @@ class Integral:
 
 
 def integrate(
-    a: float, b: float, p: Reals, q: Reals | float, low: Reals, high: Reals, nodes: int = SCORE_NODES
+    *, a: float, b: float, p: Reals, q: Reals | float, low: Reals, high: Reals, nodes: int = SCORE_NODES
 ) -> Integral:
-    """Integrate for arrays of exponents and ranges with low <= high. `a` and `b` are positive."""
+    """Integrate for arrays of exponents and ranges, with low <= high and positive a and b."""
     if a <= b:
-        integral = _integrate(a, b, p, q, low, high, nodes)
-    else:
-        near_b = _integrate(b, a, q, p, low, high, nodes)
-        integral = Integral(
-            near_b.logarithm,
-            near_b.mean_log_b,
-            near_b.mean_log_a,
-            near_b.mean_inverse_b,
-            near_b.mean_inverse_a,
-        )
-    return integral
+        return _integrate(near=a, far=b, p=p, q=q, low=low, high=high, nodes=nodes)
+    swapped = _integrate(near=b, far=a, p=q, q=p, low=low, high=high, nodes=nodes)
+    return Integral(
+        logarithm=swapped.logarithm,
+        mean_log_a=swapped.mean_log_b,
+        mean_log_b=swapped.mean_log_a,
+        mean_inverse_a=swapped.mean_inverse_b,
+        mean_inverse_b=swapped.mean_inverse_a,
+    )
 
 
 def _integrate(
-    near: float, far: float, p: Reals | float, q: Reals | float, low: Reals, high: Reals, nodes: int
+    *, near: float, far: float, p: Reals | float, q: Reals | float, low: Reals, high: Reals, nodes: int
 ) -> Integral:
     """The same if -near is the nearer pole. `p` is the exponent of the nearer pole, `q` that of the other."""
     near_low, far_low = near + low, far + low
@@ -78,11 +76,11 @@ def _integrate(
     with np.errstate(divide="ignore"):
         logarithm = np.log(width * total) + (1.0 - p) * np.log(near_low) - q * np.log(far_low)
     return Integral(
-        logarithm,
-        log_near / total + np.log(near_low),
-        log_far / total + np.log(far_low),
-        inverse_near / total,
-        inverse_far / total,
+        logarithm=logarithm,
+        mean_log_a=log_near / total + np.log(near_low),
+        mean_log_b=log_far / total + np.log(far_low),
+        mean_inverse_a=inverse_near / total,
+        mean_inverse_b=inverse_far / total,
     )
 
 
