@@ -1,6 +1,6 @@
-"""`python -m bench`: measure, print a table, write JSON; the exit status says whether every limit was kept.
+"""`python -m bench`: measures, prints a table and writes JSON. The exit status says whether every limit was kept.
 
-With its default sizes all of it takes an hour or two: `--only` chooses groups, and every size is an option.
+With the default sizes all groups take an hour or two. `--only` chooses groups, and every size is an option.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results" / "bench.json"
 
 @dataclass
 class Bench:
-    """What groups of figures are measured with: sizes, a folder, and services that start when first asked for."""
+    """What the groups of figures share: sizes, a folder, and services that start when they are first used."""
 
     options: argparse.Namespace
     folder: Path
@@ -48,12 +48,12 @@ class Bench:
 
     @cached_property
     def workbench(self) -> Workbench:
-        """Services."""
+        """The services."""
         return self.stack.enter_context(open_workbench(self.folder / "workbench"))
 
     @cached_property
     def history(self) -> History:
-        """A long history, which two groups share: `increment` adds a day to it."""
+        """A long history, which two groups share. `increment` adds a day to it."""
         sizes = self.options
         events = Events(
             bets=sizes.history_bets,
@@ -72,19 +72,19 @@ class Bench:
         return simulation.measure(self.folder, self.options.days)
 
     def extract_pg(self) -> list[Figure]:
-        """Reading PostgreSQL, beside psql."""
+        """Reading PostgreSQL, compared with psql."""
         return extract_pg.measure(
             self.workbench, self.folder, self.options.extract_pg_rows, self.options.rounds
         )
 
     def extract_s3(self) -> list[Figure]:
-        """Capturing CSV files, beside loading them."""
+        """Capturing CSV files, compared with loading them."""
         return extract_s3.measure(
             self.workbench, self.options.extract_s3_rows, self.options.extract_s3_rounds
         )
 
     def features(self) -> list[Figure]:
-        """Clean and engineer_features, beside pandas."""
+        """Clean and engineer_features, compared with pandas."""
         sizes = self.options
         events = Events(
             bets=sizes.features_bets,
@@ -106,7 +106,7 @@ class Bench:
         return models.measure(self.options.models_players)
 
     def markers(self) -> list[Figure]:
-        """Finding the loss chasers that are planted."""
+        """Finding the planted loss chasers."""
         return markers.measure(self.options.markers_players)
 
     def unchanged(self) -> list[Figure]:
@@ -114,11 +114,11 @@ class Bench:
         return unchanged.measure(self.history)
 
     def increment(self) -> list[Figure]:
-        """One more day, beside all events in one go."""
+        """One more day, compared with all events in one go."""
         return increment.measure(self.history)
 
     def load(self) -> list[Figure]:
-        """Staging and merge, beside psql and a comparison."""
+        """Staging and merge, compared with psql and a query."""
         sizes = self.options
         return load.measure(
             self.workbench, self.folder, sizes.load_rows, sizes.load_columns, sizes.load_rounds
@@ -133,14 +133,14 @@ class Bench:
         return page.measure(self.workbench, self.options.rounds)
 
     def quality(self) -> list[Figure]:
-        """The quality gates, beside bare SQL and pandas."""
+        """The quality gates, compared with bare SQL and pandas."""
         sizes = self.options
         return quality.measure(
             self.folder, sizes.quality_raw_rows, sizes.quality_feature_rows, sizes.quality_pandas_rows
         )
 
 
-# `unchanged` comes before `increment`, which leaves nothing as it was.
+# `unchanged` comes before `increment`, which changes the history.
 GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "parsing": Bench.parsing,
     "simulation": Bench.simulation,
@@ -170,7 +170,7 @@ def main() -> int:
                     print(f"measuring {group}", file=sys.stderr, flush=True)
                     figures += [replace(figure, group=group) for figure in measure(bench)]
     finally:
-        # A group that fails does not take along what was measured before it.
+        # If a group fails, the figures of earlier groups are still written.
         print_table(figures)
         write_json(figures, RESULTS)
         print(f"\n{RESULTS}")
@@ -223,9 +223,9 @@ def _read_options() -> argparse.Namespace:
     add("--history-bets", "40M", "unchanged, increment: bets")
     add("--history-transactions", "5M", "unchanged, increment: transactions")
     add("--history-players", "50k", "unchanged, increment: players")
-    add("--history-days", "366", "unchanged, increment: days, the added one among them")
+    add("--history-days", "366", "unchanged, increment: days, including the added one")
     add("--load-rows", "1M", "load: players")
-    add("--load-columns", "101", "load: columns, of which reals fill up what the contract lacks")
+    add("--load-columns", "101", "load: columns; columns of reals are added to those of the contract")
     add("--load-rounds", "3", "load: repetitions")
     sizes = ["1M", "4M", "16M"]
     parser.add_argument(
@@ -245,10 +245,10 @@ def _read_options() -> argparse.Namespace:
 
 def _count(text: str) -> int:
     """A number such as 2000, 200k or 10M."""
-    found = re.fullmatch(r"(\d+)([kM]?)", text)
-    if found is None:
+    number = re.fullmatch(r"(\d+)([kM]?)", text)
+    if number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 2000, 200k or 10M")
-    return int(found[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[found[2]]
+    return int(number[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[number[2]]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time what is inside, as part of a step."""
+        """Time the `with` block as part of a step."""
         began = time.perf_counter()
         try:
             yield
@@ -32,7 +32,7 @@ class Stopwatch:
 
     @property
     def total(self) -> float:
-        """All steps."""
+        """Seconds of all steps."""
         return sum(self.seconds.values())
 
     def __str__(self) -> str:
@@ -41,12 +41,12 @@ class Stopwatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Apart:
-    """What a process that has ended says of itself."""
+    """What a process reported before it ended."""
 
     stopwatch: Stopwatch
     peak_mib: float
     cpu_seconds: float
-    """Of all its threads: what it cost, whoever else keeps the cores busy."""
+    """CPU time of all its threads. It does not depend on other processes that use the cores."""
     counts: Mapping[str, int]
     steps: Mapping[str, float] = field(default_factory=dict)
     """Seconds of parts of what the stopwatch timed."""
@@ -59,38 +59,38 @@ def run_apart(module: str, *arguments: str) -> Apart:
     )
     if done.returncode:
         raise RuntimeError(f"{module} failed:\n{done.stderr[-4000:]}")
-    said = json.loads(done.stdout.splitlines()[-1])
+    reported = json.loads(done.stdout.splitlines()[-1])
     return Apart(
-        stopwatch=Stopwatch(said["seconds"]),
-        peak_mib=said["peak_mib"],
-        cpu_seconds=said["cpu_seconds"],
-        counts=said["counts"],
-        steps=said["steps"],
+        stopwatch=Stopwatch(reported["seconds"]),
+        peak_mib=reported["peak_mib"],
+        cpu_seconds=reported["cpu_seconds"],
+        counts=reported["counts"],
+        steps=reported["steps"],
     )
 
 
 def median_of(repeated: Sequence[Apart]) -> Apart:
-    """The one of median time, with the highest peak of all."""
+    """The process with the median time, but with the highest peak memory of all."""
     middle = sorted(repeated, key=lambda apart: apart.stopwatch.total)[(len(repeated) - 1) // 2]
     return replace(middle, peak_mib=max(apart.peak_mib for apart in repeated))
 
 
 def report(stopwatch: Stopwatch, steps: Mapping[str, float] | None = None, **counts: int) -> None:
-    """Print what `run_apart` reads; the last thing that such a module does."""
-    said = {
+    """Print what `run_apart` reads. A module that runs apart does this last."""
+    figures = {
         "seconds": stopwatch.seconds,
         "peak_mib": _peak_mib(),
         "cpu_seconds": time.process_time(),
         "counts": counts,
         "steps": steps or {},
     }
-    print(json.dumps(said))
+    print(json.dumps(figures))
 
 
 def _peak_mib() -> float:
     """Peak resident memory of this process.
 
-    Linux counts into ru_maxrss what the parent held when it started us; VmHWM begins with our own program.
+    On Linux ru_maxrss includes what the parent held when it started us. VmHWM counts our own program only.
     """
     status = Path("/proc/self/status")
     if status.exists():

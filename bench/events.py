@@ -1,4 +1,4 @@
-"""Events of operators that exist only here, made by the engine (events.sql) and delivered to lake and database."""
+"""Events of invented operators. The engine makes them (events.sql) and delivers them to lake and database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MACROS = (Path(__file__).parent / "events.sql").read_text(encoding="utf-8")
 FIRST_DAY = date(2025, 9, 1)
-"""Day 0, as in events.sql."""
+"""Day 0, which is also in events.sql."""
 
 CREATE_TRANSACTIONS = """
 CREATE TABLE tbl_transactions (
@@ -64,7 +64,7 @@ def deliver_bets(
     days: Iterable[int],
     file_format: Literal["parquet", "csv"] = "parquet",
 ) -> None:
-    """An object a day in the lake's feed of bets."""
+    """Write one object per day into the lake's feed of bets."""
     with operator.engine() as engine:
         engine.execute(MACROS)
         for day in days:
@@ -73,7 +73,7 @@ def deliver_bets(
 
 
 def deliver_players(operator: Operator, events: Events) -> None:
-    """One snapshot of the lake's feed of players, of the first day."""
+    """Write a snapshot of the first day into the lake's feed of players."""
     with operator.engine() as engine:
         engine.execute(MACROS)
         rows = f"FROM listed_players({events.players}, {events.days})"
@@ -81,7 +81,7 @@ def deliver_players(operator: Operator, events: Events) -> None:
 
 
 def deliver_transactions(operator: Operator, events: Events, days: Iterable[int]) -> None:
-    """Rows of the source database's table, which is made if need be."""
+    """Insert rows into the source database's table, which is created if it does not exist."""
     with closing(psycopg2.connect(operator.source_url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -94,7 +94,7 @@ def deliver_transactions(operator: Operator, events: Events, days: Iterable[int]
                     engine.execute(
                         f"INSERT INTO source.public.tbl_transactions FROM {events.transactions_of(day)}"
                     )
-            # The first reader would otherwise write the table once more, to note which rows are committed.
+            # Otherwise the first reader would write the table once more, to note which rows are committed.
             cursor.execute("VACUUM ANALYZE tbl_transactions")
             cursor.execute("CHECKPOINT")
 
@@ -106,5 +106,5 @@ def _copy(
 
 
 def _share(total: int, part: int, parts: int) -> int:
-    """What a part gets of a total that is spread evenly."""
+    """The share of one part in a total that is spread evenly."""
     return total * (part + 1) // parts - total * part // parts

@@ -1,19 +1,19 @@
--- Events of an operator that exists only here: the same rows wherever and whenever they are made, since every choice is
--- a hash of the row's number. Few players do most of the playing, bets come in visits, some rows are dirty.
--- Days are counted from `first_day`, a day of the operator; instants are naive UTC.
+-- Events of an invented operator. The rows are always the same, since every choice is a hash of the row's number. A few
+-- players place most bets, bets come in visits, and some rows are dirty. Days are operator days, counted from `first_day`.
+-- Instants are naive UTC.
 
 CREATE OR REPLACE TEMPORARY MACRO first_day() AS DATE '2025-09-01';
 
 CREATE OR REPLACE TEMPORARY MACRO midnight(day) AS
     timezone('UTC', timezone('America/Sao_Paulo', (first_day() + day::INTEGER)::TIMESTAMP));
 
--- A number in [0, 1) for a row and a purpose. Hashed twice, since a combined hash of one row resembles its others.
+-- A number in [0, 1) for a row and a purpose. It is hashed twice, since the combined hashes of one row resemble each other.
 CREATE OR REPLACE TEMPORARY MACRO draw(day, number, purpose) AS
     hash(hash(day, number, purpose)) / 18446744073709551616.0;
 
 CREATE OR REPLACE TEMPORARY MACRO choose(choices, drawn) AS choices[1 + floor(drawn * len(choices))::INTEGER];
 
--- The busiest hundredth of the players make a fifth of the visits, and everyone plays for a part of the days only.
+-- The busiest hundredth of the players make a fifth of the visits, and every player plays only on a part of the days.
 CREATE OR REPLACE TEMPORARY MACRO popular(players, drawn) AS floor(players * pow(drawn, 3))::BIGINT;
 CREATE OR REPLACE TEMPORARY MACRO plays_on(day, days, player) AS
     day >= days * pow(draw(0, player, 'first'), 3) AND day <= days * (0.4 + draw(0, player, 'last'));
@@ -35,7 +35,7 @@ CREATE OR REPLACE TEMPORARY MACRO visits_of_day(day, visits, players, days) AS T
 
 CREATE OR REPLACE TEMPORARY MACRO user_of(player) AS 'u' || lpad(player::VARCHAR, 8, '0');
 
--- About one row in two hundred is a bet delivered once more, half of those with a corrected payout.
+-- About one row in two hundred is a bet that is delivered once more, and half of these have a corrected payout.
 CREATE OR REPLACE TEMPORARY MACRO bets_of_day(day, bets, players, days) AS TABLE
     WITH numbered AS (
         SELECT
@@ -97,7 +97,7 @@ CREATE OR REPLACE TEMPORARY MACRO bets_of_day(day, bets, players, days) AS TABLE
     FROM timed
     ORDER BY instant;
 
--- Payments are made on visits, those of the bets of the same day.
+-- Payments are made during visits, the same as those of the day's bets.
 CREATE OR REPLACE TEMPORARY MACRO transactions_of_day(day, transactions, bets, players, days) AS TABLE
     WITH paid AS (
         SELECT
@@ -138,7 +138,7 @@ CREATE OR REPLACE TEMPORARY MACRO transactions_of_day(day, transactions, bets, p
     JOIN visits_of_day(day, greatest(1, bets // 16), players, days) USING (visit)
     ORDER BY created_at;
 
--- The operator's list of players: not all who play, some who do not, and some who registered after the last day.
+-- The operator's list of players. It lacks some who play, and has some who do not play or registered after the last day.
 CREATE OR REPLACE TEMPORARY MACRO listed_players(players, days) AS TABLE
     SELECT
         user_of(range) AS user_id,

@@ -1,4 +1,4 @@
-"""Reading the transactions out of PostgreSQL, beside psql that throws them away."""
+"""Reading the transactions from PostgreSQL, compared with psql that throws them away."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from local.postgres import programs
 
 LIMIT_RATIO = 1.2
 AS_OF = "2027-01-01"
-"""After all rows, up to some twenty millions."""
+"""A date after all rows, up to about twenty million rows."""
 
-# 1.5 seconds apart: five million rows are 87 days. The key is made last, which is faster.
+# Rows are 1.5 seconds apart, so five million rows are 87 days. Making the key last is faster.
 FILL = """
 CREATE TABLE tbl_transactions (
     transaction_id UUID NOT NULL,
@@ -82,7 +82,7 @@ def _fill(operator: Operator, rows: int) -> None:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(FILL, {"rows": rows})
-            # The first reader would otherwise write the table once more, to note which rows are committed.
+            # Otherwise the first reader would write the table once more, to note which rows are committed.
             cursor.execute("VACUUM ANALYZE tbl_transactions")
             cursor.execute("CHECKPOINT")
 
@@ -97,7 +97,7 @@ def _copy_by_psql(operator: Operator) -> float:
 
 
 def _copy_by_engine(run: PipelineRun, contract: SourceContract, target: Path) -> float:
-    """All days of the table into local Parquet files, by the batches and the statement of the task."""
+    """Copy all days of the table into local Parquet files, with the batches and the statement of the task."""
     stopwatch = Stopwatch()
     with run.work() as work:
         connection = work.connection

@@ -1,4 +1,4 @@
-"""Capturing CSV files of the lake, beside the engine that loads the same files by types of its own guess."""
+"""Capturing CSV files of the lake, compared with the engine loading the same files with types that it detects."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ OBJECTS = 10
 
 
 def measure(workbench: Workbench, rows: int, rounds: int) -> list[Figure]:
-    """Capture, load and copy in turn; medians."""
+    """Capture, load and copy in turn. Returns medians."""
     events = Events(bets=rows, transactions=0, players=max(1, rows // 50), days=OBJECTS)
     with workbench.operator("extract_s3") as operator:
         deliver_bets(operator, events, range(OBJECTS), "csv")
         ways = (_capture, _load, _copy)
         seconds: dict[Callable[[PipelineRun], float], list[float]] = {way: [] for way in ways}
         for number in range(rounds):
-            at = PipelineRun(operator=operator, as_of=events.as_of(), brand=f"round-{number}")
+            pipeline_run = PipelineRun(operator=operator, as_of=events.as_of(), brand=f"round-{number}")
             for way, taken in seconds.items():
-                taken.append(way(at))
+                taken.append(way(pipeline_run))
     capture, load, copy = (statistics.median(taken) for taken in seconds.values())
     note = f"{rows:,} rows in {OBJECTS} CSV files, median of {rounds}"
     return [
@@ -45,30 +45,31 @@ def measure(workbench: Workbench, rows: int, rounds: int) -> list[Figure]:
     ]
 
 
-def _capture(at: PipelineRun) -> float:
+def _capture(pipeline_run: PipelineRun) -> float:
     stopwatch = Stopwatch()
     contract = load_source_contracts()["bets"]
-    with at.work() as work, stopwatch.step("capture"):
+    with pipeline_run.work() as work, stopwatch.step("capture"):
         capture_feed(work, contract)
     return stopwatch.total
 
 
-def _load(at: PipelineRun) -> float:
-    return _ask(at, f"CREATE TEMPORARY TABLE loaded AS FROM {_files(at.operator)}")
+def _load(pipeline_run: PipelineRun) -> float:
+    return _ask(pipeline_run, f"CREATE TEMPORARY TABLE loaded AS FROM {_files(pipeline_run.operator)}")
 
 
-def _copy(at: PipelineRun) -> float:
-    """As a capture does it, in one statement."""
+def _copy(pipeline_run: PipelineRun) -> float:
+    """Copy with the statement of a capture."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = Fragment(f"FROM {_files(at.operator, 'all_varchar = true, ')}")
+        rows = Fragment(f"FROM {_files(pipeline_run.operator, 'all_varchar = true, ')}")
         return _ask(
-            at, render("extract/copy_to_capture", rows=rows, url=literal(str(Path(folder) / "rows.parquet")))
+            pipeline_run,
+            render("extract/copy_to_capture", rows=rows, url=literal(str(Path(folder) / "rows.parquet"))),
         )
 
 
-def _ask(at: PipelineRun, query: str) -> float:
+def _ask(pipeline_run: PipelineRun, query: str) -> float:
     stopwatch = Stopwatch()
-    with at.work() as work, stopwatch.step("query"):
+    with pipeline_run.work() as work, stopwatch.step("query"):
         work.connection.execute(query).fetchall()
     return stopwatch.total
 

@@ -1,6 +1,6 @@
-"""Cleaning and features from captured rows, beside a tuned pandas that starts from the same rows, typed.
+"""Cleaning and features from captured rows, compared with tuned pandas that starts from the same rows, already typed.
 
-Both work in processes of their own, on the same cores. The tables that come out have to be equal, cell by cell.
+Each runs in a process of its own, on the same cores. The two tables must be equal, cell by cell.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from crmbet.extract.postgres import SOURCE
 LEAST_SPEEDUP = 5.0
 LEAST_MEMORY_RATIO = 4.0
 SHOWN_SHARE = 0.002
-"""Of our time, that a step takes which has a line of its own."""
+"""A step that takes at least this share of our time has a line of its own."""
 TOLERANCE = 1.000001e-6
-"""One in the last of six decimals: sums of doubles depend on their order, ours are exact."""
+"""One in the last of six decimals. Sums of doubles depend on their order; our sums are exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class Comparison:
 
     players: int
     differing: Mapping[str, int]
-    """Cells by column; of `user_id`, players that only one table has."""
+    """Number of cells by column. For `user_id`, the players that only one table has."""
     nearly_equal: int
-    """Reals that differ, but by no more than a rounding."""
+    """Reals that differ only by rounding."""
     compared: str
-    """How many of the features the peer has."""
+    """Text: how many of the features the peer has."""
 
 
 def measure(
@@ -59,7 +59,7 @@ def measure(
         deliver_bets(operator, events, days)
         deliver_players(operator, events)
         deliver_transactions(operator, events, days)
-        # So soon after as_of that some of the rows had not been ingested.
+        # known_at is so soon after as_of that some rows had not been ingested.
         ours = PipelineRun(
             operator=operator, as_of=events.as_of(), known_after_minutes=20, memory_limit=memory_limit
         )
@@ -69,7 +69,7 @@ def measure(
         pandas, pipeline = [], []
         for number in range(rounds):
             pandas.append(_run_pandas(ours, typed, keep=pandas_keeps))
-            # From the captures on, whatever an earlier round has left.
+            # Later rounds ignore what an earlier round left, and start from the captures.
             pipeline.append(run_tasks(replace(ours, full_refresh=number > 0), *COMPUTING))
         equality = _equality(compare(ours, typed / "features.parquet"))
         at_once = rebuild_apart(replace(ours, memory_limit=REBUILD_MEMORY))
@@ -87,7 +87,7 @@ def measure(
 
 
 def _write_typed(operator: Operator, folder: Path) -> None:
-    """The delivered rows as Parquet for pandas: of the contracts' types, but money as double, where it is fastest."""
+    """Write the delivered rows as Parquet for pandas, with the contracts' types. Money is double, which is fastest."""
     folder.mkdir(parents=True)
     with operator.engine() as engine:
         attach_postgres(engine, operator.source_url, SOURCE, read_only=True)
@@ -107,16 +107,17 @@ def _write_typed(operator: Operator, folder: Path) -> None:
 def _run_pandas(ours: PipelineRun, folder: Path, *, keep: bool) -> Apart:
     run = ours.run
     instants = [
-        at.astimezone(UTC).replace(tzinfo=None).isoformat() for at in (run.window.as_of, run.known_at)
+        instant.astimezone(UTC).replace(tzinfo=None).isoformat()
+        for instant in (run.window.as_of, run.known_at)
     ]
     settings = (run.settings.operator_timezone, str(run.settings.engine.threads))
     return run_apart("bench.peer", str(folder), *instants, *settings, *(["keep"] if keep else []))
 
 
 def compare(ours: PipelineRun, theirs: Path) -> Comparison:
-    """Compare every cell that the peer has: text, money and whole numbers exactly, reals but for a rounding.
+    """Compare every cell that the peer has: text, money and whole numbers exactly, reals up to rounding.
 
-    The peer leaves out what comes of feeds that are not delivered here; ours is NULL then.
+    The peer leaves out columns whose feeds are not delivered here; ours are NULL then.
     """
     with ours.operator.engine() as engine:
         described = engine.execute(f"DESCRIBE SELECT * EXCLUDE (user_id) FROM read_parquet('{theirs}')")
@@ -181,13 +182,13 @@ def _figures(size: str, pipeline: Apart, pandas: Apart, memory_limit: str) -> li
     ]
 
 
-def _equality(found: Comparison) -> Figure:
-    named = ", ".join(f"{name} {count}" for name, count in found.differing.items())
+def _equality(comparison: Comparison) -> Figure:
+    named = ", ".join(f"{name} {count}" for name, count in comparison.differing.items())
     return Figure(
         name="cells in which pandas and ours differ",
-        value=sum(found.differing.values()),
+        value=sum(comparison.differing.values()),
         unit="cells",
         limit=0,
-        note=f"{found.players:,} players, {found.compared}: "
-        + (named or f"{found.nearly_equal} reals differ by one in the sixth decimal"),
+        note=f"{comparison.players:,} players, {comparison.compared}: "
+        + (named or f"{comparison.nearly_equal} reals differ by one in the sixth decimal"),
     )

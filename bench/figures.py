@@ -1,4 +1,4 @@
-"""A measured figure beside what it is held against, as a table for people and JSON for machines."""
+"""Measured figures with their bounds, as a table for people and JSON for machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measurement, in `unit` as its bounds are; a figure without a bound is for information."""
+    """One measurement. Its bounds have the same unit. A figure without a bound is for information."""
 
     name: str
     value: float
@@ -23,7 +23,7 @@ class Figure:
     """The smallest value that is good enough."""
     note: str = ""
     group: str = ""
-    """What it was measured with."""
+    """The group that it was measured in."""
 
     @property
     def is_breach(self) -> bool:
@@ -33,7 +33,7 @@ class Figure:
     @property
     def verdict(self) -> str:
         """Whether the value keeps its bounds."""
-        # Worded so that a NaN keeps no bound.
+        # The conditions are negated so that a NaN keeps no bound.
         if self.limit is not None and not self.value <= self.limit:
             return "OVER"
         if self.least is not None and not self.value >= self.least:
@@ -48,7 +48,7 @@ class Figure:
 
 
 def print_table(figures: Sequence[Figure]) -> None:
-    """One line a figure."""
+    """Print one line per figure."""
     print(f"\n{machine()}\n")
     print(f"{'figure':<58}{'value':>10} {'limit':>10}  {'unit':<8}{'':<6}note")
     group = ""
@@ -61,7 +61,7 @@ def print_table(figures: Sequence[Figure]) -> None:
 
 
 def write_json(figures: Sequence[Figure], path: Path) -> None:
-    """The same for machines."""
+    """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "machine": machine(),
@@ -71,7 +71,7 @@ def write_json(figures: Sequence[Figure], path: Path) -> None:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """The machine on which the figures were measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {platform.python_version()}"

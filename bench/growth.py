@@ -19,11 +19,11 @@ BETS_A_TRANSACTION = 8
 
 
 def measure(workbench: Workbench, sizes: Sequence[int], days: int) -> list[Figure]:
-    """Compute operators of several sizes from their captures; the slope of a line through the logarithms."""
-    found = {size: _compute(workbench, size, days) for size in sorted(sizes)}
+    """Compute operators of several sizes from their captures, and the slope of a line through the logarithms."""
+    by_size = {size: _compute(workbench, size, days) for size in sorted(sizes)}
     figures = [
         figure
-        for size, apart in found.items()
+        for size, apart in by_size.items()
         for figure in (
             Figure(
                 name=f"clean and engineer_features, {size:,} bets",
@@ -42,11 +42,11 @@ def measure(workbench: Workbench, sizes: Sequence[int], days: int) -> list[Figur
             ),
         )
     ]
-    if len(found) > 1:
+    if len(by_size) > 1:
         figures.append(
             Figure(
                 name="exponent of CPU time by bets",
-                value=_exponent({size: apart.cpu_seconds for size, apart in found.items()}),
+                value=_exponent({size: apart.cpu_seconds for size, apart in by_size.items()}),
                 unit="",
                 limit=LIMIT_EXPONENT,
                 note="slope of log CPU time by log bets",
@@ -66,9 +66,9 @@ def _compute(workbench: Workbench, bets: int, days: int) -> Apart:
         deliver_bets(operator, events, range(days))
         deliver_players(operator, events)
         deliver_transactions(operator, events, range(days))
-        at = PipelineRun(operator=operator, as_of=events.as_of(), memory_limit=MEMORY_LIMIT)
-        run_tasks(at, *EXTRACTS)
-        return run_tasks(at, *COMPUTING)
+        pipeline_run = PipelineRun(operator=operator, as_of=events.as_of(), memory_limit=MEMORY_LIMIT)
+        run_tasks(pipeline_run, *EXTRACTS)
+        return run_tasks(pipeline_run, *COMPUTING)
 
 
 def _exponent(seconds: dict[int, float]) -> float:

@@ -1,4 +1,4 @@
-"""An operator with a long history that has been run up to its last day, for what is measured after that."""
+"""An operator with a long history that has been computed up to the day before its last, for later measurements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class History:
 
     @property
     def size(self) -> str:
-        """For people."""
+        """The size of the history, as text."""
         return f"{self.events.bets:,} bets, {self.events.players:,} players, {self.events.days - 1} days"
 
     def run(self, days: int, known_after_minutes: int = 360) -> PipelineRun:
@@ -37,7 +37,7 @@ class History:
 
 @contextmanager
 def open_history(workbench: Workbench, events: Events) -> Iterator[History]:
-    """Make one; it is gone afterwards."""
+    """Make a history. It is removed afterwards."""
     with workbench.operator("history") as operator:
         past = range(events.days - 1)
         deliver_bets(operator, events, past)

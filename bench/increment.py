@@ -1,4 +1,4 @@
-"""One more day on a long history, beside the same table from all events in one go."""
+"""One more day on a long history, compared with the same table from all events in one go."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ LEAST_RATIO = 10.0
 
 
 def measure(history: History) -> list[Figure]:
-    """Deliver the last day, run it, then compute its table from all events; both have to be equal."""
+    """Deliver the last day, run it, then compute its table from all events. Both tables must be equal."""
     events, operator = history.events, history.operator
     day = events.days - 1
     deliver_bets(operator, events, [day])
     deliver_transactions(operator, events, [day])
-    at = history.run(events.days)
-    extracts = run_tasks(at, *EXTRACTS)
-    increment = run_tasks(at, *COMPUTING)
-    rebuilt = rebuild_apart(replace(at, memory_limit=REBUILD_MEMORY))
+    pipeline_run = history.run(events.days)
+    extracts = run_tasks(pipeline_run, *EXTRACTS)
+    increment = run_tasks(pipeline_run, *COMPUTING)
+    rebuilt = rebuild_apart(replace(pipeline_run, memory_limit=REBUILD_MEMORY))
     built = history.built
-    # The table from all events comes without a matrix: the features are compared.
+    # The table from all events has no matrix, so only the features are compared.
     features = increment.stopwatch.total - increment.steps["matrix"]
     raw = built.stopwatch.seconds["clean"] + rebuilt.stopwatch.total
     return [
@@ -71,20 +71,20 @@ def measure(history: History) -> list[Figure]:
         ),
         Figure(
             name="players whose row differs from that from all events",
-            value=_differing_rows(at),
+            value=_differing_rows(pipeline_run),
             unit="players",
             limit=0,
         ),
     ]
 
 
-def _differing_rows(at: PipelineRun) -> int:
+def _differing_rows(pipeline_run: PipelineRun) -> int:
     """Players that only one table has, or that have other features in it."""
-    with at.operator.engine() as engine:
-        rebuilt = at.operator.store.url(key_of(at))
+    with pipeline_run.operator.engine() as engine:
+        rebuilt = pipeline_run.operator.store.url(key_of(pipeline_run))
         [(differing,)] = engine.execute(
             "SELECT count(*) FILTER (ours.row_hash IS DISTINCT FROM rebuilt.row_hash) "
-            f"FROM read_parquet({features_of(at)}, hive_partitioning = false) AS ours "
+            f"FROM read_parquet({features_of(pipeline_run)}, hive_partitioning = false) AS ours "
             f"FULL JOIN read_parquet('{rebuilt}') AS rebuilt USING (user_id)"
         ).fetchall()
     return int(differing)

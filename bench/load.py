@@ -1,6 +1,6 @@
-"""Loading the feature table, beside psql that copies the same rows and a query that compares them.
+"""Loading the feature table, compared with psql that copies the same rows and a query that compares them.
 
-`python -m bench.load <load as JSON>` is one run of backup, staging and load in a process apart.
+`python -m bench.load <load as JSON>` runs backup, staging and load once, in a process of its own.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ VALUES = {
     "boolean": "i % 2 = 0",
     "timestamptz": "now()",
 }
-"""A plausible value of each type, by a row's number."""
+"""A plausible value of each type, from a row's number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +66,11 @@ class BenchLoad:
     rows: int
     columns: int
     number: int
-    """Of the run: each has a name and a second of its own."""
+    """The number of the run, which gives it a name and a second of its own."""
 
 
 def measure(workbench: Workbench, folder: Path, rows: int, columns: int, rounds: int) -> list[Figure]:
-    """Load once, then the same again and again, each time beside its peers."""
+    """Load once, then load the same rows several times, each time next to the peers."""
     contract = wide_contract(columns)
     file, copied = folder / "features.parquet", folder / "features.copy"
     with workbench.operator("load") as operator, operator.engine() as engine:
@@ -178,7 +178,7 @@ def _copy_by_psql(dsn: str, contract: TableContract, file: Path) -> float:
     _psql(dsn, f"CREATE UNLOGGED TABLE peer ({definitions}) WITH (autovacuum_enabled = false)")
     with stopwatch.step("copy"):
         _psql(dsn, f"\\copy peer from '{file}' (format binary)")
-    # It stays for the comparison, as the run's staging table would.
+    # The table stays for the comparison, as the run's staging table would.
     _psql(dsn, "ANALYZE peer (user_id, as_of, row_hash)")
     return stopwatch.total
 

@@ -1,7 +1,7 @@
 """How well a marker of responsible gambling finds the loss chasers that the simulator plants among heavy players.
 
-The others play as much, as late and at the same stakes, but for what they do after a loss. Thresholds are fixed on some
-seeds and judged on others. The features are those of the project's own statements.
+The others play as much, as late and at the same stakes. They differ only in what they do after a loss. Cut-offs are
+fixed on some seeds and judged on others. The features come from the project's own statements.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 
 START = date(2026, 1, 5)
 DAYS = 60
-"""Two in three players come in the first weeks: most have a whole month behind them."""
+"""Two in three players come in the first weeks, so most have played for a whole month."""
 NOBODY_CHASES = {"heavy": 1.0}
 A_FIFTH_CHASES = {"heavy": 0.8, "loss_chaser": 0.2}
 ALL_CHASE = {"loss_chaser": 1.0}
 FIXING_SEEDS, JUDGED_SEEDS = (1, 2), (11, 12)
 FALSE_POSITIVES = 0.05
 HEAVY_DAYS = 15
-"""Bet days of the last 30 from which a player counts as heavy: every second day."""
+"""A player with at least so many bet days in the last 30 counts as heavy: every second day."""
 LEAST_RECALL = 0.9
 WEAK_FACTOR = 1.25
-"""Of the stakes, a losing session in a row, where the planted effect is weak."""
+"""Factor on the stakes per losing session in a row in the world with a weak effect."""
 
 
 def measure(players: int) -> list[Figure]:
-    """Fix thresholds on worlds of so many players, and find chasers in others."""
+    """Fix cut-offs on some worlds with this number of players, and find chasers in others."""
     import pandas as pd
 
     first, frozen = play(_world(FIXING_SEEDS[0], players, NOBODY_CHASES))
@@ -61,15 +61,15 @@ def measure(players: int) -> list[Figure]:
 
     heavy = judged[is_heavy(judged)]
     chasers = heavy["archetype"] == "loss_chaser"
-    threshold = fix_threshold(evidence(fixing[is_heavy(fixing)]))
-    found, wrong = shares_found(heavy, evidence(heavy) > threshold)
-    at_best, _ = shares_found(heavy, evidence(heavy) > fix_threshold(evidence(heavy[~chasers])))
-    alone = fix_threshold(fixing[is_heavy(fixing)]["rg_loss_chasing_30d"])
+    cut_off = fix_cut_off(evidence(fixing[is_heavy(fixing)]))
+    found, wrong = shares_found(heavy, evidence(heavy) > cut_off)
+    at_best, _ = shares_found(heavy, evidence(heavy) > fix_cut_off(evidence(heavy[~chasers])))
+    alone = fix_cut_off(fixing[is_heavy(fixing)]["rg_loss_chasing_30d"])
     alone_found, alone_wrong = shares_found(heavy, heavy["rg_loss_chasing_30d"] > alone)
     lighter = judged[~is_heavy(judged) & (judged["active_days_30d"] > 0)]
-    lighter_found, lighter_wrong = shares_found(lighter, evidence(lighter) > threshold)
+    lighter_found, lighter_wrong = shares_found(lighter, evidence(lighter) > cut_off)
     weakly = weakly[is_heavy(weakly)]
-    weakly_found, _ = shares_found(weakly, evidence(weakly) > threshold)
+    weakly_found, _ = shares_found(weakly, evidence(weakly) > cut_off)
     banded_found, banded_wrong = shares_found(heavy, heavy["rg_risk_band"].isin(["medium", "high"]))
     of_cohort = judged["rg_loss_chasing_30d"].quantile(0.95)
     crowd_found, crowd_wrong = shares_found(heavy, heavy["rg_loss_chasing_30d"] >= of_cohort)
@@ -82,22 +82,20 @@ def measure(players: int) -> list[Figure]:
             "recall of heavy chasers",
             found,
             f"{chasers.sum()} of {len(heavy):,} players with {HEAVY_DAYS}+ bet days of 30; rg_loss_chasing_30d + "
-            f"rg_risk_score above {threshold:.3f}, from seeds {FIXING_SEEDS}, judged on {JUDGED_SEEDS}",
+            f"rg_risk_score above {cut_off:.3f}, from seeds {FIXING_SEEDS}, judged on {JUDGED_SEEDS}",
             least=LEAST_RECALL,
         ),
         figure(
             "its false positives",
             wrong,
-            f"{FALSE_POSITIVES:.0%} on the seeds that fixed the threshold; "
-            f"where it were so on these, recall {at_best:.3f}",
+            f"{FALSE_POSITIVES:.0%} on the seeds that fixed the cut-off; "
+            f"with the same share on these seeds the recall is {at_best:.3f}",
         ),
-        figure(
-            "by rg_loss_chasing_30d alone", alone_found, f"false {alone_wrong:.3f}; threshold {alone:.3f}"
-        ),
+        figure("by rg_loss_chasing_30d alone", alone_found, f"false {alone_wrong:.3f}; cut-off {alone:.3f}"),
         figure(
             "recall among players of fewer bet days",
             lighter_found,
-            f"false {lighter_wrong:.3f}; too few sessions for the marker counts as not found",
+            f"false {lighter_wrong:.3f}; a player with too few sessions for the marker counts as not found",
         ),
         figure(
             "recall of weak chasing",
@@ -106,20 +104,20 @@ def measure(players: int) -> list[Figure]:
         ),
         figure("in band medium or high", banded_found, f"false {banded_wrong:.3f}"),
         figure(
-            "by rg_loss_chasing_30d, 95th percentile of this very cohort",
+            "by rg_loss_chasing_30d, 95th percentile of this cohort",
             crowd_found,
-            f"false {crowd_wrong:.3f}; where a fifth chases, few are in the top twentieth",
+            f"false {crowd_wrong:.3f}; if a fifth of players chases, few of them are in the top twentieth",
         ),
     ]
 
 
 def evidence(frame: pd.DataFrame) -> pd.Series:
-    """What players are ranked by: how much losses raise the stakes, and how much else there is to see."""
+    """What players are ranked by: how much losses raise the stakes, plus the share of all markers."""
     return frame["rg_loss_chasing_30d"] + frame["rg_risk_score"]
 
 
-def fix_threshold(scores: pd.Series) -> float:
-    """Above which a twentieth of players are who do not chase; an undefined score is below."""
+def fix_cut_off(scores: pd.Series) -> float:
+    """The score that a twentieth of players who do not chase exceed. An undefined score counts as lower than all."""
     return float(scores.fillna(-1.0).quantile(1 - FALSE_POSITIVES, interpolation="higher"))
 
 
@@ -130,7 +128,7 @@ def shares_found(frame: pd.DataFrame, found: pd.Series) -> tuple[float, float]:
 
 
 def is_heavy(frame: pd.DataFrame) -> pd.Series:
-    """Who bet on every second day."""
+    """Which players bet on every second day or more."""
     return frame["active_days_30d"] >= HEAVY_DAYS
 
 
@@ -140,12 +138,10 @@ def _world(seed: int, players: int, shares: Mapping[str, float]) -> World:
     )
 
 
-def play(
-    world: World, thresholds: Mapping[str, float] | None = None
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The feature table of a world as of its end, by player, with a column `archetype`; the markers' thresholds.
+def play(world: World, cut_offs: Mapping[str, float] | None = None) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The feature table of a world as of its end, by player, with a column `archetype`, and the markers' cut-offs.
 
-    `thresholds` are those that an earlier world has frozen; None: this one does.
+    `cut_offs` are those that an earlier world froze. With None this world sets its own.
     """
     settings = Settings(lake_bucket="none")
     run = Run(
@@ -163,7 +159,7 @@ def play(
             run,
             state=Fragment(f"({statement('features/state/summarise_days')})"),
             sessions=_sessions(world),
-            cut_offs=thresholds,
+            cut_offs=cut_offs,
         )
         (query,) = feature_queries(engine, run, load_table_contract())
         frame = engine.execute(query).to_arrow_table().to_pandas().set_index("user_id")
@@ -172,7 +168,7 @@ def play(
 
 
 def _create_cleaned(engine: duckdb.DuckDBPyConnection, world: World) -> None:
-    """The sources as cleaning would leave them: the simulator's tables have no dirt yet."""
+    """Create the sources as cleaning would leave them, since the simulator's tables have no dirt yet."""
     import pyarrow as pa
 
     parts: dict[str, list[pa.Table]] = {}

@@ -1,4 +1,4 @@
-"""Fitting the models and scoring every player, from daily state that is in the engine."""
+"""Fitting the models and scoring every player, from daily state in the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LIMIT_MIB = 1024.0
 
 
 def measure(players: int) -> list[Figure]:
-    """Simulate state in a process apart, then fit and score; peak memory is that of the process, state included."""
+    """Simulate state in a separate process, then fit and score. The process's peak memory includes the state."""
     done = run_apart("bench.scoring", str(players))
     counts = done.counts
     note = (

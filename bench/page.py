@@ -1,4 +1,4 @@
-"""The monitoring page with 400 runs stored: what its data takes, and when a browser has painted it."""
+"""The monitoring page with 400 stored runs: the time for its data, and the time until a browser has painted it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ LIMIT_SECONDS = 1.0
 DATABASE = "bench_page"
 SEGMENTS = ("champions", "loyal", "at_risk", "lost", "prospect", "about_to_sleep")
 REASONS = 50
-"""As many as a row keeps for a source."""
+"""The most reasons that a row keeps for one source."""
 
 PAINTED = """
 () => {
     const first = performance.getEntriesByName('first-contentful-paint')[0];
-    const told = document.querySelector('#status h2')?.textContent;
-    return first && told && told !== 'Loading…' ? [first.startTime, performance.now()] : null;
+    const verdict = document.querySelector('#status h2')?.textContent;
+    return first && verdict && verdict !== 'Loading…' ? [first.startTime, performance.now()] : null;
 }
 """
 
 
 def measure(workbench: Workbench, rounds: int) -> list[Figure]:
-    """Without Airflow around it: its login and frame are not ours."""
+    """Measure the page without Airflow around it, since Airflow's login and frame are not ours."""
     database = EmbeddedPostgres(Workspace(workbench.folder))
     database.create_database(DATABASE)
     dsn = database.url(DATABASE)
@@ -67,7 +67,7 @@ def measure(workbench: Workbench, rounds: int) -> list[Figure]:
             ),
             Figure(
                 name="monitoring page, today's verdict and all charts",
-                value=median(told for _, told in painted),
+                value=median(complete for _, complete in painted),
                 unit="s",
                 limit=LIMIT_SECONDS,
                 note=note,
@@ -77,7 +77,7 @@ def measure(workbench: Workbench, rounds: int) -> list[Figure]:
 
 
 def make_up_runs(number: int, newest: datetime) -> Iterator[RunMetrics]:
-    """Runs of one a day until `newest`, as large as rows get: every figure, many reasons, some breaches."""
+    """One run per day until `newest`, with rows as large as they get: every figure, many reasons, some breaches."""
     for age in reversed(range(number)):
         ended = newest - timedelta(days=age)
         yield RunMetrics(
@@ -151,7 +151,7 @@ def _served(dsn: str) -> Iterator[str]:
 
 
 def _fetch(address: str) -> tuple[float, int]:
-    """Seconds, and bytes as they travel."""
+    """Seconds, and the number of compressed bytes."""
     import httpx
 
     started = time.perf_counter()
@@ -161,7 +161,7 @@ def _fetch(address: str) -> tuple[float, int]:
 
 
 def _paint(address: str, rounds: int) -> list[tuple[float, float]]:
-    """Seconds from the start of loading until something, and until all, is on the screen; none without Chromium."""
+    """Seconds until the first paint and until all is painted, for each round. Empty without Chromium."""
     import shutil
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -169,15 +169,15 @@ def _paint(address: str, rounds: int) -> list[tuple[float, float]]:
         return []
     from playwright.sync_api import sync_playwright
 
-    found = []
+    painted = []
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for _ in range(rounds):
-            # A context of its own has nothing in its cache.
+            # A new context has an empty cache.
             page: Any = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
             page.goto(address, wait_until="commit")
-            first, told = page.wait_for_function(PAINTED, polling="raf").json_value()
-            found.append((first / 1_000, told / 1_000))
+            first, complete = page.wait_for_function(PAINTED, polling="raf").json_value()
+            painted.append((first / 1_000, complete / 1_000))
             page.close()
         browser.close()
-    return found
+    return painted

@@ -1,4 +1,4 @@
-"""How long Airflow takes to parse our DAG files, beside an empty DAG file: the scheduler does it again and again."""
+"""How long Airflow takes to parse our DAG file, compared with an empty one. The DAG processor often repeats it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ print(seconds)
 
 
 def measure(folder: Path, rounds: int) -> list[Figure]:
-    """Parse ours and the empty file in turn, each time in a process of its own; medians."""
+    """Parse our file and the empty one in turn, each time in a new process. Returns medians."""
     empty = folder / "empty.py"
     empty.write_text(EMPTY_DAG, encoding="utf-8")
     ours = PROJECT / "dags" / "user_features_daily.py"

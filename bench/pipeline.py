@@ -1,7 +1,7 @@
 """The cores of the tasks up to the feature table, each with an engine of its own, as the operators call them.
 
-`python -m bench.pipeline <run as JSON> <task> ...` runs some of them in a process apart. Tasks hand each other
-manifests on S3, so each can run where the others have ended.
+`python -m bench.pipeline <run as JSON> <task> ...` runs some of them in a separate process. Tasks hand each other
+manifests on S3, so a task can run once the earlier ones have ended.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ from crmbet.run.records import read_manifest, write_manifest
 log = logging.getLogger("crmbet.bench")
 
 
-def extract_s3(at: PipelineRun) -> int:
-    """Capture the lake; returns the chunks that were new."""
-    run, store = at.run, at.operator.store
-    with at.work() as work:
-        found = {
+def extract_s3(pipeline_run: PipelineRun) -> int:
+    """Capture the lake. Returns how many chunks were new."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
+    with pipeline_run.work() as work:
+        captured = {
             name: capture_feed(work, contract)
             for name, contract in load_source_contracts().items()
             if contract.kind == "lake"
         }
-    present = {name: captures for name, captures in found.items() if captures is not None}
+    present = {name: captures for name, captures in captured.items() if captures is not None}
     write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=present))
     return sum(captures.new for captures in present.values())
 
 
-def extract_pg(at: PipelineRun) -> int:
-    """Capture the transactions; returns the chunks that were new."""
-    run, store = at.run, at.operator.store
+def extract_pg(pipeline_run: PipelineRun) -> int:
+    """Capture the transactions. Returns how many chunks were new."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
     contract = load_source_contracts()["transactions"]
-    with at.work() as work:
-        attach_postgres(work.connection, at.operator.source_url, SOURCE, read_only=True)
+    with pipeline_run.work() as work:
+        attach_postgres(work.connection, pipeline_run.operator.source_url, SOURCE, read_only=True)
         captures = capture_relation(work, contract)
     write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources={contract.name: captures}))
     return captures.new
 
 
-def clean(at: PipelineRun) -> int:
-    """Clean what was captured; returns the rows accepted."""
-    run, store = at.run, at.operator.store
+def clean(pipeline_run: PipelineRun) -> int:
+    """Clean what was captured. Returns how many rows were accepted."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
     contracts = load_source_contracts()
     captured = {
         name: captures
@@ -62,7 +62,7 @@ def clean(at: PipelineRun) -> int:
         for name, captures in read_manifest(store, run.prefix, task, ExtractManifest).sources.items()
     }
     cleaned = {}
-    with at.work() as work:
+    with pipeline_run.work() as work:
         for name, captures in captured.items():
             with timed(log, f"clean {name}"):
                 cleaned[name] = clean_source(work, contracts[name], captures)
@@ -70,11 +70,11 @@ def clean(at: PipelineRun) -> int:
     return sum(source.accepted for source in cleaned.values())
 
 
-def engineer(at: PipelineRun) -> int:
-    """Make the feature table; returns the days of state that were missing."""
-    run, store = at.run, at.operator.store
+def engineer(pipeline_run: PipelineRun) -> int:
+    """Make the feature table. Returns how many days of state were missing."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
     cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
-    with at.work() as work:
+    with pipeline_run.work() as work:
         made = engineer_features(
             work,
             load_source_contracts(),
@@ -96,15 +96,15 @@ TASKS: Mapping[str, Callable[[PipelineRun], int]] = {
 }
 
 
-def run_tasks(at: PipelineRun, *tasks: str) -> Apart:
-    """Run tasks in a process apart; `counts` holds what each returned."""
-    return run_apart("bench.pipeline", at.to_json(), *tasks)
+def run_tasks(pipeline_run: PipelineRun, *tasks: str) -> Apart:
+    """Run tasks in a separate process. `counts` of the result holds what each returned."""
+    return run_apart("bench.pipeline", pipeline_run.to_json(), *tasks)
 
 
-def features_of(at: PipelineRun) -> list[str]:
+def features_of(pipeline_run: PipelineRun) -> list[str]:
     """Addresses of the feature table's files, once the run has made it."""
-    store = at.operator.store
-    made = read_manifest(store, at.run.prefix, "engineer_features", FeatureManifest)
+    store = pipeline_run.operator.store
+    made = read_manifest(store, pipeline_run.run.prefix, "engineer_features", FeatureManifest)
     return [store.url(key) for key in made.files]
 
 
@@ -129,13 +129,13 @@ def main() -> None:
     core.setLevel(logging.DEBUG)
     core.addHandler(steps)
     text, *tasks = sys.argv[1:]
-    at = PipelineRun.from_json(text)
+    pipeline_run = PipelineRun.from_json(text)
     stopwatch, counts = Stopwatch(), {}
-    # The client of S3 is Airflow's part of a task.
-    _ = at.operator.store
+    # Airflow makes the client of S3 for a task, so it is not timed.
+    _ = pipeline_run.operator.store
     for task in tasks:
         with stopwatch.step(task):
-            counts[task] = TASKS[task](at)
+            counts[task] = TASKS[task](pipeline_run)
     report(stopwatch, steps.seconds, **counts)
 
 

@@ -1,4 +1,4 @@
-"""Judging raw rows and features, beside the bare SQL of the same figures, and beside Great Expectations on pandas."""
+"""Judging raw rows and features, compared with bare SQL for the same figures and with Great Expectations on pandas."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ WORDS = "SELECT {column}::VARCHAR AS word, count(*) FROM {source} GROUP BY word 
 
 
 def measure(folder: Path, raw_rows: int, feature_rows: int, pandas_rows: int) -> list[Figure]:
-    """Judge by the gate and by bare SQL, in processes of their own; Great Expectations on pandas judges fewer rows."""
+    """Judge by the gate and by bare SQL, each in its own process, and fewer rows by Great Expectations on pandas."""
     bets, features = folder / "bets.parquet", folder / "features.parquet"
     with duckdb.connect() as connection:
         connection.execute(BETS.format(rows=raw_rows, path=bets))
@@ -148,23 +148,25 @@ def _run() -> Run:
 
 def _aggregates(suite: Suite) -> list[str]:
     """What the suite's expectations count, as SQL."""
-    found = ["count(*)"]
+    aggregates = ["count(*)"]
     for entry in suite.expectations:
         kwargs = entry.kwargs
         if "condition" in kwargs:
             among = kwargs.get("among", "true")
-            found.append(f"count(*) FILTER (WHERE {among} AND NOT coalesce(({kwargs['condition']}), false))")
+            aggregates.append(
+                f"count(*) FILTER (WHERE {among} AND NOT coalesce(({kwargs['condition']}), false))"
+            )
         elif entry.type == "expect_column_copies_to_be_within":
-            found.append(f"count(DISTINCT hash({kwargs['column']}))")
+            aggregates.append(f"count(DISTINCT hash({kwargs['column']}))")
         elif entry.type == "expect_column_values_to_not_be_null":
-            found.append(f"count({kwargs['column']})")
+            aggregates.append(f"count({kwargs['column']})")
         elif "column" in kwargs and not entry.type.startswith("expect_column_type"):
-            found.append(f"min({kwargs['column']}), max({kwargs['column']})")
-    return found
+            aggregates.append(f"min({kwargs['column']}), max({kwargs['column']})")
+    return aggregates
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, source: str, kinds: Mapping[str, Kind]) -> None:
-    """The distributions in plain SQL: two statements a column of numbers, one a column of words."""
+    """Compute distributions in plain SQL: two statements per column of numbers, one per column of words."""
     for column, kind in kinds.items():
         if kind == "words":
             connection.execute(WORDS.format(column=column, source=source)).fetchmany(31)
@@ -180,14 +182,14 @@ def _describe(connection: duckdb.DuckDBPyConnection, source: str, kinds: Mapping
 
 
 def _judge(how: str, bets: str, features: str) -> None:
-    """One way of judging, in this process."""
+    """Judge in one way, in this process."""
     run, table, stopwatch = _run(), load_table_contract(), Stopwatch()
     with duckdb.connect(config={"memory_limit": "1GB", "threads": 2}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"CREATE TEMP VIEW raw_bets AS FROM '{bets}'")
         connection.execute(f"CREATE TEMP VIEW user_features AS FROM '{features}'")
         ((users,),) = connection.execute("SELECT count(*) FROM user_features").fetchall()
-        import great_expectations  # noqa: F401 - seconds that are the same for any amount of data
+        import great_expectations  # noqa: F401 - it takes seconds for any amount of data
 
         bet = load_source_contracts()["bets"]
         with stopwatch.step("bets' distributions"):
@@ -201,7 +203,7 @@ def _judge(how: str, bets: str, features: str) -> None:
             if how == "bare":
                 kinds = feature_kinds(table)
                 _describe(connection, "user_features", kinds)
-                # SQL takes several times as long for the pairs.
+                # The gate's own code computes the pairs, since SQL takes several times as long.
                 numbers = [name for name, kind in kinds.items() if kind == "numbers"]
                 correlate(connection, Fragment("user_features"), numbers)
             elif how == "gate":
@@ -238,7 +240,7 @@ def _judge(how: str, bets: str, features: str) -> None:
 
 
 def _judge_by_pandas(bets: str) -> None:
-    """The built-in expectations of the suite of bets on a DataFrame, which is read first."""
+    """Judge a DataFrame by the built-in expectations of the suite of bets. Reading it is timed too."""
     import great_expectations as gx
     import pandas as pd
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration

@@ -1,7 +1,6 @@
-"""The feature table from all cleaned events in one go, keeping nothing: the same statements, without the store.
+"""The feature table from all cleaned events in one go, with the same statements but without keeping anything.
 
-`python -m bench.rebuild <run as JSON>` reads the cleaned rows of a run that has been cleaned, and leaves the table at
-`key_of` that run.
+`python -m bench.rebuild <run as JSON>` reads the cleaned rows of a run, and writes the table to `key_of` that run.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from crmbet.features.variables import bind_variables
 from crmbet.run.records import read_manifest
 
 REBUILD_MEMORY = "8GB"
-"""Enough not to spill: what a run is held against is not slowed down."""
+"""Enough memory not to spill, so that the peer is not slowed down."""
 
 
-def key_of(at: PipelineRun) -> str:
-    """Where the table of a run is left."""
-    return f"bench/{at.run.run_id}.parquet"
+def key_of(pipeline_run: PipelineRun) -> str:
+    """The key of a run's table."""
+    return f"bench/{pipeline_run.run.run_id}.parquet"
 
 
-def rebuild_apart(at: PipelineRun) -> Apart:
-    """Rebuild in a process apart."""
-    return run_apart("bench.rebuild", at.to_json())
+def rebuild_apart(pipeline_run: PipelineRun) -> Apart:
+    """Rebuild in a separate process."""
+    return run_apart("bench.rebuild", pipeline_run.to_json())
 
 
-def rebuild(at: PipelineRun) -> int:
-    """Compute and write the table; returns the number of players."""
-    run, store = at.run, at.operator.store
+def rebuild(pipeline_run: PipelineRun) -> int:
+    """Compute and write the table. Returns the number of players."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
     cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
     contracts = load_source_contracts()
-    with at.work() as work:
+    with pipeline_run.work() as work:
         bind_variables(work.connection, run)
         for name in (*daily_state.SOURCES, "players"):
             source = cleaned.sources.get(name)
@@ -53,7 +52,7 @@ def rebuild(at: PipelineRun) -> int:
             work.connection.execute(
                 render("databases/create_view", name=identifier(name), rows=Fragment(rows))
             )
-        # Features look at the sessions of the last days alone; more would make the peer slower than it has to be.
+        # Features only look at the sessions of the last days. More sessions would make the peer slower than necessary.
         days = [
             Fragment(f"DATE {literal(day.day.isoformat())}")
             for day in cleaned.sources["bets"].days
@@ -68,15 +67,15 @@ def rebuild(at: PipelineRun) -> int:
         slices = "\nUNION ALL\n".join(
             f"({query})" for query in feature_queries(work.connection, run, load_table_contract())
         )
-        return write_file(work, key_of(at), slices)
+        return write_file(work, key_of(pipeline_run), slices)
 
 
 def main() -> None:
     """Rebuild the table of the run that the command line describes."""
-    at = PipelineRun.from_json(sys.argv[1])
+    pipeline_run = PipelineRun.from_json(sys.argv[1])
     stopwatch = Stopwatch()
     with stopwatch.step("rebuild"):
-        users = rebuild(at)
+        users = rebuild(pipeline_run)
     report(stopwatch, users=users)
 
 

@@ -1,4 +1,4 @@
-"""Simulates daily state of players who do as Pareto/NBD says, and scores them: `python -m bench.scoring N`."""
+"""Simulates daily state of players who follow Pareto/NBD, and scores them: `python -m bench.scoring N`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _simulate(engine: duckdb.DuckDBPyConnection, players: int) -> None:
-    """Players who registered evenly over a year; a few active weeks, a long tail, every fourth active day a deposit."""
+    """Simulate players who register evenly over a year and deposit on every fourth active day; a few play for long."""
     random = np.random.default_rng(11)
     engine.execute(
         "CREATE TEMPORARY TABLE state "

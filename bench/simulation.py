@@ -1,4 +1,4 @@
-"""How fast the simulator makes and delivers events, and that its memory does not grow with the days."""
+"""How fast the simulator makes and delivers events, and whether its memory grows with the days."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAYERS = 5_000
 
 
 def measure(folder: Path, days: int) -> list[Figure]:
-    """Simulate and deliver to real services, half of the days and then all of them."""
+    """Simulate and deliver to real services: first half of the days, then all of them."""
     workspace = Workspace(folder / "services")
     postgres, store = EmbeddedPostgres(workspace), EmbeddedObjectStore(workspace)
     postgres.start()
@@ -74,4 +74,4 @@ status = subprocess.run([sys.executable, *sys.argv[1:]]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status)
 """
-"""Runs a command and prints the peak memory of it, in KiB, on a line of its own."""
+"""Runs a command and prints its peak memory, in KiB, on a line of its own."""

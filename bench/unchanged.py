@@ -1,4 +1,4 @@
-"""A run in which nothing has changed since the last one: it has to notice that, and to write the table anew."""
+"""A run in which nothing has changed since the last one. It must notice that, and write the table again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LIMIT_SECONDS = 5.0
 
 
 def measure(history: History) -> list[Figure]:
-    """Run all tasks once more as of the day that was computed last, knowing what has become known since."""
+    """Run all tasks once more for the as_of that was computed last, with a later known_at."""
     days = history.events.days - 1
     again = run_tasks(history.run(days, known_after_minutes=420), *EXTRACTS, *COMPUTING)
     made = {task: again.counts[task] for task in ("extract_s3", "extract_pg", "engineer_features")}

@@ -1,7 +1,7 @@
-"""Services of the measurements' own, operators whose data lie there, and runs of the pipeline on that data.
+"""Services for the measurements, operators whose data are in them, and runs of the pipeline on that data.
 
-An operator's name, and a run of it, are plain text and numbers, so that work can be handed to a process apart, which is
-how its peak memory is told from ours.
+An operator and a run are described by text and numbers. So a run can be handed to a separate process, whose peak memory
+is measured apart from ours.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ NOT_DURABLE = {
     "max_wal_size": "4GB",
     "autovacuum": "off",
 }
-"""Filling a table must not take longer than what is measured on it, and nothing may work on it meanwhile."""
+"""Filling a table must not take longer than the measurement, and no background process may work on the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """A betting operator: a bucket and a source database of one name."""
+    """A betting operator: a bucket and a source database with the same name."""
 
     services: str
     """Folder of the services that hold them."""
@@ -55,7 +55,7 @@ class Operator:
 
     @property
     def workspace(self) -> Workspace:
-        """Of the services."""
+        """The workspace of the services."""
         return Workspace(Path(self.services))
 
     @property
@@ -101,14 +101,14 @@ class Operator:
 
     @contextmanager
     def engine(self, memory_limit: str = "4GB", threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The data engine, within reach of the bucket."""
+        """The data engine, with access to the bucket."""
         settings = Settings.of(lake_bucket=self.bucket, memory_limit=memory_limit, threads=threads)
         with open_engine(settings, self.lake) as connection:
             yield connection
 
     @contextmanager
     def source(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The same, with the source database attached to write to."""
+        """The data engine, with the source database attached for writing."""
         with self.engine() as connection:
             attach_postgres(connection, self.source_url, SOURCE, read_only=False)
             yield connection
@@ -122,16 +122,16 @@ class PipelineRun:
     as_of: str
     """ISO date."""
     known_after_minutes: int = 360
-    """From as_of to known_at. A later run on the same data knows more."""
+    """Minutes from as_of to known_at. A later run on the same data knows more."""
     brand: str = "default"
-    """Our prefix: another brand finds nothing that was captured or made before."""
+    """The brand is a part of our prefix, so another brand finds nothing that was captured or made before."""
     memory_limit: str = "2GB"
     threads: int = 2
     full_refresh: bool = False
 
     @property
     def run(self) -> Run:
-        """As the core takes it."""
+        """The run in the form that the core takes."""
         settings = Settings.of(
             lake_bucket=self.operator.bucket,
             brand=self.brand,
@@ -156,12 +156,12 @@ class PipelineRun:
             yield Work(run=run, store=self.operator.store, connection=connection)
 
     def to_json(self) -> str:
-        """For another process."""
+        """The run as JSON, for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """What `to_json` made."""
+        """The run that `to_json` described."""
         fields = json.loads(text)
         return cls(**fields | {"operator": Operator(**fields["operator"])})
 
@@ -174,7 +174,7 @@ class Workbench:
 
     @contextmanager
     def operator(self, name: str) -> Iterator[Operator]:
-        """A new operator, whose data is gone afterwards."""
+        """A new operator. Its data are removed afterwards."""
         workspace = Workspace(self.folder)
         postgres, store = EmbeddedPostgres(workspace), EmbeddedObjectStore(workspace)
         operator = Operator(services=str(self.folder), name=name)
@@ -184,7 +184,7 @@ class Workbench:
             yield operator
         finally:
             postgres.drop_database(name)
-            # Behind the server's back, but nobody asks for this bucket again.
+            # The server does not notice this, but nobody uses this bucket again.
             shutil.rmtree(store.folder / operator.bucket)
 
 

@@ -1,4 +1,4 @@
-"""Airflow on the embedded services: its configuration, all of it in environment variables, and its database."""
+"""Airflow on the embedded services: its configuration, which is all in environment variables, and its database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def configuration(*, project: Path, home: Path, metadata_url: str) -> dict[str, 
 
 
 def server_configuration(*, home: Path, keys: Credentials) -> dict[str, str]:
-    """What the long-running processes need besides, and must agree on."""
+    """Further variables of the long-running processes, on which they must agree."""
     return {
         "AIRFLOW__CORE__FERNET_KEY": keys.fernet_key,
         "AIRFLOW__CORE__PARALLELISM": "8",
@@ -63,7 +63,7 @@ def api_configuration(port: int) -> dict[str, str]:
 
 
 def write_password_file(workspace: Workspace, keys: Credentials) -> Path:
-    """Give the UI's administrator a password of ours, before Airflow makes one up and prints it into a log."""
+    """Give the UI's administrator our password, before Airflow makes one up and prints it into a log."""
     path = workspace.airflow_home / PASSWORD_FILE
     write_private(path, json.dumps({ADMIN: keys.admin_password}))
     return path

@@ -1,6 +1,6 @@
 """Makes `.venv` with the pinned requirements; run by setup.sh. Needs nothing but the standard library.
 
-A stamp in `.venv` tells what was installed, so that a second run has nothing to do.
+A stamp in `.venv` records what was installed, so that a second run has nothing to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INSTALLER = "uv==0.13.9"
 
 def main() -> None:
     """Make or update the environment unless it is up to date."""
-    os.umask(0o022)  # root lends the embedded PostgreSQL another account, which must be able to read it
+    os.umask(0o022)  # for root, PostgreSQL runs under another account, which must be able to read .venv
     state = PROJECT / ".local"
     state.mkdir(exist_ok=True)
     with (state / "setup.lock").open("w") as lock:
@@ -70,14 +70,14 @@ def _stamp() -> dict[str, str]:
 
 
 def _python_fits() -> bool:
-    """Whether the environment's Python runs and, where PYTHON asks for one, is of its version."""
+    """Whether the environment's Python runs and has a version that fits. If PYTHON is set, that is its version."""
     if not PYTHON.exists():
         return False
     ours = "{}.{}".format(*sys.version_info)
     accepted = {ours} if os.environ.get("PYTHON") else {"3.11", "3.12"}
     code = "import sys; print('{}.{}'.format(*sys.version_info))"
-    asked = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False)
-    return asked.returncode == 0 and asked.stdout.strip() in accepted
+    answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False)
+    return answer.returncode == 0 and answer.stdout.strip() in accepted
 
 
 def _install() -> None:
@@ -93,7 +93,7 @@ def _install() -> None:
         PYTHON,
         REQUIREMENTS[-1],
     ]
-    # uv brings certificates of its own; behind a company's proxy only those of the machine will do.
+    # uv has its own certificates. Behind a company's proxy only the machine's certificates work.
     for certificates in ([], ["--system-certs"]):
         ended = subprocess.run(
             [*fast, *certificates], cwd=PROJECT, stderr=subprocess.PIPE, text=True, check=False

@@ -29,10 +29,10 @@ def credentials(workspace: Workspace) -> Credentials:
     """The workspace's credentials, made at the first call."""
     path = workspace.record("credentials")
     kept = {name: value for name, value in read_record(path).items() if name in _NAMES}
-    found = Credentials(**kept)
+    complete = Credentials(**kept)
     if kept.keys() != _NAMES:
-        write_record(path, asdict(found))
-    return found
+        write_record(path, asdict(complete))
+    return complete
 
 
 _NAMES = {one.name for one in fields(Credentials)}

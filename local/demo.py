@@ -1,7 +1,7 @@
-"""`python -m local.demo`: the main job on sample data, from nothing, and what came of it on one screen.
+"""`python -m local.demo`: runs the main job on sample data, from nothing, and shows the result on one screen.
 
-`--broken` runs it on a last day that must not pass, in a lake and a source database of its own, and succeeds if the run
-fails where it should and the target is as it was.
+`--broken` uses a lake and a source database of its own, in which the last day must not pass. It succeeds if the run
+fails in the right task and leaves the target as it was.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HISTORY_DAYS = 120
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a demo's data lies."""
+    """Where a demo's data lie."""
 
     bucket: str
     source_database: str
@@ -70,7 +70,7 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
 
     log = workspace.log("demo-broken" if sample.broken else "demo")
     print(f"\nairflow dags test {DAG} {day}   (log: {log})", flush=True)
-    began = time.monotonic()
+    started = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
         status = subprocess.run(
             [airflow.executable("airflow"), "dags", "test", DAG, day.isoformat()],
@@ -82,9 +82,9 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
         workspace, sample.bucket, environ, DAG, log.read_text(encoding="utf-8"), archetypes
     )
     if outcome is None:
-        print(f"The run did not get as far as its first task: see the end of {log}", file=sys.stderr)
+        print(f"The run ended before its first task: see the end of {log}", file=sys.stderr)
         return 1
-    print_summary(outcome, workspace, seconds=time.monotonic() - began)
+    print_summary(outcome, workspace, seconds=time.monotonic() - started)
     if sample.broken:
         return _judge_broken(outcome, rows_before, _target_rows(environ))
     return status
@@ -93,10 +93,11 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
 def _judge_broken(outcome: Outcome, rows_before: int, rows_after: int) -> int:
     failed = [task.name for task in outcome.tasks if task.state == "failed"]
     if failed == ["validate_raw"] and rows_before == rows_after:
-        print(f"\nAs it should be: validate_raw failed, and the target still has its {rows_after:,} rows.")
+        print(f"\nAs expected: validate_raw failed, and the target still has its {rows_after:,} rows.")
         return 0
     print(
-        f"\nNot as it should be: failed {failed}, target rows {rows_before} -> {rows_after}", file=sys.stderr
+        f"\nNot as expected: failed tasks {failed}, target rows {rows_before} -> {rows_after}",
+        file=sys.stderr,
     )
     return 1
 
@@ -113,7 +114,7 @@ def _environment(workspace: Workspace, sample: Sample) -> dict[str, str]:
 
 
 def _deliver(workspace: Workspace, sample: Sample, day: date, environ: Mapping[str, str]) -> None:
-    """Simulate the operator up to `day`. The first day is remembered, so that tomorrow's demo adds a day."""
+    """Simulate the operator up to `day`. The first day is remembered, so that a demo on the next day adds one day."""
     record = workspace.record(sample.bucket)
     start = read_record(record).get("start") or (day - timedelta(days=HISTORY_DAYS)).isoformat()
     write_record(record, {"start": start})

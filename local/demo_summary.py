@@ -1,4 +1,4 @@
-"""What a run of the demo did, from what it left behind: its manifests on S3, Airflow's database, the target table."""
+"""Summarises a run of the demo from what it left: its manifests on S3, Airflow's database, and the target table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ USUAL_STAGE = {
     "one_time": "churned",
     "reactivated": "reactivated",
 }
-"""Lifecycle stage in which a player drawn as that is most itself; that of the others is active."""
+"""The lifecycle stage that is typical of players of an archetype. For all other archetypes it is active."""
 SHOWN_REASONS = 4
 
 
@@ -61,7 +61,7 @@ class Outcome:
     table_rows: int
     bucket: str
     failure: str
-    """What the failed task said, empty if none failed."""
+    """The message of the failed task; empty if none failed."""
 
 
 def read_outcome(
@@ -72,9 +72,9 @@ def read_outcome(
     log: str,
     archetypes: Mapping[str, str],
 ) -> Outcome | None:
-    """Gather what a run left behind, None if its first task did not get as far as to name it.
+    """Gather what a run left behind. Returns None if its log does not name the run.
 
-    `log` is its output; `archetypes` has user ids and what the simulator drew them as.
+    `log` is the run's output. `archetypes` maps user ids to the archetypes from which the simulator drew them.
     """
     named = RUN_ID.search(log)
     if not named:
@@ -93,12 +93,12 @@ def read_outcome(
     rows: list[tuple[Any, ...]] = []
     table_rows = 0
     if _query(environ["CRMBET_TARGET_URL"], "SELECT to_regclass('ml_features.user_features')", ())[0][0]:
-        found = _query(
+        players = _query(
             environ["CRMBET_TARGET_URL"],
             f"SELECT {columns} FROM ml_features.user_features ORDER BY bets_count_lifetime, user_id",
             (),
         )
-        rows = _one_of_each(found, archetypes)
+        rows = _one_of_each(players, archetypes)
         ((table_rows,),) = _query(
             environ["CRMBET_TARGET_URL"], "SELECT count(*) FROM ml_features.user_features", ()
         )
@@ -115,21 +115,21 @@ def read_outcome(
 
 
 def _one_of_each(rows: list[tuple[Any, ...]], archetypes: Mapping[str, str]) -> list[tuple[Any, ...]]:
-    """Of each archetype the player in the middle, by bets ever, of those in its usual stage; the archetype in front."""
+    """One player per archetype: the median by bets ever of those in its usual stage. The archetype comes first."""
     by_archetype: dict[str, list[tuple[Any, ...]]] = {}
     for row in rows:
         by_archetype.setdefault(archetypes.get(row[0], ""), []).append(row)
     by_archetype.pop("", None)
     stage = list(SHOWN_COLUMNS).index("lifecycle_stage")
     shown = []
-    for name, found in sorted(by_archetype.items()):
-        usual = [row for row in found if row[stage] == USUAL_STAGE.get(name, "active")] or found
+    for name, players in sorted(by_archetype.items()):
+        usual = [row for row in players if row[stage] == USUAL_STAGE.get(name, "active")] or players
         shown.append((name, *usual[len(usual) // 2]))
     return shown
 
 
 def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> None:
-    """One screen."""
+    """Print the outcome on one screen."""
     run = outcome.manifests.get("run", {})
     failed = [task.name for task in outcome.tasks if task.state not in ("success", "skipped")]
     print(
@@ -159,7 +159,7 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
     if outcome.rows and not failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
         print(
-            "  A player of each kind that the simulator draws: the one in the middle by bets of its usual stage:"
+            "  One player of each kind that the simulator draws, with the median number of bets in its usual stage:"
         )
         _print_table(["drawn as", *SHOWN_COLUMNS.values()], outcome.rows)
 

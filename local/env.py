@@ -1,4 +1,4 @@
-"""The environment of all that uses a workspace's services: for Python a dict, for a shell `.local/env.sh`."""
+"""The environment for using a workspace's services: a dict for Python, and `.local/env.sh` for a shell."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TARGET_DATABASE = "crmbet_target"
 FOREIGN_PREFIXES = ("AIRFLOW_", "AWS_", "RCLONE_", "PG")
 """Variables of the calling shell that would point Airflow, boto3 or libpq at something that is not ours."""
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-"""Variables that boto3 would put before or beside our keys."""
+"""Variables that boto3 would prefer to our keys, or use together with them."""
 
 
 def environment(workspace: Workspace, *, ui_port: int | None = None) -> dict[str, str]:
-    """The variables of a workspace whose services have been started, those of the UI if it runs on `ui_port`.
+    """The variables of a workspace whose services have been started, with those of the UI if it runs on `ui_port`.
 
     Raises `ServiceFailed` if the services have never been started.
     """
@@ -65,7 +65,7 @@ def lake_variables(workspace: Workspace, bucket: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
         "AWS_REGION": REGION,
-        # rclone takes no upload whose checksum comes after the body.
+        # rclone refuses uploads whose checksum comes after the body.
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
     }
@@ -113,7 +113,7 @@ def write_env_file(workspace: Workspace, *, ui_port: int | None = None) -> None:
 
 
 def process_environment(workspace: Workspace, *, ui_port: int | None = None) -> dict[str, str]:
-    """The whole environment of a process: the calling shell's, less what is foreign to us, and ours."""
+    """The whole environment of a process: the calling shell's variables without foreign ones, and ours."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     for name, value, separator in _list_variables():
         parts = [
@@ -125,10 +125,9 @@ def process_environment(workspace: Workspace, *, ui_port: int | None = None) -> 
 
 
 def _list_variables() -> list[tuple[str, str, str]]:
-    """Name, our entry and separator of the variables that we put something in front of.
+    """Variables that hold lists, to which we add an entry in front: name, entry and separator.
 
-    psql and pg_dump come with the server. A proxy that the machine uses for the rest of the world does not reach
-    our services.
+    psql and pg_dump come with the server. The proxy of the machine cannot reach our services.
     """
     return [
         ("PATH", str(programs()), ":"),

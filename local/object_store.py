@@ -26,7 +26,7 @@ class EmbeddedObjectStore:
 
     @property
     def endpoint(self) -> str:
-        """The URL to reach it at. Raises `ServiceFailed` if it was never started."""
+        """The server's URL. Raises `ServiceFailed` if it was never started."""
         port = ports.remembered(self.workspace, self.daemon.name)
         if port is None:
             raise ServiceFailed(f"no S3 server was started in {self.workspace.state}: run make services")
@@ -45,7 +45,7 @@ class EmbeddedObjectStore:
             try:
                 self._launch(port)
             except ServiceFailed:
-                # Someone took the port between our look and the server's.
+                # Another process took the port between our check and the server's start.
                 if attempt == STARTS or ports.is_free(port):
                     raise
             else:
@@ -86,7 +86,7 @@ class EmbeddedObjectStore:
             str(self.folder),
         ]
         # fmt: on
-        # In the environment, and not among the arguments, which every user of the machine can list.
+        # The keys are in the environment, since every user of the machine can list the arguments of a process.
         pair = f'"{keys.access_key_id},{keys.secret_access_key}"'
         process = self.daemon.start(
             command, environ={"HOME": str(self.workspace.state), "RCLONE_AUTH_KEY": pair}

@@ -1,7 +1,8 @@
 """`python -m local.pictures`: the README's pictures, taken in Chromium from runs that really happened.
 
-In a workspace of its own, an Airflow backfills two weeks of the demo's players, and its scheduled run meets a broken
-newest day, fails and is mailed about; then that day is delivered again, and a run succeeds. Takes a quarter of an hour.
+It uses a workspace of its own. Airflow backfills two weeks of the demo's players. Its scheduled run finds a broken
+newest day and fails, and an alert about it is mailed. Then that day is delivered again, and a run succeeds. All of this
+takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ TIMEOUT_SECONDS = 3600
 
 
 def main() -> int:
-    """Take the pictures; the exit status."""
+    """Take the pictures. Returns the exit status."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         print("Chromium is not installed (Debian: apt-get install chromium)", file=sys.stderr)
         return 1
     workspace = Workspace(PROJECT / ".local" / "pictures")
-    services.stop(workspace)  # of a run that was cut off
+    services.stop(workspace)  # an earlier run may have been cut off
     shutil.rmtree(workspace.state, ignore_errors=True)
     try:
         services.up(workspace)
@@ -70,11 +71,11 @@ def _html(mail: EmailMessage) -> str:
 
 
 def _run_two_weeks(workspace: Workspace) -> str:
-    """The id of the run that failed."""
+    """Backfill, let a run fail, and let another succeed. Returns the id of the failed run."""
     today = datetime.now(UTC).astimezone(ZONE).date()
     yesterday = today - timedelta(days=1)
     _deliver(workspace, today, broken=True)
-    # Midnights of UTC, so that west of it the last is exclusive.
+    # The dates mean midnights in UTC. In a zone west of UTC the last one is exclusive.
     first, last = yesterday - timedelta(days=BACKFILLED_DAYS), yesterday
     _airflow(workspace, "dags", "unpause", DAG)
     _airflow(
@@ -86,7 +87,7 @@ def _run_two_weeks(workspace: Workspace) -> str:
 
     _remove_day(workspace, yesterday)
     _deliver(workspace, today)
-    # The broken file had rows twice, so that the good one is smaller.
+    # The broken file had duplicates, so the good one is smaller.
     params = json.dumps({"as_of": str(today), "source_deletions": "remove"})
     _airflow(workspace, "dags", "trigger", DAG, "--run-id", MENDED_RUN, "--conf", params)
     _wait_for("the run of the new delivery", lambda: MENDED_RUN in _ended(workspace))
@@ -103,14 +104,14 @@ def _deliver(workspace: Workspace, day: date, *, broken: bool = False) -> None:
 
 
 def _remove_day(workspace: Workspace, day: date) -> None:
-    """What was delivered of a day in the lake: a delivery leaves alone what is there."""
+    """Delete a day's objects from the lake, since a delivery leaves existing objects alone."""
     import boto3
 
     client = boto3.client("s3", endpoint_url=environment(workspace)["AWS_ENDPOINT_URL"])
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=LAKE_BUCKET, Prefix="raw/"):
-        for found in page.get("Contents", []):
-            if f"/dt={day}/" in found["Key"]:
-                client.delete_object(Bucket=LAKE_BUCKET, Key=found["Key"])
+        for entry in page.get("Contents", []):
+            if f"/dt={day}/" in entry["Key"]:
+                client.delete_object(Bucket=LAKE_BUCKET, Key=entry["Key"])
 
 
 def _airflow(workspace: Workspace, *arguments: str) -> None:
@@ -122,7 +123,7 @@ def _airflow(workspace: Workspace, *arguments: str) -> None:
 
 
 def _ended(workspace: Workspace) -> dict[str, str]:
-    """Runs that have ended, and how."""
+    """Runs that have ended, by id, with their states."""
     import psycopg2
 
     with closing(psycopg2.connect(EmbeddedPostgres(workspace).url(airflow.DATABASE))) as connection:
@@ -138,7 +139,7 @@ def _wait_for(what: str, happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not happened():
         if time.monotonic() > deadline:
-            raise ServiceFailed(f"waited in vain for {what}")
+            raise ServiceFailed(f"waited {TIMEOUT_SECONDS} s in vain for {what}")
         time.sleep(1)
 
 

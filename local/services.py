@@ -1,4 +1,4 @@
-"""`python -m local.services up|stop|ui`: the embedded services of this checkout as one."""
+"""`python -m local.services up|stop|ui`: all embedded services of this checkout."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def up(workspace: Workspace) -> None:
 
 
 def stop(workspace: Workspace) -> list[str]:
-    """Stop every process of the workspace, and no other; the names of those that ran."""
+    """Stop every process of the workspace, and no other. Returns the names of those that ran."""
     with workspace.locked():
         stopped = ui.stop(workspace)
         for service in (EmbeddedObjectStore(workspace), EmbeddedPostgres(workspace)):
@@ -48,12 +48,12 @@ def stop(workspace: Workspace) -> list[str]:
 
 
 def stop_all(workspace: Workspace) -> None:
-    """Stop every process of the workspace, and say which ran."""
+    """Stop every process of the workspace, and print which ones ran."""
     print("Stopped " + (", ".join(stop(workspace)) or "nothing: nothing was running"))
 
 
 def serve_ui(workspace: Workspace) -> None:
-    """Start the services if need be, then Airflow's own processes, and say how to use the UI.
+    """Start the services if they do not run, then Airflow's own processes, and print how to use the UI.
 
     Raises `ServiceFailed`.
     """
@@ -69,7 +69,7 @@ ACTIONS = {"up": up, "stop": stop_all, "ui": serve_ui}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one action on this checkout; the exit status."""
+    """Run one action on this checkout. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.services", description=__doc__)
     parser.add_argument("action", choices=ACTIONS)
     action = ACTIONS[parser.parse_args(arguments).action]

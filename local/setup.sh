@@ -1,6 +1,6 @@
 #!/bin/sh
-# Finds a Python that the project runs on and has it make .venv. A command of the right name may be a shim
-# that runs nothing, so each candidate is asked for its version.
+# Finds a Python that the project runs on, and lets it make .venv. A command with the right name may be a shim that
+# runs nothing, so each candidate is asked for its version.
 set -eu
 cd "$(dirname "$0")/.."
 

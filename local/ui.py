@@ -30,12 +30,12 @@ HEALTH_NAMES = {
     "dag-processor": "dag_processor",
     "triggerer": "triggerer",
 }
-"""Each component, and what the API server's health report says about it."""
+"""The name of each component in the API server's health report."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """Where the UI is, and who may come in."""
+    """The UI's address, and an account for it."""
 
     url: str
     user: str
@@ -43,16 +43,16 @@ class Login:
 
 
 def start(workspace: Workspace, more: Mapping[str, str] | None = None) -> Login:
-    """Make all four run and report health; the services under them must run already.
+    """Start all four processes and wait until they are healthy. The embedded services must run already.
 
-    `more` are variables that replace or join those of every process.
+    `more` holds variables that are added to those of every process, or replace them.
 
-    Raises `ServiceFailed` with the end of the log of the one at fault.
+    Raises `ServiceFailed` with the end of the failed process's log.
     """
     with workspace.locked():
         port = running_port(workspace)
         if port is None:
-            stop(workspace)  # of a start that was cut off, or whose API server died: the others know its port
+            stop(workspace)  # what is left of an earlier start knows the old port
             last = ports.remembered(workspace, SERVICE)
             port = ports.first_free([last, *PREFERRED_PORTS] if last else PREFERRED_PORTS)
             ports.remember(workspace, SERVICE, port)
@@ -72,14 +72,14 @@ def start(workspace: Workspace, more: Mapping[str, str] | None = None) -> Login:
 
 
 def stop(workspace: Workspace) -> list[str]:
-    """Stop what runs of the four; their names. All are asked before any is waited for: each takes seconds."""
+    """Stop the four processes. Returns the names of those that ran. All are asked first, since each takes seconds."""
     daemons = [Daemon(workspace, name) for name in COMPONENTS]
     families = [(daemon, daemon.ask_to_end()) for daemon in daemons]
-    return [daemon.name for daemon, family in families if daemon.see_off(family)]
+    return [daemon.name for daemon, family in families if daemon.await_end(family)]
 
 
 def running_port(workspace: Workspace) -> int | None:
-    """The port of the API server that runs, None if none does."""
+    """The port of the running API server; None if none runs."""
     return ports.remembered(workspace, SERVICE) if Daemon(workspace, "api-server").process() else None
 
 

@@ -54,7 +54,7 @@ def default_workspace() -> Workspace:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; nobody but its owner can read it, at any moment."""
+    """Replace a file in one step. Only its owner can read it at any moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(
@@ -70,7 +70,7 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A JSON record, empty if there is none yet or a crash of the machine left it torn."""
+    """A JSON record; empty if it does not exist yet, or if a crash of the machine left it incomplete."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

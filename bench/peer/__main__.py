@@ -1,7 +1,7 @@
 """Compute the table of a folder in this process, and say how long each theme took.
 
 `python -m bench.peer <folder> <as_of> <known_at> <zone> <threads> [keep]` reads typed Parquet (`bets.parquet`,
-`transactions.parquet`, `players.parquet`) and writes `features.parquet`, one row a player. Instants are ISO, UTC. With
+`transactions.parquet`, `players.parquet`) and writes `features.parquet`, one row per player. Instants are ISO, UTC. With
 `keep` it reads all columns and writes the cleaned rows, a file a source.
 """
 
@@ -55,7 +55,7 @@ def compute(folder: Path, clock: Clock, stopwatch: Stopwatch, *, keep: bool) -> 
             payments.recency_frequency_money(payment_days),
         ]
     with stopwatch.step("lifecycle"):
-        # With it come scipy and scikit-learn, which the pipeline imports where it needs them too.
+        # This imports scipy and scikit-learn, which the pipeline also imports where it needs them.
         from bench.peer import lifecycle
 
         events = lifecycle.event_days(bet_days, payment_days)
@@ -76,7 +76,7 @@ def compute(folder: Path, clock: Clock, stopwatch: Stopwatch, *, keep: bool) -> 
     features["tenure_days"] = players["tenure_days"]
     features["behavioral_diversity_score"] = real6(features[ENTROPIES].mean(axis=1))
     features = features.drop(columns=ENTROPIES)
-    # A category is there for every spelling of a source, also of rows that were not clean.
+    # The categories include every spelling of a source, also those of rows that were not clean.
     return features[players["seen"]].rename_axis("user_id").reset_index()
 
 
@@ -94,7 +94,7 @@ def _players(
 
 
 def main() -> None:
-    """Compute and write the table that the command line asks for."""
+    """Compute and write the table that the command line describes."""
     folder, as_of, known_at, zone, threads, *extras = sys.argv[1:]
     pa.set_cpu_count(int(threads))
     stopwatch = Stopwatch()

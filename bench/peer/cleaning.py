@@ -1,4 +1,4 @@
-"""From typed files to clean frames: trimmed, canonical, before as_of, one row a key."""
+"""Turns typed files into clean frames: trimmed, canonical, before as_of, one row per key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GAMES = {
     "poker": ("pôquer", "poquer"),
     "slots": ("slot", "caça-níquel", "caca-niquel"),
 }
-"""Alphabetical, so that the first of equals is the favourite."""
+"""In alphabetical order, so that the first of equals is the favourite."""
 TRANSACTION_TYPES: Mapping[str, Sequence[str]] = dict.fromkeys(
     ("deposit", "withdrawal", "bet", "win", "bonus", "refund"), ()
 )
@@ -38,7 +38,7 @@ BET_COLUMNS = [
     "bet_id", "user_id", "placed_at", "game_type", "stake", "payout", "session_id", "game_id", "device_type", "rtp",
     "is_bonus", "balance_after", "ingested_at",
 ]
-"""Those that a feature needs, and those that can send a row into quarantine."""
+"""Columns that a feature needs, and columns that can send a row to quarantine."""
 CLEAN_BET_COLUMNS = [
     "bet_id", "user_id", "placed_at", "game_type", "stake", "payout", "game_id", "device_type", "rtp", "is_bonus",
     "balance_after", "age", "hour_of_week",
@@ -47,7 +47,7 @@ CLEAN_BET_COLUMNS = [
 
 
 def clean_bets(path: Path, clock: Clock, *, keep: bool) -> pd.DataFrame:
-    """Good bets before as_of, one a key and day; money in whole units, that of an open bet's payout missing."""
+    """Good bets before as_of, one per key and day. Money is in whole units; the payout of an open bet is missing."""
     categoricals = ["user_id", "game_type", "device_type", "game_id"]
     bets = _read(path, None if keep else BET_COLUMNS, categoricals)
     bets["bet_id"] = bets["bet_id"].str.strip(BLANKS)
@@ -72,7 +72,7 @@ def clean_bets(path: Path, clock: Clock, *, keep: bool) -> pd.DataFrame:
     if keep:
         bets.to_parquet(path.with_name("cleaned_bets.parquet"), index=False)
     bets["stake"] = (bets["stake"] * UNITS).round().astype("int64")
-    # Whole numbers too, as far as money goes; but a double can be missing.
+    # Doubles hold such whole numbers exactly, and unlike integers they can be missing.
     bets["payout"] = (bets["payout"] * UNITS).round()
     bets["balance_after"] = (bets["balance_after"] * UNITS).round()
     bets["is_bonus"] = bets["is_bonus"].astype("boolean")
@@ -80,7 +80,7 @@ def clean_bets(path: Path, clock: Clock, *, keep: bool) -> pd.DataFrame:
 
 
 def clean_transactions(path: Path, clock: Clock, *, keep: bool) -> pd.DataFrame:
-    """Good transactions before as_of, one a key and day."""
+    """Good transactions before as_of, one per key and day."""
     rows = _read(path, None, ["user_id", "transaction_type", "status"])
     rows["transaction_id"] = rows["transaction_id"].str.strip(BLANKS)
     rows["user_id"] = _trim(rows["user_id"], longest=50)
@@ -100,7 +100,7 @@ def clean_transactions(path: Path, clock: Clock, *, keep: bool) -> pd.DataFrame:
 
 
 def clean_players(path: Path, clock: Clock) -> pd.DataFrame:
-    """Players who had registered by as_of, with the age of the registration and the hours to the player's clock."""
+    """Players who had registered by as_of, with the age of the registration and the shift of the player's clock."""
     players = pd.read_parquet(path)
     players["user_id"] = players["user_id"].str.strip(BLANKS)
     players = players[players["user_id"].str.len().between(1, 50)].drop_duplicates("user_id", keep="last")
@@ -123,7 +123,7 @@ def clean_players(path: Path, clock: Clock) -> pd.DataFrame:
 
 
 def number_alike(*frames: pd.DataFrame) -> pd.Index:
-    """Give the players the same categories in all frames; returns them in order."""
+    """Give the players the same categories in all frames. Returns the categories in order."""
     users = pd.Index([], dtype="str")
     for frame in frames:
         users = users.union(frame["user_id"].cat.categories)
@@ -134,18 +134,18 @@ def number_alike(*frames: pd.DataFrame) -> pd.Index:
 
 def _read(path: Path, columns: Sequence[str] | None, categoricals: Sequence[str]) -> pd.DataFrame:
     table = pq.read_table(path, columns=columns, read_dictionary=list(categoricals))
-    # Column by column into pandas, each freed on its way.
+    # Columns are converted to pandas one by one, and each is freed when it is converted.
     return table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
 
 
 def _trim(names: pd.Series, *, longest: int) -> pd.Series:
-    """Names trimmed; missing where nothing is left, or more than fits."""
+    """Trim names. A name is missing if it is empty or too long."""
     trimmed = names.cat.categories.str.strip(BLANKS)
     return _recode(names, trimmed.where((trimmed.str.len() > 0) & (trimmed.str.len() <= longest)))
 
 
 def _canonical(spelled: pd.Series, values: Mapping[str, Sequence[str]]) -> pd.Series:
-    """Canonical values for their spellings; missing for any other."""
+    """Map spellings to canonical values. Any other value is missing."""
     canonical = spelled.cat.categories.str.strip(BLANKS).str.lower().map(_spellings(values))
     return _recode(spelled, canonical).cat.set_categories(list(values))
 
@@ -161,7 +161,7 @@ def _channels(text: str) -> list[str]:
 
 
 def _recode(column: pd.Series, values: pd.Index) -> pd.Series:
-    """A categorical whose categories are called otherwise now, several alike perhaps."""
+    """A categorical with new names for its categories. Several categories may get the same name."""
     codes, categories = pd.factorize(values)
     # A missing value has the code -1, which is the last place of this list.
     recoded = np.append(codes, -1).astype("int32")[column.cat.codes.to_numpy()]
@@ -169,7 +169,7 @@ def _recode(column: pd.Series, values: pd.Index) -> pd.Series:
 
 
 def _newest_of_each(rows: pd.DataFrame, key: list[str], newest: str) -> pd.DataFrame:
-    """One row a key. Only keys that come more than once are sorted."""
+    """Keep one row per key. Only keys with several rows are sorted."""
     repeated = rows.duplicated(key, keep=False)
     if not repeated.any():
         return rows

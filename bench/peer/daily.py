@@ -1,4 +1,4 @@
-"""Sums by player and day, from which themes that go by days start: two orders of magnitude fewer rows than events."""
+"""Sums by player and day, for themes by day. They have far fewer rows than the events."""
 
 from __future__ import annotations
 

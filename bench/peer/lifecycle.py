@@ -1,4 +1,4 @@
-"""How alive a player is and will be: by the last events, and by the project's models on the peer's own histories."""
+"""The stage of a player's life, by the last events, and its future, by the project's models on the peer's histories."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def event_days(bet_days: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
 def stages(
     events: pd.DataFrame, bet_days: pd.DataFrame, payments: pd.DataFrame, risk: pd.Series
 ) -> pd.DataFrame:
-    """Where a player stands; `risk` is churn_risk_score."""
+    """The lifecycle stage of players. `risk` is churn_risk_score."""
     age, recent = events["age"], events["age"] < 30
     ages = pd.DataFrame(
         {"user_id": events["user_id"], "age": age, "now": age.where(recent), "then": age.mask(recent)}
     )
     found = ages.groupby("user_id", observed=False).agg({"age": ["min", "max"], "now": "max", "then": "min"})
     idle, first = found["age", "min"], found["age", "max"]
-    # The last 30 days hold no gap of 31, so it can only lie before the first event in them.
+    # The last 30 days have no room for a gap of 31 days, so such a gap can only end at the first event in them.
     came_back = found["then", "min"] - found["now", "max"] >= 31
     moves = payments.loc[payments["moves"] > 0, ["user_id", "age"]]
     active = pd.concat([bet_days[["user_id", "age"]], moves])
@@ -59,7 +59,7 @@ def stages(
 
 
 def models(events: pd.DataFrame, payments: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """What players will do; columns of a model that too few players are there for are missing."""
+    """What players will do. A model that has too few players leaves its columns missing."""
     return pd.concat([_value(payments[payments["deposits"] > 0], settings), _churn(events, settings)], axis=1)
 
 
@@ -122,7 +122,7 @@ def _churn(events: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def _calibrated(events: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> calibration.Knots | None:
-    """What became of those who were known thirty days ago."""
+    """What happened to the players who were known thirty days ago."""
     held = events[events["age"] >= HORIZON_DAYS]
     known = _histories(held.assign(age=held["age"] - HORIZON_DAYS))
     known["silent"] = players["observed"] - players["recency"] >= HORIZON_DAYS
@@ -147,7 +147,7 @@ def _silence(model: ParetoNBD, histories: Histories) -> Array:
 
 
 def _histories(days: pd.DataFrame) -> pd.DataFrame:
-    """Of each player with a day: active days after the first, days from the first to the last and to as_of."""
+    """For each player with a day: active days after the first, and days from the first to the last and to as_of."""
     found = days.groupby("user_id", observed=True)["age"].agg(["size", "min", "max"]).astype("int64")
     return pd.DataFrame(
         {"repeats": found["size"] - 1, "recency": found["max"] - found["min"], "observed": found["max"]}

@@ -20,18 +20,18 @@ def real6(values: Any) -> Any:
 
 
 def ratio(part: Any, whole: Any) -> Any:
-    """One over the other to six decimals; missing where the other is 0."""
+    """A quotient to six decimals; missing if the divisor is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return real6(np.where(np.asarray(whole) > 0, np.asarray(part) / np.asarray(whole), np.nan))
 
 
 def money(units: Any, cent: int = UNITS // 100) -> Any:
-    """Whole units, of which a cent has so many, in BRL: half a cent is rounded away from zero."""
+    """Whole units in BRL, given the number of units in a cent. Half a cent is rounded away from zero."""
     return np.sign(units) * ((2 * np.abs(units) + cent) // (2 * cent)) / 100
 
 
 def money_per(units: Any, number: Any) -> Any:
-    """Mean of whole units, none negative, in BRL; missing where there are none."""
+    """Mean in BRL of whole units, which are not negative; missing if there are none."""
     number = np.asarray(number)
     most = np.maximum(number, 1)
     return np.where(number > 0, (2 * np.asarray(units) + 100 * most) // (200 * most) / 100, np.nan)

@@ -1,4 +1,4 @@
-"""What a player pays in and takes out, how lately and how often."""
+"""What a player pays in and takes out, how recently and how often."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SEGMENTS = {
     21: "about_to_sleep", 14: "cant_lose_them", 12: "hibernating", 11: "lost",
 }
 # fmt: on
-"""By ten times recency, and the mean of frequency and money."""
+"""Segments by ten times recency plus the mean of frequency and money."""
 
 
 def sums(days: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Money moved. `players` have registered_age and tenure_days."""
+    """Money paid in and out. `players` has registered_age and tenure_days."""
     month, quarter, ever = by_user(days[days["age"] < 30]), by_user(days[days["age"] < 90]), by_user(days)
     deposited, withdrawn = ever["deposit_cents"], ever["withdrawal_cents"]
     with np.errstate(divide="ignore", invalid="ignore"):
         balance = np.minimum(1000, deposited / withdrawn)
     deposits, cents = quarter["deposits"].to_numpy("int64"), quarter["deposit_cents"].to_numpy()
-    # Half away from zero, in whole cents.
+    # Whole cents, with half a cent rounded away from zero.
     ticket = np.where(deposits > 0, (2 * cents + deposits) // np.maximum(2 * deposits, 1), np.nan) / 100
     category = first_true(
         [
@@ -41,7 +41,7 @@ def sums(days: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> pd.Da
     return pd.DataFrame(
         {
             "total_transactions": ever["completed"],
-            # Whoever has no tenure has no transaction either.
+            # A player without tenure has no transaction either.
             "frequencia_jogo": real6(quarter["completed"] / players["tenure_days"].fillna(1).clip(1, 90)),
             "deposit_count_30d": month["deposits"],
             "withdrawal_count_30d": month["withdrawals"],
@@ -67,7 +67,7 @@ def sums(days: pd.DataFrame, players: pd.DataFrame, settings: Settings) -> pd.Da
 
 
 def _cadence(days: pd.DataFrame) -> pd.Series:
-    """Name of the median gap between days, newest first."""
+    """The name of the median gap between days, which come newest first."""
     user = days["user_id"].cat.codes
     gap = days["age"].diff().where(user == user.shift())
     grouped = gap.groupby(days["user_id"], observed=False)
@@ -81,7 +81,7 @@ def _cadence(days: pd.DataFrame) -> pd.Series:
 
 
 def recency_frequency_money(days: pd.DataFrame) -> pd.DataFrame:
-    """Scores and segments of everyone who ever deposited."""
+    """Scores and segments of all players who ever deposited."""
     days = days.loc[days["deposits"] > 0, ["user_id", "age", "deposit_cents"]]
     recent = days["age"] < 90
     days = days.assign(recent=recent, cents=days["deposit_cents"].where(recent, 0))

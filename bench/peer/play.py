@@ -12,7 +12,7 @@ from bench.peer.measures import UNITS, money, money_per, normalised_entropy, rat
 
 def games(bets: pd.DataFrame) -> pd.DataFrame:
     """Favourite game and shares, spread over games and titles, of the bets of 90 days."""
-    # The definition's weights have twelve decimals: in two halves of six, the sums stay whole numbers.
+    # The definition's weights have twelve decimals. In two halves of six decimals the sums stay whole numbers.
     weight = np.rint(np.round(0.5 ** (np.arange(90) / 30), 12) * 1e12).astype("int64")
     high, low = np.divmod(weight, 10**6)
     stake, age = bets["stake"].to_numpy(), bets["age"].to_numpy()
@@ -26,7 +26,7 @@ def games(bets: pd.DataFrame) -> pd.DataFrame:
     low_sum = sums["low"].to_numpy()
     high_sum = sums["high"].to_numpy() + low_sum // 10**6
     low_sum = low_sum % 10**6
-    # The favourite has the largest sum of both halves; where the upper halves are alike, the lower ones decide.
+    # The favourite has the largest sum of both halves. If the upper halves are equal, the lower ones decide.
     rest = np.where(high_sum == high_sum.max(axis=1, keepdims=True), low_sum, -1)
     best = rest.argmax(axis=1)
     favourite = np.array(list(GAMES), dtype=object)[best]
@@ -50,14 +50,14 @@ def games(bets: pd.DataFrame) -> pd.DataFrame:
 
 
 def _titles(bets: pd.DataFrame) -> pd.Series:
-    """Distinct games: missing where there are bets, and none names its game."""
+    """Distinct games; missing if there are bets but none names its game."""
     pairs = bets[["user_id", "game_id"]].drop_duplicates()
     known = pairs.dropna().groupby("user_id", observed=False).size()
     return known.where((known > 0) | (pairs.groupby("user_id", observed=False).size() == 0))
 
 
 def devices(bets: pd.DataFrame) -> pd.DataFrame:
-    """What the bets of 90 days were placed on; the first of equals by its name."""
+    """The devices on which the bets of 90 days were placed. Among equals the first name is preferred."""
     known = bets[["user_id", "device_type"]]
     known = known.assign(
         device_type=known["device_type"].cat.reorder_categories(sorted(known["device_type"].cat.categories))
@@ -85,7 +85,7 @@ def stakes(lifetime: pd.DataFrame, days: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt(np.maximum(0, n * q - s * s) / (n * (n - 1))) / (s / n)
     bet_days, (p50, p95) = twenty_percentiles(days["stake"], days["user_id"], [50, 95])
-    # Twice the median is a whole number, and so is every distance from it.
+    # Twice the median is a whole number, and so are distances from it.
     median2 = p50 // 10
     distance2 = (2 * days["stake"] - median2[days["user_id"].cat.codes]).abs()
     _, (deviation40,) = twenty_percentiles(distance2, days["user_id"], [50])
@@ -105,7 +105,7 @@ def stakes(lifetime: pd.DataFrame, days: pd.DataFrame) -> pd.DataFrame:
 
 
 def results(lifetime: pd.DataFrame, days: pd.DataFrame) -> pd.DataFrame:
-    """What becomes of the stakes; `days` are the last 90."""
+    """The results of bets; `days` are the last 90."""
     month, quarter = by_user(days[days["age"] < 30]), by_user(days)
     loss = money(month["theoretical_loss"], cent=UNITS // 100 * RATE_UNITS)
     return pd.DataFrame(

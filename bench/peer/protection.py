@@ -22,7 +22,7 @@ MARKERS = {
     "trajectory": "rg_trajectory_30d",
     "variability": "rg_variability_30d",
 }
-"""In alphabetical order. Limits are no feed of the peer's."""
+"""In alphabetical order. The peer has no feed of limits."""
 EXCLUSION = "self_exclusion"
 
 
@@ -106,7 +106,7 @@ def _deposits_inside(found: pd.DataFrame, transactions: pd.DataFrame) -> pd.Seri
 
 
 def exclusion(players: pd.DataFrame, clock: Clock) -> pd.DataFrame:
-    """Self-exclusions and bans, as the list of players tells them."""
+    """Self-exclusions and bans, from the list of players."""
     until = players["self_excluded_until"]
     return pd.DataFrame(
         {
@@ -120,7 +120,7 @@ def exclusion(players: pd.DataFrame, clock: Clock) -> pd.DataFrame:
 
 
 def markers(features: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Which markers are shown, against the 95th percentile of those who played within 30 days."""
+    """Which markers players show, compared with the 95th percentile of those who played within 30 days."""
     cohort = features["active_days_30d"] > 0
     values = features[list(MARKERS.values())].set_axis(list(MARKERS), axis=1).astype("float64")
     judged = values[cohort]
@@ -158,7 +158,7 @@ def _lists(shown: pd.DataFrame) -> pd.Series:
 def marketing(
     features: pd.DataFrame, players: pd.DataFrame, clock: Clock, settings: Settings
 ) -> pd.DataFrame:
-    """Whom a campaign may address: what is unknown of consent and age is a no."""
+    """Whom a campaign may address. An unknown consent or age means no."""
     allowed = players["canais_permitidos"].str.len().gt(0) & (
         players["birth_date"] <= clock.born_by(settings.features.adult_age)
     )

@@ -14,7 +14,7 @@ SESSION_GAP = pd.Timedelta(minutes=30)
 DAY_BREAK = pd.Timedelta(hours=6)
 """A day of sessions begins at 06:00 on the operator's clock."""
 WHOLE = 10**12
-"""Of the circle's directions: with twelve decimals, opposite hours cancel exactly."""
+"""Scale of the circle's directions. With twelve decimals, opposite hours cancel exactly."""
 
 
 def hours(bets: pd.DataFrame, shift: pd.Series) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def _across(counts: pd.DataFrame, name: str, kinds: int) -> tuple[np.ndarray, pd
 
 def _busiest(by_weekday: np.ndarray) -> np.ndarray:
     """Up to three weekdays, in the week's order."""
-    # The lower weekday comes first among equals, as a stable order of what is left from the largest.
+    # The sort is stable, so the lower weekday comes first among equals.
     busiest = np.argsort(-by_weekday, axis=1, kind="stable")[:, :3]
     played = np.take_along_axis(by_weekday, busiest, axis=1) > 0
     busiest = np.sort(np.where(played, busiest, 9), axis=1)
@@ -135,7 +135,7 @@ def find_sessions(bets: pd.DataFrame, clock: Clock) -> pd.DataFrame:
 
 
 def _in_order(bets: pd.DataFrame) -> pd.DataFrame:
-    """By player and instant. Only where these are alike do the bets' names decide."""
+    """Sort by player and instant. If both are equal, the bets' ids decide."""
     alike = bets.duplicated(["user_id", "placed_at"], keep=False)
     place = pd.Series(0.0, index=bets.index)
     place[alike] = bets.loc[alike, "bet_id"].rank()

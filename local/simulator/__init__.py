@@ -1,6 +1,6 @@
 """A simulated betting operator: seeded players, their events, and the dirt of real feeds.
 
-It is the world outside the pipeline: it imports nothing of it and knows it only as a bucket and a libpq URL.
+It plays the world outside the pipeline. It imports nothing from the pipeline, and knows only a bucket and a libpq URL.
 
     World            seed, players, first and last day
     simulate(world)  clean Arrow tables, day by day

@@ -19,7 +19,7 @@ TIMEZONES: tuple[tuple[str | None, float], ...] = (
 
 @dataclass(frozen=True)
 class Game:
-    """A bet wins with probability `hit`; winnings are gamma distributed about rtp / hit times the stake."""
+    """A bet wins with probability `hit`. Winnings are gamma distributed, with a mean of rtp / hit times the stake."""
 
     name: str
     rtp: float
@@ -76,7 +76,7 @@ ARCHETYPES = (
     Archetype("one_time", 0.10, 0.0, 0.0, 4, 5, 0.4, 30, (3, 1, 5, 0.1, 3), 19.0, played_days=0),
     Archetype("reactivated", 0.05, 0.30, 0.3, 4, 10, 0.5, 80, (2, 2, 4, 0.5, 2), 20.0, returns=True),
     Archetype("never_active", 0.05, 0.0, 0.0, 1, 5, 0.1, 30, (1, 1, 1, 1, 1), 20.0),
-    # Plays as much as a loss chaser, and chases nothing: in no world that does not ask for it.
+    # Plays as much as a loss chaser without chasing. Only worlds that set its share have such players.
     Archetype("heavy", 0.0, 0.45, 1.2, 6, 20, 0.5, 150, (3, 3, 1, 0.3, 3), 23.5, weekend_factor=1.0),
 )  # fmt: skip
 NAMES = tuple(archetype.name for archetype in ARCHETYPES)
@@ -87,9 +87,9 @@ class LossChasing:
     """The planted effect: each losing session in a row multiplies a chaser's stakes by `stake_factor`.
 
     After `longest_run` losses it grows no further; a winning session, or `reset_hours` without play, ends the
-    run. Everyone else's stakes are independent of results. With these values P(higher mean stake in the next
-    session within 24 h | loss) - P(the same | win) is about 0.5 for chasers and 0 for the rest, which a unit
-    test holds.
+    run. The stakes of all others are independent of results. With these values P(higher mean stake in the next
+    session within 24 h | loss) - P(the same | win) is about 0.5 for chasers and 0 for the rest. A unit test checks
+    that.
     """
 
     stake_factor: float = 1.5

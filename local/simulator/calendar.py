@@ -16,7 +16,7 @@ KICK_OFF_HOURS: dict[int, tuple[float, ...]] = {2: (19.0, 21.5), 5: (16.0, 18.5,
 
 
 def microseconds(moment: datetime) -> int:
-    """The instant of an aware moment, as everything here counts it."""
+    """The instant of an aware datetime, in microseconds since 1970."""
     return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
 

@@ -21,7 +21,7 @@ CLICK_CHANCE = 0.3
 
 @dataclass(frozen=True)
 class Messages:
-    """One element a message; opened_at and clicked_at hold where `opened` and `clicked` say so."""
+    """One element per message. opened_at and clicked_at are valid only where `opened` and `clicked` are true."""
 
     player: Ints
     channel: Ints

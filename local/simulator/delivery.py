@@ -1,4 +1,4 @@
-"""One pass over a world that fills the lake and tbl_transactions and says what it put there."""
+"""Fills the lake and tbl_transactions in one pass over a world, and counts what it put there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Delivery:
         return self.rows.total() - self.rows["players"]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """All counts, for JSON."""
         return {
             "rows": dict(sorted(self.rows.items())),
             "events": self.events,
@@ -51,9 +51,9 @@ class Delivery:
 def deliver(
     world: World, *, bucket: str, source_url: str, rates: DirtRates | None = None, broken: bool = False
 ) -> Delivery:
-    """Writes every day of `world`; what is there already, object or transaction, is left alone.
+    """Writes every day of `world`. Objects and transactions that exist already are left alone.
 
-    `bucket` is reached by the AWS_ environment variables, `source_url` is a libpq URL.
+    The AWS_ environment variables say how to reach `bucket`. `source_url` is a libpq URL.
     """
     rates = rates or DirtRates()
     delivery = Delivery()

@@ -1,4 +1,4 @@
-"""The dirt of real feeds, planted at known shares and written down.
+"""The dirt of real feeds, planted at known shares and recorded.
 
 A blemish overwrites one cell of a row, and a row gets at most one. Which values a file can hold decides which
 blemishes it gets: a Parquet decimal has no room for the text "ten". Each blemish says what a correct pipeline
@@ -56,7 +56,7 @@ class DirtRates:
 
 
 BROKEN = replace(DirtRates(), user_id_missing=0.30, duplicate_equal=0.20, ceiling=1.0)
-"""For the last day's bets of a world that must fail its raw checks."""
+"""Rates for the last day's bets of a world that must fail its raw checks."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class DirtLedger:
         self.rows.update(other.rows)
 
     def total(self, feed: str, outcome: Outcome) -> int:
-        """Rows of a feed that should end so."""
+        """Rows of a feed that should have this outcome."""
         return sum(rows for (of, _, ends), rows in self.rows.items() if (of, ends) == (feed, outcome))
 
     def as_dict(self) -> dict[str, dict[str, dict[str, int | str]]]:

@@ -1,8 +1,8 @@
 """The file formats of the feeds: Parquet, CSV and JSON lines, plain or gzip, each with its own habits.
 
-`render` turns a clean table into the types that a file holds, so that dirt can be planted in them; `encode`
-makes bytes, the same for the same table. Text is put together by Arrow without escaping: no value here holds
-a comma, quote, backslash or line break, which `encode` checks.
+`render` turns a clean table into the types that a file holds, so that dirt can be planted in them. `encode` makes
+bytes, always the same for equal tables. Arrow joins the text without escaping, since no value here holds a comma,
+quote, backslash or line break. `encode` checks that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True)
 class Encoding:
-    """`money` matters to Parquet; `zone` is what text files write after a time (none means UTC)."""
+    """`money` is the type of money in Parquet. `zone` is what text files write after a time (empty means UTC)."""
 
     extension: Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
     money: Literal["decimal", "double", "text"] = "decimal"
@@ -67,7 +67,7 @@ def encode(table: pa.Table, encoding: Encoding) -> bytes:
 
 
 def csv(table: pa.Table, header: bool = True) -> bytes:
-    """Comma-separated, nothing quoted, NULL empty."""
+    """Comma-separated text without quotes. NULL is empty."""
     pieces: list[pa.Array | str] = []
     for name in table.column_names:
         pieces += [_plain(table[name].combine_chunks()).fill_null(""), ","]
@@ -77,7 +77,7 @@ def csv(table: pa.Table, header: bool = True) -> bytes:
 
 
 def json_lines(table: pa.Table) -> bytes:
-    """One object a line: numbers, booleans and lists bare, all else quoted; NULL is null."""
+    """One object per line. Numbers, booleans and lists are bare, all else is quoted, and NULL is null."""
     pieces: list[pa.Array | str] = []
     for name in table.column_names:
         values = table[name].combine_chunks()

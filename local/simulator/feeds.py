@@ -38,7 +38,7 @@ def user_ids(population: Population) -> pa.StringArray:
 def bets_table(
     population: Population, day: OperatorDay, bets: Bets, sessions: Sessions, rng: np.random.Generator
 ) -> pa.Table:
-    """One row a bet, ingested within seconds; some lack game, device or rtp; open bets have no payout."""
+    """One row per bet, ingested within seconds. Some lack game, device or rtp. Open bets have no payout."""
     n = len(bets.player)
     delay = (rng.exponential(20_000, n).astype(np.int64) + 300) * (SECOND // 1000)
     device = _from(DEVICES, sessions.device).take(pa.array(bets.session))
@@ -65,7 +65,7 @@ def bets_table(
 
 
 def sessions_table(population: Population, day: OperatorDay, sessions: Sessions) -> pa.Table:
-    """One row a session, whether or not a bet was placed in it."""
+    """One row per session, whether or not a bet was placed in it."""
     return pa.table(
         {
             "session_id": _event_ids("s", day.day, population.shard.index, len(sessions.player)),
@@ -78,7 +78,7 @@ def sessions_table(population: Population, day: OperatorDay, sessions: Sessions)
 
 
 def communications_table(population: Population, day: OperatorDay, messages: Messages) -> pa.Table:
-    """One row a message."""
+    """One row per message."""
     return pa.table(
         {
             "message_id": _event_ids("m", day.day, population.shard.index, len(messages.player)),
@@ -92,12 +92,13 @@ def communications_table(population: Population, day: OperatorDay, messages: Mes
 
 
 def limits_table(population: Population, changes: LimitChanges) -> pa.Table:
-    """One row a change of a limit; a session limit is in minutes, a self-exclusion in days, else BRL."""
+    """One row per change of a limit. A session limit is in minutes, a self-exclusion in days, all else in BRL."""
 
-    def value(of: Ints) -> pa.Array:
+    def value(amount: Ints) -> pa.Array:
         # Minutes and days are whole units; the money of the other kinds is in cents.
         return _where(
-            of != NO_LIMIT, _money(np.where(changes.kind >= LIMIT_KINDS.index("session"), of * 100, of))
+            amount != NO_LIMIT,
+            _money(np.where(changes.kind >= LIMIT_KINDS.index("session"), amount * 100, amount)),
         )
 
     return pa.table(
@@ -112,7 +113,7 @@ def limits_table(population: Population, changes: LimitChanges) -> pa.Table:
 
 
 def players_table(population: Population, standing: Standing, day: OperatorDay) -> pa.Table:
-    """Everyone registered by the end of `day`, as they stand then."""
+    """All players who registered by the end of `day`, with their state at that time."""
     registered = pa.array(np.flatnonzero(population.registered_at < day.end))
     birth = pa.array(population.birth_day.astype("datetime64[D]"), mask=population.birth_day == NEVER)
     excluded = standing.excluded_until
@@ -134,7 +135,7 @@ def players_table(population: Population, standing: Standing, day: OperatorDay) 
 def transactions_table(
     population: Population, transactions: Transactions, rng: np.random.Generator
 ) -> pa.Table:
-    """Columns of tbl_transactions; created_at without a zone is UTC."""
+    """The columns of tbl_transactions. created_at has no zone and is UTC."""
     return pa.table(
         {
             "transaction_id": _time_ordered_uuids(transactions.created_at, rng),

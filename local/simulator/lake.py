@@ -1,4 +1,4 @@
-"""The feeds as files of one lake: which file a row goes to, in which format, and the writer to S3."""
+"""The feeds as files of one lake: the file of each row, its format, and the writer to S3."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def lake_files(world: World, batch: Batch, rates: DirtRates, *, broken: bool = F
             continue
         rng = world.stream(f"dirt:{feed}", batch.shard, batch.day.day)
         encoding = ROTATION[feed][(batch.day.day.toordinal() + batch.shard) % len(ROTATION[feed])]
-        at = BROKEN if broken and feed == "bets" and batch.is_last_day else rates
+        planted = BROKEN if broken and feed == "bets" and batch.is_last_day else rates
         for key, table in _placed(feed, batch, encoding.extension):
             dirt = DirtLedger()
-            clean, alone = duplicate(feed, table, at, rng, dirt)
-            dirty = soil(feed, clean, render(clean, encoding), alone, at, rng, dirt)
+            clean, alone = duplicate(feed, table, planted, rng, dirt)
+            dirty = soil(feed, clean, render(clean, encoding), alone, planted, rng, dirt)
             yield LakeFile(key, feed, dirty.num_rows, encode(dirty, encoding), dirt)
 
 
@@ -101,7 +101,7 @@ def _placed(feed: str, batch: Batch, extension: str) -> Iterator[tuple[str, pa.T
 
 
 class LakeWriter:
-    """Puts files into a bucket, several at once, leaving alone what is there already with the same content.
+    """Puts files into a bucket, several at once. Objects that have the same content already are left alone.
 
     Endpoint, keys and region come from the AWS_ environment variables.
     """
@@ -127,7 +127,7 @@ class LakeWriter:
         self._pending: deque[Future[Any]] = deque()
 
     def write(self, file: LakeFile) -> None:
-        """Sends a file off; an earlier failure is raised here or at the end."""
+        """Starts to upload a file. A failure of an earlier file is raised here or at the end."""
         if self._etags.get(file.key) == hashlib.md5(file.body, usedforsecurity=False).hexdigest():
             self.kept += 1
             return

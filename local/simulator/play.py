@@ -1,9 +1,9 @@
 """A day of play: sessions, their bets, and the wallet that pays for them.
 
-Sessions are settled in rounds, every player's first session of the day, then every second one, because a
-stake depends on the balance and the results that came before it; within a round all players are one vector. A
-bet that the balance cannot cover ends its session unless the player pays in again, so no balance is ever
-negative. A bet settles as it is placed; an open bet, whose result is not known yet, has paid nothing.
+Sessions are settled in rounds: first every player's first session of the day, then every player's second one, and so
+on. A stake depends on the balance and the results before it. Within a round all players are one vector. A bet that the
+balance cannot cover ends its session unless the player pays in again, so no balance is ever negative. A bet is settled
+when it is placed. An open bet, whose result is not known yet, has paid nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ REDEPOSITS = 2
 MIRRORED_GAMES = ("esportes", "poker")
 """They settle in the operator's own wallet, so their bets are transactions as well."""
 OPEN_SHARE = 0.01
-"""Of esportes bets: not settled when the feed was written."""
+"""Share of esportes bets that were not settled when the feed was written."""
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """One element a session; instants in microseconds."""
+    """One element per session. Instants are in microseconds."""
 
     player: Ints
     started_at: Ints
@@ -41,7 +41,7 @@ class Sessions:
 
 @dataclass(frozen=True)
 class Bets:
-    """One element a bet; money in cents; `session` is a row of Sessions, `title` numbers GAMES' titles."""
+    """One element per bet. Money is in cents. `session` is a row of Sessions; `title` numbers the titles of a game."""
 
     player: Ints
     session: Ints
@@ -57,7 +57,7 @@ class Bets:
 
 @dataclass(frozen=True)
 class Transactions:
-    """One element a wallet transaction; `kind` and `status` index TYPES and STATUSES."""
+    """One element per wallet transaction. `kind` and `status` are indexes of TYPES and STATUSES."""
 
     player: Ints
     created_at: Ints
@@ -75,7 +75,7 @@ COMPLETED, PENDING, FAILED, CANCELLED = range(4)
 def play_day(
     population: Population, standing: Standing, day: OperatorDay, rng: np.random.Generator
 ) -> tuple[Sessions, Bets, Transactions]:
-    """Plays `day` and carries `standing` over it; all tables in order of time."""
+    """Plays `day` and brings `standing` to its end. All tables are in order of time."""
     play = _Play(population, standing, day, schedule_sessions(population, standing, day, rng), rng)
     for ordinal in range(MAX_SESSIONS):
         play.settle_round(ordinal)
@@ -86,7 +86,7 @@ def play_day(
 
 
 def title_rtp(game: Ints, title: Ints) -> Floats:
-    """Return to player of a title: its game's, give or take a percentage point."""
+    """Return to player of a title: that of its game, plus or minus about a percentage point."""
     rtp: Floats = np.array([each.rtp for each in GAMES])[game] + 0.0025 * (title - 3.5)
     return rtp
 
@@ -125,9 +125,9 @@ class _Ledger:
 
 
 class _Play:
-    """A day half played: the schedule, the luck of every bet, and what the rounds so far have made of them.
+    """A day in progress: the schedule, the luck of every bet, and the results of the rounds so far.
 
-    Arrays named for bets have one element a scheduled bet, the others one a session; money in cents.
+    Arrays about bets have one element per scheduled bet, and the others one per session. Money is in cents.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class _Play:
         self.end = schedule.start.copy()
 
     def settle_round(self, ordinal: int) -> None:
-        """Plays every player's session of that ordinal."""
+        """Plays every player's session with this ordinal."""
         s = self.schedule.round(ordinal)
         who, counts, start = self.schedule.player[s], self.schedule.bets[s], self.schedule.start[s]
         if not len(who):
@@ -186,7 +186,7 @@ class _Play:
         self._refund(who, self.stake[first], any_bet & (self.rng.random(len(who)) < 0.004), self.end[s])
 
     def _chasing(self, who: Ints, start: Floats) -> Floats:
-        """The factor on the stake level that recent losses bring: 1 for all but loss chasers."""
+        """The factor by which recent losses raise the stake level: 1 for all but loss chasers."""
         idle = self.ledger.day.start + start * SECOND - self.standing.last_session_end[who]
         chasing = self.population.chasing
         lapsed = idle > chasing.reset_hours * 3600 * SECOND
@@ -194,25 +194,25 @@ class _Play:
         return np.where(self.population.is_("loss_chaser")[who], chasing.stake_factor**run, 1.0)
 
     def _fund(self, who: Ints, start: Floats, level: Floats) -> Ints:
-        """Pays in, before a session, for those whose balance is short; returns the bonus of each."""
+        """Pays in before a session for players whose balance is too low. Returns each player's bonus."""
         n, rng = len(who), self.rng
         short = self.standing.balance[who] < 4 * level
         amount = np.where(short, self._deposit(who, 6 * level), 0)
-        at = start - 30 - 100 * rng.random(n)
-        earlier = self.ledger.instant(at - 20 - 60 * rng.random(n))
+        paid_at = start - 30 - 100 * rng.random(n)
+        earlier = self.ledger.instant(paid_at - 20 - 60 * rng.random(n))
         declined = short & (rng.random(n) < 0.05)
         status = rng.choice([FAILED, CANCELLED, PENDING], n, p=[0.7, 0.15, 0.15])
         self.ledger.add(who[declined], earlier[declined], DEPOSIT, amount[declined], status[declined])
-        self.ledger.add(who[short], self.ledger.instant(at)[short], DEPOSIT, amount[short])
+        self.ledger.add(who[short], self.ledger.instant(paid_at)[short], DEPOSIT, amount[short])
 
         lucky = short & (rng.random(n) < self.population.trait("bonus_per_deposit")[who])
         bonus = np.where(lucky, np.maximum(_to_half_real(amount * rng.uniform(0.2, 1.0, n)), 500), 0)
-        self.ledger.add(who[lucky], self.ledger.instant(at + 10)[lucky], BONUS, bonus[lucky])
+        self.ledger.add(who[lucky], self.ledger.instant(paid_at + 10)[lucky], BONUS, bonus[lucky])
         self.standing.balance[who] += amount + bonus
         return bonus
 
     def _deposit(self, who: Ints, at_least: Floats) -> Ints:
-        """The player's usual ticket or what is needed, in whole fives of BRL from 10 up."""
+        """The player's usual ticket or what is needed, in multiples of 5 BRL and at least 10 BRL."""
         usual = self.population.deposit[who] * np.exp(0.3 * self.rng.standard_normal(len(who)))
         return np.maximum(np.ceil(np.maximum(usual, at_least) / 500).astype(np.int64) * 500, 1000)
 
@@ -242,7 +242,7 @@ class _Play:
         self.ledger.add(who[due], self.ledger.instant(end + 3)[due], REFUND, amount[due])
 
     def withdraw(self) -> None:
-        """Pays out to some of those ahead after their last session; only what is completed leaves."""
+        """Pays out to some players with a high balance after their last session. Only completed withdrawals leave."""
         rng, balance = self.rng, self.standing.balance
         closing = np.zeros(len(self.population))
         np.maximum.at(closing, self.schedule.player, self.end)
@@ -255,12 +255,14 @@ class _Play:
         fates = [fate < regret, fate < regret + 0.04, fate < regret + 0.07]
         status = np.select(fates, [CANCELLED, PENDING, FAILED], COMPLETED)
         earliest = closing[who] + 6
-        at = earliest + rng.random(n) * np.minimum(900, self.ledger.day.seconds - 2 - earliest)
+        requested_at = earliest + rng.random(n) * np.minimum(900, self.ledger.day.seconds - 2 - earliest)
         balance[who] -= np.where(asks & (status == COMPLETED), amount, 0)
-        self.ledger.add(who[asks], self.ledger.instant(at)[asks], WITHDRAWAL, amount[asks], status[asks])
+        self.ledger.add(
+            who[asks], self.ledger.instant(requested_at)[asks], WITHDRAWAL, amount[asks], status[asks]
+        )
 
     def chronicle(self) -> tuple[Sessions, Bets]:
-        """What was played, in order of time."""
+        """The sessions and bets that were played, in order of time."""
         plan = self.schedule
         n = len(plan.player)
         other = self.rng.integers(0, len(DEVICES), n)
@@ -291,5 +293,5 @@ class _Play:
 
 
 def _to_half_real(cents: Floats) -> Ints:
-    """Whole 50 centavos, at least 1 BRL."""
+    """Round to multiples of 50 centavos, at least 1 BRL."""
     return np.maximum(np.round(cents / 50).astype(np.int64) * 50, 100)

@@ -25,7 +25,7 @@ NO_LIMIT = -1
 
 @dataclass(frozen=True)
 class Population:
-    """One element a player in every array. Days count from the world's first; money is in cents."""
+    """Every array has one element per player. Days are counted from the world's first; money is in cents."""
 
     shard: Shard
     operator_timezone: str
@@ -55,7 +55,7 @@ class Population:
         return len(self.archetype)
 
     def is_(self, name: str) -> Bools:
-        """Tells which players are of the archetype called `name`."""
+        """Which players are of the archetype called `name`."""
         return np.equal(self.archetype, NAMES.index(name))
 
     def trait(self, name: str) -> Floats:
@@ -63,7 +63,7 @@ class Population:
         return np.array([float(getattr(archetype, name)) for archetype in ARCHETYPES])[self.archetype]
 
     def in_play(self, day: OperatorDay) -> Bools:
-        """Who is between the first and last day of play, and not in a silent spell."""
+        """Which players are between their first and last day of play, and not in a silent spell."""
         age = day.number - self.first_day
         in_spell = age % (self.playing_days + self.silent_days) < self.playing_days
         return (age >= 0) & (day.number <= self.last_day) & in_spell
@@ -76,12 +76,12 @@ class Population:
 
 
 def draw_population(world: World, shard: Shard) -> Population:
-    """The players of a shard, drawn from a stream of its own; what they do follows from it and the day."""
+    """Draw the players of a shard from a random stream of its own."""
     rng = world.stream("population", shard.index)
     n = shard.players
     archetype = _in_exact_shares(rng, n, [world.shares.get(name, 0.0) for name in NAMES])
 
-    # Two in three registered before the opening and come over the first weeks; the others arrive later.
+    # Two in three registered before the opening and start in the first weeks. The others register later.
     early = rng.random(n) < 0.65
     joined = np.where(early, -rng.integers(1, 46, n), rng.exponential(45.0, n).astype(np.int64))
     opening = midnight(world.start_day, world.operator_timezone)
@@ -126,7 +126,7 @@ def draw_population(world: World, shard: Shard) -> Population:
 
 
 def _in_exact_shares(rng: np.random.Generator, n: int, shares: list[float]) -> Ints:
-    """Codes in random order, each share of the n met to within one."""
+    """Codes in random order. The number of each code differs from its share of n by less than one."""
     edges = np.round(np.cumsum(shares) * n)
     return rng.permutation(np.searchsorted(edges, np.arange(n), side="right")).astype(np.int64)
 
@@ -141,7 +141,7 @@ def _birth_days(rng: np.random.Generator, world: World, n: int) -> Ints:
 
 @dataclass
 class Standing:
-    """What a day leaves for the next, one element a player; the only mutable thing in a simulation."""
+    """What a day leaves for the next, one element per player. Nothing else in a simulation is mutable."""
 
     balance: Ints
     losses_in_a_row: Ints

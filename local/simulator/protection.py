@@ -27,7 +27,7 @@ USUAL_MINUTES_A_SESSION = 120
 
 @dataclass(frozen=True)
 class LimitChanges:
-    """One element a change. Values: cents, minutes (session), days (self_exclusion), or NO_LIMIT."""
+    """One element per change. Values are cents, minutes (session), days (self_exclusion), or NO_LIMIT."""
 
     player: Ints
     changed_at: Ints
@@ -39,10 +39,10 @@ class LimitChanges:
 def protect_day(
     population: Population, standing: Standing, day: OperatorDay, rng: np.random.Generator
 ) -> LimitChanges:
-    """At most one change a player: a first limit, a lower, a higher one, or none any more; or self-exclusion.
+    """At most one change per player: a first, lower, higher or removed limit, or a self-exclusion.
 
-    Chasers change more often, and mostly upwards. Who excludes themselves does not play that day or until it
-    ends.
+    Chasers change their limits more often, and mostly upwards. A player with a self-exclusion does not play from that
+    day until it ends.
     """
     n = len(population)
     engaged = (population.first_day <= day.number) & (standing.excluded_until < day.start)

@@ -1,4 +1,4 @@
-"""Who plays when on a day: sessions, their games, and when each bet would be placed."""
+"""Who plays at which time of a day: sessions, their games, and the time of each bet."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 MAX_SESSIONS = 5
 MAX_BETS = 150
 EDGE_SECONDS = 300.0
-"""No session starts in the first or last five minutes of a day: what surrounds it needs room."""
+"""No session starts in the first or last five minutes of a day, so that deposits and withdrawals have room."""
 PAUSE_SECONDS = 1_860.0
-"""Between two sessions of a player: more than the 30 minutes after which others would start a new one."""
+"""Pause between two sessions of a player: more than the 30 minutes after which bets count as a new session."""
 LONGEST_GAP_SECONDS = 1_200.0
 FOOTBALL = 2
 """esportes, as a row of GAMES."""
@@ -27,9 +27,9 @@ FOOTBALL = 2
 
 @dataclass(frozen=True)
 class Schedule:
-    """One element a session, in order of (ordinal of the player's day, player), so that a round is a slice.
+    """One element per session, in order of (ordinal of the player's day, player), so that a round is a slice.
 
-    Seconds count from the day's start. `bet_at` has one element a bet, session after session.
+    Seconds are counted from the day's start. `bet_at` has one element per bet, session after session.
     """
 
     player: Ints
@@ -40,7 +40,7 @@ class Schedule:
     bet_at: Floats
 
     def round(self, ordinal: int) -> slice:
-        """Every player's session of that ordinal."""
+        """Every player's session with this ordinal."""
         return slice(*np.searchsorted(self.ordinal, [ordinal, ordinal + 1]))
 
 
@@ -74,8 +74,8 @@ def schedule_sessions(
     gap_ms = (np.clip(gap, 1.0, LONGEST_GAP_SECONDS) * 1000).astype(np.int64)
     bet_offset = running_sum(gap_ms, bets) / 1000
 
-    # A later session waits for the one before; what runs into midnight is played faster; what has no room
-    # is dropped.
+    # A later session waits for the one before it. A session that would run past midnight is played faster, and one
+    # that has no room is dropped.
     length = bet_offset[starts(bets) + bets - 1]
     latest = day.seconds - EDGE_SECONDS
     free_from = np.zeros(n)
@@ -95,7 +95,7 @@ def schedule_sessions(
 def _start_hours(
     population: Population, player: Ints, game: Ints, day: OperatorDay, rng: np.random.Generator
 ) -> Floats:
-    """Hours of the operator's clock: about the player's own local peak, or about kick-off for football."""
+    """Hours on the operator's clock: near the player's own local peak, or near kick-off for football."""
     n = len(player)
     own = (
         population.peak_hour[player]

@@ -1,4 +1,4 @@
-"""Arithmetic on rows grouped in contiguous segments, given the number of rows of each."""
+"""Arithmetic on rows in contiguous segments. `counts` holds the number of rows of each segment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def positions(counts: Ints) -> Ints:
 
 
 def running_sum(values: Ints, counts: Ints) -> Ints:
-    """Cumulative sum that begins anew in each segment."""
+    """Cumulative sum that restarts in each segment."""
     edges = np.concatenate(([0], np.cumsum(values)))
     sums: Ints = edges[1:] - np.repeat(edges[starts(counts)], counts)
     return sums
@@ -38,5 +38,5 @@ def first_true(mask: NDArray[np.bool_], counts: Ints) -> Ints:
     candidates = np.where(mask, positions(counts), np.iinfo(np.int64).max)
     if not len(candidates):
         return counts
-    found = np.minimum.reduceat(np.append(candidates, np.iinfo(np.int64).max), starts(counts))
-    return np.where(counts > 0, np.minimum(found, counts), counts)
+    firsts = np.minimum.reduceat(np.append(candidates, np.iinfo(np.int64).max), starts(counts))
+    return np.where(counts > 0, np.minimum(firsts, counts), counts)

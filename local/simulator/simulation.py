@@ -35,7 +35,7 @@ LAKE_FEEDS = ("bets", "sessions", "communications", "players", "limits")
 class Batch:
     """One day of one shard of players: a table for each feed, and `transactions` for tbl_transactions.
 
-    `players` is a snapshot at the end of the day: it is there on Mondays and on the world's last day only.
+    `players` is a snapshot at the end of the day. It exists only on Mondays and on the world's last day.
     """
 
     day: OperatorDay
@@ -57,7 +57,7 @@ def name_archetypes(world: World) -> dict[str, str]:
 def simulate(world: World) -> Iterator[Batch]:
     """Every day of `world` in order, shard by shard; memory holds one batch and the players' standing.
 
-    Equal seed, players and start_day give equal days, whatever end_day: but for the last day's extra
+    Worlds of equal seed, players and start_day have equal days, whatever end_day is. Only the last day has an extra
     snapshot.
     """
     shards = []

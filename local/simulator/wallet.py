@@ -35,7 +35,7 @@ INSERT_NEW = "INSERT INTO tbl_transactions SELECT * FROM arriving ON CONFLICT (t
 
 
 def transaction_rows(world: World, batch: Batch, rates: DirtRates, ledger: DirtLedger) -> tuple[bytes, int]:
-    """A batch's transactions with their dirt as CSV without a header, and how many they are."""
+    """A batch's transactions with their dirt, as CSV without a header, and their number."""
     clean = batch.tables["transactions"]
     rng = world.stream("dirt:transactions", batch.shard, batch.day.day)
     alone = np.ones(clean.num_rows, bool)
@@ -44,9 +44,9 @@ def transaction_rows(world: World, batch: Batch, rates: DirtRates, ledger: DirtL
 
 
 class WalletWriter:
-    """Copies rows into tbl_transactions, which it creates if need be; known ids are left alone.
+    """Copies rows into tbl_transactions, which it creates if it does not exist. Known ids are left alone.
 
-    PostgreSQL takes one batch in while the next is made.
+    PostgreSQL loads one batch while the next is made.
     """
 
     ROWS_A_COPY = 50_000
@@ -62,7 +62,7 @@ class WalletWriter:
             cursor.execute(CREATE_TABLE)
 
     def write(self, rows: bytes, count: int) -> None:
-        """Takes the rows of a batch; an earlier failure is raised here or at the end."""
+        """Takes the rows of a batch. An earlier failure is raised here or at the end."""
         self._waiting.append(rows)
         self._rows += count
         if self._rows >= self.ROWS_A_COPY:
@@ -74,7 +74,7 @@ class WalletWriter:
         self._waiting, self._rows = [], 0
 
     def _settle(self) -> None:
-        """Waits for the batch on its way, and raises what stopped it."""
+        """Waits for the batch under way, and raises its failure."""
         if self._copying is not None:
             self.inserted += self._copying.result()
             self._copying = None

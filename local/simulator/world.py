@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PLAYERS_PER_SHARD = 50_000
-"""Players simulated together: bounds memory whatever the population. Changing it changes every world."""
+"""Players that are simulated together. It bounds memory for any population. Changing it changes every world."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A block of consecutively numbered players."""
+    """A group of consecutively numbered players."""
 
     index: int
     first_player: int
@@ -34,9 +34,9 @@ class Shard:
 
 @dataclass(frozen=True)
 class World:
-    """`players` people who may register and play from `start_day` up to, not including, `end_day`.
+    """`players` people who may register and play from `start_day` up to `end_day`, which is exclusive.
 
-    Days are those of `operator_timezone`; the operator opens on `start_day`, with empty wallets.
+    Days are those of `operator_timezone`. The operator opens on `start_day`, with empty wallets.
     """
 
     seed: int
@@ -47,7 +47,7 @@ class World:
     shares: Mapping[str, float] = field(
         default_factory=lambda: {archetype.name: archetype.share for archetype in ARCHETYPES}
     )
-    """Of the players, by archetype; one that is not named has none."""
+    """Share of the players by archetype. An archetype that is not named has no players."""
     chasing: LossChasing = LOSS_CHASING
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class World:
             yield self.start_day + timedelta(days=number)
 
     def shards(self) -> list[Shard]:
-        """The players in blocks of at most PLAYERS_PER_SHARD."""
+        """The players in groups of at most PLAYERS_PER_SHARD."""
         return [
             Shard(index, first, min(PLAYERS_PER_SHARD, self.players - first))
             for index, first in enumerate(range(0, self.players, PLAYERS_PER_SHARD))

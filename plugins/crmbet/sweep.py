@@ -163,7 +163,7 @@ class _Planning:
         self.kept.update(self._below(f"{self.layout.root}baselines/"))
 
     def keep_captures(self, dataset: str) -> None:
-        """Keep captures that a run with any known_at within the retention may use, with all done-files of their digests."""
+        """Keep what a run with a known_at within the retention may use, with all done-files of a capture's digest."""
         done_files = dict(self._done_files(dataset, Capture))
         contents = captures_by_digest(done_files.values())
         before = newest_captures(

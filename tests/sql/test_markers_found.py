@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from bench.markers import evidence, fix_threshold, is_heavy, play, shares_found
+from bench.markers import evidence, fix_cut_off, is_heavy, play, shares_found
 from local.simulator import World
 
 pytestmark = pytest.mark.sql
@@ -32,7 +32,7 @@ def test_heavy_chasers_are_told_from_heavy_players() -> None:
     assert abs(of_kind["heavy"].mean()) < 0.1, "the others do not chase"
     assert {"loss_chasing", "variability", "cancelled_withdrawals"} <= thresholds.keys()
     heavy = frame[is_heavy(frame)]
-    threshold = fix_threshold(evidence(heavy[heavy["archetype"] == "heavy"]))
+    threshold = fix_cut_off(evidence(heavy[heavy["archetype"] == "heavy"]))
     found, wrong = shares_found(heavy, evidence(heavy) > threshold)
     assert found > 0.6
     assert wrong <= 0.05

@@ -43,7 +43,7 @@ class SourceColumn(Strict):
     values: dict[str, list[str]] = Field(default_factory=dict)
     """For an enum: canonical value to its synonyms; compared trimmed and in lower case."""
     decimal_mark: Literal[".", ","] = "."
-    """The decimal mark of a number. The other mark and spaces separate thousands. Currency signs and codes are dropped."""
+    """A number's decimal mark. The other mark and spaces separate thousands. Currency signs and codes are dropped."""
     formats: list[str] = Field(default_factory=list)
     """How a time is spelled: strptime codes, or a name of NAMED_FORMATS, tried in order. Empty means ISO 8601."""
     personal: bool = False

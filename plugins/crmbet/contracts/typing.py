@@ -212,7 +212,7 @@ def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
 
 
 def _nested(text: str) -> str:
-    """Whether a text is a JSON object or list instead of a word. Testing its first letter rules out nearly all cheaply."""
+    """Whether a text is a JSON object or list instead of a word. Its first letter cheaply rules out most texts."""
     return (
         f"unicode({text}) IN (91, 123) AND ({text} LIKE '{{%}}' OR {text} LIKE '[%]') AND json_valid({text})"
     )

@@ -57,7 +57,7 @@ class Ledger:
         return newest_captures(self.by_digest.values())
 
     def known_at(self, instant: datetime) -> SourceCaptures:
-        """The captures that a run uses when it goes back to an instant: each chunk's newest one, unless it is deleted."""
+        """The captures of a run that goes back to an instant: each chunk's newest by then, without deleted ones."""
         captures = newest_captures(
             capture for capture in self.by_digest.values() if capture.captured_at <= instant
         ).values()

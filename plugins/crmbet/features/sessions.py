@@ -24,7 +24,7 @@ class Sessions:
     days: list[DayFiles]
     """The days that they are made from."""
     rows: Fragment
-    """A table expression: one row a session."""
+    """A table expression: one row per session."""
     made: list[date]
     """Days that were missing and are made now."""
 

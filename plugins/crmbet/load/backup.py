@@ -78,7 +78,7 @@ def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
 
 
 def back_up(cursor: extensions.cursor, session: LoadSession, taken_at: datetime) -> Backup | None:
-    """Take a backup inside a transaction that has the load lock, keeps other writers off and has checked the columns."""
+    """Take a backup in a transaction that has the load lock, keeps other writers off and has checked the columns."""
     columns = read_columns(cursor, session, session.contract.name)
     proof = Proof(
         run_id=session.run_id,
