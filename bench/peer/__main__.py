@@ -1,8 +1,8 @@
 """Compute the table of a folder in this process, and say how long each theme took.
 
 `python -m bench.peer <folder> <as_of> <known_at> <zone> <threads> [keep]` reads typed Parquet (`bets.parquet`,
-`transactions.parquet`, `players.parquet`) and writes `features.parquet`, one row per player. Instants are ISO, UTC. With
-`keep` it reads all columns and writes the cleaned rows, a file a source.
+`transactions.parquet`, `players.parquet`) and writes `features.parquet`, one row per player. Instants are ISO, UTC.
+With `keep` it reads all columns and writes the cleaned rows, one file per source.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class SourceContract(Strict):
             raise ValueError("a table of PostgreSQL is captured by its days, so it needs an event_time")
         if self.kind == "postgres" and self.event_time and self.columns[self.event_time].formats:
             raise ValueError(
-                f"{self.event_time}: the column has a type in PostgreSQL already, so it takes no formats"
+                f"{self.event_time}: PostgreSQL has parsed it already, so it takes no formats"
             )
         return self
 

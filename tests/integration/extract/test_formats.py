@@ -416,8 +416,8 @@ def test_what_is_no_data_is_passed_over(put: Any, capture: Any, caplog: pytest.L
         put(name, b"" if name.endswith("/") else b"x")
 
     assert [captured.chunk for captured in capture().captures] == ["raw/bets/part.csv"]
-    [said] = [line for line in caplog.messages if "passed over" in line]
-    assert "/raw/bets/: 4 objects are passed over" in said
+    [said] = [line for line in caplog.messages if "are ignored" in line]
+    assert "/raw/bets/: 4 objects are ignored" in said
     assert said.endswith(": raw/bets/README.txt, raw/bets/bets.csv.bz2, raw/bets/c.xlsx, ...")
 
 
