@@ -155,7 +155,7 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
     broken = isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.FatalException))
     if unanswered or broken:
         return LostConnection(
-            f"{what} could not be copied to its end",
+            f"{what} could not be copied completely",
             where=where,
             why=first_line(error),
             next_step="the task retries by itself",
