@@ -120,9 +120,7 @@ class SourceContract(Strict):
         if self.kind == "postgres" and not self.event_time:
             raise ValueError("a table of PostgreSQL is captured by its days, so it needs an event_time")
         if self.kind == "postgres" and self.event_time and self.columns[self.event_time].formats:
-            raise ValueError(
-                f"{self.event_time}: PostgreSQL has parsed it already, so it takes no formats"
-            )
+            raise ValueError(f"{self.event_time}: PostgreSQL has parsed it already, so it takes no formats")
         return self
 
     @cached_property
