@@ -158,7 +158,7 @@ function drawStatus() {
 function drawTables(runs) {
   const failed = overview.runs.filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
     el("span", { class: "when" }, link(run.as_of?.slice(5) ?? "?", reportUrl(run.id, breach.stage))),
-    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title.replace(/\.$/, "")}. Observed: ${breach.observed || "nothing"}${breach.threshold ? ` (allowed: ${breach.threshold})` : ""}`)]));
+    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title.replace(/\.$/, "")}${breach.observed ? `. Observed: ${breach.observed}` : ""}${breach.threshold ? ` (allowed: ${breach.threshold})` : ""}`)]));
   show("breaches", failed.length ? table(["as of", "What"], failed) : empty("All checks passed", "in every stored run"));
 
   const newest = [...runs].reverse().find((run) => run.cleaned !== null);
