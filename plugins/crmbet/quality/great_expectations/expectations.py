@@ -125,7 +125,7 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
     The share may then exceed the tolerance by three standard deviations of the share among independent rows; their
     number is Kish's effective number of units (Kish 1965).
 
-    `threshold` is a number, usually a setting, that stands in the condition as {threshold}.
+    `threshold` is a number, usually a setting, that takes the place of {threshold} in the condition.
     """
 
     condition: str = pydantic.Field(description="SQL over the view's columns, true for a good row.")
@@ -135,7 +135,7 @@ class ExpectRowsToSatisfy(ToleratedShareExpectation):
     )
 
     threshold: pydantic.StrictInt | pydantic.StrictFloat | dict[str, str] | None = pydantic.Field(
-        None, description="A number that stands for {threshold} in the condition."
+        None, description="A number in place of {threshold} in the condition."
     )
 
     success_keys: ClassVar[tuple[str, ...]] = ("condition", "tolerance", "among", "unit", "threshold")
