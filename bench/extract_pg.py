@@ -108,5 +108,5 @@ def _copy_by_engine(run: PipelineRun, contract: SourceContract, target: Path) ->
             for days in days_copied_together(rows):
                 is_large = sum(rows[day] for day in days) >= sum(rows.values()) * LARGE_SHARE
                 batch = Batch(days=tuple(days), is_large=is_large, has_nan=False)
-                copy_days(connection, target, run.run, contract, relation, batch)
+                copy_days(connection, relation, batch, run=run.run, contract=contract, path=target)
     return stopwatch.total

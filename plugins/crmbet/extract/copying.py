@@ -39,11 +39,12 @@ class Batch:
 
 def copy_days(
     connection: duckdb.DuckDBPyConnection,
-    path: Path,
-    run: Run,
-    contract: SourceContract,
     relation: Relation,
     batch: Batch,
+    *,
+    run: Run,
+    contract: SourceContract,
+    path: Path,
 ) -> None:
     """Write the rows of some UTC days into a local file.
 

@@ -224,7 +224,7 @@ def _capture_days(
     )
     with scratch_folder(run.settings) as folder:
         path = folder / "days.parquet"
-        copy_days(connection, path, run, contract, relation, batch)
+        copy_days(connection, relation, batch, run=run, contract=contract, path=path)
         types = captured_types(connection, path, contract)
         counted = count_chunks(connection, path, contract)
         _account(days, counted, contract)

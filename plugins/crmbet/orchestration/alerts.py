@@ -114,6 +114,7 @@ ALERTED: dict[str, Any] = {
 def links_of(
     dag_id: str,
     run_id: str,
+    *,
     task_id: str | None,
     try_number: int | None,
     anchor: str,
@@ -153,7 +154,14 @@ def _send(
     from crmbet.monitoring.alerts.channels import send_to_all
     from crmbet.monitoring.alerts.message import Message, anchor_of
 
-    links = links_of(dag_id, run_id, task_id, try_number, anchor_of(failure.kind), quality or {})
+    links = links_of(
+        dag_id,
+        run_id,
+        task_id=task_id,
+        try_number=try_number,
+        anchor=anchor_of(failure.kind),
+        stages=quality or {},
+    )
     message = Message(
         kind=kind,
         dag_id=dag_id,

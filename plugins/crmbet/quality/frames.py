@@ -72,7 +72,7 @@ def validate_raw(
         judged = Fragment(f"SELECT * EXCLUDE (_raw, _known), NULL::DATE AS _also_on FROM ({rows})")  # noqa: S608 - made of a contract
         connection.execute(render("databases/create_table", name=identifier(view), rows=judged))
         until = as_of or _midnight_after(connection, contract)
-        return _check(connection, "raw", [view], until, thresholds)
+        return _check(connection, "raw", [view], as_of=until, thresholds=thresholds)
 
 
 def validate_features(
@@ -104,13 +104,22 @@ def validate_features(
         until = as_of or (known.to_pydatetime() if known is not None else datetime.now(UTC))
         newest_known_at = df["known_at"].max() if "known_at" in df and len(df) else None
         known_at = newest_known_at.to_pydatetime() if newest_known_at is not None else until
-        return _check(connection, "features", views, until, thresholds, known_at, users=len(df))
+        return _check(
+            connection,
+            "features",
+            views,
+            as_of=until,
+            thresholds=thresholds,
+            known_at=known_at,
+            users=len(df),
+        )
 
 
 def _check(
     connection: duckdb.DuckDBPyConnection,
     stage: Any,
     views: list[str],
+    *,
     as_of: datetime,
     thresholds: Mapping[str, float] | None,
     known_at: datetime | None = None,

@@ -62,7 +62,7 @@ def create_feature_tables(
     own = Profile(units=rows, columns={name: of.distribution for name, of in measures.items()})
     unbounded = {name for name, column in table.features.items() if column.maximum is None}
     population = measures if is_mature else {}
-    _create_profile(connection, measures, known, absent, unbounded, population)
+    _create_profile(connection, measures, known, absent=absent, unbounded=unbounded, population=population)
     usable = sum(
         of.distinct > 1 and of.nonfinite == 0 and of.filled >= min_feature_fill * of.rows
         for of in measures.values()
@@ -91,6 +91,7 @@ def _create_profile(
     connection: duckdb.DuckDBPyConnection,
     measures: Mapping[str, Measures],
     known: Known,
+    *,
     absent: frozenset[str],
     unbounded: set[str],
     population: Mapping[str, Measures],
