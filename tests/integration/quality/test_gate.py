@@ -742,7 +742,7 @@ def test_breaches_are_plain_sentences(connection: duckdb.DuckDBPyConnection, jud
     said = sentences(report, "raw_bets")
     assert said["user_id is filled"] == "16.67% of rows have no user_id (allowed: 5%)"
     assert said["Few rows repeat the bet_id of another row"] == (
-        "16.67% of rows repeat the bet_id of another row (allowed: 5%)"
+        "16.67% of rows repeat the bet_id of another row (allowed: 2%)"
     )
     assert said["payout has the contract's type"] == "payout is of type DOUBLE (allowed: DECIMAL(18,4))"
     assert said["rtp is within the contract's range"] == (
