@@ -177,9 +177,11 @@ def _create_cleaned(engine: duckdb.DuckDBPyConnection, world: World) -> None:
             if feed == "players" and not batch.is_last_day:
                 continue
             parts.setdefault(feed, []).append(table)
-    for feed, contract in load_source_contracts().items():
+    contracts = load_source_contracts()
+    for feed, tables in parts.items():
+        contract = contracts[feed]
         name = identifier("recorded" if feed == "sessions" else feed)
-        rows = pa.concat_tables(parts[feed])
+        rows = pa.concat_tables(tables)
         engine.execute(
             f"CREATE TEMPORARY TABLE {name} AS {render('clean/no_rows', columns=typed_columns(contract))}"
         )
