@@ -210,7 +210,10 @@ class FeatureSettings(_Group):
         default=Decimal(500), description="A ticket_medio below this that is not 'baixo' is 'medio'."
     )
     adult_age: int = Field(
-        default=18, ge=16, le=30, description="Age in years from which a player may register, and marketing may write to them."
+        default=18,
+        ge=16,
+        le=30,
+        description="Age in years from which a player may register, and marketing may write to them.",
     )
 
     @model_validator(mode="after")
