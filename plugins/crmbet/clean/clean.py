@@ -17,7 +17,15 @@ from crmbet.clean.records import CleanedSource
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import CAPTURED_TYPES, no_rows, typed_rows
 from crmbet.databases.parquet import Located
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statements_digest
+from crmbet.databases.statements import (
+    Fragment,
+    date_literal,
+    identifier,
+    joined,
+    literal,
+    render,
+    statements_digest,
+)
 from crmbet.databases.work import Work
 from crmbet.datasets.days import BATCH_DAYS, WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
@@ -125,7 +133,7 @@ def typed_day(
         return no_rows(contract)
     if contract.event_time is None:
         (snapshot,) = days
-        day = Fragment(f"DATE {literal(snapshot.isoformat())}")
+        day = date_literal(snapshot)
     else:
         day = Fragment("_day")
     return "\nUNION ALL\n".join(
@@ -182,7 +190,7 @@ class CleanedDays:
             render(
                 "clean/type_batch",
                 rows=Fragment(typed_day(files, contract, captures, days)),
-                days=joined([Fragment(f"DATE {literal(day.isoformat())}") for day in days]),
+                days=joined([date_literal(day) for day in days]),
             )
         )
         connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import ClassVar
 
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statements_digest
+from crmbet.databases.statements import (
+    Fragment,
+    date_literal,
+    identifier,
+    joined,
+    render,
+    statements_digest,
+)
 from crmbet.datasets.days import WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
@@ -130,4 +137,4 @@ def _is_recent(day: date, cleaned: CleanedDays) -> bool:
 
 
 def _date_list(days: Iterable[date]) -> Fragment:
-    return joined([Fragment(f"DATE {literal(day.isoformat())}") for day in days])
+    return joined([date_literal(day) for day in days])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from crmbet import FEATURE_SET_VERSION
-from crmbet.databases.statements import Fragment, identifier, literal, render
+from crmbet.databases.statements import Fragment, date_literal, identifier, literal, render
 from crmbet.run.run import Run
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def variables(run: Run) -> dict[str, Fragment]:
     settings = run.settings
     return {
         "as_of": _instant(run.window.as_of),
-        "as_of_date": Fragment(f"DATE {literal(run.window.as_of_date.isoformat())}"),
-        "last_day": Fragment(f"DATE {literal(run.window.last_day.isoformat())}"),
+        "as_of_date": date_literal(run.window.as_of_date),
+        "last_day": date_literal(run.window.last_day),
         "known_at": _instant(run.known_at),
         "operator_zone": literal(settings.operator_timezone),
         "ticket_low": Fragment(f"{settings.features.ticket_low}::DECIMAL(14, 2)"),

@@ -19,7 +19,7 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import scan
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.databases.work import Work
 from crmbet.extract.records import UNDATED, Capture, ExtractManifest
 from crmbet.features.records import FeatureManifest
@@ -332,9 +332,7 @@ class _Delivered:
     ) -> Fragment:
         used = {capture.digest: capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())}
         rows = typed_day(self.work.store, contract, list(used.values()), days)
-        wanted = joined(
-            [Fragment(f"DATE {literal(day.isoformat())}") for day in sorted(days)] or [Fragment("NULL")]
-        )
+        wanted = joined([date_literal(day) for day in sorted(days)] or [Fragment("NULL")])
         return Fragment(f"({render('clean/select_judged', rows=Fragment(rows), days=wanted)})")
 
 

@@ -83,7 +83,7 @@ class Live:
             self.login.url + path, json.dumps(body).encode() if body is not None else None, headers
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as refusal:
             return refusal.code, refusal.read().decode()
@@ -101,7 +101,7 @@ class Live:
         return [mail for mail in self.mail.mails if run_id in plain_text(mail)]
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (result := what()):
         assert time.monotonic() < deadline, "what the test waits for does not come"
