@@ -14,7 +14,7 @@ parallel := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui demo demo-broken test test-full chaos lint format typecheck bench catalogue pictures requirements clean
+.PHONY: help setup services stop ui demo demo-broken test test-full coverage chaos lint format typecheck bench catalogue pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ test: setup  ## Run the tests (ARGS="-k name" for some of them)
 
 test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
+
+coverage: setup  ## Run the tests and measure which branches of the pipeline they take; pyproject.toml has the floor
+	@$(python) -m pytest $(parallel) -m "not full" --durations=10 --cov --cov-report=term $(ARGS)
 
 chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader beside a thousand loads; on PostgreSQL 15 too
 	@$(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)

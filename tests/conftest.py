@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import IO
 import hypothesis
 import psycopg2
 import pytest
+from botocore import loaders
 from psycopg2.extensions import parse_dsn
 
 from local import airflow
@@ -103,6 +105,8 @@ class AirflowEnvironment:
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     """PostgreSQL and S3, running."""
+    # Every task of Airflow opens a session of boto3, which reads a megabyte of JSON: a seventh of a run's time.
+    loaders.JSONFileLoader.load_file = cache(loaders.JSONFileLoader.load_file)
     started = Services(WORKSPACE, EmbeddedPostgres(WORKSPACE, NOT_DURABLE), EmbeddedObjectStore(WORKSPACE))
     try:
         started.postgres.start()

@@ -270,7 +270,7 @@ def test_a_full_disk_for_spill_fails_the_try_and_nothing_else(
     asked.join()
     if asked.exitcode != 0:
         pytest.skip("this account may not mount a small disk, and no other way fills one")
-    many = {"players": 1_000_000, "memory_limit": "60MB"}
+    many = {"players": 400_000, "memory_limit": "40MB"}
     walk.number += 1
     attempt = servers.attempt(walk.number, "merge", **many, spill=str(tmp_path), spill_mib=1)
     servers.write_file(attempt)
