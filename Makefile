@@ -43,8 +43,8 @@ test: setup  ## Run the tests (ARGS="-k name" for some of them)
 test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
 
-coverage: setup  ## Run the tests and measure which branches of the pipeline they take; pyproject.toml has the floor
-	@$(python) -m pytest $(parallel) -m "not full" --durations=10 --cov --cov-report=term $(ARGS)
+coverage:  ## Run the tests and measure which branches of the pipeline they take; pyproject.toml has the floor
+	@$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
 chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader beside a thousand loads; on PostgreSQL 15 too
 	@$(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)
