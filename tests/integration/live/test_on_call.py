@@ -24,7 +24,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from local import airflow, ui
+from local import airflow, ports, ui
 from local import services as embedded
 from local.credentials import credentials
 from local.env import LAKE_BUCKET, environment, lake_variables
@@ -130,6 +130,8 @@ def live(session_folder: Path, make_services_ready: Callable[[Workspace], None])
                 source_url=environment(workspace)["CRMBET_SOURCE_URL"],
                 broken=True,
             )
+            # Another checkout's tests may start a UI within the same seconds, and both would find 8080 free.
+            ports.remember(workspace, ui.SERVICE, ports.first_free(()))
             login = ui.start(workspace, variables(web, mail, port, lineage))
             running = Live(workspace, login, web, mail, {}, metrics, lineage)
             go_wrong(running)
