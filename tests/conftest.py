@@ -47,11 +47,13 @@ GROUPS = {
         "integration/test_weekly_run.py",
         "integration/test_restore_run.py",
         "integration/test_pipeline_from_python.py",
+        "integration/test_previous_version.py",
     ),
     # Each starts a PostgreSQL 15 beside the 18 that all tests share.
     "loads on both servers": (
         "integration/load/test_history.py",
         "integration/load/test_load.py",
+        "integration/load/test_previous_target.py",
         "integration/load/test_restore.py",
         "integration/load/test_staging.py",
         "integration/load/test_target.py",

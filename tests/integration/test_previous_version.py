@@ -1,0 +1,455 @@
+"""A store, a source and a target of the previous version, which the present code goes on with.
+
+An upgrade must not make anything a second time. What had been captured, cleaned and summarised is found again, the
+table keeps its rows, and what was frozen or fitted still counts. previous_version/README.md says where the files come
+from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+
+import psycopg2
+import pytest
+from pydantic import BaseModel
+
+from crmbet import FEATURE_SET_VERSION
+from crmbet.clean.records import CleanManifest
+from crmbet.contracts.files import load_table_contract
+from crmbet.extract.records import UNDATED, ExtractManifest, SourceCaptures
+from crmbet.features.records import FeatureManifest
+from crmbet.learning.cut_offs import FrozenCutOffs
+from crmbet.learning.records import ModelFit, ModelRun
+from crmbet.load.records import BackupManifest, LoadManifest
+from crmbet.load.restore import restore
+from crmbet.load.session import LoadSession
+from crmbet.quality.records import QualityManifest
+from crmbet.run.records import RunRecord, manifest_key
+from crmbet.run.settings import Settings
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
+from crmbet.sweep import plan_sweep
+from local.postgres import SUPERUSER
+from tests.integration.pipeline_process import (
+    ChangingOperator,
+    extracts,
+    features,
+    finish,
+)
+from tests.integration.previous_version.files import (
+    FOLDER,
+    put_objects,
+    read_archive,
+    restore_database,
+    run_sql,
+)
+from tests.integration.previous_version.make_store import (
+    DERIVED_AS_OF,
+    FIRST_AS_OF,
+    LAST_AS_OF,
+    SETTINGS,
+    TRANSACTION,
+)
+from tests.integration.roles import LOADER, create_roles
+
+pytestmark = pytest.mark.integration
+
+LAYOUT = Layout(brand="default")
+NEXT_AS_OF = LAST_AS_OF + timedelta(days=1)
+PAST_THE_GRACE = timedelta(days=30)
+SUMMARIES = ("captures", "cleaned", "quarantine", "state", "sessions", "session_bets", "state_blocks")
+"""Folders of what is made once and found again. All of a history is in them, so making it again is costly."""
+LEARNED = ("thresholds", "baselines")
+"""Folders of what stays as it was first frozen."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """An operator that has come from the previous version, after a run for the last as_of that it had run."""
+
+    operator: Any
+    objects: Mapping[str, bytes]
+    """What the bucket held before."""
+    rows: list[dict[str, Any]]
+    """The table before."""
+    history: dict[tuple[str, date], str]
+    """Row hashes by player and as_of, before."""
+    again: Any
+    rows_after_again: list[dict[str, Any]]
+    history_after_again: dict[tuple[str, date], str]
+    made_again: set[str]
+    """Keys that the run for the same as_of has written."""
+
+    @property
+    def added_columns(self) -> set[str]:
+        """Columns of the table that the previous version did not know."""
+        return self.rows_after_again[0].keys() - self.rows[0].keys()
+
+    @property
+    def old_features(self) -> set[str]:
+        """Features that the previous version computed."""
+        return load_table_contract().features.keys() & self.rows[0].keys()
+
+    def old_manifest(self, as_of: date, task: str, model: type[Model]) -> Model:
+        """What a task of the previous version left for an as_of."""
+        return model.model_validate_json(self.objects[self.old_key(as_of, task)])
+
+    def old_key(self, as_of: date, task: str) -> str:
+        """Its key."""
+        [prefix] = [
+            key.removesuffix("run.json")
+            for key, content in self.objects.items()
+            if key.startswith(LAYOUT.runs)
+            and key.endswith("/run.json")
+            and RunRecord.model_validate_json(content).as_of_date == as_of
+        ]
+        return manifest_key(prefix, task)
+
+
+@dataclass(frozen=True)
+class NextDay:
+    """The same operator after the next delivery and the run for the next as_of."""
+
+    upgraded: Upgraded
+    run: Any
+    made: set[str]
+    """Keys that the run has written."""
+
+    @property
+    def store(self) -> ObjectStore:
+        store: ObjectStore = self.upgraded.operator.store
+        return store
+
+
+def table_rows(operator: Any) -> list[dict[str, Any]]:
+    rows = operator.query("SELECT to_jsonb(row) FROM ml_features.user_features AS row ORDER BY user_id")
+    return [row for (row,) in rows]
+
+
+def cells_of(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in names} for row in rows]
+
+
+def row_hashes(operator: Any) -> dict[str, str]:
+    return dict(operator.query("SELECT user_id, row_hash FROM ml_features.user_features"))
+
+
+def history_hashes(operator: Any) -> dict[tuple[str, date], str]:
+    found = operator.query(
+        """
+        SELECT user_id, (as_of AT TIME ZONE 'America/Sao_Paulo')::date, row_hash
+        FROM ml_features.user_features_history
+        """
+    )
+    return {(user, as_of): row_hash for user, as_of, row_hash in found}
+
+
+def keys(store: ObjectStore) -> set[str]:
+    return {entry.key for entry in store.list("")}
+
+
+def below(folders: tuple[str, ...], found: set[str]) -> set[str]:
+    """The keys that are in one of some folders below our prefix."""
+    return {key for key in found if key.startswith(tuple(f"{LAYOUT.root}{name}/" for name in folders))}
+
+
+def fields(record: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names in a record of JSON, each with those above it."""
+    if isinstance(record, dict):
+        for name, value in record.items():
+            yield (*path, name)
+            yield from fields(value, (*path, name))
+    if isinstance(record, list):
+        for value in record:
+            yield from fields(value, path)
+
+
+def fits(models: ModelRun) -> list[ModelFit]:
+    """The parameters that the models of a run were served with."""
+    served = [models.deposit_days.fit, models.activity_days.fit, models.deposit_values.fit]
+    return [fit for fit in served if fit is not None]
+
+
+def extracted(run: Any) -> dict[str, SourceCaptures]:
+    manifests = [run.manifest(task, ExtractManifest) for task in ("extract_s3", "extract_pg")]
+    return {name: source for manifest in manifests for name, source in manifest.sources.items()}
+
+
+@pytest.fixture(scope="module")
+def upgraded(open_operator: Callable[..., Any], new_environment: pytest.MonkeyPatch) -> Upgraded:
+    operator = open_operator(as_loader=True)
+    for name, value in SETTINGS.items():
+        new_environment.setenv(name, value)
+    # The backup is older than thirty days, and a load would drop it.
+    new_environment.setenv("CRMBET_BACKUP_RETENTION_DAYS", "36500")
+
+    objects = read_archive("store.tar.xz")
+    put_objects(operator.store, objects)
+    restore_database(operator.source_url, "source.sql.xz")
+    admin_url = operator.target_url.replace(f"{LOADER}@", f"{SUPERUSER}@")
+    run_sql(admin_url, "DROP SCHEMA ml_features")
+    restore_database(admin_url, "target.sql.xz")
+    create_roles(admin_url)
+    rows, history = table_rows(operator), history_hashes(operator)
+
+    again = operator.run(logical_date=None, run_conf={"as_of": LAST_AS_OF.isoformat()})
+    assert again.state == "success", again.states
+
+    return Upgraded(
+        operator=operator,
+        objects=objects,
+        rows=rows,
+        history=history,
+        again=again,
+        rows_after_again=table_rows(operator),
+        history_after_again=history_hashes(operator),
+        made_again=keys(operator.store) - objects.keys(),
+    )
+
+
+@pytest.fixture(scope="module")
+def new_environment() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def next_day(upgraded: Upgraded, new_environment: pytest.MonkeyPatch) -> NextDay:
+    operator = upgraded.operator
+    put_objects(operator.store, read_archive("next_delivery.tar.xz"))
+    with (
+        (FOLDER / "next_transactions.csv").open(encoding="utf-8") as rows,
+        closing(psycopg2.connect(operator.source_url)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.copy_expert("COPY tbl_transactions FROM STDIN (FORMAT csv)", rows)
+    before = keys(operator.store)
+    # So many players are not there: the models have to be those of earlier runs.
+    new_environment.setenv("CRMBET_MIN_MODEL_COHORT", "1000")
+
+    run = operator.run(logical_date=None, run_conf={"as_of": NEXT_AS_OF.isoformat()})
+    assert run.state == "success", run.states
+
+    return NextDay(upgraded, run, keys(operator.store) - before)
+
+
+def test_the_sample_has_all_that_a_store_can_hold(upgraded: Upgraded) -> None:
+    folders = {
+        key.removeprefix(LAYOUT.root).partition("/")[0] for key in upgraded.objects if LAYOUT.is_ours(key)
+    }
+    others = {"models", "feature_tables", "runs", "reports"}
+    assert folders == {*SUMMARIES, *LEARNED, *others} - {"sessions"}
+    assert all(LAYOUT.is_ours(key) for key in upgraded.objects if not key.startswith("raw/"))
+    assert {
+        key.partition("/")[2].partition("/")[0] for key in upgraded.objects if key.startswith("raw/")
+    } == {
+        "bets",
+        "communications",
+        "limits",
+        "players",
+        "sessions",
+    }
+    # Where there is a feed of sessions, none are derived: of those there is a sample of its own.
+    assert {as_of for _, as_of in upgraded.history} == {FIRST_AS_OF, LAST_AS_OF}
+    assert len(upgraded.rows) > 30
+    cleaned = upgraded.old_manifest(LAST_AS_OF, "clean", CleanManifest).sources
+    assert sum(sum(source.quarantined.values()) for source in cleaned.values()) > 10
+    assert sum(source.duplicates for source in cleaned.values()) > 5
+
+
+def test_nothing_is_captured_a_second_time(upgraded: Upgraded) -> None:
+    for name, source in extracted(upgraded.again).items():
+        assert (source.new, source.changed, source.touched_days) == (0, {}, []), name
+        assert source.unreadable == [], name
+    old = {
+        name: source
+        for task in ("extract_s3", "extract_pg")
+        for name, source in upgraded.old_manifest(LAST_AS_OF, task, ExtractManifest).sources.items()
+    }
+    assert {name: source.captures for name, source in extracted(upgraded.again).items()} == {
+        name: source.captures for name, source in old.items()
+    }
+
+
+def test_no_day_is_cleaned_or_summarised_a_second_time(upgraded: Upgraded) -> None:
+    cleaned = upgraded.again.manifest("clean", CleanManifest).sources
+    assert {day for source in cleaned.values() for day in source.made} == set()
+    old = upgraded.old_manifest(LAST_AS_OF, "clean", CleanManifest).sources
+    assert {name: source.days for name, source in cleaned.items()} == {
+        name: source.days for name, source in old.items()
+    }
+    features = upgraded.again.manifest("engineer_features", FeatureManifest)
+    assert (features.days_built, features.sessions_built) == (0, 0)
+    assert below((*SUMMARIES, *LEARNED), upgraded.made_again) == set()
+
+
+def test_the_table_and_its_history_stay_as_they_were(upgraded: Upgraded) -> None:
+    load = upgraded.again.manifest("load_merge", LoadManifest)
+    assert (load.staged, load.inserted, load.removed, load.marked) == (len(upgraded.rows), 0, 0, 0)
+    if upgraded.added_columns:
+        # A feature that was added since gives every row another hash, so each of them is written once.
+        assert cells_of(upgraded.rows_after_again, upgraded.old_features) == cells_of(
+            upgraded.rows, upgraded.old_features
+        )
+        assert upgraded.history_after_again.keys() == upgraded.history.keys()
+        return
+    assert (load.updated, load.unchanged) == (0, len(upgraded.rows))
+    assert upgraded.rows_after_again == upgraded.rows, "updated_at and row_hash too"
+    assert upgraded.history_after_again == upgraded.history
+
+
+def test_what_is_written_has_the_fields_that_the_old_version_wrote(upgraded: Upgraded) -> None:
+    # Other programs read the manifests, and after a step back the old version has to.
+    for task in ("run", *upgraded.again.states):
+        old = json.loads(upgraded.objects[upgraded.old_key(LAST_AS_OF, task)])
+        new = json.loads(
+            upgraded.operator.store.read(manifest_key(LAYOUT.run(upgraded.again.run_id), task)) or "{}"
+        )
+        # What has changed is named by its chunk, and nothing has changed.
+        assert {path for path in fields(old) if "changed" not in path} <= {*fields(new)}, task
+
+
+def test_a_run_for_the_same_day_learns_what_the_old_one_did(upgraded: Upgraded) -> None:
+    old = upgraded.old_manifest(LAST_AS_OF, "engineer_features", FeatureManifest).learned
+    new = upgraded.again.manifest("engineer_features", FeatureManifest).learned
+    assert old is not None
+    assert new is not None
+    assert new.cut_offs == pytest.approx(old.cut_offs, rel=1e-9)
+    # A fit that is made again may differ in its last digits.
+    for fit, before in zip(fits(new.models), fits(old.models), strict=True):
+        assert fit.parameters == pytest.approx(before.parameters, rel=1e-6)
+        assert (fit.as_of, fit.cohort, fit.patterns) == (before.as_of, before.cohort, before.patterns)
+
+
+def test_the_next_delivery_touches_only_its_days(next_day: NextDay) -> None:
+    delivered = read_archive("next_delivery.tar.xz").keys()
+    sources = extracted(next_day.run)
+    lake = [source for name, source in sources.items() if name != "transactions"]
+    assert {chunk for source in lake for chunk in source.changed} == delivered
+    assert sum(source.new for source in lake) == len(delivered)
+    assert sources["transactions"].changed.keys() <= {LAST_AS_OF.isoformat(), NEXT_AS_OF.isoformat()}
+    for name, source in sources.items():
+        day = UNDATED if name == "players" else LAST_AS_OF.isoformat()
+        assert source.touched_days == [day], name
+    cleaned = next_day.run.manifest("clean", CleanManifest).sources
+    for name, source in cleaned.items():
+        assert source.made == [LAST_AS_OF], name
+    features = next_day.run.manifest("engineer_features", FeatureManifest)
+    assert features.days_built == 1
+    assert features.sessions_built <= 2, "a session may have gone on over midnight"
+    old = next_day.upgraded.old_manifest(LAST_AS_OF, "engineer_features", FeatureManifest)
+    assert {*old.state_files} < {*features.state_files}
+    assert below(("state_blocks",), next_day.made) == set(), "the old thirty-day file is read"
+
+
+def test_the_next_day_is_merged_and_the_old_history_holds(next_day: NextDay) -> None:
+    operator = next_day.upgraded.operator
+    load = next_day.run.manifest("load_merge", LoadManifest)
+    hashes = row_hashes(operator)
+    assert load.staged == load.inserted + load.updated == len(hashes) >= len(next_day.upgraded.rows)
+    history = history_hashes(operator)
+    assert next_day.upgraded.history_after_again.items() <= history.items()
+    assert {user: row_hash for (user, as_of), row_hash in history.items() if as_of == NEXT_AS_OF} == hashes
+
+
+def test_cut_offs_that_the_old_version_froze_still_count(next_day: NextDay) -> None:
+    folder = LAYOUT.cut_offs(FEATURE_SET_VERSION)
+    [frozen] = [
+        FrozenCutOffs.model_validate_json(content)
+        for key, content in next_day.upgraded.objects.items()
+        if key.startswith(folder)
+    ]
+    assert frozen.as_of == FIRST_AS_OF
+    assert len(frozen.cut_offs) >= 5
+    learned = next_day.run.manifest("engineer_features", FeatureManifest).learned
+    assert learned is not None
+    assert learned.cut_offs == pytest.approx(frozen.cut_offs, rel=1e-9)
+    assert below(LEARNED[:1], next_day.made) == set()
+
+
+def test_models_that_the_old_version_fitted_serve_where_there_are_too_few_players(next_day: NextDay) -> None:
+    old = next_day.upgraded.old_manifest(LAST_AS_OF, "engineer_features", FeatureManifest).learned
+    new = next_day.run.manifest("engineer_features", FeatureManifest).learned
+    assert old is not None
+    assert new is not None
+    assert [fit.as_of for fit in fits(new.models)] == [LAST_AS_OF] * 3
+    # They are the newest of that as_of, so a run for the same day may have fitted them again.
+    for fit, before in zip(fits(new.models), fits(old.models), strict=True):
+        assert fit.parameters == pytest.approx(before.parameters, rel=1e-6)
+    assert new.models.activity_days.is_fallback
+    [(scored,)] = next_day.upgraded.operator.query(
+        "SELECT count(*) FROM ml_features.user_features WHERE churn_prob_30d IS NOT NULL"
+    )
+    assert scored > 20
+
+
+@pytest.mark.parametrize(("task", "stage"), [("validate_raw", "raw"), ("validate", "features")])
+def test_a_gate_compares_with_the_old_baseline(next_day: NextDay, task: str, stage: str) -> None:
+    manifest = next_day.run.manifest(task, QualityManifest)
+    report = next_day.store.read(manifest.report_json.removeprefix(next_day.store.url("")))
+    assert manifest.passed
+    assert report is not None
+    assert f"Baseline: frozen as of {FIRST_AS_OF}.".encode() in report
+    # That of the features grows by a weekday each day of its first week; none is begun.
+    baselines = {key for key in next_day.made if key.startswith(LAYOUT.baselines(stage))}
+    assert all(f"/frozen={FIRST_AS_OF}/" in key for key in baselines)
+    assert len(baselines) == (1 if stage == "features" else 0)
+
+
+def test_a_sweep_plans_to_remove_nothing_that_is_live(next_day: NextDay) -> None:
+    settings = Settings.from_environ({"CRMBET_LAKE_BUCKET": next_day.upgraded.operator.bucket})
+    plan = plan_sweep(next_day.store, LAYOUT, settings, datetime.now(UTC) + PAST_THE_GRACE)
+    assert plan.unknown == [], "the layout knows every key that the old version wrote"
+    assert (plan.done_files, plan.objects) == ([], [])
+
+
+def test_a_backup_of_the_old_version_can_be_put_back(next_day: NextDay) -> None:
+    operator, upgraded = next_day.upgraded.operator, next_day.upgraded
+    backup = upgraded.old_manifest(LAST_AS_OF, "backup_table", BackupManifest)
+    assert backup.backup is not None
+    before = history_hashes(operator)
+
+    with closing(psycopg2.connect(operator.target_url)) as connection:
+        session = LoadSession(
+            connection=connection,
+            contract=load_table_contract(),
+            run_id="after the upgrade",
+            lock_timeout_seconds=5,
+        )
+        restored = restore(session, backup.backup, datetime.now(UTC))
+
+    assert (restored.rows, restored.changed) == (backup.rows, True)
+    first = {user: row_hash for (user, as_of), row_hash in upgraded.history.items() if as_of == FIRST_AS_OF}
+    assert row_hashes(operator) == first
+    assert history_hashes(operator) == before
+
+
+def test_sessions_that_the_old_version_derived_from_bets_are_found_again(
+    open_changing_operator: Callable[[], ChangingOperator],
+) -> None:
+    operator = open_changing_operator()
+    put_objects(operator.site.store, read_archive("derived_sessions.tar.xz"))
+    operator.sql(TRANSACTION)
+    old, new = operator.attempt(DERIVED_AS_OF), operator.attempt(DERIVED_AS_OF)
+    before = keys(operator.site.store)
+
+    finish(operator.site, new)
+
+    assert {name: source.new for name, source in extracts(operator.site, new).sources.items()} == {
+        "bets": 0,
+        "transactions": 0,
+    }
+    made, found = features(operator.site, new), features(operator.site, old)
+    assert (made.days_built, made.sessions_built) == (0, 0)
+    assert made.session_files == found.session_files != []
+    assert made.users == found.users == 2
+    folders = {key.split("/")[2] for key in keys(operator.site.store) - before}
+    assert folders <= {"runs", "feature_tables"}
