@@ -18,13 +18,14 @@ from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import hypothesis
 import psycopg2
 import pytest
 from botocore import loaders
 from psycopg2.extensions import parse_dsn
+from xdist.scheduler import LoadScopeScheduling
 
 from local import airflow
 from local.env import FOREIGN_PREFIXES, database_variables, lake_variables
@@ -60,6 +61,7 @@ GROUPS = {
     ),
 }
 """Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
+GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
 LONGEST = (
     "integration/live/test_on_call.py",
     "integration/test_daily_run.py",
@@ -219,19 +221,30 @@ def airflow_env(
         services.postgres.drop_database(database)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together in one process, and put the groups that take longest first."""
-    group_of = {file: group for group, files in GROUPS.items() for file in files}
-    order = {group_of.get(file, file): place for place, file in reversed(list(enumerate(LONGEST)))}
+    """Put the groups that take longest first."""
+    places: dict[str, int] = {}
+    for place, file in enumerate(LONGEST):
+        places.setdefault(GROUP_OF.get(file, file), place)
+    items.sort(key=lambda item: places.get(group_of(item.nodeid), len(LONGEST)))
 
-    def group(item: pytest.Item) -> str:
-        file = item.path.relative_to(PROJECT / "tests").as_posix()
-        return group_of.get(file, file)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: order.get(group(item), len(LONGEST)))
+def group_of(nodeid: str) -> str:
+    """The group of a test: tests of a group run in one process."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return GROUP_OF.get(file, file)
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out groups of files, where `--dist loadfile` hands out files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Our scheduling for `--dist loadfile`, and the plugin's own for all others."""
+    return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
