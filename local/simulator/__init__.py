@@ -1,6 +1,7 @@
 """A simulated betting operator: seeded players, their events, and the dirt of real feeds.
 
-It plays the world outside the pipeline. It imports nothing from the pipeline, and knows only a bucket and a libpq URL.
+It plays the world outside the pipeline, and knows only a bucket and a libpq URL. It shares nothing with the pipeline
+but the default time zone.
 
     World            seed, players, first and last day
     simulate(world)  clean Arrow tables, day by day

@@ -28,7 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("no lake bucket or source: set CRMBET_LAKE_BUCKET and CRMBET_SOURCE_URL "
                      "(source .local/env.sh), or give --lake-bucket and --source-url")  # fmt: skip
     try:
-        world = World(options.seed, options.players, options.start, options.end, options.timezone)
+        world = World(
+            options.seed,
+            options.players,
+            options.start,
+            options.end,
+            options.timezone or operator_timezone(os.environ),
+        )
     except ValueError as problem:
         parser.error(str(problem))
     try:
@@ -55,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--end", type=date.fromisoformat, required=True, help="the day after the last, exclusive"
     )
-    parser.add_argument("--timezone", default=operator_timezone(os.environ))
+    parser.add_argument(
+        "--timezone", default=None, help="the operator's zone, by default CRMBET_OPERATOR_TIMEZONE"
+    )
     parser.add_argument("--lake-bucket", default=os.environ.get("CRMBET_LAKE_BUCKET"))
     parser.add_argument("--source-url", default=os.environ.get("CRMBET_SOURCE_URL"), help="libpq URL")
     parser.add_argument(

@@ -79,3 +79,12 @@ def test_an_extra_that_is_no_option_of_libpq_stays_in_airflow(monkeypatch: pytes
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_SOURCE", json.dumps(connection))
 
     assert parse_dsn(source_dsn()) == {"host": "warehouse", "dbname": "crm", "keepalives": "0"}
+
+
+def test_a_switch_in_the_extra_of_a_connection_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"keepalives": True, "sslcompression": False}
+    given = {"conn_type": "postgres", "host": "warehouse", "schema": "crm", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_SOURCE", json.dumps(given))
+
+    options = parse_dsn(source_dsn())
+    assert (options["keepalives"], options["sslcompression"]) == ("1", "0")

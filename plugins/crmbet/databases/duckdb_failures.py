@@ -137,15 +137,16 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
     import duckdb
 
     text = str(error)
+    message = next(iter(text.splitlines()), type(error).__name__)
     if "No files found" in text or "HTTP 404" in text:
         return SourceMissing(
-            f"a file of {what} is not there any more", where=where, why=first_line(error), next_step=remake
+            f"a file of {what} is not there any more", where=where, why=message, next_step=remake
         )
     if is_lack_of_resources(error) or "No space left" in text:
         return TemporaryFailure(
             "the engine has too little memory, or the disk that it spills to is full",
             where=where,
-            why=first_line(error),
+            why=message,
             next_step="the task retries by itself; if it goes on, make room on that disk or raise CRMBET_MEMORY_LIMIT",
         )
     # An answer of PostgreSQL comes as the bare base class, with ERROR in it. Without ERROR the connection ended: within
@@ -157,13 +158,13 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
         return LostConnection(
             f"{what} could not be copied completely",
             where=where,
-            why=first_line(error),
+            why=message,
             next_step="the task retries by itself",
         )
     return PermanentFailure(
         f"{what} cannot be copied into PostgreSQL",
         where=where,
-        why=first_line(error),
+        why=message,
         next_step=f"compare the feature statements with the contract, then {remake}",
     )
 

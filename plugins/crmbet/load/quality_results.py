@@ -74,6 +74,7 @@ def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
             observed=lambda outcome: outcome.observed,
             unexpected_share=lambda outcome: outcome.unexpected_share,
             error=lambda outcome: outcome.error,
+            finding=lambda outcome: outcome.finding,
         ),
         "sample_keys": [
             {"expectation": outcome.title, "view": outcome.view, "keys": list(outcome.keys)}

@@ -187,7 +187,11 @@ def _dsn(connection_id: str) -> str:
         "password": connection.password,
     }
     given = options | {name: value for name, value in fields.items() if value}
-    return str(make_dsn(**{name: value for name, value in given.items() if value not in (None, "")}))
+    # libpq takes 1 and 0 for a switch such as keepalives, and no words.
+    spelled: dict[str, Any] = {
+        name: int(value) if isinstance(value, bool) else value for name, value in given.items()
+    }
+    return str(make_dsn(**{name: value for name, value in spelled.items() if value not in (None, "")}))
 
 
 def _is_libpq_option(name: str) -> bool:

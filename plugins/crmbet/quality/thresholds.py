@@ -7,7 +7,7 @@ from datetime import timedelta
 from crmbet.contracts.table import TableContract
 from crmbet.quality.suites import Threshold
 from crmbet.run.run import Run
-from crmbet.run.settings import THRESHOLDS, Settings
+from crmbet.run.settings import OLD_NAMES, THRESHOLDS, Settings
 
 
 def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -> dict[str, Threshold]:
@@ -24,6 +24,8 @@ def thresholds_of(run: Run, table: TableContract, *, users: int | None = None) -
 def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str, Threshold]:
     """The thresholds that do not depend on a run."""
     thresholds: dict[str, Threshold] = {name: getattr(settings.quality, name) for name in THRESHOLDS}
+    # Suites of a deployment may still name them as they were called before.
+    thresholds |= {old: thresholds[name] for old, name in OLD_NAMES.items() if name in THRESHOLDS}
     # Rounded, because 1 - 0.95 is 0.050000000000000044.
     thresholds["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
     thresholds["adult_age"] = settings.features.adult_age

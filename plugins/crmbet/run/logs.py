@@ -3,8 +3,8 @@
 Airflow 3 writes a task's log as JSON lines and merges structlog's context into each, whoever logs it. So the standard
 logging module stays the way to log, and this module says what the context is. In the file a line reads
 `{"timestamp", "level", "event", "logger", "component", "execution_id", "as_of"}`; `event` is the message. The line that
-says what a step came to has it as `message` too, and the step's counts: the seed document's shape. Other lines have it
-once, since Airflow's UI needs `event` and shows every other field beside it.
+says how a step ended repeats it as `message` and has the step's counts, as the original specification shows it. Other
+lines have it once, since Airflow's UI needs `event` and shows every other field beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 CONTEXT = ("component", "execution_id", "as_of")
 
 _bound: dict[str, str] = {}
-"""What the task of this process has bound. Airflow works in a copy of the context, so its callbacks would not know."""
+"""What the task of this process has bound. Airflow's callbacks run in a copy of the context and would not see it."""
 
 
 def bind(**fields: str) -> None:
@@ -28,7 +28,7 @@ def bind(**fields: str) -> None:
 
 
 def unbind() -> None:
-    """Take them off again: in `dags test` the next task runs in the same process."""
+    """Remove the fields: in `dags test` the next task runs in the same process."""
     unbind_contextvars(*CONTEXT)
     _bound.clear()
 
@@ -36,6 +36,6 @@ def unbind() -> None:
 def log_outcome(
     log: logging.Logger, message: str, counts: Mapping[str, Any] | None = None, level: int = logging.INFO
 ) -> None:
-    """The one line of what a step came to, with figures as fields of their own: numbers, short texts, or None."""
+    """Log the one line that says how a step ended, with its figures as fields: numbers, short texts, or None."""
     with bound_contextvars(**{**_bound, **(counts or {}), "message": message}):
         log.log(level, "%s", message)

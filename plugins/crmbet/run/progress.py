@@ -1,4 +1,4 @@
-"""How far a long piece of work is, for the person who watches its log."""
+"""Progress of long work, for the person who watches its log."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 EVERY_SECONDS = 10.0
-"""Between two lines of the log: the first line of a piece of work that takes shorter is its last."""
+"""Time between two lines of the log. Work that takes less time logs one line, at its end."""
 
 LONG_SECONDS = 1.0
-"""A step that takes less is of interest only to whoever looks for where the time goes."""
+"""A shorter step is logged at level DEBUG, for whoever looks where the time goes."""
 
 
 @contextmanager
 def timed(log: logging.Logger, step: str, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Log how long a step took, once it is done: at level DEBUG a short one. The record has `step` and `seconds`."""
+    """Log how long a step took, once it is done. The record has `step` and `seconds`."""
     began = clock()
     yield
     seconds = clock() - began
@@ -28,7 +28,7 @@ def timed(log: logging.Logger, step: str, clock: Callable[[], float] = time.mono
 class Progress:
     """Counts what is done and logs it now and then: parts, rows a second, and time left at that pace.
 
-    `total_rows` may be 0 where it is not known beforehand: the time left then goes by parts.
+    `total_rows` is 0 if it is not known beforehand. The time left is then estimated from the parts.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Progress:
         self.rows = 0
 
     def advance(self, parts: int, rows: int) -> None:
-        """Some more parts, with so many rows in them, are done."""
+        """Count some more parts as done, with the rows in them."""
         self.done += parts
         self.rows += rows
         now = self._clock()
@@ -66,7 +66,7 @@ class Progress:
             )
 
     def finish(self) -> None:
-        """All is done: the last line."""
+        """Log the last line: everything is done."""
         if not self._total:
             return
         seconds = self._clock() - self._began
