@@ -235,7 +235,7 @@ def group_of(nodeid: str) -> str:
     return GROUP_OF.get(file, file)
 
 
-class GroupScheduling(LoadScopeScheduling):
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Hands out groups of files, where `--dist loadfile` hands out files."""
 
     def _split_scope(self, nodeid: str) -> str:
