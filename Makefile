@@ -43,7 +43,7 @@ test: setup  ## Run the tests (ARGS="-k name" for some of them)
 test-full: setup  ## Run the tests, those of full size too
 	@$(python) -m pytest $(ARGS)
 
-coverage:  ## Run the tests and measure which branches of the pipeline they take; pyproject.toml has the floor
+coverage:  ## Run the tests and measure which branches of the pipeline they take
 	@$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
 chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement, with a reader beside a thousand loads; on PostgreSQL 15 too

@@ -221,6 +221,15 @@ def airflow_env(
         services.postgres.drop_database(database)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave property tests out of the measure of coverage: they run the same lines hundreds of times over.
+
+    Under the tracer some took ten times as long. Examples of their modules cover the lines.
+    """
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker(pytest.mark.no_cover)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the groups that take longest first."""
     places: dict[str, int] = {}
