@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 PUBLISH = """
 from datetime import UTC, datetime
 from crmbet.monitoring.metrics import RunMetrics
-from crmbet.operators.record_run import publish_gauges
+from crmbet.orchestration.record import publish_gauges
 now = datetime.now(UTC)
 publish_gauges(
     RunMetrics(

@@ -54,7 +54,7 @@ def test_a_bad_frame_says_what_is_wrong(clean: duckdb.DuckDBPyConnection) -> Non
 def test_a_frame_that_fits_no_contract_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks required columns of every source"):
         validate_raw(pd.DataFrame({"a": [1]}))
-    with pytest.raises(ValueError, match="'bet' is no source"):
+    with pytest.raises(ValueError, match="'bet' is not a source"):
         validate_raw(pd.DataFrame({"a": [1]}), "bet")
 
 

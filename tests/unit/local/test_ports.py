@@ -27,9 +27,12 @@ def test_a_port_with_a_server_is_not_free(taken: int) -> None:
 
 
 def test_a_port_without_one_is_free() -> None:
-    with socket.create_server((ports.HOST, 0)) as server:
-        port = server.getsockname()[1]
-    assert ports.is_free(port)
+    def was_left() -> int:
+        with socket.create_server((ports.HOST, 0)) as server:
+            return int(server.getsockname()[1])
+
+    # Another process may take one in between, but hardly three in a row.
+    assert any(ports.is_free(was_left()) for _ in range(3))
 
 
 def test_the_first_free_candidate_is_taken(taken: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 
 import duckdb
@@ -64,11 +65,12 @@ def test_figures_of_numbers_are_the_engines(values: str) -> None:
     )
 
 
-def _binned(numbers: list[float], edges: list[float], rows: int) -> list[int]:
-    counts = [sum(number <= edge for number in numbers) for edge in edges]
-    upto = [0, *counts, len(numbers)]
+def _binned(numbers: Iterable[float | None], edges: list[float], rows: int) -> list[int]:
+    known = [number for number in numbers if number is not None]
+    counts = [sum(number <= edge for number in known) for edge in edges]
+    upto = [0, *counts, len(known)]
     bins = [after - before for before, after in pairwise(upto)]
-    return [*bins, rows - len(numbers)]
+    return [*bins, rows - len(known)]
 
 
 @pytest.mark.parametrize(
