@@ -115,7 +115,7 @@ def read_outcome(
 
 
 def _one_of_each(rows: list[tuple[Any, ...]], archetypes: Mapping[str, str]) -> list[tuple[Any, ...]]:
-    """One player per archetype: the median by bets ever of those in its usual stage. The archetype comes first."""
+    """One player per archetype, with the median number of bets in its usual stage. The archetype comes first."""
     by_archetype: dict[str, list[tuple[Any, ...]]] = {}
     for row in rows:
         by_archetype.setdefault(archetypes.get(row[0], ""), []).append(row)

@@ -38,7 +38,7 @@ def up(workspace: Workspace) -> None:
 
 
 def stop(workspace: Workspace) -> list[str]:
-    """Stop every process of the workspace, and no other. Returns the names of those that ran."""
+    """Stop every process of the workspace, and no other. Returns the names of the ones that ran."""
     with workspace.locked():
         stopped = ui.stop(workspace)
         for service in (EmbeddedObjectStore(workspace), EmbeddedPostgres(workspace)):

@@ -72,7 +72,7 @@ def start(workspace: Workspace, more: Mapping[str, str] | None = None) -> Login:
 
 
 def stop(workspace: Workspace) -> list[str]:
-    """Stop the four processes. Returns the names of those that ran. All are asked first, since each takes seconds."""
+    """Stop the four processes; returns the names of the ones that ran. All are asked first: each takes seconds."""
     daemons = [Daemon(workspace, name) for name in COMPONENTS]
     families = [(daemon, daemon.ask_to_end()) for daemon in daemons]
     return [daemon.name for daemon, family in families if daemon.await_end(family)]

@@ -120,7 +120,7 @@ def exclusion(players: pd.DataFrame, clock: Clock) -> pd.DataFrame:
 
 
 def markers(features: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Which markers players show, compared with the 95th percentile of those who played within 30 days."""
+    """The markers that players show. Each cut-off is the 95th percentile among players of the last 30 days."""
     cohort = features["active_days_30d"] > 0
     values = features[list(MARKERS.values())].set_axis(list(MARKERS), axis=1).astype("float64")
     judged = values[cohort]

@@ -19,12 +19,6 @@ class DayCount(Record):
     fingerprint: str
     """Sum of the rows' hashes. It does not depend on their order; a changed day changes it."""
 
-    def plus(self, other: DayCount) -> DayCount:
-        """The sum of both."""
-        return DayCount(
-            rows=self.rows + other.rows, fingerprint=str(int(self.fingerprint) + int(other.fingerprint))
-        )
-
 
 class Capture(Record):
     """One captured chunk: the content of a done-file, and an entry of the manifest."""

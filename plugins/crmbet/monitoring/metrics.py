@@ -177,11 +177,6 @@ class RunMetrics(BaseModel):
         worst = min(self.quality.values(), key=lambda stage: stage.score, default=None)
         return worst.grade if worst else None
 
-    @property
-    def failed_tasks(self) -> list[str]:
-        """Tasks that failed themselves, in the run's order. Those skipped because of them are not listed."""
-        return [name for name, outcome in self.tasks.items() if outcome.state == "failed"]
-
 
 def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     """Add to `known`, which identifies the run and its tasks, the figures of its manifests. Writes nothing.
