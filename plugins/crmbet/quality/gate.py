@@ -138,28 +138,24 @@ def _run(
     suite: Suite, context: EphemeralDataContext, datasource: SQLDatasource, values: Mapping[str, Threshold]
 ) -> list[Outcome]:
     """Run one suite as a checkpoint. Returns an outcome for each entry of the file, in the order of the file."""
-    from great_expectations import Checkpoint, ExpectationSuite, ValidationDefinition
+    from crmbet.quality.great_expectations.fresh import FreshCheckpoint, FreshSuite, FreshValidation
 
     table = datasource.add_table_asset(suite.name, table_name=suite.name)
-    expectations = context.suites.add(
-        ExpectationSuite(name=suite.name, expectations=build_expectations(suite))
+    expectations = FreshSuite(name=suite.name, expectations=build_expectations(suite))
+    validation = FreshValidation(
+        name=suite.name, data=table.add_batch_definition_whole_table("all rows"), suite=expectations
     )
-    validation = context.validation_definitions.add(
-        ValidationDefinition(
-            name=suite.name, data=table.add_batch_definition_whole_table("all rows"), suite=expectations
-        )
+    checkpoint = FreshCheckpoint(
+        name=suite.name,
+        validation_definitions=[validation],
+        result_format={
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": SAMPLED_KEYS,
+            "unexpected_index_column_names": list(suite.meta.key),
+        },
     )
-    checkpoint = context.checkpoints.add(
-        Checkpoint(
-            name=suite.name,
-            validation_definitions=[validation],
-            result_format={
-                "result_format": "SUMMARY",
-                "partial_unexpected_count": SAMPLED_KEYS,
-                "unexpected_index_column_names": list(suite.meta.key),
-            },
-        )
-    )
+    # Data Docs show the suites of the context.
+    context.suites.add(expectations)
     (judged,) = checkpoint.run(expectation_parameters=dict(values)).run_results.values()
     results = {}
     for result in judged.results:
