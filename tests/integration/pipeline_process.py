@@ -16,6 +16,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from io import BytesIO
 from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,12 +25,12 @@ from typing import Any
 import boto3
 import psycopg2
 from botocore.config import Config
+from pyarrow.parquet import read_table
 
 from crmbet.clean.clean import clean_source
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
-from crmbet.databases.parquet import scan
 from crmbet.databases.work import Work
 from crmbet.datasets import thirty_days
 from crmbet.extract.lake import capture_feed
@@ -66,9 +67,12 @@ _server.set_forkserver_preload(
             "tests.integration.warm_process",
             "duckdb",
             "numpy",
+            "pyarrow.dataset",
             "pyarrow.parquet",
             "boto3",
             "joblib",
+            # A child imports what the parent's main module is, too.
+            "pytest",
         ),
         *(
             "scipy.optimize",
@@ -194,13 +198,10 @@ def finish(site: Site, attempt: Attempt) -> None:
 
 def cells(site: Site, attempt: Attempt) -> Cells:
     """The features that a finished run has made, with each row's hash."""
-    run = attempt.run(site.bucket)
-    manifest = features(site, attempt)
-    with open_engine(run.settings, site.lake) as connection:
-        rows = connection.sql(f"FROM {scan(site.store, manifest.files)}")
-        names = [*TABLE_CONTRACT.features, "row_hash"]
-        found = (dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall())
-        return {row["user_id"]: {name: row[name] for name in names} for row in found}
+    names = [*TABLE_CONTRACT.features, "row_hash"]
+    files = site.store.read_all(features(site, attempt).files)
+    tables = [read_table(BytesIO(content or b""), columns=["user_id", *names]) for content in files.values()]
+    return {row.pop("user_id"): row for table in tables for row in table.to_pylist()}
 
 
 def features(site: Site, attempt: Attempt) -> FeatureManifest:

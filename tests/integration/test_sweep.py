@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,6 @@ from crmbet.storage.layout import DONE, Layout
 from crmbet.storage.object_store import ObjectStore
 from crmbet.sweep import SweepPlan, plan_sweep, sweep
 from tests.integration.pipeline_process import (
-    STARTED,
     Attempt,
     Cells,
     ChangingOperator,
@@ -39,33 +39,42 @@ def bets(*keys: str) -> str:
     return "\n".join([HEADER, *(f"{key},ana,2018-11-02T12:00:00Z,slots,1" for key in keys)]) + "\n"
 
 
-@pytest.fixture(scope="module")
-def operator_once(open_changing_operator: Callable[[], ChangingOperator]) -> ChangingOperator:
+@dataclass(frozen=True)
+class Ran:
     """An operator whose bets were rewritten and then run again."""
+
+    operator: ChangingOperator
+    first: Attempt
+    before: Cells
+    """What the first run made."""
+    after: Cells
+    """What the second run made."""
+
+
+@pytest.fixture(scope="module")
+def ran(open_changing_operator: Callable[[], ChangingOperator]) -> Ran:
     operator = open_changing_operator()
     operator.sql(
         "INSERT INTO tbl_transactions VALUES (gen_random_uuid(), 'ana', 10, 'deposit', 'completed', '2018-11-01 12:00')"
     )
     operator.put("bets/a.csv", bets("b1"))
     operator.put("bets/b.csv", f"{HEADER}\nb9,bia,2018-11-03T12:00:00Z,slots,1\n")
-    finish(operator.site, operator.attempt(AS_OF))
+    # The second run writes a matrix, and so one of every kind of object.
+    first, second = operator.attempt(AS_OF, matrix=False), operator.attempt(AS_OF)
+    finish(operator.site, first)
     operator.put("bets/a.csv", bets("b1", "b2"))
-    finish(operator.site, operator.attempt(AS_OF))
-    return operator
+    finish(operator.site, second)
+    before, after = cells(operator.site, first), cells(operator.site, second)
+    assert before["ana"] != after["ana"]
+    return Ran(operator, first, before, after)
 
 
 @pytest.fixture
 def operator(
-    operator_once: ChangingOperator, copy_changing_operator: Callable[[ChangingOperator], ChangingOperator]
+    ran: Ran, copy_changing_operator: Callable[[ChangingOperator], ChangingOperator]
 ) -> ChangingOperator:
     """A copy of that operator for one test."""
-    return copy_changing_operator(operator_once)
-
-
-@pytest.fixture(scope="module")
-def rebuilt(operator_once: ChangingOperator) -> Cells:
-    """What a run from nothing makes of its sources."""
-    return operator_once.rebuild(AS_OF)
+    return copy_changing_operator(ran.operator)
 
 
 def plan(operator: ChangingOperator, after: timedelta, **settings: Any) -> SweepPlan:
@@ -121,7 +130,7 @@ def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
 
 
 def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothing_anew(
-    operator: ChangingOperator, rebuilt: Cells
+    operator: ChangingOperator, ran: Ran
 ) -> None:
     again = operator.attempt(AS_OF)
     before = keys(operator)
@@ -145,30 +154,24 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
         "bets": 0,
         "transactions": 0,
     }
-    assert (features(operator.site, again).days_built, cells(operator.site, again)) == (0, rebuilt)
+    assert (features(operator.site, again).days_built, cells(operator.site, again)) == (0, ran.after)
 
 
-def test_what_was_known_within_the_retention_can_still_be_asked_for(operator: ChangingOperator) -> None:
-    first = STARTED + timedelta(hours=1)
-    asked = Attempt(
-        run_id="asked",
-        as_of_date=AS_OF,
-        known_at=first,
-        brand=LAYOUT.brand,
-        params={"known_at": first.isoformat()},
-    )
-    finish(operator.site, asked)
-    found = cells(operator.site, asked)
+def test_what_was_known_within_the_retention_can_still_be_asked_for(
+    operator: ChangingOperator, ran: Ran
+) -> None:
+    params = {"known_at": ran.first.known_at.isoformat()}
+    asked = replace(ran.first, run_id="asked", params=params)
     # The runs are from the beginning of the year, by their own account, and this sweep is not far from it.
     swept = plan(operator, PAST_THE_GRACE, run_retention_days=10_000)
     sweep_by(operator, swept, run_retention_days=10_000)
     finish(operator.site, asked)
 
-    assert cells(operator.site, asked) == found
+    assert cells(operator.site, asked) == ran.before
 
 
 def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
-    operator: ChangingOperator, rebuilt: Cells, monkeypatch: pytest.MonkeyPatch
+    operator: ChangingOperator, ran: Ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doomed = plan(operator, PAST_THE_RETENTION)
     delete_all = ObjectStore.delete_all
@@ -185,7 +188,7 @@ def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
 
     again = operator.attempt(AS_OF)
     finish(operator.site, again)
-    assert cells(operator.site, again) == rebuilt
+    assert cells(operator.site, again) == ran.after
     sweep_by(operator, plan(operator, PAST_THE_RETENTION))
     assert not named(doomed) & keys(operator)
 

@@ -1,6 +1,7 @@
 """The data engine: one DuckDB connection with access to S3 and PostgreSQL, limited memory, and UTC as time zone.
 
-Its extensions are installed as wheels and loaded by path. Nothing is downloaded at run time (docs/adr/0001).
+Its extensions are installed as wheels and loaded by path. Nothing is downloaded at run time (docs/adr/0001). Each is
+loaded by what needs it: the engine checks its signature every time, which takes up to a quarter of a second.
 """
 
 from __future__ import annotations
@@ -57,8 +58,6 @@ def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[
             # Global, because several cursors work at the same time, and each is a session of its own.
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
             connection.execute(statement("create_parsers"))
-            for extension in ("httpfs", "postgres_scanner"):
-                connection.load_extension(str(_extension_file(extension)))
             if lake is not None:
                 _add_lake_secret(connection, lake)
             yield connection
@@ -74,6 +73,7 @@ def attach_postgres(connection: duckdb.DuckDBPyConnection, dsn: str, alias: str,
     """
     import duckdb
 
+    _load_extension(connection, "postgres_scanner")
     mode = "READ_ONLY" if read_only else "READ_WRITE"
     try:
         connection.execute(f"ATTACH {literal(dsn)} AS {identifier(alias)} (TYPE postgres, {mode})")
@@ -82,6 +82,7 @@ def attach_postgres(connection: duckdb.DuckDBPyConnection, dsn: str, alias: str,
 
 
 def _add_lake_secret(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) -> None:
+    _load_extension(connection, "httpfs")
     options = {
         "KEY_ID": lake.access_key,
         "SECRET": lake.secret_key,
@@ -98,8 +99,9 @@ def _add_lake_secret(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) ->
     connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET crmbet_lake (TYPE s3, {clauses})")
 
 
-def _extension_file(name: str) -> Path:
+def _load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension. Nothing happens if it is loaded already."""
     import duckdb
 
     folder = Path(str(files(f"duckdb_extension_{name}"))) / "extensions" / f"v{duckdb.__version__}"
-    return folder / f"{name}.duckdb_extension"
+    connection.load_extension(str(folder / f"{name}.duckdb_extension"))
