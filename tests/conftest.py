@@ -50,6 +50,12 @@ GROUPS = {
         "integration/test_pipeline_from_python.py",
         "integration/test_previous_version.py",
     ),
+    # They share one running Airflow: its API server, scheduler, DAG processor and triggerer.
+    "one Airflow": (
+        "integration/live/test_on_call.py",
+        "integration/live/test_page.py",
+        "integration/live/test_ui.py",
+    ),
     # Each starts a PostgreSQL 15 beside the 18 that all tests share.
     "loads on both servers": (
         "integration/load/test_history.py",
@@ -70,7 +76,6 @@ LONGEST = (
     "integration/load/test_kills.py",
     "integration/test_sweep.py",
     "sql/test_reference.py",
-    "integration/local/test_ui.py",
     "integration/local/test_services.py",
     "integration/quality/test_mutations.py",
     "integration/extract/test_formats.py",
@@ -110,7 +115,10 @@ class AirflowEnvironment:
 def services() -> Iterator[Services]:
     """PostgreSQL and S3, running."""
     # Every task of Airflow opens a session of boto3, which reads a megabyte of JSON: a seventh of a run's time.
-    loaders.JSONFileLoader.load_file = cache(loaders.JSONFileLoader.load_file)
+    # Each session has a loader of its own, so all of them are given the same reader of files.
+    reader = loaders.JSONFileLoader()
+    reader.load_file = cache(reader.load_file)
+    loaders.Loader.FILE_LOADER_CLASS = staticmethod(lambda: reader)
     started = Services(WORKSPACE, EmbeddedPostgres(WORKSPACE, NOT_DURABLE), EmbeddedObjectStore(WORKSPACE))
     try:
         started.postgres.start()
