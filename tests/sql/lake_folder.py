@@ -40,7 +40,7 @@ class FolderStore(ObjectStore):
         return path
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        for path in sorted(self.folder.rglob("*")):
+        for path in sorted((self.folder / prefix.rpartition("/")[0]).rglob("*")):
             key = str(path.relative_to(self.folder))
             if path.is_file() and key.startswith(prefix):
                 yield StoredObject(key=key, etag="", size=path.stat().st_size, last_modified=CAPTURED_AT)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import duckdb
@@ -47,6 +49,14 @@ TIMES = {
     "sessions": ("started_at", "ended_at"),
     "limits": ("changed_at",),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_matrix() -> Iterator[None]:
+    """A matrix takes a fifth of a run, and says nothing of the cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crmbet.features.engineer.write_matrix", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +131,6 @@ def without_future(world: World) -> World:
     return replace(world, **rows)
 
 
-@settings(REPEATABLE, max_examples=2)
-@given(world=full_worlds())
-def test_events_at_or_after_as_of_change_no_cell(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
-) -> None:
-    with_future, _ = run_pipeline(engine, world, new_store())
-    known, _ = run_pipeline(engine, without_future(world), new_store())
-
-    assert hashes(with_future) == hashes(known)
-    assert cells(with_future) == compute_reference(world, with_future)
-
-
 def numbered(world: World) -> World:
     """Each row with the id that it would get by its place."""
     keys = {source: contract.business_key[0] for source, contract in contracts().items()}
@@ -145,42 +143,38 @@ def numbered(world: World) -> World:
 
 @settings(REPEATABLE, max_examples=1)
 @given(world=full_worlds())
-def test_bets_that_come_or_change_after_known_at_change_no_cell(
+def test_the_future_and_the_order_of_rows_change_no_cell(
     engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
 ) -> None:
     world = numbered(world)
+    found, _ = run_pipeline(engine, world, new_store())
+    known, _ = run_pipeline(engine, without_future(world), new_store())
+    engine.execute("SET threads = 2")
+    try:
+        again, _ = run_pipeline(engine, shuffled(with_late_bets(world)), new_store(), files=3)
+    finally:
+        engine.execute("SET threads = 1")
+
+    assert hashes(found) == hashes(known), "nothing is known of events at or after as_of"
+    assert cells(found) == compute_reference(world, found)
+    assert found == again, "neither bets that come after known_at, nor order, files or threads change a cell"
+
+
+def with_late_bets(world: World) -> World:
+    """The world with bets that come, and others that change, after known_at."""
     late = {"ingested_at": (world.run().known_at + timedelta(hours=1)).isoformat()}
     changed = [{**row, "stake": "77", "payout": "5", **late} for row in world.bets]
     come = [{**row, "bet_id": f"late {number}", **late} for number, row in enumerate(world.bets)]
     strangers = [{**row, "user_id": "fabio", **late} for row in come[:3]]
-
-    known, _ = run_pipeline(engine, world, new_store())
-    with_late, _ = run_pipeline(
-        engine, replace(world, bets=[*strangers, *changed, *world.bets, *come]), new_store()
-    )
-
-    assert with_late == known
+    return replace(world, bets=[*strangers, *changed, *world.bets, *come])
 
 
-@settings(REPEATABLE, max_examples=1)
-@given(world=full_worlds())
-def test_neither_the_order_of_rows_nor_their_files_nor_threads_change_a_cell(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore], world: World
-) -> None:
-    world = numbered(world)
+def shuffled(world: World) -> World:
+    """The world in another order, with some rows twice."""
     rows: dict[str, Any] = {
         source: [*world.rows(source)[1::3], *world.rows(source)[::-1]] for source in TIMES
     }
-    shuffled = replace(world, **rows)
-
-    found, _ = run_pipeline(engine, world, new_store())
-    engine.execute("SET threads = 2")
-    try:
-        again, _ = run_pipeline(engine, shuffled, new_store(), files=3)
-    finally:
-        engine.execute("SET threads = 1")
-
-    assert again == found
+    return replace(world, **rows)
 
 
 @settings(REPEATABLE, max_examples=1)
@@ -191,7 +185,8 @@ def test_any_order_of_increments_gives_what_a_rebuild_gives(
     store = new_store()
     # What the first of them freezes is the store's history, by intent.
     world = replace(world, settings={**world.settings, "rg_min_cohort": 20})
-    for days_back in (3, 0, 30):
+    run_pipeline(engine, replace(world, as_of_date=world.as_of_date - timedelta(days=3)), store)
+    for days_back in (0, 30):
         at = replace(world, as_of_date=world.as_of_date - timedelta(days=days_back))
 
         found, _ = run_pipeline(engine, at, store)
@@ -205,6 +200,7 @@ ONE_OF_EACH = World(
         {"user_id": "ana", "placed_at": "2026-02-20 23:50:00-03:00"},
         {"user_id": "ana", "placed_at": "2026-02-21 00:10:00-03:00"},
         {"user_id": "bia", "placed_at": "2026-02-21 12:00:00-03:00"},
+        {"user_id": "eva", "placed_at": "2026-02-21 12:00:00-03:00"},
     ],
     transactions=[{"user_id": "ana", "created_at": "2026-02-20 12:00:00-03:00"}],
     players=[{"user_id": "ana", "registered_at": "2026-01-01 12:00:00-03:00"}],
@@ -212,19 +208,40 @@ ONE_OF_EACH = World(
 )
 
 
-def test_a_second_run_makes_no_day_and_the_same_table(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
-) -> None:
+@dataclass(frozen=True)
+class Ran:
+    """The first run over ONE_OF_EACH."""
+
+    store: FolderStore
+    features: Features
+    manifest: FeatureManifest
+
+
+@pytest.fixture(scope="module")
+def ran(engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]) -> Ran:
+    """Nothing may be written to its store: most tests look at its features, and others go on from a copy."""
     store = new_store()
-    first, made = run_pipeline(engine, ONE_OF_EACH, store)
+    return Ran(store, *run_pipeline(engine, ONE_OF_EACH, store))
+
+
+@pytest.fixture
+def store(ran: Ran, tmp_path: Path) -> FolderStore:
+    """A copy of the store that the first run has left."""
+    return FolderStore(copytree(ran.store.folder, tmp_path / "lake"))
+
+
+def test_a_second_run_makes_no_day_and_the_same_table(
+    engine: duckdb.DuckDBPyConnection, ran: Ran, store: FolderStore
+) -> None:
     again, reused = run_pipeline(engine, ONE_OF_EACH, store)
+    assert tables_computed(store) == 1
     refreshed, remade = run_pipeline(engine, ONE_OF_EACH, store, full_refresh=True)
 
-    assert first == again == refreshed
-    assert (made.days, made.days_built) == (2, 2)
+    assert ran.features == again == refreshed
+    assert (ran.manifest.days, ran.manifest.days_built) == (2, 2)
     assert reused.days_built == 0
-    assert remade.days_built == 2
-    assert (made.users, made.state_rows, made.session_rows) == (2, 3, 2)
+    assert (remade.days_built, tables_computed(store)) == (2, 2)
+    assert (ran.manifest.users, ran.manifest.state_rows, ran.manifest.session_rows) == (3, 4, 3)
 
 
 def tables_computed(store: FolderStore) -> int:
@@ -233,22 +250,20 @@ def tables_computed(store: FolderStore) -> int:
 
 
 def test_another_run_on_the_same_days_signs_the_table_that_is_there(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+    engine: duckdb.DuckDBPyConnection, ran: Ran, store: FolderStore, new_store: Callable[[], FolderStore]
 ) -> None:
-    store = new_store()
-    first, made = run_pipeline(engine, ONE_OF_EACH, store)
     later = {"run_id": "later", "known_at": ONE_OF_EACH.run().known_at + timedelta(days=400)}
     second, reused = run_pipeline(engine, ONE_OF_EACH, store, later)
     alone, _ = run_pipeline(engine, ONE_OF_EACH, new_store(), later)
 
     assert tables_computed(store) == 1
     assert second == alone
-    assert hashes(second) == hashes(first)
+    assert hashes(second) == hashes(ran.features)
     assert {(row["execution_id"], row["known_at"]) for row in second.values()} == {
         ("later", later["known_at"])
     }
-    assert reused.users == made.users
-    assert not set(reused.files) & set(made.files), "a run's table lies in its own folder"
+    assert reused.users == ran.manifest.users
+    assert not set(reused.files) & set(ran.manifest.files), "a run's table lies in its own folder"
 
 
 def test_players_for_whom_memory_is_too_small_come_in_several_files(
@@ -284,21 +299,20 @@ def test_players_for_whom_memory_is_too_small_come_in_several_files(
 
 
 def test_what_a_table_is_made_from_makes_another_one(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+    engine: duckdb.DuckDBPyConnection, ran: Ran, store: FolderStore
 ) -> None:
-    store = new_store()
-    run_pipeline(engine, ONE_OF_EACH, store)
     others: list[tuple[World, dict[str, Any]]] = [
         (replace(ONE_OF_EACH, as_of_date=date(2026, 3, 2)), {}),
         (replace(ONE_OF_EACH, players=[]), {}),
         (replace(ONE_OF_EACH, bets=[]), {}),
         (ONE_OF_EACH, {"settings": replace(ONE_OF_EACH, settings={"ticket_low": 7}).run().settings}),
     ]
+    made = []
     for number, (world, changed) in enumerate(others, start=2):
-        run_pipeline(engine, world, store, changed)
+        made.append(run_pipeline(engine, world, store, changed)[0])
         assert tables_computed(store) == number
-    run_pipeline(engine, ONE_OF_EACH, store, full_refresh=True)
-    assert tables_computed(store) == len(others) + 2
+    a_day_later = made[0]
+    assert a_day_later["ana"]["row_hash"] != ran.features["ana"]["row_hash"]
 
 
 def test_no_theme_asks_which_run_it_is_of() -> None:
@@ -309,28 +323,25 @@ def test_no_theme_asks_which_run_it_is_of() -> None:
 
 
 def test_a_late_bet_changes_the_session_of_the_day_before(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+    engine: duckdb.DuckDBPyConnection, ran: Ran, store: FolderStore
 ) -> None:
-    store = new_store()
-    before, _ = run_pipeline(engine, ONE_OF_EACH, store)
     late = {"user_id": "ana", "placed_at": "2026-02-21 00:30:00-03:00"}
     after, made = run_pipeline(engine, replace(ONE_OF_EACH, bets=[*ONE_OF_EACH.bets, late]), store)
 
-    assert before["ana"]["session_minutes_max_30d"] == 20.0
+    assert ran.features["ana"]["session_minutes_max_30d"] == 20.0
     assert after["ana"]["session_minutes_max_30d"] == 40.0
     assert made.days_built == 1
 
 
 def test_a_session_feed_that_starts_later_changes_no_earlier_table(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
+    engine: duckdb.DuckDBPyConnection, ran: Ran, new_store: Callable[[], FolderStore]
 ) -> None:
     later = [{"user_id": "ana", "started_at": "2026-03-01 00:00:00-03:00"}]
 
-    derived, _ = run_pipeline(engine, ONE_OF_EACH, new_store())
     found, _ = run_pipeline(engine, replace(ONE_OF_EACH, sessions=later), new_store())
 
     assert found["ana"]["session_minutes_max_30d"] == 20.0
-    assert found == derived
+    assert found == ran.features
 
 
 def test_as_of_before_any_event_has_the_players_alone(
@@ -349,31 +360,15 @@ def test_as_of_before_any_event_has_the_players_alone(
     assert (manifest.days, manifest.state_rows, manifest.session_rows) == (0, 0, 0)
 
 
-def test_every_row_says_what_it_is_about(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
-) -> None:
-    found, _ = run_pipeline(engine, ONE_OF_EACH, new_store())
-
-    for row in found.values():
+def test_every_row_says_what_it_is_about(ran: Ran) -> None:
+    for row in ran.features.values():
         assert row["as_of"] == datetime(2026, 3, 1, 3, tzinfo=UTC)
         assert row["known_at"] == ONE_OF_EACH.run().known_at
         assert row["execution_id"] == "test"
 
 
-def test_the_hash_covers_the_features_alone(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
-) -> None:
-    found, _ = run_pipeline(engine, ONE_OF_EACH, new_store())
-    a_day_later, _ = run_pipeline(engine, replace(ONE_OF_EACH, as_of_date=date(2026, 3, 2)), new_store())
+def test_two_players_alike_have_one_hash_since_it_covers_the_features_alone(ran: Ran) -> None:
+    found = hashes(ran.features)
 
-    assert found["ana"]["row_hash"] != found["bia"]["row_hash"]
-    assert found["ana"]["row_hash"] != a_day_later["ana"]["row_hash"]
-
-
-def test_two_players_alike_have_one_hash(
-    engine: duckdb.DuckDBPyConnection, new_store: Callable[[], FolderStore]
-) -> None:
-    bets = [{"user_id": user, "placed_at": "2026-02-21 12:00:00-03:00"} for user in ("ana", "bia")]
-    found, _ = run_pipeline(engine, World(as_of_date=date(2026, 3, 1), bets=bets), new_store())
-
-    assert found["ana"]["row_hash"] == found["bia"]["row_hash"]
+    assert found["ana"] != found["bia"]
+    assert found["bia"] == found["eva"]

@@ -42,7 +42,7 @@ def two_threads(engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
         engine.execute("SET threads = 1")
 
 
-@settings(REPEATABLE, max_examples=30)
+@settings(REPEATABLE, max_examples=20)
 @given(world=crowded_worlds())
 def test_sql_equals_the_reference(engine: duckdb.DuckDBPyConnection, world: World) -> None:
     found = compute_features(engine, world)
@@ -59,7 +59,7 @@ def test_the_reference_covers_every_feature_column() -> None:
     assert set(row) == set(table().features)
 
 
-@settings(REPEATABLE, max_examples=2)
+@settings(REPEATABLE, max_examples=1)
 @given(world=full_worlds())
 def test_neither_row_order_nor_threads_change_a_cell(engine: duckdb.DuckDBPyConnection, world: World) -> None:
     found = compute_features(engine, world)

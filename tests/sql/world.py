@@ -95,8 +95,10 @@ def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     bind_variables(connection, world.run())
     for source in SOURCES:
         _create_cleaned(connection, source, world)
-    state = Fragment(f"({statement('features/state/summarise_days')})")
-    compute_themes(connection, world.run(), state=state, sessions=_sessions(connection))
+    # Kept as a table, as a run keeps it in files: it is read three times.
+    days = Fragment(statement("features/state/summarise_days"))
+    connection.execute(render("databases/create_table", name=identifier("days_of_state"), rows=days))
+    compute_themes(connection, world.run(), state=identifier("days_of_state"), sessions=_sessions(connection))
     (query,) = feature_queries(connection, world.run(), table())
     return query
 
