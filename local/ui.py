@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import psutil
+
 from local import airflow, ports
 from local.credentials import credentials
 from local.env import process_environment, write_env_file
-from local.processes import Daemon
+from local.processes import Daemon, ServiceFailed
 from local.workspace import Workspace
 
 SERVICE = "ui"
@@ -50,23 +52,17 @@ def start(workspace: Workspace, more: Mapping[str, str] | None = None) -> Login:
     Raises `ServiceFailed` with the end of the failed process's log.
     """
     with workspace.locked():
-        port = running_port(workspace)
-        if port is None:
-            stop(workspace)  # what is left of an earlier start knows the old port
-            last = ports.remembered(workspace, SERVICE)
-            port = ports.first_free([last, *PREFERRED_PORTS] if last else PREFERRED_PORTS)
-            ports.remember(workspace, SERVICE, port)
         keys = credentials(workspace)
         airflow.write_password_file(workspace, keys)
-        environ = {**process_environment(workspace, ui_port=port), **(more or {})}
-        for name, arguments in COMPONENTS.items():
-            daemon = Daemon(workspace, name)
-            if daemon.process() is None:
-                daemon.start([airflow.executable("airflow"), *arguments], environ=environ)
-        for name, reported in HEALTH_NAMES.items():
-            Daemon(workspace, name).wait_ready(
-                partial(_is_healthy, reported, port), timeout_seconds=READY_TIMEOUT_SECONDS
-            )
+        while True:
+            port = _choose_port(workspace)
+            try:
+                _start_components(workspace, port, more or {})
+                break
+            except ServiceFailed:
+                # Another checkout may find the same port free and take it while our API server still loads.
+                if running_port(workspace) is not None or ports.is_free(port):
+                    raise
         write_env_file(workspace, ui_port=port)
     return Login(f"http://{ports.HOST}:{port}", airflow.ADMIN, keys.admin_password)
 
@@ -83,13 +79,46 @@ def running_port(workspace: Workspace) -> int | None:
     return ports.remembered(workspace, SERVICE) if Daemon(workspace, "api-server").process() else None
 
 
+def _choose_port(workspace: Workspace) -> int:
+    port = running_port(workspace)
+    if port is None:
+        stop(workspace)  # what is left of an earlier start knows the old port
+        last = ports.remembered(workspace, SERVICE)
+        port = ports.first_free([last, *PREFERRED_PORTS] if last else PREFERRED_PORTS)
+        ports.remember(workspace, SERVICE, port)
+    return port
+
+
+def _start_components(workspace: Workspace, port: int, more: Mapping[str, str]) -> None:
+    environ = {**process_environment(workspace, ui_port=port), **more}
+    daemons = {name: Daemon(workspace, name) for name in COMPONENTS}
+    for name, daemon in daemons.items():
+        if daemon.process() is None:
+            daemon.start([airflow.executable("airflow"), *COMPONENTS[name]], environ=environ)
+    for name, reported in HEALTH_NAMES.items():
+        daemons[name].wait_ready(partial(_is_healthy, reported, port), timeout_seconds=READY_TIMEOUT_SECONDS)
+    # Whoever else listens on the port may be healthy too.
+    server = daemons["api-server"]
+    server.wait_ready(partial(_serves, server, port), timeout_seconds=READY_TIMEOUT_SECONDS)
+
+
+def _serves(server: Daemon, port: int) -> bool:
+    """Whether the server or one of its workers listens on the port."""
+    process = server.process()
+    try:
+        family = [process, *process.children(recursive=True)] if process else []
+    except psutil.NoSuchProcess:
+        return False
+    return any(ports.listens(member, port) for member in family)
+
+
 def _is_healthy(reported: str, port: int) -> bool:
     connection = http.client.HTTPConnection(ports.HOST, port, timeout=5)
     try:
         connection.request("GET", "/api/v2/monitor/health")
         response = connection.getresponse()
         report = json.load(response) if response.status == http.HTTPStatus.OK else {}
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()
