@@ -193,10 +193,7 @@ def airflow_database() -> None:
 
 @pytest.fixture(scope="session")
 def make_services_ready() -> Callable[[Workspace], None]:
-    """Gives a new workspace the databases that `make services` would make in it, Airflow's among them.
-
-    Only tests that are about making them have reason to do without it.
-    """
+    """Gives a new workspace the databases that `make services` has made in another one, Airflow's among them."""
 
     def migrate(folder: Path) -> None:
         workspace = Workspace(folder)
@@ -209,7 +206,7 @@ def make_services_ready() -> Callable[[Workspace], None]:
         made = _made_once("services", migrate)
         workspace.state.mkdir()
         # The server's files belong to another account if this one is root.
-        subprocess.run(["cp", "-a", made / "postgres", workspace.state], check=True)
+        subprocess.run(["cp", "-a", made / "postgres", made / "logs", workspace.state], check=True)
 
     return copy
 
@@ -331,10 +328,11 @@ def _claim_workspace() -> IO[str]:
 
 
 def _made_once(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder that `make` fills, once for all test processes of this checkout until a package changes."""
-    packages = sha256((PROJECT / ".venv" / "installed.json").read_bytes()).hexdigest()[:12]
+    """The folder that `make` fills, once for all test processes of this checkout until what makes it changes."""
+    makers = [PROJECT / ".venv" / "installed.json", *sorted((PROJECT / "local").glob("*.py"))]
+    version = sha256(b"".join(maker.read_bytes() for maker in makers)).hexdigest()[:12]
     MADE.mkdir(parents=True, exist_ok=True)
-    folder = MADE / f"{name}-{packages}"
+    folder = MADE / f"{name}-{version}"
     with (MADE / f"{name}.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not folder.exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,11 @@ from local.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
-def workspace(session_folder: Path) -> Iterator[Workspace]:
+def workspace(session_folder: Path, make_services_ready: Callable[[Workspace], None]) -> Iterator[Workspace]:
     """Services that have been started once; a test that stops them need not start them again."""
     found = Workspace(session_folder / "whole")
     try:
+        make_services_ready(found)
         embedded.up(found)
         yield found
     finally:
