@@ -654,7 +654,7 @@ DIRTY = st.fixed_dictionaries(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=30,
+    max_examples=12,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(chunks=st.lists(st.lists(DIRTY, min_size=1, max_size=25), min_size=1, max_size=3))

@@ -106,7 +106,7 @@ def test_a_typed_column_becomes_what_its_text_would(
 ) -> None:
     feed = contract(mark)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(ROWS)
     def check(rows: list[tuple[str, ...]]) -> None:
         types = [engine_type for engine_type, _ in VALUES.values()]

@@ -176,10 +176,11 @@ def test_csv_dialects(put: Any, capture: Any, captured_rows: Any, extension: str
 
     captures = capture()
 
+    rows = captured_rows(captures)
     found = {
         name: [
             (row["_row"], row["bet_id"], row["user_id"], row["stake"])
-            for row in captured_rows(captures)
+            for row in rows
             if row["_source_key"] == f"raw/bets/{name}.{extension}" and not row["_reject"]
         ]
         for name in DIALECTS

@@ -13,7 +13,7 @@ from local.simulator.__main__ import main
 
 pytestmark = pytest.mark.integration
 
-ARGUMENTS = ("--players", "400", "--start", "2026-08-01", "--seed", "5")
+ARGUMENTS = ("--players", "200", "--start", "2026-08-01", "--seed", "5")
 
 
 @pytest.fixture

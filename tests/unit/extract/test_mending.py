@@ -161,9 +161,9 @@ def test_what_is_not_damaged_comes_out_as_it_was(file: Path, records: list[list[
 
 def test_an_open_quote_costs_no_more_than_a_look_ahead(file: Path) -> None:
     # A quote is open, and each of the lines that follow has quotes that do not close it.
-    fates, _ = mended(file, 'h,h\nx,"x\n' + 'x,""\n' * 200_000)
+    fates, _ = mended(file, 'h,h\nx,"x\n' + 'x,""\n' * 50_000)
 
-    assert fates == ["a quote that is never closed", *[["x", ""]] * 200_000]
+    assert fates == ["a quote that is never closed", *[["x", ""]] * 50_000]
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ OLD = date(2026, 1, 24)
 
 
 @pytest.fixture
-def year(table: Any, query: Any) -> None:
-    """Ten transactions a day, in the year before as_of."""
+def months(table: Any, query: Any) -> None:
+    """Ten transactions a day, on the 210 days before as_of."""
     table()
     query(
         """
         INSERT INTO tbl_transactions
         SELECT gen_random_uuid(), 'u' || n, 1 + n, 'bet', 'completed', timestamp '2026-08-12' - n * interval '2.4 hours'
-        FROM generate_series(1, 3650) AS n
+        FROM generate_series(1, 2100) AS n
         """
     )
 
@@ -52,7 +52,7 @@ def change(query: Any, day: date) -> None:
 
 
 def test_a_change_three_weeks_ago_is_found_by_the_next_run_and_alone_captured(
-    year: None, query: Any, capture: Any
+    months: None, query: Any, capture: Any
 ) -> None:
     capture()
     change(query, AS_OF - timedelta(days=21))
@@ -63,15 +63,18 @@ def test_a_change_three_weeks_ago_is_found_by_the_next_run_and_alone_captured(
     assert found.touched_days == ["2026-07-21"], "it was before three in the morning, UTC"
 
 
-def test_a_change_200_days_ago_is_found_within_thirty_dates(year: None, query: Any, capture: Any) -> None:
+def test_a_change_200_days_ago_is_found_within_thirty_dates(months: None, query: Any, capture: Any) -> None:
     capture()
     change(query, OLD)
-    dates = [AS_OF + timedelta(days=n) for n in range(TURNS)]
+    its = date_of(turn_of(OLD))
+    # Its neighbours in time, and every seventh date: that each day has one turn in thirty is a test of its own.
+    dates = {AS_OF + timedelta(days=n) for n in range(0, TURNS, 7)}
+    dates |= {its + timedelta(days=n) for n in (-1, 0, 1)}
 
-    assert [as_of for as_of in dates if capture(as_of=as_of).new] == [date_of(turn_of(OLD))]
+    assert [as_of for as_of in sorted(dates) if capture(as_of=as_of).new] == [its]
 
 
-def test_a_change_200_days_ago_is_found_at_once_if_asked_for(year: None, query: Any, capture: Any) -> None:
+def test_a_change_200_days_ago_is_found_at_once_if_asked_for(months: None, query: Any, capture: Any) -> None:
     first = capture()
     change(query, OLD)
     another = date_of_another(turn_of(OLD))
@@ -80,24 +83,24 @@ def test_a_change_200_days_ago_is_found_at_once_if_asked_for(year: None, query: 
     found = capture(as_of=another, verify_all=True)
 
     assert found.changed == {str(OLD): "changed"}
-    assert found.extracted == 3650
+    assert found.extracted == 2100
 
 
 def test_an_old_day_that_is_deleted_stops_the_run_whose_turn_it_is(
-    year: None, query: Any, capture: Any
+    months: None, query: Any, capture: Any
 ) -> None:
     capture()
     query("DELETE FROM tbl_transactions WHERE created_at::date = %s", OLD)
-    assert capture(as_of=date_of_another(turn_of(OLD))).extracted == 3650
+    assert capture(as_of=date_of_another(turn_of(OLD))).extracted == 2100
 
     with pytest.raises(SourceShrunk, match=r"2026-01-24 \(10 rows before, gone now\)"):
         capture(as_of=date_of(turn_of(OLD)))
     with pytest.raises(SourceShrunk):
         capture(verify_all=True)
-    assert capture(verify_all=True, source_deletions="remove").extracted == 3640
+    assert capture(verify_all=True, source_deletions="remove").extracted == 2090
 
 
-def test_more_or_fewer_days_can_be_verified_in_every_run(year: None, query: Any, capture: Any) -> None:
+def test_more_or_fewer_days_can_be_verified_in_every_run(months: None, query: Any, capture: Any) -> None:
     capture()
     change(query, AS_OF - timedelta(days=21))
 
@@ -140,7 +143,7 @@ def test_the_first_rows_without_a_day_are_found_at_once(
 
 
 def test_an_old_day_without_captures_is_looked_at_in_every_run(
-    year: None, add: Any, query: Any, capture: Any
+    months: None, add: Any, query: Any, capture: Any
 ) -> None:
     query("DELETE FROM tbl_transactions WHERE created_at::date = %s", OLD)
     capture()
@@ -152,7 +155,7 @@ def test_an_old_day_without_captures_is_looked_at_in_every_run(
 
 
 def test_a_first_run_that_died_goes_on_under_the_next_as_of(
-    year: None, capture: Any, contents: Any, uploads: list[Any]
+    months: None, capture: Any, contents: Any, uploads: list[Any]
 ) -> None:
     uploads += [lambda: None, lambda: None, _fail]
     with pytest.raises(LostConnection):
@@ -160,8 +163,8 @@ def test_a_first_run_that_died_goes_on_under_the_next_as_of(
 
     found = capture(as_of=date(2026, 8, 13))
 
-    assert found.new == 365 - 60
-    assert found.extracted == 3650
+    assert found.new == 210 - 60
+    assert found.extracted == 2100
 
 
 def test_what_lies_after_as_of_is_not_captured_until_its_time_comes(
@@ -195,7 +198,7 @@ def test_an_earlier_as_of_judges_no_later_day(source: Any, query: Any, capture: 
 
 
 def test_the_index_serves_what_a_run_looks_at(
-    year: None, query: Any, capture: Any, monkeypatch: pytest.MonkeyPatch
+    months: None, query: Any, capture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from crmbet.extract import postgres
     from crmbet.extract.relation import ask_postgres
