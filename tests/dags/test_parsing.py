@@ -36,29 +36,27 @@ runpy.run_path("dags/user_features_weekly.py")
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
-LOADED_AS_PLUGINS = """
-import json, sys
+PLUGINS_THEN_A_DAG = """
+import json, runpy, sys
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
 ours = [name for name, module in sys.modules.items() if "/plugins/crmbet/" in (getattr(module, "__file__", "") or "")]
-print(json.dumps({"errors": errors, "ours": ours, "plugins": [plugin.name for plugin in plugins]}))
-"""
-
-IMPORTED_AFTER_PLUGINS = """
-import json, sys
-from airflow import plugins_manager
-plugins_manager._get_plugins()
 from crmbet.operators.validate import ValidateOperator
-print(json.dumps(ValidateOperator.__module__))
+sys.argv = ["airflow", "dags", "test"]
+print(json.dumps({
+    "errors": errors,
+    "ours": ours,
+    "plugins": [plugin.name for plugin in plugins],
+    "imported": ValidateOperator.__module__,
+    "deadline": runpy.run_path("dags/user_features_daily.py")["dag"].deadline,
+}))
 """
 
-HASH = """
+HASHES = f"""
 import json
 from airflow.dag_processing.dagbag import DagBag
-from airflow.models.serialized_dag import SerializedDagModel
-from airflow.serialization.serialized_objects import DagSerialization
-dags = DagBag(dag_folder="dags").dags.values()
-print(json.dumps([[SerializedDagModel.hash(DagSerialization.to_dict(dag)) for dag in dags] for _ in range(2)]))
+from tests.dags.test_parsing import hashes_of
+print(json.dumps(hashes_of(DagBag(dag_folder={str(PROJECT / "dags")!r}))))
 """
 
 
@@ -74,21 +72,39 @@ def test_parsing_imports_nothing_heavy(ask: Any) -> None:
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
 
 
-def test_the_plugin_loader_leaves_the_package_alone(ask: Any) -> None:
-    loaded = ask(LOADED_AS_PLUGINS)
-
-    assert loaded["errors"] == {}
-    assert loaded["ours"] == [], "not even the page, in a process that is no API server"
-    assert "crmbet_monitoring" in loaded["plugins"]
-
-
-def test_the_package_is_importable_beside_the_plugin_loader(ask: Any) -> None:
-    assert ask(IMPORTED_AFTER_PLUGINS) == "crmbet.operators.validate"
+@pytest.fixture(scope="module")
+def plugins_then_a_dag(ask: Any) -> dict[str, Any]:
+    """What a process says that loads Airflow's plugins, then our package, then a DAG as `airflow dags test` does."""
+    answer: dict[str, Any] = ask(PLUGINS_THEN_A_DAG)
+    return answer
 
 
-def test_serialising_gives_one_hash_in_every_process(ask: Any) -> None:
+def test_the_plugin_loader_leaves_the_package_alone(plugins_then_a_dag: dict[str, Any]) -> None:
+    assert plugins_then_a_dag["errors"] == {}
+    assert plugins_then_a_dag["ours"] == [], "not even the page, in a process that is no API server"
+    assert "crmbet_monitoring" in plugins_then_a_dag["plugins"]
+
+
+def test_the_package_is_importable_beside_the_plugin_loader(plugins_then_a_dag: dict[str, Any]) -> None:
+    assert plugins_then_a_dag["imported"] == "crmbet.operators.validate"
+
+
+def test_airflows_test_command_gets_no_deadline(plugins_then_a_dag: dict[str, Any]) -> None:
+    assert plugins_then_a_dag["deadline"] is None
+
+
+def hashes_of(bag: Any) -> list[list[str]]:
+    """The hashes by which Airflow tells versions of our DAGs apart, looked at twice."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    dags = [bag.dags[name] for name in sorted(bag.dags)]
+    return [[SerializedDagModel.hash(DagSerialization.to_dict(dag)) for dag in dags] for _ in range(2)]
+
+
+def test_serialising_gives_one_hash_in_every_process(dag_bag: Any, ask: Any) -> None:
     # Else each parse would be a new version of the DAG. Sets differ in order with the hash seed.
-    hashes = ask(HASH, PYTHONHASHSEED="1") + ask(HASH, PYTHONHASHSEED="2")
+    hashes = hashes_of(dag_bag) + ask(HASHES, PYTHONHASHSEED="2")
 
     assert len(hashes) == 4, "two looks, in two processes"
     assert len({tuple(of_all_dags) for of_all_dags in hashes}) == 1

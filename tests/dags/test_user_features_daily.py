@@ -102,15 +102,6 @@ def test_a_run_is_late_six_hours_after_it_was_queued(dag: Any) -> None:
     assert deadline.callback.path == "crmbet.orchestration.alerts.tell_deadline"
 
 
-def test_airflows_test_command_gets_no_deadline(ask: Any) -> None:
-    script = """
-import json, runpy, sys
-sys.argv = ["airflow", "dags", "test"]
-print(json.dumps(runpy.run_path("dags/user_features_daily.py")["dag"].deadline))
-"""
-    assert ask(script) is None
-
-
 def test_other_dags_can_wait_for_the_table(dag: Any) -> None:
     assert [asset.name for asset in dag.get_task("load_merge").outlets] == ["user_features"]
     assert [asset.name for asset in dag.get_task("extract_s3").inlets] == ["crmbet_lake"]
