@@ -31,8 +31,13 @@ def world(days: int, seed: int = 7, players: int = 300) -> World:
     return World(seed, players, START, START + timedelta(days=days))
 
 
-def test_equal_arguments_give_equal_bytes() -> None:
-    assert written(world(12)) == written(world(12))
+@pytest.fixture(scope="module")
+def twelve_days() -> dict[str, bytes]:
+    return written(world(12))
+
+
+def test_equal_arguments_give_equal_bytes(twelve_days: dict[str, bytes]) -> None:
+    assert written(world(12)) == twelve_days
 
 
 def test_another_seed_is_another_world() -> None:
@@ -40,8 +45,8 @@ def test_another_seed_is_another_world() -> None:
     assert all(one[key] != other[key] for key in one.keys() & other.keys())
 
 
-def test_a_longer_world_only_adds_days() -> None:
-    shorter, longer = written(world(12)), written(world(15))
+def test_a_longer_world_only_adds_days(twelve_days: dict[str, bytes]) -> None:
+    shorter, longer = twelve_days, written(world(15))
     last_snapshot = {key for key in shorter if "players/dt=2026-08-12" in key}
     assert len(last_snapshot) == 1, "the extra snapshot of the last day"
     assert {key: longer.get(key) for key in shorter.keys() - last_snapshot} == {

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from local.simulator import DirtLedger, DirtRates, World, simulate
+from local.simulator import Batch, DirtLedger, DirtRates, World, simulate
 from local.simulator.archetypes import CHANNELS, GAMES, LIMIT_KINDS, TIMEZONES
 from local.simulator.dirt import BLEMISHES
 from local.simulator.encoding import CSV, JSONL_GZ, Encoding, encode, render
@@ -146,10 +146,15 @@ def found(feed: str, rows: list[Row]) -> Counter[tuple[str, str]]:
     return Counter({(feed, kind): sum(map(sign, rows)) for kind, sign in SIGNS[feed].items()})
 
 
+@pytest.fixture(scope="module")
+def batches() -> list[Batch]:
+    return list(simulate(WORLD))
+
+
 @pytest.mark.parametrize("rates", [DirtRates(), FILTHY], ids=["default", "filthy"])
-def test_the_ledger_is_what_the_files_hold(rates: DirtRates) -> None:
+def test_the_ledger_is_what_the_files_hold(batches: list[Batch], rates: DirtRates) -> None:
     ledger, seen, extensions = DirtLedger(), Counter[tuple[str, str]](), set()
-    for batch in simulate(WORLD):
+    for batch in batches:
         for file in lake_files(WORLD, batch, rates):
             rows = read(file)
             assert len(rows) == file.rows
@@ -188,8 +193,8 @@ def test_every_kind_of_dirt_has_a_sign_here() -> None:
     }
 
 
-def test_default_dirt_stays_inside_tolerances_in_every_file() -> None:
-    for batch in simulate(WORLD):
+def test_default_dirt_stays_inside_tolerances_in_every_file(batches: list[Batch]) -> None:
+    for batch in batches:
         ledgers = [(file.feed, file.rows, file.dirt) for file in lake_files(WORLD, batch, DirtRates())]
         dirt = DirtLedger()
         _, count = transaction_rows(WORLD, batch, DirtRates(), dirt)
@@ -198,8 +203,8 @@ def test_default_dirt_stays_inside_tolerances_in_every_file() -> None:
             assert planted.total(feed, "deduplicated") < 0.01 * rows
 
 
-def test_the_broken_day_is_beyond_any_tolerance() -> None:
-    *_, last = simulate(WORLD)
+def test_the_broken_day_is_beyond_any_tolerance(batches: list[Batch]) -> None:
+    *_, last = batches
     bets = next(file for file in lake_files(WORLD, last, DirtRates(), broken=True) if file.feed == "bets")
     rows = read(bets)
     missing = sum(map(USERS["user_id_missing"], rows)) / len(rows)
@@ -208,17 +213,17 @@ def test_the_broken_day_is_beyond_any_tolerance() -> None:
     assert 0.12 < repeated < 0.22
 
 
-def test_days_reach_to_the_last_hours() -> None:
+def test_days_reach_to_the_last_hours(batches: list[Batch]) -> None:
     """Freshness is judged on the newest bet and transaction before midnight."""
-    *_, last = simulate(WORLD)
+    *_, last = batches
     for feed, column in (("bets", "placed_at"), ("transactions", "created_at")):
         newest = max(last.tables[feed][column].to_pylist()).replace(tzinfo=UTC)
         assert 0 < last.day.end / 1e6 - newest.timestamp() < 3 * 3600
 
 
 @pytest.mark.parametrize("encoding", sorted(set(ROTATION["bets"]), key=repr), ids=repr)
-def test_every_format_holds_the_same_facts(encoding: Encoding) -> None:
-    batch = next(iter(simulate(WORLD)))
+def test_every_format_holds_the_same_facts(batches: list[Batch], encoding: Encoding) -> None:
+    batch = batches[0]
     clean = batch.tables["bets"]
     body = encode(render(clean, encoding), encoding)
     rows = read(LakeFile(f"bets.{encoding.extension}", "bets", clean.num_rows, body, DirtLedger()))
@@ -238,8 +243,8 @@ def test_every_format_holds_the_same_facts(encoding: Encoding) -> None:
 
 
 @pytest.mark.parametrize("encoding", sorted(set(ROTATION["players"]), key=repr), ids=repr)
-def test_consents_are_a_list_or_text_with_bars(encoding: Encoding) -> None:
-    *_, last = simulate(WORLD)
+def test_consents_are_a_list_or_text_with_bars(batches: list[Batch], encoding: Encoding) -> None:
+    *_, last = batches
     clean = last.tables["players"]
     body = encode(render(clean, encoding), encoding)
     rows = read(LakeFile(f"players.{encoding.extension}", "players", clean.num_rows, body, DirtLedger()))
