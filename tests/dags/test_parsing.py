@@ -99,7 +99,10 @@ def hashes_of(bag: Any) -> list[list[str]]:
     from airflow.serialization.serialized_objects import DagSerialization
 
     dags = [bag.dags[name] for name in sorted(bag.dags)]
-    return [[SerializedDagModel.hash(DagSerialization.to_dict(dag)) for dag in dags] for _ in range(2)]
+    return [
+        [SerializedDagModel.hash(DagSerialization.to_dict(dag)) for dag in dags]  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    ]
 
 
 def test_serialising_gives_one_hash_in_every_process(dag_bag: Any, ask: Any) -> None:
