@@ -617,7 +617,7 @@ def long_json(size: int) -> Iterator[bytes]:
 def test_a_line_that_is_too_long_loses_nothing_but_itself(
     put: Any, capture: Any, captured_rows: Any, clean: Any
 ) -> None:
-    size = 3 << 20
+    size = 2 << 20
     put("a.csv", b"".join(long_csv(size)))
     put("b.csv", b"".join(long_csv(size, letter="ã")))
     put("c.jsonl", b"".join(long_json(size)))
