@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import psycopg2
-import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import text
 
-from crmbet.clean.records import CleanManifest
-from crmbet.extract.records import ExtractManifest
 from crmbet.failures import (
     AccessRefused,
     BadParam,
@@ -35,7 +29,6 @@ from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.orchestration.watching import fail
 from local.env import database_variables
-from local.simulator import World, deliver
 
 pytestmark = pytest.mark.integration
 
@@ -44,13 +37,6 @@ SECRET = "do-not-tell-anyone"  # noqa: S105 - the test looks for it in messages
 RIGHT_PASSWORD = "known-to-the-server"  # noqa: S105 - so does it for this one
 BETS = "bet_id,user_id,placed_at,game_type,stake\nb1,u1,2026-08-10T12:00:00Z,slots,10.50\n"
 CLOSED_PORT = 9
-NAME, MAIL, DOCUMENT = "Canaria de Exemplo", "canaria@person.example", "000.000.001-91"
-"""Personal data of nobody. Only captures and quarantine may hold such."""
-PERSON = f"""user_id,registered_at,birth_date,timezone,is_test,full_name,email,document
-canary,{MAIL},{DOCUMENT},{NAME},{MAIL},{NAME},{MAIL},{DOCUMENT}
-,2024-01-01T00:00:00Z,1990-01-01,{NAME},false,{NAME},{MAIL},{DOCUMENT}
-"""
-"""A player whose fields are mixed up, and one without an id, who is set aside."""
 
 
 @pytest.fixture
@@ -182,69 +168,6 @@ def test_column_missing_in_the_lake(put: Any, caplog: Any) -> None:
         "column stake is missing; it has the columns bet_id, user_id, placed_at, game_type, amount" in message
     )
     assert "A name can be mapped in include/contracts/sources/bets.yaml" in message
-
-
-def assert_nothing_personal(operator: Any, log: str) -> None:
-    """Whatever a run tells anybody of: its log, what Airflow keeps of it, reports and manifests, our own tables."""
-    from airflow.utils.session import create_session
-
-    told = {"log": log}
-    with create_session() as session:
-        for table in ("xcom", "dag_run"):
-            told[table] = repr(session.execute(text(f"SELECT * FROM {table}")).all())
-            assert told[table] != "[]", table
-    for table in ("pipeline_runs", "alerts", "quality_results"):
-        [(told[table],)] = operator.query(f"SELECT string_agg(t::text, ' ') FROM ml_features.{table} t")
-    told |= {
-        entry.key: operator.store.read(entry.key).decode(errors="replace")
-        for entry in operator.store.list("crmbet/")
-        if entry.key.endswith((".json", ".html"))
-    }
-    assert sum("/reports/" in place for place in told) >= 4
-    found = {place: [one for one in (NAME, MAIL, DOCUMENT) if one in said] for place, said in told.items()}
-    assert {place: canaries for place, canaries in found.items() if canaries} == {}
-
-
-def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(
-    open_operator: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    operator = open_operator()
-    end = date(2024, 4, 10)
-    world = World(seed=11, players=120, start_day=end - timedelta(days=5), end_day=end)
-    delivery = deliver(world, bucket=operator.bucket, source_url=operator.source_url)
-    key = "raw/bets/dt=2024-04-09/cut-off.csv.gz"
-    operator.store.write(key, gzip.compress(BETS.replace("u1", MAIL).encode())[:-9])
-    operator.store.write("raw/players/dt=2024-04-09/mixed-up.csv", PERSON.encode())
-    caplog.set_level(logging.INFO)
-    target = "SELECT to_regclass('ml_features.user_features')"
-
-    failed = operator.run(logical_date=None, run_conf={"as_of": end.isoformat()})
-
-    assert (failed.states["extract_s3"], failed.states["validate_raw"]) == ("success", "failed")
-    assert failed.states["load_merge"] == "upstream_failed"
-    assert operator.query(target) == [(None,)], "the target was not touched"
-    [message] = [line for line in caplog.messages if line.startswith("FAILED")]
-    assert "task=validate_raw" in message
-    assert key in message
-    assert "the gzip is truncated or damaged" in message
-    assert "Next: " in message
-
-    monkeypatch.setenv("CRMBET_MAX_UNREADABLE_SHARE", "1")
-    passed = operator.run(logical_date=None, run_conf={"as_of": end.isoformat()})
-
-    assert set(passed.states.values()) == {"success"}
-    extracted = passed.manifest("extract_s3", ExtractManifest).sources
-    assert extracted["bets"].extracted == delivery.rows["bets"]
-    assert [entry.chunk for entry in extracted["bets"].unreadable] == [key]
-    assert operator.query("SELECT count(*) > 0 FROM ml_features.user_features") == [(True,)]
-    players = passed.manifest("clean", CleanManifest).sources["players"]
-    kept = [
-        row["record"]
-        for key in players.quarantine_files
-        for row in pq.read_table(io.BytesIO(operator.store.read(key))).to_pylist()
-    ]
-    assert any(NAME in record for record in kept), "it was there to be told"
-    assert_nothing_personal(operator, caplog.text)
 
 
 @pytest.mark.parametrize("part", ["login", "password"])

@@ -5,26 +5,27 @@ The target's login is the loader's role of include/sql/roles.sql, so that all of
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from airflow import settings
-from airflow.dag_processing.dagbag import DagBag
 from airflow.models.asset import AssetEvent
 from airflow.utils.session import create_session
-from sqlalchemy import event, select
+from sqlalchemy import select, text
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
 from crmbet.extract.records import ExtractManifest
+from crmbet.failures import QualityBreach
 from crmbet.features.records import FeatureManifest
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.load.records import BackupManifest, LoadManifest
@@ -34,12 +35,12 @@ from crmbet.storage.layout import Layout
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger
 from local.simulator.lake import lake_files
-from local.workspace import PROJECT
 
 pytestmark = pytest.mark.integration
 
 AS_OF = date(2024, 4, 10)
-WORLD = World(seed=11, players=160, start_day=AS_OF - timedelta(days=20), end_day=AS_OF)
+NEXT_DAY = AS_OF + timedelta(days=1)
+WORLD = World(seed=11, players=800, start_day=AS_OF - timedelta(days=5), end_day=AS_OF)
 """Few days: a run's time grows with the files and days, and hardly with the rows."""
 RATES = replace(
     DirtRates(),
@@ -89,11 +90,23 @@ REASONS = {
 """Kind of planted dirt to the reason in quarantine."""
 
 SOURCES = ("bets", "communications", "limits", "players", "sessions", "transactions")
+LOAD = ("backup_table", "load_merge")
+UNGATED = tuple(task for task in TASKS if task not in ("validate_raw", "validate"))
+"""A gate takes seconds. That it can be repeated, and asks Airflow for nothing, is in test_previous_version."""
+
+NAME, MAIL, DOCUMENT = "Canaria de Exemplo", "canaria@person.example", "000.000.001-91"
+"""Personal data of nobody. Only captures and quarantine may hold such."""
+PERSON = f"""user_id,registered_at,birth_date,timezone,is_test,full_name,email,document
+canary,{MAIL},{DOCUMENT},{NAME},{MAIL},{NAME},{MAIL},{DOCUMENT}
+,2024-01-01T00:00:00Z,1990-01-01,{NAME},false,{NAME},{MAIL},{DOCUMENT}
+"""
+"""A player whose fields are mixed up, and one without an id, who is set aside."""
+BETS = f"bet_id,user_id,placed_at,game_type,stake\nb1,{MAIL},2024-04-09T12:00:00Z,slots,10.50\n"
 
 
 @dataclass(frozen=True)
 class Played:
-    """An operator after a run for a day, a second one for the same day, and others that load nothing."""
+    """An operator after a run for a day and a second one for the same day."""
 
     operator: Any
     delivery: Delivery
@@ -101,6 +114,36 @@ class Played:
     rows_after_first: list[tuple[Any, ...]]
     again: Any
     rows_after_again: list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class NextDay:
+    """The same operator after the delivery of the next day, of which one object is cut off.
+
+    A run has validated it while such are tolerated, and then the tasks of another one have loaded it.
+    """
+
+    delivery: Delivery
+    cut_off: str
+    """The key of that object."""
+    validated: Any
+    rows_before: list[tuple[Any, ...]]
+    rows_after_validated: list[tuple[Any, ...]]
+    breach: str
+    """What the gate says of the delivery if nothing is tolerated."""
+    loaded: Any
+    rows_after_loaded: list[tuple[Any, ...]]
+    log: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A run for a delivery that is not good enough, by an operator with the same target."""
+
+    operator: Any
+    run: Any
+    rows_before: list[tuple[Any, ...]]
+    log: str
 
 
 def target_rows(operator: Any) -> list[tuple[Any, ...]]:
@@ -114,35 +157,74 @@ def played(open_operator: Callable[..., Any]) -> Played:
     delivery = deliver(WORLD, bucket=operator.bucket, source_url=operator.source_url, rates=RATES)
     first = operator.run(logical_date=datetime.combine(AS_OF, datetime.min.time(), UTC))
     rows_after_first = target_rows(operator)
-    again = execute_again(first)
+    again = operator.execute(UNGATED, run_id="again", as_of=AS_OF.isoformat())
     return Played(operator, delivery, first, rows_after_first, again, target_rows(operator))
 
 
-def execute_again(first: Any) -> Any:
-    """Run the tasks for the same day as under an executor, where Airflow's database is out of their reach.
-
-    Raises `AssertionError` if one of them asks it all the same, which it could in `dags test`.
-    """
-
-    def refuse(*_: Any) -> None:
-        raise AssertionError("a task asked Airflow's database")
-
-    now = datetime.now(UTC)
-    dag_run = SimpleNamespace(
-        run_id="manual__executed", run_type="manual", start_date=now, run_after=now, logical_date=None,
-        data_interval_end=None,
-    )  # fmt: skip
-    context: Any = {"dag_run": dag_run, "params": {"as_of": AS_OF.isoformat()}}
-    dag: Any = DagBag(dag_folder=str(PROJECT / "dags")).dags["user_features_daily"]
-    event.listen(settings.engine, "before_cursor_execute", refuse)
-    try:
-        left = {task: dag.get_task(task).execute(context) for task in TASKS}
-    finally:
-        event.remove(settings.engine, "before_cursor_execute", refuse)
-    assert all(result["manifest"].endswith(f"{task}.json") for task, result in left.items())
-    return replace(
-        first, run_id=dag_run.run_id, states=dict.fromkeys(left, "success"), tries={}, recorded=set()
+@pytest.fixture(scope="module")
+def next_day(played: Played) -> NextDay:
+    operator, conf = played.operator, {"as_of": NEXT_DAY.isoformat()}
+    world = replace(WORLD, end_day=NEXT_DAY)
+    delivery = deliver(world, bucket=operator.bucket, source_url=operator.source_url, rates=RATES)
+    cut_off = put_personal_data(operator, AS_OF)
+    rows_before = target_rows(operator)
+    with logged() as log:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CRMBET_MAX_UNREADABLE_SHARE", "1")
+            validated = operator.run(logical_date=None, run_conf={**conf, "validate_only": True})
+        rows_after_validated = target_rows(operator)
+        loaded = operator.execute(UNGATED, run_id="loaded", **conf)
+        rows_after_loaded = target_rows(operator)
+        # What is judged is what the run has captured. Nothing is tolerated now.
+        with pytest.raises(QualityBreach) as breach:
+            operator.execute(["validate_raw"], run_id="loaded", **conf)
+    return NextDay(
+        delivery=delivery,
+        cut_off=cut_off,
+        validated=validated,
+        rows_before=rows_before,
+        rows_after_validated=rows_after_validated,
+        breach=str(breach.value),
+        loaded=loaded,
+        rows_after_loaded=rows_after_loaded,
+        log=log.getvalue(),
     )
+
+
+@pytest.fixture(scope="module")
+def broken(next_day: NextDay, played: Played, open_operator: Callable[..., Any]) -> Broken:
+    # The environment points at the operator that was opened last, so those before have to be done.
+    operator = open_operator(target_url=played.operator.target_url)
+    world = replace(WORLD, start_day=AS_OF - timedelta(days=2))
+    deliver(world, bucket=operator.bucket, source_url=operator.source_url, rates=RATES, broken=True)
+    put_personal_data(operator, AS_OF - timedelta(days=1))
+    rows_before = target_rows(operator)
+    with logged() as log, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRMBET_MAX_UNREADABLE_SHARE", "1")
+        run = operator.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat()})
+    return Broken(operator, run, rows_before, log.getvalue())
+
+
+def put_personal_data(operator: Any, day: date) -> str:
+    """Deliver players and a bet that nothing may tell of; the key of the bet, whose object is cut off."""
+    cut_off = f"raw/bets/dt={day}/cut-off.csv.gz"
+    operator.store.write(cut_off, gzip.compress(BETS.encode())[:-9])
+    operator.store.write(f"raw/players/dt={day}/mixed-up.csv", PERSON.encode())
+    return cut_off
+
+
+@contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """What is logged meanwhile."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield text
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +426,9 @@ def test_every_check_of_both_stages_is_a_row_that_the_monitoring_reads(played: P
 
 def test_the_same_day_again_captures_and_writes_nothing_without_airflows_database(played: Played) -> None:
     assert played.again.run_id != played.first.run_id
-    assert played.again.manifests() == {"run", *TASKS}
+    assert played.again.manifests() == {"run", *UNGATED}
+    for task, result in played.again.returned.items():
+        assert result["manifest"].endswith(f"{task}.json")
     for task in ("extract_s3", "extract_pg"):
         assert {source.new for source in played.again.manifest(task, ExtractManifest).sources.values()} == {0}
     assert played.again.manifest("engineer_features", FeatureManifest).days_built == 0
@@ -391,24 +475,27 @@ def test_the_loaders_role_is_all_that_the_target_grants(played: Played) -> None:
     )
 
 
-def test_the_next_day_captures_and_merges_what_is_new(played: Played) -> None:
-    next_day = AS_OF + timedelta(days=1)
-    deliver(
-        replace(WORLD, end_day=next_day),
-        bucket=played.operator.bucket,
-        source_url=played.operator.source_url,
-        rates=RATES,
-    )
-    before = {row[0]: row for row in target_rows(played.operator)}
+def test_validate_only_stops_before_the_target(next_day: NextDay) -> None:
+    run = next_day.validated
 
-    run = played.operator.run(logical_date=None, run_conf={"as_of": next_day.isoformat()})
+    assert run.states == {task: "skipped" if task in LOAD else "success" for task in TASKS}
+    assert run.manifests() == {"run", *TASKS} - {*LOAD}
+    assert next_day.rows_after_validated == next_day.rows_before
 
-    assert run.states == dict.fromkeys(TASKS, "success")
+
+def test_the_next_day_captures_what_is_new(next_day: NextDay) -> None:
+    run = next_day.validated
+
     assert run.manifest("extract_pg", ExtractManifest).sources["transactions"].new <= 3
     assert run.manifest("extract_s3", ExtractManifest).sources["bets"].new == 1
     assert run.manifest("engineer_features", FeatureManifest).days_built <= 3
+
+
+def test_the_next_day_is_merged(played: Played, next_day: NextDay) -> None:
+    run, before = next_day.loaded, {row[0]: row for row in next_day.rows_before}
+    after = {row[0]: row for row in next_day.rows_after_loaded}
+
     load = run.manifest("load_merge", LoadManifest)
-    after = {row[0]: row for row in target_rows(played.operator)}
     assert load.staged == len(after) == load.inserted + load.updated
     assert load.inserted == len(after.keys() - before.keys())
     assert before.keys() <= after.keys()
@@ -417,22 +504,23 @@ def test_the_next_day_captures_and_merges_what_is_new(played: Played) -> None:
     assert run.manifest("backup_table", BackupManifest).backup is None, "the last backup equals the table"
 
 
-def test_validate_only_stops_before_the_target(played: Played) -> None:
-    before = target_rows(played.operator)
+def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(next_day: NextDay) -> None:
+    assert next_day.cut_off in next_day.breach
+    assert "the gzip is truncated or damaged" in next_day.breach
+    assert "Next: " in next_day.breach
 
-    run = played.operator.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat(), "validate_only": True})
+    assert next_day.validated.states["validate_raw"] == "success"
+    extracted = next_day.validated.manifest("extract_s3", ExtractManifest).sources
+    assert extracted["bets"].extracted == next_day.delivery.rows["bets"]
+    assert [entry.chunk for entry in extracted["bets"].unreadable] == [next_day.cut_off]
+    assert len(next_day.rows_after_loaded) > 80
 
-    skipped = ("backup_table", "load_merge")
-    assert run.states == {task: "skipped" if task in skipped else "success" for task in TASKS}
-    assert run.manifests() == {"run", *TASKS} - {*skipped}
-    assert target_rows(played.operator) == before
 
-
-def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played) -> None:
+def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played, next_day: NextDay) -> None:
     before = target_rows(played.operator)
     stored = {entry.key for entry in played.operator.store.list("")}
 
-    run = played.operator.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat(), "dry_run": True})
+    run = played.operator.run(logical_date=None, run_conf={"as_of": NEXT_DAY.isoformat(), "dry_run": True})
 
     assert run.states == dict.fromkeys(TASKS, "skipped")
     plan = {"run", "extract_s3", "extract_pg", "clean", "engineer_features"}
@@ -448,7 +536,7 @@ def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played) 
     assert target_rows(played.operator) == before
 
 
-def test_an_unknown_param_fails_the_first_tasks_without_a_retry(played: Played) -> None:
+def test_an_unknown_param_fails_the_first_tasks_without_a_retry(played: Played, next_day: NextDay) -> None:
     run = played.operator.run(logical_date=None, run_conf={"as_off": AS_OF.isoformat()})
 
     assert (run.states["extract_s3"], run.states["extract_pg"]) == ("failed", "failed")
@@ -457,20 +545,8 @@ def test_an_unknown_param_fails_the_first_tasks_without_a_retry(played: Played) 
     assert run.manifests() == set()
 
 
-def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(
-    played: Played, open_operator: Callable[..., Any]
-) -> None:
-    broken = open_operator(target_url=played.operator.target_url)
-    deliver(
-        replace(WORLD, start_day=AS_OF - timedelta(days=5)),
-        bucket=broken.bucket,
-        source_url=broken.source_url,
-        rates=RATES,
-        broken=True,
-    )
-    before = target_rows(broken)
-
-    run = broken.run(logical_date=None, run_conf={"as_of": AS_OF.isoformat()})
+def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(broken: Broken) -> None:
+    operator, run = broken.operator, broken.run
 
     assert run.states == {
         "extract_s3": "success",
@@ -479,7 +555,7 @@ def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(
         **dict.fromkeys(TASKS[3:], "upstream_failed"),
     }
     assert run.tries["validate_raw"] == 1, "a breach is not retried"
-    [(rows, failed)] = broken.query(
+    [(rows, failed)] = operator.query(
         f"""
         SELECT count(*), count(*) FILTER (WHERE NOT success AND jsonb_array_length(observed) > 0)
         FROM ml_features.quality_results WHERE execution_id = '{run.run_id}' AND stage = 'raw'
@@ -490,11 +566,45 @@ def test_a_broken_delivery_fails_at_the_raw_gate_with_a_report(
     report = run.manifest("validate_raw", QualityManifest)
     assert not report.passed
     assert (run.state, run.recorded) == ("failed", {"success"}), "the record does not turn a failed run green"
-    [(kind, delivered)] = played.operator.query(
+    [(kind, delivered)] = operator.query(
         f"SELECT anchor, delivered::text FROM ml_features.alerts WHERE execution_id = '{run.run_id}'"
     )
     assert (kind, delivered) == ("quality-breach", "{}")
-    page = broken.store.read(report.report_html.removeprefix(broken.store.url("")))
+    page = operator.store.read(report.report_html.removeprefix(operator.store.url("")))
     assert page is not None
     assert b"user_id" in page
-    assert target_rows(broken) == before
+    assert target_rows(operator) == broken.rows_before
+    [message] = [line for line in broken.log.splitlines() if line.startswith("FAILED")]
+    assert "task=validate_raw" in message
+    assert "rows have no user_id" in message
+    assert "Next: " in message
+
+
+def test_nothing_personal_is_told(played: Played, next_day: NextDay, broken: Broken) -> None:
+    """Of a run: its log, what Airflow keeps of it, reports and manifests, and our own tables."""
+    players = next_day.validated.manifest("clean", CleanManifest).sources["players"]
+    kept = [
+        row["record"]
+        for key in players.quarantine_files
+        for row in pq.read_table(io.BytesIO(played.operator.store.read(key))).to_pylist()
+    ]
+    assert any(NAME in record for record in kept), "it was there to be told"
+
+    told = {"log": next_day.log + broken.log, "breach": next_day.breach}
+    with create_session() as session:
+        for table in ("xcom", "dag_run"):
+            told[table] = repr(session.execute(text(f"SELECT * FROM {table}")).all())
+            assert told[table] != "[]", table
+    for table in ("pipeline_runs", "alerts", "quality_results"):
+        [(told[table],)] = played.operator.query(
+            f"SELECT string_agg(t::text, ' ') FROM ml_features.{table} t"
+        )
+    told |= {
+        f"{operator.bucket}/{entry.key}": operator.store.read(entry.key).decode(errors="replace")
+        for operator in (played.operator, broken.operator)
+        for entry in operator.store.list("crmbet/")
+        if entry.key.endswith((".json", ".html"))
+    }
+    assert sum("/reports/" in place for place in told) >= 4
+    found = {place: [one for one in (NAME, MAIL, DOCUMENT) if one in said] for place, said in told.items()}
+    assert {place: canaries for place, canaries in found.items() if canaries} == {}

@@ -31,6 +31,7 @@ from crmbet.load.session import LoadSession
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.settings import Settings
+from crmbet.run.tasks import TASKS
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 from crmbet.sweep import plan_sweep
@@ -199,8 +200,7 @@ def upgraded(open_operator: Callable[..., Any], new_environment: pytest.MonkeyPa
     create_roles(admin_url)
     rows, history = table_rows(operator), history_hashes(operator)
 
-    again = operator.run(logical_date=None, run_conf={"as_of": LAST_AS_OF.isoformat()})
-    assert again.state == "success", again.states
+    again = operator.execute(TASKS, run_id="again", as_of=LAST_AS_OF.isoformat())
 
     return Upgraded(
         operator=operator,
@@ -263,6 +263,12 @@ def test_the_sample_has_all_that_a_store_can_hold(upgraded: Upgraded) -> None:
     cleaned = upgraded.old_manifest(LAST_AS_OF, "clean", CleanManifest).sources
     assert sum(sum(source.quarantined.values()) for source in cleaned.values()) > 10
     assert sum(source.duplicates for source in cleaned.values()) > 5
+
+
+def test_every_task_is_repeated_without_airflows_database(upgraded: Upgraded) -> None:
+    assert upgraded.again.manifests() == {"run", *TASKS}
+    for task, result in upgraded.again.returned.items():
+        assert result["manifest"].endswith(f"{task}.json")
 
 
 def test_nothing_is_captured_a_second_time(upgraded: Upgraded) -> None:
