@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from crmbet.contracts.table import ENGINE_TYPES, FeatureColumn
-from crmbet.databases.duckdb import open_engine
+from crmbet.databases.duckdb import attach_postgres, open_engine
 from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
 from crmbet.load.staging import PARALLEL_COPIES, Staging, staged, staging_name
 from crmbet.run.settings import Settings
@@ -88,6 +88,8 @@ def test_all_types_are_copied_in_binary_by_copies_side_by_side(
     contract = session.contract.model_copy(update={"columns": {**session.contract.columns, **more}})
     types = {name: ENGINE_TYPES[column.type] for name, column in contract.computed.items()}
     files = write_parquet([row(key, moeda="BRL", gostos=["x"]) for key in "abcdefgh"], types)
+    # The setting comes with the extension, which is loaded by whoever needs it first.
+    attach_postgres(engine, postgres_url, "watched", read_only=True)
     engine.execute("SET GLOBAL pg_debug_show_queries = true")
 
     with staged(replace(session, contract=contract), engine, postgres_url, files, 8):

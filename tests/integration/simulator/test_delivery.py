@@ -51,7 +51,7 @@ def test_delivery_fills_both_stores_and_the_ledger_tells_what_is_there(
 ) -> None:
     delivery = run("2026-08-22")
     stored = objects(bucket)
-    assert len(stored) == delivery["objects_written"] > 100
+    assert len(stored) == delivery["objects_written"] > 90
     assert {key.split("/")[1] for key in stored} == {
         "bets",
         "sessions",
@@ -62,7 +62,7 @@ def test_delivery_fills_both_stores_and_the_ledger_tells_what_is_there(
     assert all(key.startswith("raw/") for key in stored)
 
     [(total,)] = query(postgres_url, "SELECT count(*) FROM tbl_transactions")
-    assert total == delivery["transactions_inserted"] == delivery["rows"]["transactions"] > 1000
+    assert total == delivery["transactions_inserted"] == delivery["rows"]["transactions"] > 500
     [(unknown_status, blank, unusable_amount, too_old, future)] = query(
         postgres_url,
         """
@@ -134,7 +134,7 @@ def test_the_summary_is_for_people(
     where = ("--lake-bucket", bucket, "--source-url", postgres_url)
     assert main([*ARGUMENTS, "--end", "2026-08-03", *where]) == 0
     printed = capsys.readouterr().out
-    assert "400 players, 2026-08-01 to 2026-08-03 (exclusive), seed 5" in printed
+    assert "200 players, 2026-08-01 to 2026-08-03 (exclusive), seed 5" in printed
     assert "transactions inserted" in printed
     assert "events in" in printed
 
