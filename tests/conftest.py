@@ -6,6 +6,7 @@ Each pytest process (each worker of pytest-xdist) has a folder, servers, ports a
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import subprocess
@@ -38,6 +39,10 @@ from local.workspace import PROJECT, Workspace
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")
+
+# Imported modules are a million objects that stay. By default Python looks for cycles among them every few seconds of a
+# test, which takes up to a tenth of the time.
+gc.set_threshold(10_000, 20, 1_000)
 
 KINDS = ("unit", "sql", "processes", "integration", "dags")
 GROUPS = {

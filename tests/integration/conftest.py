@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import shutil
@@ -149,22 +148,8 @@ class FinishedRun:
         }
 
 
-@pytest.fixture(scope="session")
-def _rare_collections() -> Iterator[None]:
-    """Let Python look seldom for cycles among what has lived long: a million objects of modules, which stay.
-
-    By default it does so every few seconds of a run, and takes a tenth of its time.
-    """
-    young, middle, old = gc.get_threshold()
-    gc.set_threshold(young, middle, 100 * old)
-    yield
-    gc.set_threshold(young, middle, old)
-
-
 @pytest.fixture(scope="module")
-def open_operator(
-    services: Any, airflow_database: None, _rare_collections: None
-) -> Iterator[Callable[[], Operator]]:
+def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[], Operator]]:
     """Makes operators with nothing in them; the environment points at the last one.
 
     `as_loader`: the target's login has nothing but the loader's role of include/sql/roles.sql.
