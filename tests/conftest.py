@@ -73,6 +73,14 @@ GROUPS = {
 }
 """Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
+UNMEASURED = (
+    "runs of DAGs",
+    "one Airflow",
+    "integration/quality/test_gate.py",
+    "integration/quality/test_frames.py",
+    "integration/quality/test_mutations.py",
+)
+"""Groups in which coverage is not measured."""
 LONGEST = (
     "integration/live/test_on_call.py",
     "integration/test_daily_run.py",
@@ -231,13 +239,26 @@ def airflow_env(
         services.postgres.drop_database(database)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Leave property tests out of the measure of coverage: they run the same lines hundreds of times over.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Leave a test and its fixtures out of the measure of coverage where the tracer would take most of the time.
 
-    Under the tracer some took ten times as long. Examples of their modules cover the lines.
+    It follows every line that Python executes. In a whole run of a DAG or a quality gate, nearly all of them are lines
+    of Airflow and Great Expectations, and a property test runs the same lines of ours hundreds of times.
     """
-    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-        item.add_marker(pytest.mark.no_cover)
+    cov = item.config.pluginmanager.getplugin("_cov")
+    measuring = getattr(cov, "cov_controller", None)
+    costly = (
+        getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        or group_of(item.nodeid) in UNMEASURED
+    )
+    if measuring is None or not costly:
+        return (yield)
+    measuring.pause()
+    try:
+        return (yield)
+    finally:
+        measuring.resume()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
