@@ -149,8 +149,9 @@ def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], 
     measured = {
         name: measure_source(engine, SOURCES[name], Fragment(name), baselines[name]) for name in involved
     }
-    create_raw_drift(engine, measured, baselines)
-    views = {*(f"raw_{name}" for name in involved), "raw_references", "raw_drift"}
+    views = {*(f"raw_{name}" for name in involved), "raw_references"}
+    if create_raw_drift(engine, measured, baselines):
+        views.add("raw_drift")
     if source not in SOURCES:
         views = views - {f"raw_{name}" for name in SOURCES} if source else views
         views |= {"raw_sources", "raw_days", "raw_files"}

@@ -125,7 +125,10 @@ def test_a_bad_value_stops_with_the_name_of_its_variable(name: str, value: str) 
 def test_every_setting_that_can_be_bad_was_tried() -> None:
     free_text = {"CRMBET_SPILL_DIRECTORY"}
 
-    assert {f"CRMBET_{name}" for name, _ in BAD_VALUES} | free_text == variable_names()
+    tried = {f"CRMBET_{name}" for name, _ in BAD_VALUES}
+
+    assert variable_names() - free_text - tried == set(), "each needs a bad value in BAD_VALUES"
+    assert tried - variable_names() == set(), "BAD_VALUES names what is no setting"
 
 
 def test_all_bad_values_are_named_at_once() -> None:
