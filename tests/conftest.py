@@ -41,7 +41,7 @@ hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")
 
 # Imported modules are a million objects that stay. By default Python looks for cycles among them every few seconds of a
-# test, which takes up to a tenth of the time.
+# test.
 gc.set_threshold(10_000, 20, 1_000)
 
 KINDS = ("unit", "sql", "processes", "integration", "dags")

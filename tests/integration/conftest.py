@@ -112,7 +112,7 @@ def _refuse(*_: Any) -> None:
 
 
 def _dags() -> dict[str, Any]:
-    """The project's DAGs, parsed anew: a run changes them."""
+    """The project's DAGs. They are parsed for each run, because a run changes them."""
     from airflow.dag_processing.dagbag import DagBag
 
     dags: dict[str, Any] = DagBag(dag_folder=str(PROJECT / "dags")).dags

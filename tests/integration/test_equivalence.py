@@ -241,7 +241,7 @@ def test_only_the_days_that_differ_are_made_anew(
     assert repeated == [{}, {}, 0]
     assert (len(before), blocks()) == (2, before), "days that are over are read from files of three days"
 
-    # Days 1 to 3 lie in one of those files.
+    # One of those files holds days 1 to 3.
     operator.put("bets/late.csv", bets_of({1: 5}))
     operator.put("bets/many.csv", bets_of({day: 5 if day == 2 else 4 for day in range(5)}))
     apply(operator, "update", ("completed", 3))

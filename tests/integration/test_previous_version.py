@@ -257,7 +257,7 @@ def test_the_sample_has_all_that_a_store_can_hold(upgraded: Upgraded) -> None:
         "players",
         "sessions",
     }
-    # Where there is a feed of sessions, none are derived: of those there is a sample of its own.
+    # This store has a feed of sessions, so no session is derived from bets. Another sample has derived ones.
     assert {as_of for _, as_of in upgraded.history} == {FIRST_AS_OF, LAST_AS_OF}
     assert len(upgraded.rows) > 30
     cleaned = upgraded.old_manifest(LAST_AS_OF, "clean", CleanManifest).sources

@@ -147,7 +147,7 @@ def go_wrong(live: Live) -> None:
     live.states.update(live.query("airflow", ended))
     # One each for the killed and the broken run, two for the late one.
     wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.alerts")) >= 4)
-    time.sleep(1)  # whatever would come too much has time to come
+    time.sleep(1)  # a message too many would come within this time
 
 
 def kill(live: Live, run_id: str, task_id: str) -> None:

@@ -58,7 +58,7 @@ class CountedRows(TableMetricProvider):
 class QuickKwargs:
     """Keywords of an expectation as the values of its fields.
 
-    Great Expectations serialises the whole expectation once for every keyword that it looks up. That took a third of a
+    Great Expectations serialises the whole expectation once for every keyword that it looks up. That took much of a
     gate's time.
     """
 

@@ -1,8 +1,8 @@
 # ruff: noqa: TID253 - these are subclasses, so their bases are needed to define them; only `gate.check` imports this.
 """A suite, a validation and a checkpoint that are fresh as long as they live.
 
-Great Expectations asks about nine times a run whether each of them still equals the copy in its store. It reads the
-copy and compares every expectation, which took a third of a gate's time. A gate makes these objects, runs them once and
+Great Expectations asks several times a run whether each of them still equals the copy in its store. It reads the copy
+and compares every expectation, which took much of a gate's time. A gate makes these objects, runs them once and
 forgets them, so there is no older copy that could differ.
 """
 
