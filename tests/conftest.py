@@ -1,6 +1,7 @@
 """What tests share: private services that start when first asked for, and an Airflow that points at nothing else.
 
-Each pytest process (each worker of pytest-xdist) has a folder, servers, ports and keys of its own in `.local/test/`.
+Each pytest process (each worker of pytest-xdist) has a folder, servers, ports and keys of its own. The folder lies in
+memory where there is enough, else in `.local/test/`.
 """
 
 from __future__ import annotations
@@ -95,7 +96,18 @@ LONGEST = (
     "sql/test_typed_captures.py",
 )
 """What takes longest is handed out first, so that no process is left with it at the end."""
-ROOTS = PROJECT / ".local" / "test"
+MEMORY, ENOUGH_MEMORY = Path("/dev/shm"), 8 << 30  # noqa: S108 - the owner of what we make there is checked
+"""Linux's file system in memory, and the free bytes from which on tests use it: creating a file takes a tenth there."""
+
+
+def _roots() -> Path:
+    """The folder of all test processes of this checkout and account."""
+    if not (MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_MEMORY):
+        return PROJECT / ".local" / "test"
+    return MEMORY / f"crmbet-tests-{os.getuid()}-{sha256(bytes(PROJECT)).hexdigest()[:8]}"
+
+
+ROOTS = _roots()
 WORKSPACE = Workspace(ROOTS / f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}")
 MADE = PROJECT / ".local" / "test-made"
 """What takes long to make and is the same for all: made once, and copied."""
@@ -338,6 +350,8 @@ def _claim_workspace() -> IO[str]:
     A living process holds the lock in its folder; a dead one holds none.
     """
     ROOTS.mkdir(parents=True, exist_ok=True)
+    if ROOTS.stat().st_uid != os.getuid():
+        raise pytest.UsageError(f"{ROOTS} belongs to another account")
     with (ROOTS / "lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         for claim in ROOTS.glob("*/claim"):
