@@ -94,8 +94,8 @@ class Operator:
             run_id=f"manual__{run_id}", run_type="manual", start_date=now, run_after=now, logical_date=None,
             data_interval_end=None,
         )  # fmt: skip
-        context: Any = {"dag_run": dag_run, "params": params}
         dag = _dags()[dag_id]
+        context: Any = {"dag_run": dag_run, "params": dag.params.dump() | params}
         event.listen(settings.engine, "before_cursor_execute", _refuse)
         try:
             left = {task: dag.get_task(task).execute(context) for task in tasks}

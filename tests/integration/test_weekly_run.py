@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 
 from crmbet.extract.records import ExtractManifest
@@ -88,11 +90,24 @@ def test_it_captures_all_and_removes_what_nothing_needs(operator: Any) -> None:
     assert read == lake + sum(sizes[key] for key in files)
 
 
-def test_what_it_captured_is_not_captured_again(operator: Any) -> None:
+def test_a_change_long_ago_is_captured_and_nothing_else_is(operator: Any) -> None:
+    # A daily run looks at one old day in thirty.
+    days = [WORLD.start_day + timedelta(days=number) for number in range(3)]
+    with (
+        closing(psycopg2.connect(operator.source_url)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "UPDATE tbl_transactions SET amount = amount + 1 WHERE created_at::date = ANY(%s)", [days]
+        )
+
     run = operator.execute(
         ("extract_s3", "extract_pg", "plan_sweep", "sweep"), run_id="again", dag_id="user_features_weekly"
     )
 
-    for task in ("extract_s3", "extract_pg"):
-        assert {source.new for source in run.manifest(task, ExtractManifest).sources.values()} == {0}
+    lake = run.manifest("extract_s3", ExtractManifest).sources
+    assert {source.new for source in lake.values()} == {0}
+    transactions = run.manifest("extract_pg", ExtractManifest).sources["transactions"]
+    assert transactions.changed == {day.isoformat(): "changed" for day in days}
     assert run.manifest("plan_sweep", SweepPlan).objects == []
