@@ -8,6 +8,7 @@ statement. Keys are looked up only if rows break a rule.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from math import sqrt
 from typing import Any, ClassVar
@@ -264,5 +265,9 @@ def _quicken(original: type[Expectation]) -> None:
     type(original.__name__, (QuickKwargs, original), {"__module__": __name__, "__doc__": original.__doc__})
 
 
+# Great Expectations warns of each class and each renderer that is registered again: a hundred lines in a task's log.
+_registry_log = logging.getLogger("great_expectations.expectations.registry")
+_registry_log.setLevel(logging.ERROR)
 for _name in OF_GREAT_EXPECTATIONS:
     _quicken(get_expectation_impl(_name))
+_registry_log.setLevel(logging.NOTSET)
