@@ -1,7 +1,7 @@
 """What tests share: private services that start when first asked for, and an Airflow that points at nothing else.
 
 Each pytest process (each worker of pytest-xdist) has a folder, servers, ports and keys of its own. The folder lies in
-memory where there is enough, else in `.local/test/`.
+`/dev/shm` if there is enough memory, and otherwise in `.local/test/`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ LONGEST = (
 )
 """What takes longest is handed out first, so that no process is left with it at the end."""
 MEMORY, ENOUGH_MEMORY = Path("/dev/shm"), 8 << 30  # noqa: S108 - the owner of what we make there is checked
-"""Linux's file system in memory, and the free bytes from which on tests use it: creating a file takes a tenth there."""
+"""Linux's file system in memory, and the free bytes that it must have. Tests make many small files: quick there."""
 
 
 def _roots() -> Path:

@@ -241,7 +241,7 @@ def test_only_the_days_that_differ_are_made_anew(
     assert repeated == [{}, {}, 0]
     assert (len(before), blocks()) == (2, before), "days that are over are read from files of three days"
 
-    # One of those files holds days 1 to 3.
+    # The next changes are on days 1, 2 and 3. These three days share one file, so only that file is made again.
     operator.put("bets/late.csv", bets_of({1: 5}))
     operator.put("bets/many.csv", bets_of({day: 5 if day == 2 else 4 for day in range(5)}))
     apply(operator, "update", ("completed", 3))

@@ -109,5 +109,6 @@ def test_a_change_long_ago_is_captured_and_nothing_else_is(operator: Any) -> Non
     lake = run.manifest("extract_s3", ExtractManifest).sources
     assert {source.new for source in lake.values()} == {0}
     transactions = run.manifest("extract_pg", ExtractManifest).sources["transactions"]
+    assert transactions.new == len(days)
     assert transactions.changed == {day.isoformat(): "changed" for day in days}
     assert run.manifest("plan_sweep", SweepPlan).objects == []
