@@ -178,6 +178,8 @@ def _create_cleaned(engine: duckdb.DuckDBPyConnection, world: World) -> None:
                 continue
             parts.setdefault(feed, []).append(table)
     contracts = load_source_contracts()
+    none = Fragment(statement("features/themes/no_unreadable_exclusions"))
+    engine.execute(render("databases/create_view", name=identifier("unreadable_exclusions"), rows=none))
     for feed, tables in parts.items():
         contract = contracts[feed]
         name = identifier("recorded" if feed == "sessions" else feed)

@@ -52,6 +52,10 @@ def rebuild(pipeline_run: PipelineRun) -> int:
             work.connection.execute(
                 render("databases/create_view", name=identifier(name), rows=Fragment(rows))
             )
+        none = Fragment(statement("features/themes/no_unreadable_exclusions"))
+        work.connection.execute(
+            render("databases/create_view", name=identifier("unreadable_exclusions"), rows=none)
+        )
         # Features only look at the sessions of the last days. More sessions would make the peer slower than necessary.
         days = [
             Fragment(f"DATE {literal(day.day.isoformat())}")

@@ -1,29 +1,127 @@
 -- How text becomes a value, for every source alike. A value that cannot be read is NULL; the caller tells it from a
 -- value that was never there.
 
--- Trimmed only where there is something to trim: looking costs a tenth of it.
+-- Without Unicode's white space around it. Nearly every text is ASCII with a letter at both ends, which is soon seen.
 CREATE OR REPLACE MACRO parse_text(value) AS
     CASE
-        WHEN unicode(value) > 32
-            AND unicode(value) <> 160
+        WHEN strlen(value) = length(value)
+            AND unicode(value) > 32
             AND NOT (
                 suffix(value, ' ')
                 OR suffix(value, chr(9))
                 OR suffix(value, chr(10))
+                OR suffix(value, chr(11))
+                OR suffix(value, chr(12))
                 OR suffix(value, chr(13))
-                OR suffix(value, chr(160))
             )
             THEN value
-        ELSE nullif(trim(value, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '')
+        ELSE nullif(regexp_replace(value, '^[\s\v\x{85}\p{Z}]+|[\s\v\x{85}\p{Z}]+$', '', 'g'), '')
     END;
 
--- Naive UTC. Text without a zone is UTC; casting to TIMESTAMP directly would drop an offset in silence. TRY is for the
--- last hours that the engine can hold, of the year 294247, at which try_cast itself fails.
-CREATE OR REPLACE MACRO parse_timestamp(value) AS
+-- Letters that look alike and are spelled by other code points (é as one or as two) are one id.
+CREATE OR REPLACE MACRO parse_id(value) AS
+    CASE WHEN strlen(value) = length(value) THEN parse_text(value) ELSE nfc_normalize(parse_text(value)) END;
+
+-- An instant without a zone, or with an offset of less than 18 hours: the spellings of nearly all software.
+CREATE OR REPLACE MACRO plain_instant(value) AS
+    regexp_full_match(
+        value,
+        '[0-9]{4,6}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([-+](0[0-9]|1[0-7])(:?[0-5][0-9])?)?)?'
+    );
+
+-- Of +HH, +HHMM or +HHMMSS, without the sign.
+CREATE OR REPLACE MACRO shift_seconds(shift) AS
+    shift[2:3]::INTEGER * 3600
+    + coalesce(try_cast(shift[4:5] AS INTEGER), 0) * 60
+    + coalesce(try_cast(shift[6:7] AS INTEGER), 0);
+
+-- An abbreviation such as BST or IST means different zones to different people, so only names with a slash are read.
+CREATE OR REPLACE MACRO names_zone(zone) AS
+    contains(zone, '/') OR upper(zone) IN ('UTC', 'GMT');
+
+-- An offset of more than 18 hours is none: java.time has that bound, and no zone has come near it.
+CREATE OR REPLACE MACRO is_shift(shift) AS
+    shift[4:5] <= '59' AND shift[6:7] <= '59' AND shift_seconds(shift) <= 18 * 3600;
+
+-- strptime knows the names of zones, and every text that it is given here has one.
+CREATE OR REPLACE MACRO apply_zone(clock, shift, zone) AS
     CASE
-        WHEN isfinite(TRY(try_cast(value AS TIMESTAMPTZ)))
-            THEN make_timestamp(epoch_us(TRY(try_cast(value AS TIMESTAMPTZ))))
+        WHEN zone <> '' AND NOT names_zone(zone) THEN NULL
+        WHEN zone <> ''
+            THEN make_timestamp(
+                epoch_us(
+                    try_strptime(
+                        strftime(clock, '%Y-%m-%d %H:%M:%S.%f ') || zone, '%Y-%m-%d %H:%M:%S.%f %Z'
+                    )
+                )
+            )
+        WHEN shift IN ('', 'Z', 'z') THEN clock
+        WHEN NOT is_shift(shift) THEN NULL
+        WHEN prefix(shift, '-') THEN TRY(clock + to_seconds(shift_seconds(shift)))
+        ELSE TRY(clock - to_seconds(shift_seconds(shift)))
     END;
+
+-- The instant of those parts, the clock's and the zone's joined first: each of them is looked at several times.
+CREATE OR REPLACE MACRO join_instant(part) AS
+    list_transform(
+        [
+            {
+                'clock': try_cast(
+                    concat(
+                        part.year, part.basic_year, '-', part.month, part.basic_month, '-', part.day, part.basic_day, ' ',
+                        coalesce(nullif(part.hour || part.basic_hour, ''), '00'), ':',
+                        coalesce(nullif(part.minute || part.basic_minute, ''), '00'), ':',
+                        coalesce(nullif(part.second || part.basic_second, ''), '00'), '.',
+                        part.fraction, part.basic_fraction
+                    ) AS TIMESTAMP
+                ),
+                'shift': replace(part.shift, ':', ''),
+                'zone': part.zone || part.zone_word
+            }
+        ],
+        lambda joined: apply_zone(joined.clock, joined.shift, joined.zone)
+    )[1];
+
+-- Empty where the text is no instant. A date has dashes, slashes or nothing between its parts, a clock colons or nothing.
+-- A fraction is one of seconds: ISO 8601 also has fractions of hours and minutes, which no software writes. It allows
+-- the minus sign of typography.
+CREATE OR REPLACE MACRO instant_parts(value) AS
+    regexp_extract(
+        replace(value, chr(8722), '-'),
+        '^(?:([0-9]{4,6})[-/]([0-9]{1,2})[-/]([0-9]{1,2})|([0-9]{4})([0-9]{2})([0-9]{2}))'
+        || '(?:(?:[Tt]| +)(?:([0-9]{1,2})(?::([0-9]{1,2})(?::([0-9]{1,2})(?:[.,]([0-9]*))?)?)?'
+        || '|([0-9]{2})([0-9]{2})(?:([0-9]{2})(?:[.,]([0-9]*))?)?))?'
+        || '(?: *([Zz]|[-+][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)(?:[[]!?[-+/_=A-Za-z0-9]+[]])*'
+        || '| *[[]!?([A-Za-z][-+/_A-Za-z0-9]*)[]]| +([A-Za-z][-+/_A-Za-z0-9]*))?$',
+        [
+            'year', 'month', 'day', 'basic_year', 'basic_month', 'basic_day',
+            'hour', 'minute', 'second', 'fraction',
+            'basic_hour', 'basic_minute', 'basic_second', 'basic_fraction',
+            'shift', 'zone', 'zone_word'
+        ]
+    );
+
+-- All other spellings of ISO 8601 and RFC 9557: without seconds or separators, with a comma before the fraction, t and z
+-- in lower case, a space before the offset, a zone by its name. Reading one costs twenty times as much.
+CREATE OR REPLACE MACRO parse_iso(value) AS
+    list_transform([instant_parts(value)], lambda part: join_instant(part))[1];
+
+-- Naive UTC. Text without a zone is UTC. A cast keeps the zone that a text names for the texts after it, so no text with
+-- a letter other than T and Z is ever cast to TIMESTAMPTZ. TRY is for the last hours that the engine can hold, of the
+-- year 294247, at which try_cast itself fails.
+CREATE OR REPLACE MACRO parse_timestamp(value) AS
+    coalesce(
+        CASE
+            -- A cast to TIMESTAMP reads a Z and passes over an offset; the two colons leave no room for one.
+            WHEN (suffix(value, 'Z') AND unicode(value) BETWEEN 48 AND 57) OR (strlen(value) = 19 AND value[14] = ':' AND value[17] = ':')
+                THEN try_cast(value AS TIMESTAMP)
+            WHEN plain_instant(value)
+                THEN make_timestamp(
+                    epoch_us(TRY(try_cast(CASE WHEN plain_instant(value) THEN value END AS TIMESTAMPTZ)))
+                )
+        END,
+        parse_iso(value)
+    );
 
 -- By a strptime format: %z and %Z give the zone. Of these three words strptime makes a day in 1900.
 CREATE OR REPLACE MACRO parse_format(value, format) AS
@@ -31,6 +129,17 @@ CREATE OR REPLACE MACRO parse_format(value, format) AS
         WHEN lower(value) NOT IN ('epoch', 'infinity', '-infinity')
             THEN make_timestamp(epoch_us(try_strptime(value, format)))
     END;
+
+-- The same, where %z is a part of the format: strptime reads any offset. The pattern finds it in the text.
+CREATE OR REPLACE MACRO parse_shifted_format(value, format, pattern) AS
+    CASE
+        WHEN coalesce(is_shift(nullif(replace(regexp_extract(value, pattern, 1), ':', ''), '')), true)
+            THEN parse_format(value, format)
+    END;
+
+-- For ever, as PostgreSQL and other software spell it.
+CREATE OR REPLACE MACRO end_of_time(value) AS
+    CASE WHEN lower(ltrim(value, '+')) IN ('infinity', 'inf') THEN TIMESTAMP '9999-12-31 23:59:59' END;
 
 -- The first DECIMAL has room for any year, the second for microseconds.
 CREATE OR REPLACE MACRO parse_epoch_s(value) AS
@@ -42,8 +151,24 @@ CREATE OR REPLACE MACRO parse_epoch_ms(value) AS
 CREATE OR REPLACE MACRO finite(value) AS
     CASE WHEN isfinite(value) THEN value END;
 
+-- A day or an instant that a text could spell: no year before Christ, and none beyond those of an instant.
+CREATE OR REPLACE MACRO in_our_era(value) AS
+    CASE WHEN isfinite(value) AND year(value) BETWEEN 1 AND 294247 THEN value END;
+
+-- The day that an instant names, whatever its clock and zone. A cast alone would pass over anything after the day.
 CREATE OR REPLACE MACRO parse_date(value) AS
-    finite(try_cast(value AS DATE));
+    CASE
+        WHEN regexp_full_match(value, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]00:00:00)?') THEN try_cast(value AS DATE)
+        WHEN parse_iso(value) IS NOT NULL
+            THEN list_transform(
+                [instant_parts(value)],
+                lambda part: try_cast(
+                    concat(
+                        part.year, part.basic_year, '-', part.month, part.basic_month, '-', part.day, part.basic_day
+                    ) AS DATE
+                )
+            )[1]
+    END;
 
 -- A number as people write it, in the spelling that a cast reads: without a currency's sign or code on either side, and
 -- without commas or (no-break) spaces between thousands, which stand in groups of three or make it unreadable.
@@ -64,8 +189,11 @@ CREATE OR REPLACE MACRO swap_marks(value) AS
 
 CREATE OR REPLACE MACRO parse_boolean(value) AS
     CASE
-        WHEN lower(value) IN ('true', 't', 'yes', 'y', '1', 'sim', 's') THEN true
-        WHEN lower(value) IN ('false', 'f', 'no', 'n', '0', 'nao', 'não') THEN false
+        WHEN lower(value) IN ('true', 't', 'yes', 'y', '1', 'on', 'x', 'sim', 's', 'verdadeiro', 'v') THEN true
+        WHEN lower(value) IN ('false', 'f', 'no', 'n', '0', 'off', 'nao', 'não', 'falso') THEN false
+        -- A number with decimals, as a column that holds nothing else is written with gaps in it, and ã as two letters.
+        WHEN regexp_full_match(value, '1[.,]0+') THEN true
+        WHEN regexp_full_match(value, '0[.,]0+') OR lower(nfc_normalize(value)) = 'não' THEN false
     END;
 
 CREATE OR REPLACE MACRO parse_zone(value) AS
@@ -78,15 +206,55 @@ CREATE OR REPLACE MACRO local_time(instant, zone) AS
 CREATE OR REPLACE MACRO operator_day(instant, zone, earliest) AS
     CASE WHEN instant >= earliest AND instant < TIMESTAMP '2100-01-01' THEN local_time(instant, zone)::DATE END;
 
+-- The values of a JSON map, by position: a path made of a key with a quote or a wildcard in it fails. It is not called
+-- `map_values`: it would hide the engine's function of that name.
+CREATE OR REPLACE MACRO json_values(value) AS
+    json_extract_string(try_cast(value AS JSON), '$.*');
+
+-- Of a JSON map of name to true or false: none may have another value, and no name may stand twice. A null says nothing.
+CREATE OR REPLACE MACRO is_readable_map(value) AS
+    len(list_distinct(list_transform(json_keys(try_cast(value AS JSON)), lambda name: lower(trim(name)))))
+    = len(json_keys(try_cast(value AS JSON)))
+    AND len(list_filter(json_values(value), lambda said: parse_text(said) IS NOT NULL AND parse_boolean(parse_text(said)) IS NULL))
+    = 0;
+
 -- A list of names: a JSON list, a JSON map of name to true, or text separated by , ; or |.
 CREATE OR REPLACE MACRO parse_list(value) AS
     CASE
         WHEN value LIKE '[%' THEN try_cast(value AS JSON)::VARCHAR[]
         WHEN value LIKE '{%'
-            -- By position: json_extract_string fails on a path made of a key with a quote or a wildcard in it.
-            THEN list_filter(
-                json_keys(try_cast(value AS JSON)),
-                lambda name, place: json_extract_string(try_cast(value AS JSON), '$.*')[place] = 'true'
-            )
+            THEN CASE
+                WHEN is_readable_map(value)
+                    THEN list_filter(
+                        json_keys(try_cast(value AS JSON)),
+                        lambda name, place: parse_boolean(parse_text(json_values(value)[place]))
+                    )
+            END
         ELSE string_split_regex(value, '[,;|]')
     END;
+
+-- Whether a list is empty, or names nothing.
+CREATE OR REPLACE MACRO is_no_list(value) AS
+    len(
+        list_filter(
+            parse_list(value),
+            lambda item: coalesce(lower(trim(item)), '')
+                NOT IN ('', 'none', 'nenhum', 'nenhuma', 'no', 'n', 'nao', 'não', 'false', 'f', 'falso', '0', 'off', 'null')
+        )
+    ) = 0;
+
+-- What a text looks like, for a report that must not repeat it: every digit is a 9, every letter an a, and what is neither
+-- white space nor common punctuation a question mark.
+CREATE OR REPLACE MACRO shape_of(value) AS
+    left(
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    regexp_replace(left(value, 200), '[\s\v\x{85}\p{Z}]', ' ', 'g'), '\p{N}', '9', 'g'
+                ),
+                '\p{L}', 'a', 'g'
+            ),
+            '[^a9 .,:;/+_(){}\[\]"''#%&*=?!|<>$@\\-]', '?', 'g'
+        ),
+        40
+    );

@@ -118,7 +118,7 @@ class Played:
 
 @dataclass(frozen=True)
 class NextDay:
-    """The same operator after the delivery of the next day, of which one object is cut off.
+    """The same operator after the delivery of the next day, of which one object is cut off. Another one is foreign.
 
     A run has validated it while such are tolerated, and then the tasks of another one have loaded it.
     """
@@ -126,6 +126,8 @@ class NextDay:
     delivery: Delivery
     cut_off: str
     """The key of that object."""
+    foreign: str
+    """The key of the foreign one."""
     validated: Any
     rows_before: list[tuple[Any, ...]]
     rows_after_validated: list[tuple[Any, ...]]
@@ -167,10 +169,16 @@ def next_day(played: Played) -> NextDay:
     world = replace(WORLD, end_day=NEXT_DAY)
     delivery = deliver(world, bucket=operator.bucket, source_url=operator.source_url, rates=RATES)
     cut_off = put_personal_data(operator, AS_OF)
+    foreign = f"raw/bets/dt={AS_OF}/budget.csv"
+    operator.store.write(foreign, f"{NAME},{MAIL}\n{NAME},{MAIL}\n".encode())
+    operator.store.write(f"raw/bets/dt={AS_OF}/_temporary/0/part-00.csv", BETS.encode())
+    operator.store.write(f"raw/bets/dt={AS_OF}/notes.txt", NAME.encode())
+    operator.store.write(f"raw/bets/dt={AS_OF}/part-98.parquet", b"")
     rows_before = target_rows(operator)
     with logged() as log:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CRMBET_MAX_UNREADABLE_SHARE", "1")
+            patch.setenv("CRMBET_MAX_UNREADABLE_PROTECTION_SHARE", "1")
             validated = operator.run(logical_date=None, run_conf={**conf, "validate_only": True})
         rows_after_validated = target_rows(operator)
         loaded = operator.execute(UNGATED, run_id="loaded", **conf)
@@ -181,6 +189,7 @@ def next_day(played: Played) -> NextDay:
     return NextDay(
         delivery=delivery,
         cut_off=cut_off,
+        foreign=foreign,
         validated=validated,
         rows_before=rows_before,
         rows_after_validated=rows_after_validated,
@@ -207,7 +216,7 @@ def broken(next_day: NextDay, played: Played, open_operator: Callable[..., Any])
 
 def put_personal_data(operator: Any, day: date) -> str:
     """Deliver players and a bet that nothing may tell of; the key of the bet, whose object is cut off."""
-    cut_off = f"raw/bets/dt={day}/cut-off.csv.gz"
+    cut_off = f"raw/bets/dt={day}/part-99.csv.gz"
     operator.store.write(cut_off, gzip.compress(BETS.encode())[:-9])
     operator.store.write(f"raw/players/dt={day}/mixed-up.csv", PERSON.encode())
     return cut_off
@@ -487,7 +496,8 @@ def test_the_next_day_captures_what_is_new(next_day: NextDay) -> None:
     run = next_day.validated
 
     assert run.manifest("extract_pg", ExtractManifest).sources["transactions"].new <= 3
-    assert run.manifest("extract_s3", ExtractManifest).sources["bets"].new == 1
+    # The object of the day, and the empty one.
+    assert run.manifest("extract_s3", ExtractManifest).sources["bets"].new == 2
     assert run.manifest("engineer_features", FeatureManifest).days_built <= 3
 
 
@@ -512,8 +522,42 @@ def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(n
     assert next_day.validated.states["validate_raw"] == "success"
     extracted = next_day.validated.manifest("extract_s3", ExtractManifest).sources
     assert extracted["bets"].extracted == next_day.delivery.rows["bets"]
-    assert [entry.chunk for entry in extracted["bets"].unreadable] == [next_day.cut_off]
+    assert {entry.chunk: entry.is_foreign for entry in extracted["bets"].unreadable} == {
+        next_day.cut_off: False,
+        next_day.foreign: True,
+    }
     assert len(next_day.rows_after_loaded) > 80
+
+
+def test_a_foreign_object_stops_nothing_and_is_told_once(played: Played, next_day: NextDay) -> None:
+    assert next_day.foreign not in next_day.breach
+    assert next_day.breach.count("could not be read") == 1
+    assert " objects could not be read in the format that their name says (allowed: none)" in next_day.breach
+    run = next_day.validated
+    [(kind, task, anchor, what)] = played.operator.query(
+        f"SELECT kind, task_id, anchor, what FROM ml_features.alerts WHERE execution_id = '{run.run_id}'"
+    )
+    assert (kind, task, anchor) == ("set_aside", "extract_s3", "foreign-objects")
+    assert "one object was set aside" in what
+    [told] = [line for line in next_day.log.splitlines() if line.startswith("ALERT set_aside")]
+    assert run.run_id in told
+
+
+def test_what_is_no_delivery_is_in_the_manifest_and_in_the_report(played: Played, next_day: NextDay) -> None:
+    bets = next_day.validated.manifest("extract_s3", ExtractManifest).sources["bets"]
+    assert {why: (objects.count, objects.examples) for why, objects in bets.passed_over.items()} == {
+        "hidden": (1, [f"raw/bets/dt={AS_OF}/_temporary/0/part-00.csv"]),
+        "ending": (1, [f"raw/bets/dt={AS_OF}/notes.txt"]),
+    }
+    assert bets.empty is not None
+    assert f"raw/bets/dt={AS_OF}/part-98.parquet" in bets.empty.examples
+    report = next_day.validated.manifest("validate_raw", QualityManifest)
+    for address in (report.report_json, report.report_html):
+        page = played.operator.store.read(address.removeprefix(played.operator.store.url(""))).decode()
+        assert f"1 hidden or unfinished (raw/bets/dt={AS_OF}/_temporary/0/part-00.csv)" in page
+        assert f"1 of no format that is read (raw/bets/dt={AS_OF}/notes.txt)" in page
+        assert f"{next_day.foreign} cannot be read" in page
+        assert f"raw/bets/dt={AS_OF}/part-98.parquet" in page
 
 
 def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played, next_day: NextDay) -> None:

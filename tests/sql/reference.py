@@ -81,6 +81,7 @@ def compute_reference(world: World, modelled: Mapping[str, Mapping[str, Any]]) -
         if clock.is_past(row["started_at"])
     )
     limits = by_user(full("limits", row) for row in world.limits if clock.is_past(row["changed_at"]))
+    lost = by_user(world.unreadable_exclusions)
 
     features: dict[str, dict[str, Any]] = {}
     for user in sorted({*players, *bets, *money}):
@@ -105,7 +106,12 @@ def compute_reference(world: World, modelled: Mapping[str, Mapping[str, Any]]) -
             **play_markers(placed, paid, clock),
             **session_markers(sessions, paid, clock),
             **limit_features(
-                limits.get(user, []), player, clock, has_limits=bool(limits), has_players=bool(players)
+                limits.get(user, []),
+                lost.get(user, []),
+                player,
+                clock,
+                has_limits=bool(limits),
+                has_players=bool(players),
             ),
         }
     add_population_features(features, money, clock)
@@ -549,6 +555,17 @@ def consents(player: Mapping[str, Any]) -> list[str] | None:
     return [] if text == "none" else sorted(set(text.split(",")))
 
 
+def unreadable_protection(player: Mapping[str, Any], limits: Sequence[Any], lost: Sequence[Any]) -> list[str]:
+    """What protects a player and cannot be read. `lost` are rows of limits; a later exclusion takes their place."""
+    named = (player.get("protection_unreadable") or "").split(",")
+    excluded = [known_instant(row["changed_at"]) for row in limits if row["kind"] == "self_exclusion"]
+    for row in lost:
+        since = instant(row.get("changed_at"))
+        if since is None or all(since >= later for later in excluded):
+            named.append(row["unreadable"])
+    return sorted({*named} - {""})
+
+
 def channel_features(messages: Sequence[Any], player: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
     recent = [row for row in messages if clock.age(row["sent_at"]) < 180]
     allowed = consents(player)
@@ -692,7 +709,13 @@ def mean_stake(session: Session) -> Fraction:
 
 
 def limit_features(
-    rows: Sequence[Any], player: Mapping[str, Any], clock: Clock, *, has_limits: bool, has_players: bool
+    rows: Sequence[Any],
+    lost: Sequence[Any],
+    player: Mapping[str, Any],
+    clock: Clock,
+    *,
+    has_limits: bool,
+    has_players: bool,
 ) -> dict[str, Any]:
     raised = 0
     for row in rows:
@@ -704,7 +727,10 @@ def limit_features(
         key=lambda row: known_instant(row["changed_at"]),
     )
     until = instant(player.get("self_excluded_until"))
-    is_active = until is not None and until > clock.as_of
+    unreadable = unreadable_protection(player, rows, lost)
+    is_active = (until is not None and until > clock.as_of) or any(
+        name == "self_excluded_until" or name.startswith("limits.") for name in unreadable
+    )
     if exclusions and exclusions[-1].get("new_value") is not None:
         days = timedelta(days=float(exclusions[-1]["new_value"]))
         is_active |= known_instant(exclusions[-1]["changed_at"]) + days > clock.as_of
@@ -714,11 +740,12 @@ def limit_features(
         status = "active"
     elif until is not None or was_excluded:
         status = "past"
-    prohibited = player.get("prohibited")
+    prohibited = "true" if "prohibited" in unreadable else player.get("prohibited")
     return {
         "rg_limit_increases_90d": raised if has_limits else None,
         "rg_self_exclusion_status": status,
         "rg_prohibited_flag": None if prohibited is None else prohibited == "true",
+        "protection_unreadable": unreadable or None,
     }
 
 
@@ -778,6 +805,7 @@ def add_protection(
             bool(row["canais_permitidos"])
             and is_of_age(player.get("birth_date"), settings.features.adult_age, clock.as_of_date)
             and not is_excluded
+            and not row["protection_unreadable"]
             and all(player.get(name) != "true" for name in ("is_blocked", "is_test", "prohibited"))
             and band != "high"
         )

@@ -55,6 +55,7 @@ KINDS = ("deposit", "deposit", "deposit", "withdrawal", "withdrawal", "bet", "wi
 STATUSES = ("completed", "completed", "completed", "pending", "failed", "failed", "cancelled", "cancelled")
 CHANNELS = ("email", "sms", "push", "whatsapp", "telegram", "phone")
 CONSENTS = (None, "none", "email", "sms,email", "sms,email", "email,push,phone")
+UNREADABLE = (*[None] * 6, "is_blocked", "prohibited,birth_date", "self_excluded_until")
 FLAGS = ("false", "false", "false", "false", "false", "false", "false", "true", None)
 
 
@@ -184,6 +185,7 @@ def _rows(
                 "is_blocked": draw(st.sampled_from(FLAGS)),
                 "prohibited": draw(st.sampled_from(FLAGS)),
                 "self_excluded_until": draw(st.none() | st.none() | perhaps),
+                "protection_unreadable": draw(st.sampled_from(UNREADABLE)),
             }
             for user in registered
         ],
@@ -194,5 +196,8 @@ def _rows(
             kind=st.sampled_from(("deposit", "loss", "self_exclusion", "self_exclusion")),
             old_value=st.sampled_from((None, "10", "30")),
             new_value=st.sampled_from((None, "10", "30", "200")),
+        ),
+        "unreadable_exclusions": rows(
+            4, changed_at=perhaps, unreadable=st.sampled_from(("limits.kind", "limits.new_value"))
         ),
     }

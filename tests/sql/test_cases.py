@@ -87,6 +87,11 @@ def _joined(folders: list[Path]) -> World:
         ]
         for source in SOURCES
     }
+    rows["unreadable_exclusions"] = [
+        {**row, "user_id": f"{_of(folder)}{row['user_id']}"}
+        for folder, world in cases
+        for row in world.unreadable_exclusions
+    ]
     return replace(cases[0][1], **rows)
 
 
@@ -112,6 +117,6 @@ def test_every_folder_is_a_case() -> None:
     assert FOLDERS == CASES
     assert {path.name for folder in CASES for path in folder.iterdir()} <= {
         "expected.yaml",
-        *(f"{source}.csv" for source in SOURCES),
+        *(f"{table}.csv" for table in (*SOURCES, "unreadable_exclusions")),
     }
     assert len(CASES) > 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from crmbet.contracts import typing as typing_rules
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.parquet import column_types, scan
-from crmbet.databases.statements import Fragment, render
+from crmbet.databases.statements import STATEMENTS, Fragment, render
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
@@ -57,11 +58,61 @@ GOOD: Mapping[str, Mapping[str, str]] = {
     "limits": {"user_id": "u", "changed_at": "2026-02-20 12:00:00", "kind": "deposit"},
 }
 
-FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
+FAULTS: Mapping[str, list[tuple[dict[str, Any], str]]] = {
     "bets": [
         ({"bet_id": None}, "bet_id: missing"),
         ({"bet_id": " \t\u00a0"}, "bet_id: missing"),
         ({"bet_id": "x" * 101}, "bet_id: too long"),
+        ({"bet_id": "NULL"}, "bet_id: missing"),
+        ({"user_id": "\\N"}, "user_id: missing"),
+        *(
+            ({"user_id": word}, "user_id: a word for nothing")
+            for word in ("None", "nan", "NaN", "undefined", "<NA>", "null")
+        ),
+        *(
+            (
+                {"user_id": word},
+                "user_id: a word for nothing",
+            )
+            for word in (
+                "N/A",
+                "#N/A",
+                "(null)",
+                "<null>",
+                "nil",
+                "NaT",
+                "NONE",
+                "Undefined",
+                "[object Object]",
+            )
+        ),
+        *(
+            ({column: "None"}, f"{column}: a word for nothing")
+            for column in ("bet_id", "session_id", "game_id")
+        ),
+        *(({"user_id": f"p{letter}1"}, "user_id: control characters") for letter in "\t\x1f\x7f\u0085\u0096"),
+        *(
+            # Zero-width space, joiners, byte order mark, soft hyphen, directions, Hangul filler, variation selector.
+            ({"user_id": f"{before}{letter}{after}"}, "user_id: invisible characters")
+            for letter in "\u200b\u200c\u200d\ufeff\u00ad\u200f\u202e\u2066\u2060\u061c\u3164\ufe0f\U000e0041"
+            for before, after in (("p", "1"), ("", "p1"), ("p1", ""))
+        ),
+        ({"device_type": "tab\tlet"}, "device_type: control characters"),
+        *(
+            ({"placed_at": f"2026-02-20T12:00:00{offset}"}, "placed_at: unreadable")
+            for offset in (
+                "+25:00",
+                "+99:59",
+                "-30",
+                "+18:01",
+                "-18:30",
+                "+05:60",
+                "+5",
+                " BRT",
+                "Z EST",
+                " +05:30x",
+            )
+        ),
         ({"user_id": ""}, "user_id: missing"),
         ({"user_id": "x" * 51}, "user_id: too long"),
         ({"placed_at": None}, "placed_at: missing"),
@@ -72,7 +123,7 @@ FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
         ({"placed_at": "1999-12-31 23:59:59.999999"}, "placed_at: out of range"),
         ({"placed_at": "2100-01-01"}, "placed_at: out of range"),
         ({"placed_at": "294247-01-10 03:59:59"}, "placed_at: out of range"),
-        ({"placed_at": "294247-01-10 04:00:54.775806"}, "placed_at: unreadable"),
+        ({"placed_at": "294247-01-10 04:00:54.775806"}, "placed_at: out of range"),
         ({"game_type": None}, "game_type: missing"),
         ({"game_type": "bingo"}, "game_type: unknown value"),
         ({"stake": None}, "stake: missing"),
@@ -93,6 +144,11 @@ FAULTS: Mapping[str, list[tuple[dict[str, str | None], str]]] = {
         ({"user_id": None, "stake": "-1"}, "user_id: missing"),
     ],
     "transactions": [
+        ({"user_id": "p\u200b1"}, "user_id: invisible characters"),
+        ({"user_id": "p\u00ad"}, "user_id: invisible characters"),
+        ({"user_id": "nan"}, "user_id: a word for nothing"),
+        ({"transaction_id": "None"}, "transaction_id: a word for nothing"),
+        ({"transaction_id": "NULL"}, "transaction_id: missing"),
         ({"transaction_id": None}, "transaction_id: missing"),
         ({"transaction_id": "x" * 37}, "transaction_id: too long"),
         ({"user_id": None}, "user_id: missing"),
@@ -168,12 +224,35 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
         ("bet_id", " \u00a0b 1\t\r\n", "b 1"),
         ("user_id", "x" * 50, "x" * 50),
         ("user_id", "007", "007"),
+        ("user_id", "1.0", "1.0"),
+        ("user_id", "\u3000p1\u2003\u0085\x0b", "p1"),
+        ("user_id", "Jose\u0301", "Jos\u00e9"),
+        ("user_id", "nobody", "nobody"),
+        ("device_type", "\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
+        ("device_type", "None", "None"),
+        ("device_type", "NULL", None),
         ("placed_at", "2026-02-20 12:00:00-03:00", utc("2026-02-20 15:00")),
         ("placed_at", "2026-02-20T12:00:00.123456Z", utc("2026-02-20 12:00:00.123456")),
         ("placed_at", "2026-02-20 12:00:00+0530", utc("2026-02-20 06:30")),
         ("placed_at", "2026-02-20 12:00:00", utc("2026-02-20 12:00")),
         ("placed_at", "2026-02-20", utc("2026-02-20 00:00")),
         ("placed_at", "2000-01-01", utc("2000-01-01 00:00")),
+        ("placed_at", "2026-02-20T12:00Z", utc("2026-02-20 12:00")),
+        ("placed_at", "2026-02-20T12:00", utc("2026-02-20 12:00")),
+        ("placed_at", "2026-02-20 12:00-03:00", utc("2026-02-20 15:00")),
+        ("placed_at", "20260220T120000Z", utc("2026-02-20 12:00")),
+        ("placed_at", "20260220T1200-0300", utc("2026-02-20 15:00")),
+        ("placed_at", "20260220", utc("2026-02-20 00:00")),
+        ("placed_at", "2026-02-20t12:00:00z", utc("2026-02-20 12:00")),
+        ("placed_at", "2026-02-20 09:00:00 -0300", utc("2026-02-20 12:00")),
+        ("placed_at", "2026-02-20T12:00:00,25Z", utc("2026-02-20 12:00:00.25")),
+        ("placed_at", "2026-02-20T12:00:00.123456789+00:00", utc("2026-02-20 12:00:00.123456")),
+        ("placed_at", "2026-02-20 12:00:00+18:00", utc("2026-02-19 18:00")),
+        ("placed_at", "2026-02-20 12:00:00-18:00", utc("2026-02-21 06:00")),
+        ("placed_at", "2026-02-20 12:00:00 America/Sao_Paulo", utc("2026-02-20 15:00")),
+        ("placed_at", "2026-02-20T12:00:00[Asia/Tokyo]", utc("2026-02-20 03:00")),
+        ("placed_at", "2026-02-20T12:00:00-03:00[America/Sao_Paulo]", utc("2026-02-20 15:00")),
+        ("placed_at", "2026-02-20 12:00:00 UTC", utc("2026-02-20 12:00")),
         ("game_type", " Cassino ", "cassino"),
         ("game_type", "Live Casino", "cassino"),
         ("game_type", "ROLETA", "cassino"),
@@ -205,6 +284,7 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
     ],
     "transactions": [
         ("status", " SUCCESS", "completed"),
+        ("user_id", "\u2003Jose\u0301\u0085", "Jos\u00e9"),
         ("status", "Approved", "completed"),
         ("status", "confirmed ", "completed"),
         ("status", "Cancelled", "cancelled"),
@@ -245,8 +325,14 @@ VALUES: Mapping[str, list[tuple[str, str | None, Any]]] = {
         ("consents", '{"email": tru', None),
         ("consents", '[{"email": true}]', []),
         ("consents", '{"say \\"hi\\"": true, "*": true, "a.b": true, "": true, "sms": true}', ["sms"]),
-        ("consents", '{"email": {"agreed": true}, "sms": null, "push": "true"}', ["push"]),
-        ("is_test", "yes", True),
+        ("consents", '{"email": {"agreed": true}, "sms": null, "push": "true"}', None),
+        ("consents", '{"email": false, "sms": null, "push": "true"}', ["push"]),
+        ("birth_date", "19900228", date(1990, 2, 28)),
+        *(
+            ("is_test", word, True)
+            for word in ("yes", "VERDADEIRO", "V", "1.0", "on", "X", "sim", "S", "true")
+        ),
+        *(("is_test", word, False) for word in ("no", "FALSO", "0.0", "off", "não", "N", "false")),
         ("is_blocked", "não", False),
         ("prohibited", "?", None),
         ("self_excluded_until", "2027-01-01", utc("2027-01-01 00:00")),
@@ -434,9 +520,10 @@ class TestDuplicates:
         assert kept({"raw/a": [good("bets", stake="5")] * 3, "raw/b": [good("bets", stake="5")]}) == ([5], 3)
 
     def test_spellings_of_one_key_are_one(self, kept: Any) -> None:
-        rows = [good("bets", bet_id="b1", stake="5"), good("bets", bet_id=" b1 ", stake="5")]
+        spellings = ("jos\u00e9", "jose\u0301", " jos\u00e9\u3000", "\u2003jose\u0301\u0085")
+        rows = [good("bets", bet_id=spelling, stake="5") for spelling in spellings]
 
-        assert kept({"raw/a": rows}) == ([5], 1)
+        assert kept({"raw/a": rows}) == ([5], 3)
 
     def test_one_key_on_two_days_is_kept_twice(self, kept: Any) -> None:
         """Which of them is true is for a raw check to ask, not for cleaning to choose."""
@@ -595,9 +682,7 @@ class TestReuse:
 
         made = self.days_made(store)
         rule = typing_rules._bounds
-        monkeypatch.setattr(
-            typing_rules, "_bounds", lambda column, value: [*rule(column, value), ("false", "odd")]
-        )
+        monkeypatch.setattr(typing_rules, "_bounds", lambda *given: [*rule(*given), ("false", "odd")])
         clean(engine, store, RUN, contract, captured)
         assert self.days_made(store) > made
 
@@ -696,6 +781,8 @@ WORDS = {
     "unknown value",
     "too long",
     "control characters",
+    "invisible characters",
+    "a word for nothing",
     "nested value",
     "not above the minimum",
     "below the minimum",
@@ -703,3 +790,15 @@ WORDS = {
     "out of range",
     "not a JSON object",
 }
+
+
+def test_no_parser_hides_a_function_of_the_engine() -> None:
+    # Great Expectations and other statements of the same session would call the parser.
+    statements = (STATEMENTS / "create_parsers.sql").read_text(encoding="utf-8")
+    parsers = {*re.findall(r"MACRO (\w+)\(", statements)}
+    with duckdb.connect() as engine:
+        functions = {
+            name for (name,) in engine.execute("SELECT function_name FROM duckdb_functions()").fetchall()
+        }
+    assert len(parsers) > 20
+    assert parsers & functions == set()

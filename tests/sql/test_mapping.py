@@ -316,6 +316,32 @@ def test_dates(engine: duckdb.DuckDBPyConnection, store: FolderStore) -> None:
     assert cleaned_values(engine, store, contract, "birth_date", list(expected)) == expected
 
 
+SHIFTED = ("%d/%m/%Y %H:%M:%S%z", "%z %d/%m/%Y %H:%M:%S", "%d/%m/%Y[%z]%H:%M:%S")
+
+
+@pytest.mark.parametrize("spelled", SHIFTED)
+def test_no_format_reads_an_offset_of_more_than_18_hours(
+    engine: duckdb.DuckDBPyConnection, store: FolderStore, spelled: str
+) -> None:
+    contract = mapped("bets", "placed_at", formats=[spelled])
+    clock = spelled.replace("%d/%m/%Y", "20/02/2026").replace("%H:%M:%S", "12:00:00")
+    shifts = {
+        "-0300": 15,
+        "-03:00": 15,
+        "+05": 7,
+        "+12:00": 0,
+        **dict.fromkeys(("+25:00", "+99:59", "-30", "+18:01", "-1830", "+05:60", "-9959"), None),
+    }
+    expected = {
+        clock.replace("%z", shift): UNREADABLE
+        if hour is None
+        else datetime.fromisoformat(f"2026-02-20T{hour:02d}:00")
+        for shift, hour in shifts.items()
+    }
+
+    assert cleaned_values(engine, store, contract, "placed_at", list(expected)) == expected
+
+
 CODES = [*"aAbBdfgHIjmMnpSTyYzZ%", *(f"-{code}" for code in "dHIjmMSy")]
 
 
@@ -468,7 +494,7 @@ def test_a_record_with_control_characters_is_kept_as_it_came(
 
 def test_the_example_in_the_documentation(engine: duckdb.DuckDBPyConnection, store: FolderStore) -> None:
     page = (PROJECT / "docs" / "contracts.md").read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"```(csv|yaml)\n(.*?)```", page, re.DOTALL))
+    blocks = dict(re.findall(r"```(csv|yaml)\n(.*?)```", page.partition("\n## ")[0], re.DOTALL))
     content = contracts()["bets"].model_dump()
     for name, options in yaml.safe_load(blocks["yaml"])["columns"].items():
         content["columns"][name] |= options

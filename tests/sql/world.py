@@ -64,6 +64,8 @@ class World:
     players: Sequence[Row] = ()
     sessions: Sequence[Row] = ()
     limits: Sequence[Row] = ()
+    unreadable_exclusions: Sequence[Row] = ()
+    """Rows of limits in quarantine that may be about a self-exclusion: user_id, changed_at and what is unreadable."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self, source: str) -> Sequence[Row]:
@@ -92,9 +94,20 @@ def compute_features(connection: duckdb.DuckDBPyConnection, world: World) -> Fea
 
 def feature_query(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     """The SELECT of the feature table of a world, whose tables are in the connection."""
+    create_world(connection, world)
+    return query_world(connection, world)
+
+
+def create_world(connection: duckdb.DuckDBPyConnection, world: World) -> None:
+    """Create the tables that cleaning leaves."""
     bind_variables(connection, world.run())
     for source in SOURCES:
         _create_cleaned(connection, source, world)
+    _create_unreadable_exclusions(connection, world)
+
+
+def query_world(connection: duckdb.DuckDBPyConnection, world: World) -> str:
+    """The SELECT of the feature table from the tables of a world."""
     # Kept as a table, as a run keeps it in files: it is read three times.
     days = Fragment(statement("features/state/summarise_days"))
     connection.execute(render("databases/create_table", name=identifier("days_of_state"), rows=days))
@@ -129,15 +142,16 @@ def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: W
     Recorded sessions keep clear of the name of the table that themes read.
     """
     contract = contracts()[source]
-    typical = {**dict.fromkeys(contract.columns), **TYPICAL[source]}
+    names = [*contract.columns, *(["protection_unreadable"] if contract.protecting else [])]
+    typical = {**dict.fromkeys(names), **TYPICAL[source]}
     rows = [
         {**typical, contract.business_key[0]: f"{source} {number}", **row}
         for number, row in enumerate(world.rows(source))
     ]
-    schema = pa.schema([(name, pa.string()) for name in contract.columns])
+    schema = pa.schema([(name, pa.string()) for name in names])
     connection.register("given", pa.Table.from_pylist(rows, schema))
     name = "recorded" if source == "sessions" else source
-    values = joined([_cleaned(contract, column) for column in contract.columns])
+    values = joined([_cleaned(contract, column) for column in names])
     day = "NULL::DATE"
     scope = "true"
     if contract.event_time:
@@ -151,8 +165,24 @@ def _create_cleaned(connection: duckdb.DuckDBPyConnection, source: str, world: W
     connection.unregister("given")
 
 
+def _create_unreadable_exclusions(connection: duckdb.DuckDBPyConnection, world: World) -> None:
+    names = ("user_id", "changed_at", "unreadable")
+    rows = [{**dict.fromkeys(names), **row} for row in world.unreadable_exclusions]
+    connection.register(
+        "given", pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in names]))
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMPORARY TABLE unreadable_exclusions AS "
+        "SELECT user_id, parse_timestamp(changed_at) AS changed_at, unreadable FROM given"
+    )
+    connection.unregister("given")
+
+
 def _cleaned(contract: SourceContract, name: str) -> Fragment:
-    column, value = contract.columns[name], f"given.{identifier(name)}"
+    value = f"given.{identifier(name)}"
+    if name == "protection_unreadable":
+        return Fragment(f"string_split({value}, ',') AS {identifier(name)}")
+    column = contract.columns[name]
     match column.type:
         case "timestamp":
             value = f"parse_timestamp({value})"

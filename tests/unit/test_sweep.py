@@ -139,8 +139,8 @@ def test_content_that_came_back_is_not_captured_again(store: Any) -> None:
 
     swept(store)
 
-    assert ledger(store).has("a1")
-    assert not ledger(store).has("b2")
+    assert ledger(store).find("a1")
+    assert not ledger(store).find("b2")
     assert ledger(store).newest[CHUNK].files == first.files
 
 

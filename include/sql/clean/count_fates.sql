@@ -1,4 +1,4 @@
--- Where every row went, by day.
+-- Where every row went, by day. Records of any size that are set aside for one reason are counted together.
 SELECT
     _day,
     CASE
@@ -7,7 +7,7 @@ SELECT
         WHEN rowid IN (SELECT id FROM duplicates WHERE place > 1) THEN 'duplicate'
         ELSE 'accepted'
     END AS fate,
-    _fault,
+    regexp_replace(_fault, ' \([0-9]+ bytes?\)$', '') AS reason,
     count(*) AS rows
 FROM typed
 GROUP BY ALL

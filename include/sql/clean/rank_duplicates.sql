@@ -1,5 +1,5 @@
--- Of good rows that share a business key on one day, which one stands: the latest known, then the highest source key,
--- then the highest contents. Ranked apart, since few rows are duplicates and ranking all of them is dear.
+-- Of good rows that share a business key on one day, which one stands: the latest known, then one whose protection
+-- cannot be read (the player counts as protected), then the highest source key, then the highest contents. Ranked apart, since few rows are duplicates and ranking all of them is dear.
 CREATE OR REPLACE TEMPORARY TABLE duplicates AS
 WITH repeated AS (
     SELECT {key}, _day
@@ -12,7 +12,12 @@ SELECT
     typed.rowid AS id,
     row_number() OVER (
         PARTITION BY {key}, _day
-        ORDER BY typed._known DESC NULLS LAST, typed._source_key DESC, hash({columns}) DESC, typed._row
+        ORDER BY
+            typed._known DESC NULLS LAST,
+            typed._protection IS NOT NULL DESC,
+            typed._source_key DESC,
+            hash({columns}) DESC,
+            typed._row
     ) AS place
 FROM typed
 JOIN repeated USING ({key}, _day)

@@ -1,11 +1,17 @@
 -- Captured rows as values, each with its first fault.
-WITH raw AS (
-    SELECT _row, _reject, _source_key, {day} AS _placed, {raw}, {values}
+-- The texts are trimmed by a step of their own. Parsers and faults look at a text in dozens of places, and planning its
+-- expression for each of them would take seconds.
+WITH spelled AS (
+    SELECT _row, _reject, _source_key, {day} AS _placed, {raw}, {spelled}
     FROM {files}
+),
+raw AS (
+    SELECT *, {values}
+    FROM spelled
 ),
 -- A look at all texts of a row together costs less than half of a look at each.
 looked_at AS (
-    SELECT *, regexp_matches(concat({texts}), '{control}') AS _control
+    SELECT *, regexp_matches(concat({texts}), '{unseen}') AS _unseen, {unknown_words}
     FROM raw
 ),
 judged AS (
@@ -20,6 +26,8 @@ judged AS (
 SELECT
     {columns},
     _fault,
+    {discarded} AS _discarded,
+    {protection} AS _protection,
     _row,
     _source_key,
     coalesce(_placed, DATE '0001-01-01') AS _day,

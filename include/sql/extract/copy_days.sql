@@ -12,7 +12,7 @@ COPY (
     )
     SELECT
         NULL::BIGINT AS _row,
-        NULL::VARCHAR AS _reject,
+        rows._reject,
         {columns},
         {source_key} AS _source_key,
         quarters._day,

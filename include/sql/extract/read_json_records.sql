@@ -5,7 +5,7 @@ SELECT
         WHEN list_unique(names) < len(names) THEN 'a name appears more than once'
         WHEN contains(record::VARCHAR, '\u0000') AND contains(array_to_string(fields, ''), chr(0))
             THEN 'malformed record: bytes that are no text'
-        ELSE _reject
+        ELSE coalesce(_reject, {id_fault})
     END AS _reject,
     {values}
 FROM (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from datetime import UTC, date
 
 from crmbet.clean.records import CleanedSource
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import CAPTURED_TYPES, no_rows, typed_rows
+from crmbet.contracts.typing import CAPTURED_TYPES, cleaned_columns, no_rows, typed_rows
 from crmbet.databases.parquet import Located
 from crmbet.databases.statements import (
     Fragment,
@@ -31,6 +32,7 @@ from crmbet.datasets.days import BATCH_DAYS, WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
 from crmbet.extract.captured import captured_rows
+from crmbet.extract.listing import format_of
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
 from crmbet.run.run import Run
@@ -53,10 +55,11 @@ def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures)
     ensured = ensure_days(work, CleanedDays(work, contract, by_day))
     days = ensured.days
     log.info("cleaned %s: %d days, %d of them made now", contract.name, len(days), len(ensured.made))
-    quarantined: dict[str, int] = {}
+    quarantined: Counter[str] = Counter()
+    discarded: Counter[str] = Counter()
     for day in days:
-        for reason, rows in day.quarantined.items():
-            quarantined[reason] = quarantined.get(reason, 0) + rows
+        quarantined.update(day.quarantined)
+        discarded.update(day.discarded)
     unknown_yet = sum(day.unknown_yet for day in days)
     if unknown_yet:
         outside["ingested after known_at"] = unknown_yet
@@ -67,6 +70,7 @@ def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures)
         accepted=sum(day.rows for day in days),
         duplicates=sum(day.duplicates for day in days),
         quarantined=dict(sorted(quarantined.items())),
+        discarded=dict(sorted(discarded.items())),
         outside=outside,
         made=ensured.made,
     )
@@ -137,17 +141,29 @@ def typed_day(
     else:
         day = Fragment("_day")
     return "\nUNION ALL\n".join(
-        f"({typed_rows(contract, captured_rows(store, alike), alike[0].types, day)})"
-        for alike in _by_types(filled)
+        f"({typed_rows(contract, captured_rows(store, alike), alike[0].types, day, doubtful_ids=doubtful)})"
+        for doubtful, alike in _by_types(filled)
     )
 
 
-def _by_types(captures: Sequence[Capture]) -> list[list[Capture]]:
-    """Group captures by the types of their columns: the engine reads all files of a scan as the types of the first."""
-    alike: dict[frozenset[tuple[str, str]], list[Capture]] = {}
+def _by_types(captures: Sequence[Capture]) -> list[tuple[bool, list[Capture]]]:
+    """Group captures by the types of their columns: the engine reads all files of a scan as the types of the first.
+
+    With each group, whether its ids may be numbers that an earlier release spelled.
+    """
+    alike: dict[tuple[bool, frozenset[tuple[str, str]]], list[Capture]] = {}
     for capture in captures:
-        alike.setdefault(frozenset(capture.types.items()), []).append(capture)
-    return list(alike.values())
+        kind = (has_doubtful_ids(capture), frozenset(capture.types.items()))
+        alike.setdefault(kind, []).append(capture)
+    return [(doubtful, group) for (doubtful, _), group in alike.items()]
+
+
+def has_doubtful_ids(capture: Capture) -> bool:
+    """Whether an earlier release captured it from a format in which an id can be a number.
+
+    Days of PostgreSQL are captured anew instead.
+    """
+    return not capture.exact_ids and capture.part is None and format_of(capture.chunk) in ("parquet", "json")
 
 
 @dataclass(frozen=True)
@@ -195,18 +211,30 @@ class CleanedDays:
         )
         connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))
         fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
-        accepted = render("clean/select_accepted", columns=columns, known_at=known_at)
+        discarded = connection.execute(render("clean/count_discarded", known_at=known_at)).fetchall()
+        accepted = render("clean/select_accepted", columns=cleaned_columns(contract), known_at=known_at)
         # Numbers of rows are counted by fate, which includes rows that no file holds.
         made = {
             part.day: part.model_copy(update={"rows": 0})
             for part in write_days(self.work, self.name, accepted, days)
         }
         if any(fate == "quarantined" for _, fate, _, _ in fates):
-            rows = render("clean/select_quarantined", key=key, run_id=literal(run.run_id), known_at=known_at)
+            rows = render(
+                "clean/select_quarantined",
+                key=key,
+                happened=identifier(contract.event_time)
+                if contract.event_time
+                else Fragment("NULL::TIMESTAMP"),
+                run_id=literal(run.run_id),
+                known_at=known_at,
+            )
             for part in write_days(self.work, f"quarantine/source={contract.name}", rows, days):
                 made[part.day] = made[part.day].model_copy(update={"quarantine_files": part.files})
         for day, fate, fault, count in fates:
             made[day] = made[day].model_copy(update=_fate(made[day], fate, fault, count))
+        for day, name, count in discarded:
+            values = {**made[day].discarded, name: count}
+            made[day] = made[day].model_copy(update={"discarded": values})
         connection.execute("DROP TABLE typed")
         connection.execute("DROP TABLE duplicates")
         for day, wanted in days.items():
@@ -256,6 +284,7 @@ def _rules(contract: SourceContract) -> str:
         )
         for captured_as in CAPTURED_TYPES
     ]
+    generated.append(typed_rows(contract, Fragment("files"), {}, Fragment("_day"), doubtful_ids=True))
     return repr((contract.digest, statements_digest(".", "clean"), generated))
 
 
@@ -266,7 +295,8 @@ def _digest(run: Run, rules: str, day: date, captures: Iterable[Capture]) -> str
     late = False
     for capture in captures:
         contents = capture.days.get(iso)
-        parts.append((capture.chunk, contents.fingerprint if contents else capture.digest))
+        fingerprint = contents.fingerprint if contents else capture.digest
+        parts.append((capture.chunk, fingerprint + (" doubtful" if has_doubtful_ids(capture) else "")))
         late |= capture.latest_known_time is not None and capture.latest_known_time > run.known_at
     known_at = run.known_at.isoformat() if late else ""
     return digest(repr((rules, known_at, sorted(parts))))

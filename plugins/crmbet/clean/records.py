@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+from pydantic import Field
+
 from crmbet.datasets.records import DayFiles
 from crmbet.run.records import Record
 
@@ -18,6 +20,8 @@ class CleanedSource(Record):
     duplicates: int
     quarantined: dict[str, int]
     """Rows by reason."""
+    discarded: dict[str, int] = Field(default_factory=dict)
+    """Values of accepted rows and their duplicates that were there and became NULL, by column."""
     outside: dict[str, int]
     """Rows that this run does not look at, by reason: at or after as_of, not known at known_at, older snapshots."""
     made: list[date]

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
+from itertools import islice, product
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crmbet.contracts.strict import BusinessKey, Identifier, Strict, content_digest
 
 NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")
+
+NULL_VALUES = ("NULL", "\\N")
+"""What databases write where there is no value."""
 
 
 STRPTIME_FORMAT = re.compile(r"([^%\0]|%-?[dHIjmMSy]|%[aAbBfgnpTYzZ%])+")
 
 
 YEAR_CODE = re.compile(r"%(Y|-?y)")
+
+MOST_ONE_NAME_DIGESTS = 4096
+"""Enough for twelve columns of two names each."""
+
+
+class PathName(Strict):
+    """A name that stands in an object's path: in a folder `name=value`, as Spark and Hive write partitions."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path}= in the path"
+
+
+SourceName = str | PathName
 
 
 class SourceColumn(Strict):
@@ -27,8 +47,8 @@ class SourceColumn(Strict):
         "text", "integer", "decimal", "real", "boolean", "timestamp", "date", "enum", "timezone", "channels"
     ]
     meaning: str
-    source_name: str = ""
-    """The column's name in the source, if it differs from the canonical one."""
+    source_name: str | PathName | list[str | PathName] = ""
+    """The column's name in the source, if it differs from the canonical one. Of several, the first there counts."""
     required: bool = False
     """A row without a value here goes to quarantine; a file without the column is set aside."""
     on_invalid: Literal["quarantine", "null"] = "quarantine"
@@ -46,8 +66,29 @@ class SourceColumn(Strict):
     """A number's decimal mark. The other mark and spaces separate thousands. Currency signs and codes are dropped."""
     formats: list[str] = Field(default_factory=list)
     """How a time is spelled: strptime codes, or a name of NAMED_FORMATS, tried in order. Empty means ISO 8601."""
+    protects: bool = False
+    """Whether a value can forbid to write to a player. A value that is there and cannot be read counts as if it did."""
     personal: bool = False
     """Personal data: never shown in a log, a report or an alert."""
+
+    @field_validator("source_name", mode="before")
+    @classmethod
+    def _names_are_names(cls, given: object) -> object:
+        names = given if isinstance(given, list) else [given]
+        if not names:
+            raise ValueError("the list is empty: give a name, or leave source_name out")
+        for place, name in enumerate(names):
+            path = name.get("path") if isinstance(name, dict) and len(name) == 1 else name
+            path = path.path if isinstance(path, PathName) else path
+            if not isinstance(path, str) or (not path and given != ""):
+                raise ValueError(
+                    f"{name!r} is no name: give text, or {{path: name}} for the folders name=value of a path"
+                )
+            if path is not name and re.search("[=/]", path):
+                raise ValueError(f"{path!r} is no name in a path: give what stands before the =")
+            if name in names[:place]:
+                raise ValueError(f"{path!r} is given twice: give each name once")
+        return given
 
     @model_validator(mode="after")
     def _spelling_is_of_its_type(self) -> SourceColumn:
@@ -75,6 +116,12 @@ class SourceColumn(Strict):
                     raise ValueError(f"{spelling!r} stands for two values")
         return self
 
+    def names(self, own: str) -> tuple[SourceName, ...]:
+        """The names in the source, in the order in which they count, of the column that the contract calls `own`."""
+        if isinstance(self.source_name, list):
+            return tuple(self.source_name)
+        return (self.source_name or own,)
+
 
 class SourceContract(Strict):
     """One source: where it lies, its grain, its key, the time of its facts, and its columns."""
@@ -94,6 +141,11 @@ class SourceContract(Strict):
     """The column that says when the fact reached the lake (ingested_at), if there is one."""
     earliest: date = date(2000, 1, 1)
     """A fact before this day cannot be real: its time was misread, or is a placeholder."""
+    null_values: list[str] = Field(default_factory=lambda: [*NULL_VALUES])
+    """Texts that mean that there is no value, beside the empty one. They are compared as they are spelled."""
+    protecting_rows: dict[Identifier, list[str]] = Field(default_factory=dict)
+    """Column to values: rows with such a value protect their player, or end a protection. In quarantine, such a row
+    protects its player, since nobody knows what it says. So does one whose value here cannot be read."""
     not_before: dict[str, str] = Field(default_factory=dict)
     """Pairs of columns: the first may not lie before the second (a session's end before its start)."""
     columns: dict[Identifier, SourceColumn]
@@ -106,6 +158,7 @@ class SourceContract(Strict):
             self.known_time,
             *self.not_before,
             *self.not_before.values(),
+            *self.protecting_rows,
         ]
         for name in named:
             if name is not None and name not in self.columns:
@@ -123,20 +176,71 @@ class SourceContract(Strict):
             raise ValueError(f"{self.event_time}: PostgreSQL has parsed it already, so it takes no formats")
         return self
 
+    @model_validator(mode="after")
+    def _a_table_has_no_path(self) -> SourceContract:
+        for name, names in self.source_names.items():
+            if self.kind == "postgres" and any(isinstance(each, PathName) for each in names):
+                raise ValueError(f"{name}: a table of PostgreSQL has no path, so name a column of the table")
+        return self
+
+    @property
+    def source_names(self) -> dict[str, tuple[SourceName, ...]]:
+        """Each column's names in the source, in the order in which they count."""
+        # Not cached: copies of a contract with other names would have the names of the original.
+        return {name: column.names(name) for name, column in self.columns.items()}
+
     @cached_property
-    def digest(self) -> str:
-        """Identity of all parts of the contract that decide what a cleaned row means."""
-        return content_digest(
-            self.model_dump(exclude={"meaning": True, "grain": True, "columns": {"__all__": {"meaning"}}})
+    def ids(self) -> frozenset[str]:
+        """The text columns that tell rows, players or anything else apart. They are compared letter by letter."""
+        return frozenset(
+            name
+            for name, column in self.columns.items()
+            if column.type == "text" and (name in self.business_key or name.endswith("_id"))
         )
 
     @cached_property
+    def protecting(self) -> tuple[str, ...]:
+        """The columns whose values can protect a player."""
+        return tuple(name for name, column in self.columns.items() if column.protects)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of all parts of the contract that decide what a cleaned row means.
+
+        Names in the source do not: captured rows have the canonical ones.
+        """
+        content = self.model_dump(
+            exclude={"meaning": True, "grain": True, "columns": {"__all__": {"meaning"}}}
+        )
+        for column in content["columns"].values():
+            column["source_name"] = ""
+        return content_digest(content)
+
+    @cached_property
     def column_digest(self) -> str:
-        """Identity of the columns that are read from the source."""
-        return content_digest({name: column.source_name or name for name, column in self.columns.items()})
+        """Identity of the columns that are read from the source, and of all names by which they are looked for."""
+        return content_digest(
+            {
+                name: _described(names[0]) if len(names) == 1 else [_described(each) for each in names]
+                for name, names in self.source_names.items()
+            }
+        )
 
     @cached_property
     def placement_digest(self) -> str:
         """Identity of all that decides the day of a captured row, and when the row was known."""
         times = (name and (name, self.columns[name].formats) for name in (self.event_time, self.known_time))
         return content_digest([self.earliest, *times])
+
+
+def _described(name: SourceName) -> str | dict[str, str]:
+    return name if isinstance(name, str) else name.model_dump()
+
+
+def one_name_digests(names: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The column digests of contracts that give each column one of its `names`, at most MOST_ONE_NAME_DIGESTS.
+
+    A contract had one of these before a name was added to it.
+    """
+    for chosen in islice(product(*names.values()), MOST_ONE_NAME_DIGESTS):
+        yield content_digest(dict(zip(names, chosen, strict=True)))

@@ -9,35 +9,70 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from crmbet.contracts.source import SourceColumn, SourceContract
+from crmbet.contracts.source import NULL_VALUES, SourceColumn, SourceContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 
-CONTROL = Fragment(r"[\x00-\x1f\x7f]")
-CONTROLLED = "control characters"
+CONTROL = Fragment(r"[\p{Cc}]")
+UNSEEN = Fragment(
+    r"[\p{Cc}\p{Cf}\x{34f}\x{115f}\x{1160}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{2800}\x{3164}\x{fe00}-\x{fe0f}\x{ffa0}"
+    r"\x{e0000}-\x{e0fff}]"
+)
+"""Control and format characters, and others that Unicode counts as letters, marks or symbols and that nobody sees: a
+zero-width space, a soft hyphen, a Hangul filler. An id may have none. Elsewhere one may join the parts of an emoji."""
+NO_IDS = (
+    *("nan", "none", "null", "nil", "undefined", "nat", "n/a", "#n/a", "<na>", "<null>", "<none>", "<nil>"),
+    *("(null)", "(none)", "[null]", "[object object]"),
+)
+"""What software writes where it has no id, in lower case."""
+SPELLED_NUMBER = (
+    r"-?([0-9]+[.]0+|[0-9]([.][0-9]+)?e([-+][0-9]{1,3}|2[1-9]|[3-9][0-9]|[12][0-9]{2}|30[0-8])|inf(inity)?)"
+    r"|true|false"
+)
+"""A whole number as the engine spelled one that was a double or a decimal, a double with an exponent (without a sign
+only in JSON, and from 1e21 on), and a boolean. A fraction such as 1.5 was never taken for another id; 4e12 is text."""
+MAYBE_A_NUMBER = "maybe a number, captured by an earlier release: run once with full_refresh"
+NEVER_WORDS = ("integer", "decimal", "real", "timestamp", "date", "boolean", "timezone")
+"""Types of which the usual words for nothing are no values anyway, so that nobody has to look for them."""
 INSTANTS = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 CAPTURED_TYPES = ("VARCHAR", "DECIMAL(1,0)", "BIGINT", "DOUBLE", "BOOLEAN", "DATE", *INSTANTS)
 """One type of each kind that the typing rules distinguish."""
 
 
-def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, str], day: Fragment) -> str:
+def typed_rows(
+    contract: SourceContract,
+    files: Fragment,
+    types: Mapping[str, str],
+    day: Fragment,
+    *,
+    doubtful_ids: bool = False,
+) -> str:
     """SELECT of captured rows as typed columns, with each row's fault.
 
-    Besides the contract's columns it has `_fault` (NULL for a good row), `_row`, `_source_key`, `_day`, `_known` (naive
-    UTC) and `_raw` (the captured values of a faulty row, as JSON). `types` holds the engine types of the captured
-    columns that are not text; `day` is the expression of the row's operator day.
+    Besides the contract's columns it has `_fault` (NULL for a good row), `_discarded` (a list of `<column>: <shape>`,
+    one for each value that was there and became NULL), `_protection` (such a list of what may protect a player and
+    cannot be read, also in a faulty row), `_row`, `_source_key`, `_day`, `_known` (naive UTC) and `_raw` (the captured
+    values of a faulty row, as JSON). `types` holds the engine types of the captured columns that are not text; `day` is
+    the expression of the row's operator day. With `doubtful_ids`, an id that looks like a number which an earlier
+    release spelled is a fault.
     """
     return render(
         "clean/type_rows",
         files=files,
         day=day,
         raw=joined([Fragment(f"{identifier(name)} AS {_raw(name)}") for name in contract.columns]),
+        spelled=joined(
+            [
+                Fragment(f"{_trimmed(contract, name)} AS {_spelled(name)}")
+                for name in contract.columns
+                if types.get(name, "VARCHAR") == "VARCHAR"
+            ]
+        )
+        or Fragment("NULL AS _no_texts"),
         values=joined(
             [
-                Fragment(
-                    f"{_value(column, identifier(name), types.get(name, 'VARCHAR'))} AS {identifier(name)}"
-                )
-                for name, column in contract.columns.items()
+                Fragment(f"{_value(contract, name, types.get(name, 'VARCHAR'))} AS {identifier(name)}")
+                for name in contract.columns
             ]
         ),
         columns=joined([identifier(name) for name in contract.columns]),
@@ -50,9 +85,12 @@ def typed_rows(contract: SourceContract, files: Fragment, types: Mapping[str, st
             ]
         )
         or Fragment("''"),
-        control=CONTROL,
+        unseen=UNSEEN,
         known=identifier(contract.known_time) if contract.known_time else Fragment("NULL::TIMESTAMP"),
-        faults=Fragment("\n".join(_faults(contract))),
+        unknown_words=_unknown_words(contract, types),
+        faults=Fragment("\n".join([*(_doubts(contract) if doubtful_ids else []), *_faults(contract, types)])),
+        discarded=_discarded(contract, types),
+        protection=_protection(contract),
         record=joined(
             [Fragment(f"{identifier(name)} := {_raw(name)}::VARCHAR") for name in contract.columns]
         ),
@@ -85,7 +123,12 @@ def known_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragmen
 def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str]) -> Fragment:
     if name is None:
         return Fragment("NULL::TIMESTAMP")
-    return Fragment(_read(contract.columns[name], identifier(name), types.get(name, "VARCHAR")))
+    engine_type = types.get(name, "VARCHAR")
+    if engine_type != "VARCHAR":
+        return Fragment(_read(contract, name, engine_type, identifier(name)))
+    # A parser looks at its text in a dozen places. As an argument, the trimming is planned once and not for each.
+    read = _read(contract, name, engine_type, "spelled")
+    return Fragment(f"list_transform([{_trimmed(contract, name)}], lambda spelled: {read})[1]")
 
 
 def keeps_type(column: SourceColumn, engine_type: str) -> bool:
@@ -116,26 +159,39 @@ def _raw(name: str) -> Fragment:
     return identifier(f"raw_{name}")
 
 
-def _value(column: SourceColumn, name: Fragment, engine_type: str) -> str:
-    """The typed value of a column. A value out of bounds becomes NULL if the contract tolerates bad values."""
-    value = _read(column, name, engine_type)
+def _spelled(name: str) -> Fragment:
+    return identifier(f"spelled_{name}")
+
+
+def _unknown(name: str) -> Fragment:
+    return identifier(f"unknown_{name}")
+
+
+def _value(contract: SourceContract, name: str, engine_type: str) -> str:
+    """The typed value of a spelled column. A value out of bounds becomes NULL if the contract tolerates bad values."""
+    column = contract.columns[name]
+    value = _read(contract, name, engine_type, _spelled(name) if engine_type == "VARCHAR" else _raw(name))
     if column.on_invalid == "null":
-        bounds = [condition for condition, _ in _bounds(column, f"({value})")]
+        bounds = [condition for condition, _ in _bounds(contract, name, f"({value})")]
         if bounds:
             return f"CASE WHEN {' OR '.join(bounds)} THEN NULL ELSE {value} END"
     return value
 
 
-def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
+def _read(contract: SourceContract, name: str, engine_type: str, captured: Fragment | str) -> str:
+    """The value of a captured column. Text has no white space around it any more."""
+    column = contract.columns[name]
     # PostgreSQL has already parsed its instants, so formats do not apply to them.
     if keeps_type(column, engine_type) or (column.type == "timestamp" and engine_type in INSTANTS):
-        return _read_typed(column, name, engine_type)
-    text = f"parse_text({name})" if engine_type == "VARCHAR" else f"{name}::VARCHAR"
+        return _read_typed(column, captured, engine_type)
+    text = captured if engine_type == "VARCHAR" else f"{captured}::VARCHAR"
     match column.type:
         case "text":
-            return text
+            return f"parse_id({text})" if name in contract.ids else text
         case "integer" | "decimal" | "real":
             return _number(column, text)
+        case "timestamp" if column.protects:
+            return f"coalesce({_time(column, text)}, end_of_time({text}))"
         case "timestamp" | "date":
             return _time(column, text)
         case "enum":
@@ -150,13 +206,39 @@ def _read(column: SourceColumn, name: Fragment, engine_type: str) -> str:
             return f"parse_{parser}({text})"
 
 
-def _read_typed(column: SourceColumn, name: Fragment, engine_type: str) -> str:
+def _trimmed(contract: SourceContract, name: str) -> str:
+    text = f"parse_text({identifier(name)})"
+    return text if _has_no_words(contract, name) else _without_words(contract, text)
+
+
+def _has_no_words(contract: SourceContract, name: str) -> bool:
+    return contract.columns[name].type in NEVER_WORDS and {*contract.null_values} <= {*NULL_VALUES}
+
+
+def _said(contract: SourceContract, name: str, types: Mapping[str, str]) -> str:
+    """The text of a column's captured value; NULL if there is none, or if it means that there is none."""
+    if types.get(name, "VARCHAR") != "VARCHAR":
+        # A typed value is cast only where its text is asked for.
+        return _without_words(contract, f"{_raw(name)}::VARCHAR")
+    return _without_words(contract, _spelled(name)) if _has_no_words(contract, name) else _spelled(name)
+
+
+def _without_words(contract: SourceContract, text: Fragment | str) -> str:
+    for word in contract.null_values:
+        text = f"nullif({text}, {literal(word)})"
+    return text
+
+
+def _read_typed(column: SourceColumn, name: Fragment | str, engine_type: str) -> str:
     match column.type:
-        case "timestamp" if engine_type == "TIMESTAMP":
-            return f"finite({name})"
         case "timestamp":
-            return f"make_timestamp(epoch_us(finite({name})))"
-        case "real" | "date":
+            instant = f"in_our_era(make_timestamp(epoch_us(finite({name}))))"
+            if engine_type == "TIMESTAMP":
+                instant = f"in_our_era({name})"
+            return f"coalesce({instant}, end_of_time({name}::VARCHAR))" if column.protects else instant
+        case "date":
+            return f"in_our_era({name})"
+        case "real":
             return f"finite({name})"
         case _:
             return f"try_cast({name} AS {_engine_type(column)})"
@@ -177,10 +259,26 @@ def _time(column: SourceColumn, text: str) -> str:
     if not column.formats:
         return iso
     named = {"iso": iso, "epoch_s": f"parse_epoch_s({text})", "epoch_ms": f"parse_epoch_ms({text})"}
-    readers = [
-        named.get(spelled) or f"parse_format({text}, {literal(spelled)})" for spelled in column.formats
-    ]
+    readers = [named.get(spelled) or _by_format(text, spelled) for spelled in column.formats]
     return f"coalesce({', '.join(readers)})::{_engine_type(column)}"
+
+
+def _by_format(text: str, format_: str) -> str:
+    codes = re.findall(r"%-?.|[^%]", format_, re.DOTALL)
+    if "%z" not in codes:
+        return f"parse_format({text}, {literal(format_)})"
+    shift = r"([-+][0-9]{2}(?::?[0-9]{2}){0,2})"
+    parts = [
+        shift
+        if code == "%z"
+        else ".*?"
+        if code.startswith("%")
+        else r"\s*"
+        if code.isspace()
+        else re.escape(code)
+        for code in codes
+    ]
+    return f"parse_shifted_format({text}, {literal(format_)}, {literal('^' + ''.join(parts) + '$')})"
 
 
 def _canonical(column: SourceColumn, spelled: str) -> str:
@@ -193,13 +291,26 @@ def _canonical(column: SourceColumn, spelled: str) -> str:
     return f"CASE {spelled} {' '.join(branches)} END"
 
 
-def _bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
+def _bounds(contract: SourceContract, name: str, value: str) -> list[tuple[str, str]]:
     """Conditions under which a value is out of bounds, with the fault's words."""
+    column = contract.columns[name]
     bounds = []
     if column.type == "text":
         bounds.append((_nested(value), "nested value"))
-        # PostgreSQL cannot store a NUL, and the others have no place in an identifier or a name.
-        bounds.append((f"regexp_matches({value}, {literal(CONTROL)})", CONTROLLED))
+    if name in contract.ids:
+        words = ", ".join(literal(word) for word in NO_IDS)
+        # The first letter cheaply rules out most ids.
+        firsts = ", ".join(
+            str(ord(letter))
+            for letter in sorted({case for word in NO_IDS for case in (word[0], word[0].upper())})
+        )
+        nothing = f"unicode({value}) IN ({firsts}) AND lower({value}) IN ({words})"
+        bounds.append((nothing, "a word for nothing"))
+    if column.type == "text":
+        # PostgreSQL cannot store a NUL, and the others have no place in a name.
+        bounds.append((f"regexp_matches({value}, {literal(CONTROL)})", "control characters"))
+    if name in contract.ids:
+        bounds.append((f"regexp_matches({value}, {literal(UNSEEN)})", "invisible characters"))
     if column.max_length is not None:
         bounds.append((f"length({value}) > {column.max_length}", "too long"))
     if column.above is not None:
@@ -218,23 +329,32 @@ def _nested(text: str) -> str:
     )
 
 
-def _faults(contract: SourceContract) -> list[str]:
+def _doubts(contract: SourceContract) -> list[str]:
+    """Faults of ids that may be numbers, or other values that are no ids, as an earlier release spelled them."""
+    return [
+        f"WHEN regexp_full_match(lower({identifier(name)}), {literal(SPELLED_NUMBER)}) "
+        f"THEN {literal(f'{name}: {MAYBE_A_NUMBER}')}"
+        for name in contract.columns
+        if name in contract.ids
+    ]
+
+
+def _faults(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
     faults = []
     for name, column in contract.columns.items():
-        value, raw = identifier(name), f"parse_text({_raw(name)}::VARCHAR)"
+        value, said = identifier(name), _said(contract, name, types)
         if column.required:
-            # A missing text has no value. That is tested first, since trimming the raw text again is slow.
-            faults.append((f"{value} IS NULL AND {raw} IS NULL", name, "missing"))
+            faults.append((f"{value} IS NULL AND {said} IS NULL", name, "missing"))
         if column.on_invalid == "quarantine":
             if column.type == "enum":
-                faults.append((f"{value} IS NULL AND {_nested(raw)}", name, "nested value"))
+                faults.append((f"{value} IS NULL AND {_nested(said)}", name, "nested value"))
             kind = "unknown value" if column.type == "enum" else "unreadable"
             if column.type != "text":
-                faults.append((f"{value} IS NULL AND {raw} IS NOT NULL", name, kind))
-            faults += [
-                (f"_control AND {condition}" if fault == CONTROLLED else condition, name, fault)
-                for condition, fault in _bounds(column, value)
-            ]
+                faults.append((f"{value} IS NULL AND {said} IS NOT NULL", name, kind))
+            for condition, fault in _bounds(contract, name, value):
+                # Few rows have an unseen letter in any of their texts.
+                first = "_unseen AND " if condition.startswith("regexp_matches") else ""
+                faults.append((first + condition, name, fault))
         if name == contract.event_time:
             faults.append((f"{value} IS NOT NULL AND _placed IS NULL", name, "out of range"))
         if name in contract.not_before:
@@ -243,14 +363,94 @@ def _faults(contract: SourceContract) -> list[str]:
     return [f"WHEN {condition} THEN {literal(f'{name}: {fault}')}" for condition, name, fault in faults]
 
 
-def typed_columns(contract: SourceContract) -> Fragment:
-    """NULLs with the names and types of the contract's cleaned columns."""
+def _unknown_words(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
+    """Whether each list of names holds words of which none is known: they may mean anything.
+
+    It is a column of its own. The engine plans a list's lambdas twice within a CASE, and four times within two.
+    """
     return joined(
         [
-            Fragment(f"NULL::{_engine_type(column)} AS {identifier(name)}")
+            Fragment(
+                f"{identifier(name)} = [] AND NOT is_no_list({_said(contract, name, types)}) AS {_unknown(name)}"
+            )
             for name, column in contract.columns.items()
+            if column.type == "channels"
         ]
+    ) or Fragment("NULL AS _no_lists")
+
+
+def _discarded(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
+    """A list of the tolerated columns whose value was there and became NULL, each with the shape of its text."""
+    tolerated = [name for name, column in contract.columns.items() if column.on_invalid == "null"]
+    lost = {}
+    for name in tolerated:
+        said = _said(contract, name, types)
+        captured = _spelled(name) if types.get(name, "VARCHAR") == "VARCHAR" else _raw(name)
+        lost[name] = f"{identifier(name)} IS NULL AND {captured} IS NOT NULL"
+        if contract.columns[name].type == "channels":
+            lost[name] += f" OR {_unknown(name)}"
+        if contract.columns[name].type == "real":
+            # Software that has no other way to leave a number out writes NaN.
+            lost[name] += f" AND ltrim(lower({said}), '+-') IS DISTINCT FROM 'nan'"
+    if not lost:
+        return Fragment("NULL::VARCHAR[]")
+    shapes = {name: f"shape_of({_said(contract, name, types)})" for name in lost}
+    entries = [f"CASE WHEN {lost[name]} THEN {literal(name + ': ')} || {shapes[name]} END" for name in lost]
+    # Nearly every row keeps all its values, and a look at NULLs costs nothing.
+    return Fragment(
+        f"CASE WHEN {' OR '.join(f'({condition})' for condition in lost.values())} "
+        f"THEN nullif(list_filter([{', '.join(entries)}], lambda entry: entry IS NOT NULL), []) END"
     )
+
+
+def _protection(contract: SourceContract) -> Fragment:
+    """A list of `<column>: <shape>`, one for each thing in a row that may protect its player and cannot be read.
+
+    Of a faulty row, that is what its fault says. Nothing in a rejected record can be relied on.
+    """
+    shapes = " ".join(
+        f"WHEN {literal(name)} THEN shape_of({_raw(name)}::VARCHAR)" for name in contract.columns
+    )
+    fault = f"[concat_ws(': ', split_part(_fault, ': ', 1), CASE split_part(_fault, ': ', 1) {shapes} END)]"
+    if contract.protecting:
+        names = joined([literal(name) for name in contract.protecting])
+        unread = f"nullif(list_filter(_discarded, lambda entry: split_part(entry, ': ', 1) IN ({names})), [])"
+        # A row whose player cannot be told protects nobody, and is one of those in quarantine.
+        keys = joined([literal(name) for name in contract.business_key])
+        of_a_player = f"_fault IS NOT NULL AND split_part(_fault, ': ', 1) NOT IN ({keys})"
+        return Fragment(f"CASE WHEN {of_a_player} THEN {fault} WHEN _fault IS NULL THEN {unread} END")
+    if not contract.protecting_rows:
+        return Fragment("NULL::VARCHAR[]")
+    may_protect = " AND ".join(
+        f"({identifier(name)} IS NULL OR {identifier(name)} IN ({joined([literal(value) for value in values])}))"
+        for name, values in contract.protecting_rows.items()
+    )
+    return Fragment(
+        f"CASE WHEN _fault IS NOT NULL AND (_reject IS NOT NULL OR {may_protect}) THEN {fault} END"
+    )
+
+
+def cleaned_columns(contract: SourceContract) -> Fragment:
+    """The columns of cleaned rows, out of those of `typed_rows`.
+
+    If columns of the contract protect players, `protection_unreadable` lists those that hold something unreadable.
+    """
+    columns = [identifier(name) for name in contract.columns]
+    if contract.protecting:
+        columns.append(
+            Fragment(
+                "list_transform(_protection, lambda entry: split_part(entry, ': ', 1)) AS protection_unreadable"
+            )
+        )
+    return joined(columns)
+
+
+def typed_columns(contract: SourceContract) -> Fragment:
+    """NULLs with the names and types of the contract's cleaned columns."""
+    types = {name: _engine_type(column) for name, column in contract.columns.items()}
+    if contract.protecting:
+        types["protection_unreadable"] = "VARCHAR[]"
+    return joined([Fragment(f"NULL::{spelled} AS {identifier(name)}") for name, spelled in types.items()])
 
 
 def _engine_type(column: SourceColumn) -> str:

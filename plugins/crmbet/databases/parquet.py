@@ -12,6 +12,9 @@ from crmbet.databases.work import Work
 if TYPE_CHECKING:
     import duckdb
 
+LARGEST_PRECISION = 38
+"""The most digits of a decimal in the engine."""
+
 
 class Located(Protocol):
     """Knows where the engine reads a key: the store itself, or local copies of some of its files."""

@@ -5,6 +5,7 @@ A folder is removed when its task ends. If the task was killed, the next task on
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import shutil
 import tempfile
@@ -12,10 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from crmbet.failures import TemporaryFailure
 from crmbet.run.settings import Settings
 
 PREFIX = "crmbet-"
 LOCK = "lock"
+LEAST_ROOM = 64 << 20
+"""Bytes that are left free on the disk of a folder, for the engine and for others."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -36,6 +41,34 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
             # Other tasks look for this name, so it appears only once the lock is held.
             (folder / "unlocked").rename(folder / LOCK)
             yield files
+
+
+def require_room(folder: Path) -> None:
+    """Raises `TemporaryFailure` if the disk of a folder is nearly full."""
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_ROOM:
+        raise _too_little_room(f"{free:,} bytes are left on it, and {LEAST_ROOM:,} are kept free", folder)
+
+
+@contextmanager
+def lack_of_room_explained(folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk into a `TemporaryFailure`; any other error passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise _too_little_room(error.strerror or "", folder) from None
+
+
+def _too_little_room(why: str, folder: Path) -> TemporaryFailure:
+    return TemporaryFailure(
+        "the disk for what does not fit into memory is full",
+        where=str(folder),
+        why=why,
+        next_step="the task retries by itself; if it goes on, make room there, let CRMBET_SPILL_DIRECTORY name a "
+        "larger disk, or lower CRMBET_MAX_UNPACKED_SIZE, so that objects as large as that are set aside",
+    )
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -23,4 +23,6 @@ class DayFiles(Record):
     """Rows that were ingested after known_at."""
     quarantined: dict[str, int] = Field(default_factory=dict)
     """Rows by reason."""
+    discarded: dict[str, int] = Field(default_factory=dict)
+    """Values that were there and became NULL, by column."""
     quarantine_files: list[str] = Field(default_factory=list)

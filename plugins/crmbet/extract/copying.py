@@ -71,6 +71,7 @@ def copy_days(
                 for column in relation.columns
             ]
         ),
+        reject=relation.reject,
         relation=Fragment(f"{identifier(SOURCE)}.{relation.table}") if in_parallel else relation.table,
         within=relation.within(spans, undated=undated),
     )

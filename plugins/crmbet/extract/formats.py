@@ -14,27 +14,35 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import keeps_type
-from crmbet.databases.parquet import column_types
-from crmbet.databases.statements import Fragment, joined, literal, quoted, render
+from crmbet.databases.duckdb_failures import is_lack_of_resources
+from crmbet.databases.parquet import LARGEST_PRECISION, column_types
+from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
 from crmbet.extract.counting import LONGEST_LINE, count_elements, survey
-from crmbet.extract.decoding import plain_text, unpack
-from crmbet.extract.mending import Mended, mend_csv, mend_lines, split_record
+from crmbet.extract.decoding import UnpackLimits, plain_text, unpack
+from crmbet.extract.headers import read_header
+from crmbet.extract.ids import id_of_type, json_id
+from crmbet.extract.listing import format_of
+from crmbet.extract.mending import Mended, mend_csv
+from crmbet.extract.names import SAMPLED_RECORDS, file_names, in_header, in_path, with_path_values
+from crmbet.extract.parquet_mending import MendedParquet, mend_parquet
+from crmbet.extract.splitting import NO_OBJECT, split
 from crmbet.extract.unreadable import UnreadableObject
 
 if TYPE_CHECKING:
     import duckdb
 
-Format = Literal["parquet", "csv", "json"]
-
-DELIMITERS = (",", ";", "\t", "|")
 NUMERIC = re.compile(r"DECIMAL|DOUBLE|FLOAT")
 NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|JSON", re.IGNORECASE)
-SAMPLED_RECORDS = 100
-"""The names in so many JSON records are read first. All records are read only if a required name is missing there."""
+UNREADABLE_CELL = "chr(26)"
+"""What stands for a value that cannot be read in a column that tolerates bad ones: the control character SUBSTITUTE,
+which cleaning reads as no value of any type."""
+MANY_ROW_GROUPS = 500
+SMALL_ROW_GROUP = 1_000
+"""With more groups than that, each of fewer rows than that on average, reading a file in one go takes too long."""
 
 
 @dataclass(frozen=True)
@@ -49,86 +57,211 @@ class Reading:
     """Columns of the file that the contract does not name: they are not read. For JSON maybe not all of them."""
     types: Mapping[str, str] = field(default_factory=dict)
     """Engine types of the columns that are not text in the result of `query`."""
-
-
-def format_of(key: str) -> Format | None:
-    """The format by a key's extension; None for objects that are not data, or of a format that is not read."""
-    if is_tool_file(key):
-        return None
-    stem = key.lower().removesuffix(".gz")
-    if stem.endswith(".parquet"):
-        return "parquet"
-    if stem.endswith((".csv", ".tsv")):
-        return "csv"
-    if stem.endswith((".jsonl", ".ndjson", ".json")):
-        return "json"
-    return None
-
-
-def is_tool_file(key: str) -> bool:
-    """Whether an object has the name of a file that tools leave beside data (`_SUCCESS`, hidden files)."""
-    return key.rsplit("/", 1)[-1].startswith((".", "_"))
+    header: tuple[str, ...] | None = None
+    """The names of the file's columns; None if each record has its own."""
+    losses: tuple[str, ...] = ()
+    """Parts of the file that cannot be read, in words. Their records are among the rejected ones."""
+    size: int = 0
+    """Bytes of the text that was read; 0 for a format that is not text."""
+    set_aside: int = 0
+    """Bytes of the records that cannot be told apart or read, and are set aside."""
+    undecided: str | None = None
+    """The `_reject` of records that a slower way may read. A reading that has one cannot be trusted."""
 
 
 def readings(
-    connection: duckdb.DuckDBPyConnection, path: Path, key: str, contract: SourceContract
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    key: str,
+    contract: SourceContract,
+    limits: UnpackLimits,
 ) -> Iterator[Reading]:
     """The ways to read an object's local copy, the fastest first. The file at `path` may be replaced by a plainer one.
 
-    Raises `UnreadableObject` if the content does not have the format of the extension, or lacks a column that the
-    contract requires.
+    Raises `UnreadableObject` if the content does not have the format of the extension, lacks a column that the
+    contract requires, or unpacks to more than it may.
     """
-    path = unpack(path, key)
-    match format_of(key):
+    sought, path_values = in_path(contract, key)
+    for reading in _readings_of_content(connection, path, key, sought, limits):
+        yield with_path_values(reading, sought, path_values)
+
+
+def _readings_of_content(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    key: str,
+    contract: SourceContract,
+    limits: UnpackLimits,
+) -> Iterator[Reading]:
+    if not path.stat().st_size:
+        yield _read_nothing(contract)
+        return
+    path = unpack(path, key, limits)
+    # An empty object means the same in every format, compressed or not: there are no records.
+    match format_of(key) if path.stat().st_size else None:
+        case None:
+            yield _read_nothing(contract)
         case "parquet":
-            yield _read_parquet(connection, path, contract)
+            _check_unpacked_size(path, limits)
+            yield from _read_parquet(connection, path, contract)
         case "csv":
             yield from _read_csv(plain_text(path), contract)
         case _:
-            yield _read_json(connection, plain_text(path), contract)
+            yield from _read_json(connection, plain_text(path), contract)
 
 
-def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
-    url = literal(str(path))
-    types = column_types(connection, Fragment(f"read_parquet({url}, hive_partitioning = false)"))
-    nodes = connection.execute(render("extract/list_parquet_nodes", url=url)).fetchall()
-    names = _top_level(nodes)
-    _check_columns(names, contract)
-    # By place: the engine renames one of two columns whose names differ only in case.
-    engine_names = dict(zip(names, types, strict=True))
-    commas = {_names(contract)[name] for name in _with_decimal_comma(contract)}
-    columns = {
-        name: _as_text(column, types[column], decimal_comma=name in commas)
-        for name, column in engine_names.items()
+def _check_unpacked_size(path: Path, limits: UnpackLimits) -> None:
+    """Raises `UnreadableObject` if a Parquet file says that its pages unpack to more than they may."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Not by the engine's table of metadata: it converts the bounds of all columns, and one of them may be out of range.
+    try:
+        footer = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return  # the engine says what is wrong with it
+    pages = sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
+    # A record that takes no byte counts as one.
+    unpacked = max(pages, footer.num_rows)
+    limits.check(path.stat().st_size, unpacked)
+
+
+def _read_parquet(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
+) -> Iterator[Reading]:
+    """First as the engine reads it, then rewritten without what the engine cannot read."""
+    footer = _read_footer(connection, path)
+    contract = in_header(contract, footer.names)
+    _check_columns(footer.names, contract)
+    wanted = {
+        name: source_name for name, source_name in _names(contract).items() if source_name in footer.names
     }
-    kept = {
-        name: types[engine_names[source_name]]
-        for name, source_name in _names(contract).items()
-        if source_name in engine_names
-        and keeps_type(contract.columns[name], types[engine_names[source_name]])
-    }
-    texts = [
-        columns[name]
-        for name in _names(contract).values()
-        if types.get(engine_names.get(name, "")) in ("VARCHAR", "BLOB")
-    ]
-    (records,) = connection.execute(render("extract/count_parquet_records", url=url)).fetchone() or (0,)
-    query = render(
-        "extract/read_parquet",
-        url=url,
-        has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
-        values=_values(
-            contract, columns, {name: quoted(engine_names[_names(contract)[name]]) for name in kept}
+    unknown = _unknown(footer.names, contract)
+    types = None
+    if not (footer.is_scattered or footer.wide.intersection(wanted.values())):
+        types = _types_for_the_engine(connection, path)
+    if types is not None:
+        # By place: the engine renames one of two columns whose names differ only in case.
+        engine_names = dict(zip(footer.names, types, strict=True))
+        places = {name: engine_names[source_name] for name, source_name in wanted.items()}
+        yield Reading(
+            unknown_columns=unknown,
+            records=footer.records,
+            header=tuple(footer.names),
+            **_parquet_columns(path, contract, {name: (of, types[of]) for name, of in places.items()}),
+        )
+    tolerated = {name for name in wanted if contract.columns[name].on_invalid == "null"}
+    mended = mend_parquet(path, wanted, tolerated)
+    types = column_types(connection, _parquet(mended.path))
+    yield Reading(
+        unknown_columns=unknown,
+        records=footer.records,
+        header=tuple(footer.names),
+        losses=mended.losses,
+        **_parquet_columns(
+            mended.path,
+            contract,
+            {name: (of, types[of]) for name, of in mended.columns.items()},
+            mended,
         ),
     )
-    return Reading(query, int(records), _unknown(names, contract), kept)
 
 
-def _top_level(nodes: Sequence[tuple[str, int | None]]) -> list[str]:
+def _types_for_the_engine(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str] | None:
+    """The engine's types of a Parquet file's columns; None if it knows no type for one of them, wanted or not."""
+    import duckdb
+
+    try:
+        return column_types(connection, _parquet(path))
+    except duckdb.Error as error:
+        if is_lack_of_resources(error):
+            raise
+        return None
+
+
+@dataclass(frozen=True)
+class _Footer:
+    """What the footer of a Parquet file says."""
+
+    names: list[str]
+    """Its columns, with repetitions."""
+    wide: frozenset[str]
+    """Columns whose decimals have more digits than the engine's. It would read other numbers, without a word."""
+    records: int
+    row_groups: int
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether it has so many and so small row groups that the engine would take minutes."""
+        return self.row_groups > MANY_ROW_GROUPS and self.records < self.row_groups * SMALL_ROW_GROUP
+
+
+def _read_footer(connection: duckdb.DuckDBPyConnection, path: Path) -> _Footer:
+    url = literal(str(path))
+    nodes = connection.execute(render("extract/list_parquet_nodes", url=url)).fetchall()
+    records, row_groups = connection.execute(render("extract/count_parquet_records", url=url)).fetchone() or (
+        0,
+        0,
+    )
+    wide = {name for name, _, precision in nodes if precision and precision > LARGEST_PRECISION}
+    return _Footer(_top_level(nodes), frozenset(wide), int(records), int(row_groups))
+
+
+def _parquet(path: Path) -> Fragment:
+    return Fragment(f"read_parquet({literal(str(path))}, hive_partitioning = false)")
+
+
+def _parquet_columns(
+    path: Path,
+    contract: SourceContract,
+    columns: Mapping[str, tuple[str, str]],
+    mended: MendedParquet | None = None,
+) -> dict[str, Any]:
+    """The query of a Parquet file, and the types of the columns that are not text in its result.
+
+    `columns` has the name and the engine's type of each column in the file, by its name in the contract.
+    """
+    commas = _with_decimal_comma(contract)
+    marks = mended.unreadable if mended else {}
+    expressions, types, faults, texts = {}, {}, [], []
+    for name, (column, engine_type) in columns.items():
+        if name in marks:
+            marked = f"WHEN {quoted(marks[name])} THEN {UNREADABLE_CELL}"
+            text = _as_text(column, engine_type, decimal_comma=name in commas)
+            expressions[name] = f"CASE {marked} ELSE {text} END"
+        elif name in contract.ids and not NESTED.search(engine_type):
+            spelled = id_of_type(quoted(column), engine_type)
+            expressions[name] = spelled.text
+            if spelled.fault:
+                faults.append(f"WHEN {spelled.fault} THEN {literal(f'{name}: {spelled.why}')}")
+        elif keeps_type(contract.columns[name], engine_type):
+            expressions[name] = quoted(column)
+            types[name] = engine_type
+        else:
+            text = _as_text(column, engine_type, decimal_comma=name in commas)
+            # A NaN in a column of doubles is no value, whatever the contract makes of the numbers.
+            is_double = engine_type in ("DOUBLE", "FLOAT")
+            expressions[name] = (
+                f"CASE WHEN NOT isnan({quoted(column)}) THEN {text} END" if is_double else text
+            )
+        if engine_type in ("VARCHAR", "BLOB"):
+            texts.append(expressions[name])
+    query = render(
+        "extract/read_parquet",
+        url=literal(str(path)),
+        has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
+        faults=Fragment("\n        ".join(faults)),
+        set_aside=Fragment("_reject" if mended else "NULL::VARCHAR"),
+        values=_values(contract, {}, expressions),
+    )
+    return {"query": query, "types": types}
+
+
+def _top_level(nodes: Sequence[tuple[str, int | None, int | None]]) -> list[str]:
     """The names of a file's columns, with repetitions. A schema lists each node before its children."""
     names = []
     inside = 0
-    for name, children in nodes[1:]:
+    for name, children, _ in nodes[1:]:
         if inside:
             inside -= 1
         else:
@@ -149,11 +282,12 @@ def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
 
 def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
     """First as the engine reads it, then mended, with the damaged records set aside."""
-    first = _first_line(path)
-    if not first:
+    first = read_header(path, _every_name(contract))
+    if first is None:
         yield _read_nothing(contract)
         return
-    delimiter, header = _split_header(first, contract)
+    delimiter, header = first.delimiter, first.names
+    contract = in_header(contract, header)
     _check_columns(header, contract)
     # By place: a header may have two names that are one for the engine, or a name that the engine reserves.
     places = [f"c{place}" for place in range(len(header))]
@@ -170,7 +304,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
             delimiter=literal(delimiter),
             values=values,
         )
-        yield Reading(query, counted.records - 1, unknown)
+        yield Reading(query, counted.records - 1, unknown, header=tuple(header), size=path.stat().st_size)
     mended = mend_csv(path, delimiter, len(header))
     _require_all_lines(mended, counted.lines)
     query = render(
@@ -182,54 +316,31 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
         rejects=literal(str(mended.rejects)),
         nothing=_values(contract, {}),
     )
-    yield Reading(query, mended.records, unknown)
+    yield Reading(
+        query,
+        mended.records,
+        unknown,
+        header=tuple(header),
+        size=path.stat().st_size,
+        set_aside=mended.set_aside,
+    )
 
 
-def _first_line(path: Path) -> bytes:
-    """The first line that is not empty, without its end; empty if there is none."""
-    with path.open("rb") as file:
-        while line := file.readline(LONGEST_LINE):
-            if line.strip(b"\r\n"):
-                return line.rstrip(b"\r\n")
-    return b""
-
-
-def _split_header(line: bytes, contract: SourceContract) -> tuple[str, list[str]]:
-    """The delimiter that gives a header the most names of the contract, and the header's names."""
-    text = line.decode(errors="replace")
-    if len(line) == LONGEST_LINE or not text.replace("\t", "").isprintable():
-        raise UnreadableObject("its name says CSV, but its first line is no text")
-    known = {*_names(contract).values()}
-    headers = {}
-    for delimiter in DELIMITERS:
-        split = split_record(line, delimiter.encode())
-        names = [] if split.fault or split.open_quote else split.fields
-        headers[delimiter] = [name.decode().strip() for name in names]
-    delimiter = max(headers, key=lambda delimiter: len(known.intersection(headers[delimiter])))
-    header = headers[delimiter]
-    while header and not header[-1]:
-        header.pop()
-    return delimiter, header
-
-
-def _read_json(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
-    """Either one array of objects, or one object a line."""
+def _read_json(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
+) -> Iterator[Reading]:
+    """First as one array of objects, or as one object a line; then split into records wherever one ends."""
     with path.open("rb") as file:
         head = file.read(LONGEST_LINE).strip()
     if not head:
-        return _read_nothing(contract)
-    first, more, _ = head.partition(b"\n")
-    if head.startswith(b"["):
-        elements = count_elements(path)
-        if elements is not None:
-            return _read_json_array(connection, path, elements, contract)
-        if not _is_json(first):
-            raise UnreadableObject("the JSON array is cut off, or something follows it")
-    elif more and not _is_json(first) and count_elements(path) is not None:
-        raise UnreadableObject(
-            "it is one JSON object over several lines: deliver one array of objects, or one object a line"
-        )
-    return _read_json_lines(connection, path, contract)
+        yield _read_nothing(contract)
+        return
+    elements = count_elements(path) if head.startswith(b"[") else None
+    is_array = head.startswith(b"[") and (elements is not None or not _is_json(head.partition(b"\n")[0]))
+    is_ordinary = elements is not None or not is_array
+    if is_ordinary and (ordinary := _read_ordinary_json(connection, path, elements, contract)):
+        yield ordinary
+    yield _read_split_json(connection, path, contract, is_array=is_array)
 
 
 def _is_json(line: bytes) -> bool:
@@ -240,27 +351,49 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _read_json_array(
-    connection: duckdb.DuckDBPyConnection, path: Path, elements: int, contract: SourceContract
-) -> Reading:
-    source = render("extract/list_json_array", url=literal(str(path)))
-    unknown = _check_keys(connection, source, contract) if elements else ()
+def _read_ordinary_json(
+    connection: duckdb.DuckDBPyConnection, path: Path, elements: int | None, contract: SourceContract
+) -> Reading | None:
+    """An array of so many elements, or JSON lines; None if the file cannot be read as that."""
+    import duckdb
+
+    if elements is None:
+        counted = survey(path, quotes=False)
+        if counted.odd:
+            return None
+        source = render("extract/list_json_lines", url=literal(str(path)))
+        records = counted.lines
+    else:
+        source = render("extract/list_json_array", url=literal(str(path)))
+        records = elements
+    try:
+        unknown = _check_keys(connection, source, contract) if records else ()
+    except UnreadableObject:
+        return None
+    except duckdb.Error as error:
+        if is_lack_of_resources(error):
+            raise
+        return None
     query = render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
-    return Reading(query, elements, unknown)
+    return Reading(query, records, unknown, size=path.stat().st_size, undecided=NO_OBJECT)
 
 
-def _read_json_lines(connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract) -> Reading:
-    counted = survey(path, quotes=False)
-    rejects = ""
-    if counted.odd:
-        mended = mend_lines(path)
-        _require_all_lines(mended, counted.lines)
-        path = mended.good
-        rejects = f"\nUNION ALL\n{render('extract/list_rejects', url=literal(str(mended.rejects)))}"
-    source = render("extract/list_json_lines", url=literal(str(path)))
+def _read_split_json(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, *, is_array: bool
+) -> Reading:
+    records = split(path, is_array=is_array, names=_every_name(contract))
+    if not records.records:
+        return _read_nothing(contract)
+    source = render(
+        "extract/list_json_records",
+        url=literal(str(records.path)),
+        row=identifier("_place" if is_array or records.shares_lines else "_line"),
+    )
     unknown = _check_keys(connection, source, contract)
-    query = render("extract/read_json_records", records=Fragment(source + rejects), **_json_values(contract))
-    return Reading(query, counted.lines, unknown)
+    query = render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
+    measured = connection.execute(render("extract/measure_set_aside", records=Fragment(source))).fetchone()
+    (set_aside,) = measured or (0,)
+    return Reading(query, records.records, unknown, size=path.stat().st_size, set_aside=set_aside)
 
 
 def _check_keys(
@@ -289,17 +422,29 @@ def _check_keys(
 
 def _json_values(contract: SourceContract) -> dict[str, Fragment]:
     """The JSON paths to extract from a record in one pass, and the columns that they become."""
-    names = _names(contract)
-    paths = {
-        name: literal("/" + names[name].replace("~", "~0").replace("/", "~1")) for name in contract.columns
-    }
-    fields = {name: f"fields[{place}]" for place, name in enumerate(contract.columns, start=1)}
-    for name in _with_decimal_comma(contract):
-        number = f"json_type(record, {paths[name]}) = 'DOUBLE'"
-        fields[name] = f"CASE WHEN {number} THEN replace({fields[name]}, '.', ',') ELSE {fields[name]} END"
+    paths: list[Fragment] = []
+    columns, faults = [], []
+    for name, source_names in file_names(contract).items():
+        fields: list[str] = []
+        for source_name in source_names:
+            paths.append(literal("/" + source_name.replace("~", "~0").replace("/", "~1")))
+            field, json_type = f"fields[{len(paths)}]", f"json_type(record, {paths[-1]})"
+            if contract.columns[name].decimal_mark == ",":
+                field = f"CASE WHEN {json_type} = 'DOUBLE' THEN replace({field}, '.', ',') ELSE {field} END"
+            if name in contract.ids:
+                field, why = json_id(field, json_type)
+                counts = f"coalesce({', '.join(fields)}) IS NULL AND " if fields else ""
+                faults.append(
+                    f"CASE WHEN {counts}{field} IS NOT NULL THEN {literal(name + ': ')} || {why} END"
+                )
+            fields.append(field)
+        # A null counts as no name.
+        value = f"coalesce({', '.join(fields)})" if len(fields) > 1 else "".join(fields) or "NULL::VARCHAR"
+        columns.append(f"{value} AS {quoted(name)}")
     return {
-        "paths": Fragment(f"[{joined(list(paths.values()))}]"),
-        "values": Fragment(", ".join(f"{field} AS {quoted(name)}" for name, field in fields.items())),
+        "id_fault": Fragment(f"coalesce({', '.join(faults)})" if faults else "NULL"),
+        "paths": Fragment(f"[{joined(paths)}]"),
+        "values": Fragment(", ".join(columns)),
     }
 
 
@@ -314,8 +459,13 @@ def _require_all_lines(mended: Mended, lines: int) -> None:
 
 
 def _names(contract: SourceContract) -> dict[str, str]:
-    """Each column's name in the source."""
-    return {name: column.source_name or name for name, column in contract.columns.items()}
+    """The columns of a contract that `in_header` has made, by name; those that are in the path alone are left out."""
+    return {name: names[0] for name, names in file_names(contract).items() if names}
+
+
+def _every_name(contract: SourceContract) -> frozenset[str]:
+    """All names that columns of a contract may have in a file."""
+    return frozenset(name for names in file_names(contract).values() for name in names)
 
 
 def _with_decimal_comma(contract: SourceContract) -> list[str]:
@@ -329,7 +479,7 @@ def _with_decimal_comma(contract: SourceContract) -> list[str]:
 def _check_columns(names: Sequence[str], contract: SourceContract) -> None:
     """Raises `UnreadableObject` if a file has a column of the contract twice, or lacks a required one."""
     where = f"include/contracts/sources/{contract.name}.yaml"
-    known = [name for name in _names(contract).values() if name in names]
+    known = [name for of in file_names(contract).values() for name in of if name in names]
     repeated = [name for name in known if names.count(name) > 1]
     if repeated:
         raise UnreadableObject(f"column {', '.join(repeated)} appears more than once")
@@ -337,7 +487,8 @@ def _check_columns(names: Sequence[str], contract: SourceContract) -> None:
     if missing and not known:
         # The message does not repeat the names that are there: they may be data.
         raise UnreadableObject(
-            f"it has none of the columns of {where}; a CSV file names them in its first line"
+            f"it has none of the columns of {where}; a CSV file names them in its first line, "
+            "a JSON file in each of its records"
         )
     if missing:
         raise UnreadableObject(
@@ -347,12 +498,11 @@ def _check_columns(names: Sequence[str], contract: SourceContract) -> None:
 
 
 def _missing(names: Sequence[str], contract: SourceContract) -> list[str]:
-    """The required columns that are not among the names, by their name in the source."""
-    source_names = _names(contract)
+    """The required columns that are not among the names, each with all its names in the source."""
     return [
-        source_names[name]
-        for name, column in contract.columns.items()
-        if column.required and source_names[name] not in names
+        " or ".join(map(str, contract.source_names[name]))
+        for name, source_names in file_names(contract).items()
+        if contract.columns[name].required and not {*source_names} & {*names}
     ]
 
 
@@ -364,14 +514,11 @@ def _values(
     `columns` has the expressions by name in the source; a column without one is NULL. `typed` has, by name in the
     contract, the expressions of columns that do not become text.
     """
-    typed = typed or {}
+    found = {name: columns[of] for name, of in _names(contract).items() if of in columns} | dict(typed or {})
     return Fragment(
-        ", ".join(
-            f"{typed.get(name) or columns.get(source_name, 'NULL::VARCHAR')} AS {quoted(name)}"
-            for name, source_name in _names(contract).items()
-        )
+        ", ".join(f"{found.get(name, 'NULL::VARCHAR')} AS {quoted(name)}" for name in contract.columns)
     )
 
 
 def _unknown(names: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
-    return tuple(sorted({name for name in names if name} - {*_names(contract).values()}))
+    return tuple(sorted({name for name in names if name} - _every_name(contract)))

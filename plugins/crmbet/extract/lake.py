@@ -10,27 +10,35 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import event_instant
 from crmbet.databases.duckdb_failures import describe_file_error, is_lack_of_resources
-from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.scratch import lack_of_room_explained, scratch_folder
 from crmbet.databases.statements import Fragment, date_literal, literal, render
 from crmbet.databases.work import Work
 from crmbet.datasets.days import BATCH_DAYS
 from crmbet.extract.day_counts import DayCounts, count_days
-from crmbet.extract.formats import Reading, format_of, is_tool_file, readings
-from crmbet.extract.ledger import Ledger, chunk_digest
+from crmbet.extract.decoding import UnpackLimits
+from crmbet.extract.deliveries import Deliveries
+from crmbet.extract.formats import Reading, readings
+from crmbet.extract.identities import Identities, Identity
+from crmbet.extract.ledger import Ledger
+from crmbet.extract.listing import Listing, Table, describe_passed_over, some_objects, sort_listing
+from crmbet.extract.names import columns_read, incomplete_columns
+from crmbet.extract.parquet_mending import NAMED_LOSSES
 from crmbet.extract.records import Capture, SourceCaptures, Unreadable
 from crmbet.extract.unreadable import UnreadableObject
 from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
+from crmbet.run.settings import size_in_bytes
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
 
@@ -39,7 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NAMED_OBJECTS = 3
 OBJECTS_UNDER_WAY = 8
 """Objects that are fetched, read or uploaded at once. No more than these lie on the local disk."""
 
@@ -47,24 +54,31 @@ OBJECTS_UNDER_WAY = 8
 def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
     """Capture what is new in a feed. Returns all captures that the run uses, or None if an optional feed is absent.
 
-    Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read.
-    For an optional feed, `validate_raw` decides how much may be unreadable.
+    Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read,
+    or if a table format such as Delta manages them. For an optional feed, `validate_raw` decides how much may be
+    unreadable.
     """
     run = work.run
     ledger = Ledger.read(work.store, run, contract.name)
     if run.rereads_the_past:
         return _unless_absent(work, ledger.known_at(run.known_at), contract)
 
-    objects = _objects(work, contract)
+    listing = _list_objects(work, contract)
+    objects = listing.read
     if not objects and run.params.source_deletions == "remove" and contract.required:
         # Refuse before anything is written: this run needs the feed, and the next one could not keep what was lost.
-        raise _absence(work, contract)
-    wanted = {_digest(run, contract, entry): entry for entry in objects}
-    missing = {digest: entry for digest, entry in wanted.items() if not ledger.has(digest)}
+        raise _absence(work, contract, listing)
+    found, missing = Identities(run, contract).look_up(objects, ledger)
     made, unreadable = _capture_all(work, contract, ledger, missing)
-    read = [digest for digest in wanted if digest in made or digest not in missing]
-    current = [made.get(digest) or ledger.by_digest[digest] for digest in read]
+    current = [*found, *made]
+    if unreadable:
+        unreadable = _mark_foreign(work, contract, ledger, unreadable)
     used = ledger.settle(current, made=len(made), unreadable=unreadable)
+    holds_nothing = {capture.chunk for capture in current if not capture.extracted}
+    empty = [entry for entry in objects if entry.key in holds_nothing]
+    used = used.model_copy(
+        update={"passed_over": listing.passed_over, "empty": some_objects(empty) if empty else None}
+    )
     if unreadable and not used.captures:
         if not contract.required:
             return used
@@ -74,47 +88,77 @@ def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
             why=used.unreadable[0].why,
             next_step="deliver it again as what its name says, and clear the task",
         )
-    return _unless_absent(work, used, contract)
+    return _unless_absent(work, used, contract, listing)
 
 
 def _folder(run: Run, contract: SourceContract) -> str:
     return f"{run.settings.source.raw_prefix}{contract.relation}/"
 
 
-def _objects(work: Work, contract: SourceContract) -> list[StoredObject]:
-    """The objects of the feed's folder that can be read. Logs a warning for data of a format that is not read."""
-    listed = list(work.store.list(_folder(work.run, contract)))
-    unknown = [
-        entry
-        for entry in listed
-        if entry.size and format_of(entry.key) is None and not is_tool_file(entry.key)
-    ]
-    if unknown:
-        log.warning(
-            "%s: %d objects are ignored, since their names do not end as those of the formats that we read: %s%s",
-            work.store.url(_folder(work.run, contract)),
-            len(unknown),
-            ", ".join(entry.key for entry in unknown[:NAMED_OBJECTS]),
-            ", ..." if len(unknown) > NAMED_OBJECTS else "",
-        )
-    return [entry for entry in listed if format_of(entry.key)]
+def _list_objects(work: Work, contract: SourceContract) -> Listing:
+    """The objects of the feed's folder, those passed over being logged. Raises `SourceUnreadable` if it has a table."""
+    folder = _folder(work.run, contract)
+    listing = sort_listing(folder, work.store.list(folder))
+    if listing.table:
+        raise _refuse_table(work, contract, listing.table)
+    if listing.passed_over:
+        # What has an ending that no format has may be a delivery. The rest is usual.
+        level = logging.WARNING if "ending" in listing.passed_over else logging.INFO
+        described = describe_passed_over(listing.passed_over)
+        log.log(level, "%s: passed over: %s", work.store.url(folder), described)
+    return listing
 
 
-def _unless_absent(work: Work, captures: SourceCaptures, contract: SourceContract) -> SourceCaptures | None:
+def _refuse_table(work: Work, contract: SourceContract, table: Table) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"the feed {contract.name} has a table of the format {table.format}",
+        where=work.store.url(table.folder),
+        why=f"this folder is {table.description}; reading its data files directly would count deleted rows",
+        next_step="have the table's newest snapshot exported as plain Parquet into a folder of its own, name that "
+        f"folder as the relation in include/contracts/sources/{contract.name}.yaml, and clear the task. If the table "
+        "is not this feed, move it out of the folder",
+    )
+
+
+def _mark_foreign(
+    work: Work, contract: SourceContract, ledger: Ledger, unreadable: list[Unreadable]
+) -> list[Unreadable]:
+    """Say of unreadable objects whether they are like any delivery that was ever read, in this run or before."""
+    folder = _folder(work.run, contract)
+    # Any name can be that of an object without records, such as one of no bytes.
+    read = (capture for capture in ledger.by_digest.values() if capture.extracted)
+    deliveries = Deliveries.of(capture.chunk.removeprefix(folder) for capture in read)
+    marked = []
+    for entry in unreadable:
+        is_foreign = deliveries.is_foreign(entry.chunk.removeprefix(folder))
+        marked.append(entry.model_copy(update={"is_foreign": is_foreign}))
+        if is_foreign:
+            log.warning("%s is like no delivery that was ever read", work.store.url(entry.chunk))
+    return marked
+
+
+def _unless_absent(
+    work: Work, captures: SourceCaptures, contract: SourceContract, listing: Listing | None = None
+) -> SourceCaptures | None:
+    """The captures of a feed. An optional one that was passed over as a whole is not absent: the gate judges that."""
     if captures.captures:
         return captures
     if not contract.required:
-        return None
-    raise _absence(work, contract)
+        return captures if captures.passed_over else None
+    raise _absence(work, contract, listing)
 
 
-def _absence(work: Work, contract: SourceContract) -> SourceMissing:
+def _absence(work: Work, contract: SourceContract, listing: Listing | None) -> SourceMissing:
+    if work.run.rereads_the_past:
+        why = f"nothing had been captured by known_at {work.run.known_at.isoformat()}"
+    elif listing and listing.passed_over:
+        why = f"no object has a name that is read; passed over: {describe_passed_over(listing.passed_over)}"
+    else:
+        why = "the folder is empty, or holds no Parquet, CSV or JSON file"
     return SourceMissing(
         f"the feed {contract.name} has no object",
         where=work.store.url(_folder(work.run, contract)),
-        why=f"nothing had been captured by known_at {work.run.known_at.isoformat()}"
-        if work.run.rereads_the_past
-        else "the folder is empty, or holds no Parquet, CSV or JSON file",
+        why=why,
         next_step="check the delivery, CRMBET_LAKE_BUCKET and CRMBET_RAW_PREFIX, then clear the task",
     )
 
@@ -123,14 +167,16 @@ def _capture_all(
     work: Work,
     contract: SourceContract,
     ledger: Ledger,
-    objects: Mapping[str, StoredObject],
-) -> tuple[dict[str, Capture], list[Unreadable]]:
-    """Capture objects, given by digest. Returns the captures, by digest, and the objects that cannot be read.
+    objects: Mapping[Identity, StoredObject],
+) -> tuple[list[Capture], list[Unreadable]]:
+    """Capture objects. Returns the captures, and the objects that cannot be read.
 
-    Each capture gets its done-file as soon as it is uploaded. Any other failure stops the run once the objects
-    under way have finished.
+    Each capture gets its done-file as soon as it is uploaded. An object for which memory did not suffice is tried again
+    alone, after the others. Any other failure stops the run once the objects under way have finished.
     """
-    made: dict[str, Capture] = {}
+    import duckdb
+
+    made: list[Capture] = []
     unreadable: list[Unreadable] = []
     progress = Progress(log, f"captured {contract.name}", unit="objects", total=len(objects))
     with (
@@ -138,21 +184,32 @@ def _capture_all(
         ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
     ):
         capturing = _Capturing(work, contract, ledger, folder)
-        tasks = {pool.submit(capturing.capture, digest, entry): entry for digest, entry in objects.items()}
+        tasks = {
+            pool.submit(capturing.capture, identity, entry): identity for identity, entry in objects.items()
+        }
+        large: list[Identity] = []
+
+        def settle(entry: StoredObject, result: Callable[[], Capture]) -> None:
+            try:
+                capture = result()
+            except UnreadableObject as error:
+                unreadable.append(Unreadable(chunk=entry.key, why=str(error)))
+                log.warning("%s cannot be read and is set aside: %s", work.store.url(entry.key), error)
+                progress.advance(1, 0)
+            else:
+                made.append(capture)
+                progress.advance(1, capture.extracted)
+
         try:
             for task in as_completed(tasks):
                 try:
-                    capture = task.result()
-                except UnreadableObject as error:
-                    entry = tasks[task]
-                    unreadable.append(Unreadable(chunk=entry.key, why=str(error)))
-                    log.warning("%s cannot be read and is set aside: %s", work.store.url(entry.key), error)
-                    progress.advance(1, 0)
-                else:
-                    made[capture.digest] = capture
-                    progress.advance(1, capture.extracted)
+                    settle(objects[tasks[task]], task.result)
+                except duckdb.OutOfMemoryException:
+                    large.append(tasks[task])
         finally:
             pool.shutdown(cancel_futures=True)
+        for identity in large:
+            settle(objects[identity], partial(capturing.capture_alone, identity, objects[identity]))
     progress.finish()
     return made, unreadable
 
@@ -171,29 +228,38 @@ class _Capturing:
     def __post_init__(self) -> None:
         self.turns = threading.Semaphore(self.work.run.settings.engine.threads)
 
-    def capture(self, digest: str, entry: StoredObject) -> Capture:
+    def capture(self, identity: Identity, entry: StoredObject) -> Capture:
         """Capture one object and write its done-file. Raises `UnreadableObject`."""
         attempt = attempt_name()
-        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+        with (
+            lack_of_room_explained(self.folder),
+            tempfile.TemporaryDirectory(dir=self.folder) as name,
+        ):
             local = Path(name) / "object"
             self.work.store.download(entry, local)
             with self.turns, self.work.connection.cursor() as cursor:
-                written, types, counts = self._convert(cursor, local, entry)
+                written, reading, counts = self._convert(cursor, local, entry)
+                incomplete = incomplete_columns(cursor, written, reading)
             files = []
             if counts.rows:
-                files = [
-                    f"{self.work.run.layout.capture(self.contract.name, digest).prefix}{attempt}.parquet"
-                ]
+                folder = self.work.run.layout.capture(self.contract.name, identity.digest)
+                files = [f"{folder.prefix}{attempt}.parquet"]
                 if not self.work.run.params.dry_run:
                     self.work.store.upload(written, files[0])
         capture = Capture(
             source=self.contract.name,
             chunk=entry.key,
-            digest=digest,
+            digest=identity.digest,
             files=files,
-            types=dict(types),
+            types=dict(reading.types),
+            columns_read=columns_read(
+                reading, self.contract, entry.key, content=identity.content, incomplete=incomplete
+            ),
             extracted=counts.rows,
+            size=reading.size,
+            set_aside=reading.set_aside,
             days=counts.days,
+            exact_ids=True,
             latest_known_time=counts.latest_known_time,
             source_modified_at=entry.last_modified,
             captured_at=self.work.run.known_at,
@@ -202,12 +268,34 @@ class _Capturing:
         (known,) = self.ledger.record([capture])
         return known
 
+    def capture_alone(self, identity: Identity, entry: StoredObject) -> Capture:
+        """Capture one object on one thread, while no other is read. Raises `UnreadableObject` if memory is too small.
+
+        The engine's error passes if its memory does not suffice for anything: then the object is not to blame.
+        """
+        import duckdb
+
+        connection = self.work.connection
+        (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
+        connection.execute("SET GLOBAL threads = 1")
+        try:
+            return self.capture(identity, entry)
+        except duckdb.OutOfMemoryException:
+            little = self.folder / "little.parquet"
+            connection.execute(render("extract/write_little", url=literal(str(little))))
+            raise UnreadableObject(
+                f"it needs more memory than CRMBET_MEMORY_LIMIT ({self.work.run.settings.engine.memory_limit}), "
+                "even if it is read alone: deliver it in smaller files or row groups, or raise the limit"
+            ) from None
+        finally:
+            connection.execute(f"SET GLOBAL threads = {int(threads)}")
+
     def _convert(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
-    ) -> tuple[Path, Mapping[str, str], DayCounts]:
+    ) -> tuple[Path, Reading, DayCounts]:
         """Rewrite an object as Parquet with the first reading that accounts for every record, and count it.
 
-        Returns the file, the engine types of the columns that are not text, and the counts.
+        Returns the file, the reading that made it, and the counts.
         """
         # A record's number is its place in the file, so reading must keep the order. This is set for the cursor of this
         # object only: the engine's other work needs no order.
@@ -223,12 +311,21 @@ class _Capturing:
         if reading.unknown_columns:
             names = ", ".join(reading.unknown_columns)[:300]
             log.warning("%s has columns that no contract names: %s", self.work.store.url(entry.key), names)
+        for loss in reading.losses[:NAMED_LOSSES]:
+            log.warning("%s: %s; these rows go to quarantine", self.work.store.url(entry.key), loss)
         counts = count_days(connection, written, self.contract, reading.types)
         if not counts.rows:
             log.warning("%s holds no record", self.work.store.url(entry.key))
         if len(counts.days) > BATCH_DAYS:
             written = _sort_by_day(connection, written)
-        return written, reading.types, counts
+        if reading.set_aside:
+            log.warning(
+                "%s: %d of %d bytes are no records and are set aside",
+                self.work.store.url(entry.key),
+                reading.set_aside,
+                reading.size,
+            )
+        return written, reading, counts
 
     def _readings(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject
@@ -236,11 +333,15 @@ class _Capturing:
         import duckdb
 
         try:
-            yield from readings(connection, local, entry.key, self.contract)
+            yield from readings(connection, local, entry.key, self.contract, self._limits())
         except duckdb.Error as error:
             if is_lack_of_resources(error):
                 raise
             raise UnreadableObject(describe_file_error(error, local.parent)) from None
+
+    def _limits(self) -> UnpackLimits:
+        engine = self.work.run.settings.engine
+        return UnpackLimits(engine.max_unpacked_ratio, size_in_bytes(engine.max_unpacked_size))
 
     def _write(
         self,
@@ -265,6 +366,13 @@ class _Capturing:
             return describe_file_error(error, written.parent)
         if rows != reading.records:
             return f"it holds {reading.records} records, its parser gives {rows}"
+        if reading.undecided is not None:
+            undecided = connection.execute(
+                render("extract/count_undecided", file=literal(str(written))), [reading.undecided]
+            )
+            (rows,) = undecided.fetchone() or (0,)
+            if rows:
+                return f"{rows} of its {reading.records} records cannot be told apart"
         return ""
 
 
@@ -284,15 +392,3 @@ def _sort_by_day(connection: duckdb.DuckDBPyConnection, written: Path) -> Path:
     ordered = written.with_name("ordered.parquet")
     connection.execute(render("extract/sort_by_day", file=literal(str(written)), url=literal(str(ordered))))
     return ordered
-
-
-def _digest(run: Run, contract: SourceContract, entry: StoredObject) -> str:
-    return chunk_digest(
-        contract.name,
-        entry.key,
-        entry.etag,
-        str(entry.size),
-        contract.column_digest,
-        contract.placement_digest,
-        run.settings.operator_timezone,
-    )

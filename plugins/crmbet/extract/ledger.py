@@ -7,7 +7,7 @@ it uses the newest capture that existed by then.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,12 +35,18 @@ class Ledger:
     by_digest: dict[str, Capture]
     before: dict[str, Capture] = field(init=False)
     """The newest capture of each chunk, without those that an earlier try of this run made."""
+    by_content: dict[str, list[Capture]] = field(init=False)
+    """Captures with files of what a source held, under whichever names of columns: see `ColumnsRead.content`."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.before = newest_captures(
             capture for capture in self.by_digest.values() if capture.captured_at != self.run.known_at
         )
+        self.by_content = {}
+        for capture in self.by_digest.values():
+            if capture.columns_read and not capture.gone:
+                self.by_content.setdefault(capture.columns_read.content, []).append(capture)
 
     @classmethod
     def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
@@ -63,9 +69,18 @@ class Ledger:
         ).values()
         return self._source_captures(capture for capture in captures if not capture.gone)
 
-    def has(self, digest: str) -> bool:
-        """Whether this content has been captured already, and the run does not capture everything once more."""
-        return digest in self.by_digest and not self.run.params.full_refresh
+    def find(self, *digests: str) -> Capture | None:
+        """The capture with one of some digests, the first one first; None if the run captures everything once more."""
+        if self.run.params.full_refresh:
+            return None
+        return next((self.by_digest[digest] for digest in digests if digest in self.by_digest), None)
+
+    def find_alike(self, content: str, is_alike: Callable[[Capture], bool]) -> Capture | None:
+        """The newest capture of a content that was read as the run would read it; None as for `find`."""
+        if self.run.params.full_refresh:
+            return None
+        alike = [capture for capture in self.by_content.get(content, ()) if is_alike(capture)]
+        return max(alike, key=lambda capture: (capture.captured_at, capture.digest), default=None)
 
     def record(self, captures: Iterable[Capture]) -> list[Capture]:
         """Write the done-files of finished captures. Returns the captures as the ledger knows them now.

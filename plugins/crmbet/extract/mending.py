@@ -1,4 +1,4 @@
-"""Reading a damaged text file so that a bad record loses nothing but itself.
+"""Reading a damaged CSV file so that a bad record loses nothing but itself.
 
 The engine's CSV parser loses thousands of good rows to one quote that is never closed. Here a record that cannot be
 right gives up its first line only, and reading goes on with the next line. A record cannot be right if a quote stays
@@ -19,12 +19,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple
 
+from crmbet.databases.scratch import require_room
 from crmbet.extract.counting import LONGEST_LINE
+from crmbet.extract.ids import NO_TEXT
 
 QUOTED = re.compile(rb' *"([^"]*+(?:""[^"]*+)*+)" *')
 OPENED = re.compile(rb' *"')
+RECORDS_AT_ONCE = 10_000
+"""After so many the room on the disk is looked at."""
 NOT_TEXT = re.compile(rb"[\x00\x01]")
 
 
@@ -33,13 +37,15 @@ class Mended:
     """The result of mending a file."""
 
     good: Path
-    """CSV: `_row` and the fields, without a header. JSON lines: all lines, but bad ones are empty."""
+    """CSV of `_row` and the fields, without a header."""
     rejects: Path
     """CSV of `_row` and `_reject`, without a header."""
     records: int
     """Good and bad records, without the header."""
     lines: int
     """Physical lines that are not empty and became part of a record, header included."""
+    set_aside: int
+    """Bytes of the bad records, without line ends."""
 
 
 def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
@@ -51,34 +57,20 @@ def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
         rejects.open("w", encoding="utf-8", newline="") as refused,
     ):
         lines = _Lines(source, delimiter.encode())
-        _, _, used = next(_records(lines, delimiter.encode(), width), (None, "", 0))
+        _, _, used, _ = next(_records(lines, delimiter.encode(), width), (None, "", 0, 0))
         writer = csv.writer(kept, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-        row = 0
-        for fields, fault, size in _records(lines, delimiter.encode(), width):
+        row = set_aside = 0
+        for fields, fault, taken, size in _records(lines, delimiter.encode(), width):
+            if row % RECORDS_AT_ONCE == 0:
+                require_room(path.parent)
             row += 1
-            used += size
+            used += taken
             if fields is None:
-                _refuse(refused, row, fault)
+                set_aside += size
+                refused.write(f'{row},"{fault}"\n')
             else:
                 writer.writerow([row, *(field.decode() for field in fields)])
-    return Mended(good, rejects, row, used)
-
-
-def mend_lines(path: Path) -> Mended:
-    """Rewrite a file with one record a line. Lines that are too long, or have bytes that are no text, become empty."""
-    good, rejects = path.with_suffix(".good"), path.with_suffix(".rejects")
-    records = 0
-    with (
-        path.open("rb") as source,
-        good.open("wb") as kept,
-        rejects.open("w", encoding="utf-8", newline="") as refused,
-    ):
-        for row, line in enumerate(_Lines(source), start=1):
-            records += line.size
-            if line.fault:
-                _refuse(refused, row, line.fault)
-            kept.write(line.text + b"\n")
-    return Mended(good, rejects, records, records)
+    return Mended(good, rejects, row, used, set_aside)
 
 
 class Split(NamedTuple):
@@ -92,7 +84,7 @@ class Split(NamedTuple):
     """Whether one more field follows `fields`, and its quote is not closed: the record may go on in the next line."""
 
 
-def split_record(record: bytes, delimiter: bytes) -> Split:
+def _split_record(record: bytes, delimiter: bytes) -> Split:
     """Split a record, which has no line end, at `delimiter`."""
     if b'"' not in record:
         return Split(record.split(delimiter))
@@ -116,11 +108,25 @@ def split_record(record: bytes, delimiter: bytes) -> Split:
         place = end + len(delimiter)
 
 
+def split_first(path: Path, delimiter: str) -> Split:
+    """The first record of a file, such as a header. It may have line breaks between quotes."""
+    with path.open("rb") as source:
+        lines = _Lines(source, delimiter.encode())
+        line = next((line for line in lines if line.size), _Line(b""))
+        split = _split_record(line.text, delimiter.encode())
+        if line.fault or not split.open_quote or lines.rest_of_record(len(line.text)).fault:
+            return split._replace(fault=split.fault or line.fault)
+        parts = [line, *lines.take_rest_of_record()]
+        return _split_record(b"\n".join(part.text for part in parts), delimiter.encode())
+
+
 @dataclass(frozen=True)
 class _Line:
     text: bytes
     """Without its end; empty if the line is at fault."""
     fault: str = ""
+    bytes: int = 0
+    """Its length without its end."""
 
     @property
     def size(self) -> int:
@@ -185,7 +191,7 @@ class _Lines:
             if line is None:
                 break
             # With a quote before it, a line is parsed as one that begins within quotes.
-            split = split_record(b'"' + line.text, self._delimiter)
+            split = _split_record(b'"' + line.text, self._delimiter)
             if line.fault:
                 self._last = line, NEVER_CLOSED
             elif split.open_quote:
@@ -216,11 +222,20 @@ class _Lines:
         if not text:
             return None
         if len(text) > LONGEST_LINE:
+            length = len(text)
             while text and not text.endswith(b"\n"):
                 text = self._source.readline(LONGEST_LINE)
-            return _Line(b"", f"longer than {LONGEST_LINE:,} bytes")
-        text = text.removesuffix(b"\n").removesuffix(b"\r")
-        return _Line(b"", "bytes that are no text") if NOT_TEXT.search(text) else _Line(text)
+                length += len(text)
+            length -= len(text) - len(_without_end(text))
+            return _Line(b"", f"longer than {LONGEST_LINE:,} bytes", length)
+        text = _without_end(text)
+        if NOT_TEXT.search(text):
+            return _Line(b"", NO_TEXT, len(text))
+        return _Line(text, "", len(text))
+
+
+def _without_end(line: bytes) -> bytes:
+    return line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _filled(fields: list[bytes], *, least: int = 0) -> int:
@@ -234,15 +249,17 @@ def _filled(fields: list[bytes], *, least: int = 0) -> int:
     return count
 
 
-def _records(lines: _Lines, delimiter: bytes, width: int) -> Iterator[tuple[list[bytes] | None, str, int]]:
-    """For each record: its fields or None, what is wrong with it, and how many lines that are not empty it took."""
+def _records(
+    lines: _Lines, delimiter: bytes, width: int
+) -> Iterator[tuple[list[bytes] | None, str, int, int]]:
+    """Each record: its fields or None, what is wrong with it, how many lines that are not empty it took, its bytes."""
     for line in lines:
         if line.fault:
-            yield None, line.fault, 1
+            yield None, line.fault, 1, line.bytes
             continue
         if not line.text:
             continue
-        split = split_record(line.text, delimiter)
+        split = _split_record(line.text, delimiter)
         count, filled, fault = len(split.fields), _filled(split.fields), split.fault
         if split.open_quote:
             rest = lines.rest_of_record(len(line.text))
@@ -250,14 +267,10 @@ def _records(lines: _Lines, delimiter: bytes, width: int) -> Iterator[tuple[list
         if not fault and (count < width or filled > width):
             fault = f"{count} fields instead of {width}"
         if fault:
-            yield None, fault, 1
+            yield None, fault, 1, line.bytes
         elif split.open_quote:
             parts = [line, *lines.take_rest_of_record()]
-            fields = split_record(b"\n".join(part.text for part in parts), delimiter).fields
-            yield fields[:width], "", sum(part.size for part in parts)
+            fields = _split_record(b"\n".join(part.text for part in parts), delimiter).fields
+            yield fields[:width], "", sum(part.size for part in parts), sum(part.bytes for part in parts)
         else:
-            yield split.fields[:width], "", 1
-
-
-def _refuse(refused: TextIO, row: int, fault: str) -> None:
-    refused.write(f'{row},"{fault}"\n')
+            yield split.fields[:width], "", 1, line.bytes

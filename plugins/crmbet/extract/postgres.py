@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.source import SourceContract
+from crmbet.contracts.source import SourceContract, one_name_digests
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import render
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 COPIED_DAYS = 100
 COPIED_ROWS = 5_000_000
 """One statement copies at most so many days and rows. Fewer would be slower: each statement may read all pages."""
+READING_LETTERS = 8
+"""The length of the part of a digest that says how rows are read."""
 LARGE_SHARE = 0.1
 """From this share of a table's rows on, reading all its pages in parallel was faster than an index scan."""
 
@@ -52,8 +54,16 @@ class DayFingerprint:
     day: date | None
     """None: the rows whose event time is missing, infinite or beyond the calendar."""
     rows: int
-    digest: str
+    content: str
+    """Identity of the day's rows."""
+    reading: str
+    """Identity of how they are read and dated."""
     has_nan: bool
+
+    @property
+    def digest(self) -> str:
+        """Of a capture of this day."""
+        return self.content + self.reading
 
     @property
     def chunk(self) -> str:
@@ -82,10 +92,12 @@ def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
     made: dict[str, Capture] = {}
     with _one_snapshot(connection, contract):
         relation = describe_relation(connection, contract)
-        wanted = _days_to_read(run, contract, ledger)
-        days = _fingerprint(connection, run, contract, relation, wanted)
+        readings = _readings(run, contract, relation, ledger)
+        wanted = _days_to_read(run, readings, ledger)
+        days = _fingerprint(connection, contract, relation, wanted, readings[0])
         future = _count_future(connection, run, relation)
-        missing = [day for day in days if not ledger.has(day.digest)]
+        found = {day: ledger.find(*(day.content + reading for reading in readings)) for day in days}
+        missing = [day for day in days if not found[day]]
         progress = Progress(
             log,
             contract.relation,
@@ -99,7 +111,7 @@ def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
             made |= {capture.digest: capture for capture in ledger.record(captures)}
             progress.advance(len(batch), sum(day.rows for day in batch))
         progress.finish()
-    current = [made.get(day.digest) or ledger.by_digest[day.digest] for day in days]
+    current = [found[day] or made[day.digest] for day in days]
     unseen = [chunk for chunk in ledger.newest if not wanted.covers(chunk)]
     return ledger.settle(current, made=len(made), unseen=unseen).model_copy(update={"future": future})
 
@@ -119,36 +131,44 @@ def _one_snapshot(connection: duckdb.DuckDBPyConnection, contract: SourceContrac
                 connection.rollback()
 
 
-def _reading(run: Run, contract: SourceContract) -> str:
-    """The end of a capture's digest. It changes with how rows are read and dated, and not with the rows.
+def _readings(run: Run, contract: SourceContract, relation: Relation, ledger: Ledger) -> list[str]:
+    """The ends of digests: that of this run's captures, and those of captures by names that a column had before.
 
-    So a capture with other columns or another time zone is recognised by its digest, without looking at its day.
+    Such an end changes with how rows are read and dated, and not with the rows. So a capture with other columns or
+    another time zone is recognised by its digest, without looking at its day. Earlier releases captured ids of kind
+    `id` as PostgreSQL spells them, so all their days are read again.
     """
-    how = chunk_digest(contract.column_digest, contract.placement_digest, run.settings.operator_timezone)
-    return how[:8]
+    known = {digest[-READING_LETTERS:] for digest in ledger.by_digest}
+    ids = [f"{column.name}: {column.value}" for column in relation.columns if column.kind == "id"]
+    now, *before = (
+        chunk_digest(columns, contract.placement_digest, run.settings.operator_timezone, *ids)[
+            :READING_LETTERS
+        ]
+        for columns in one_name_digests(relation.equal_names)
+    )
+    return [now, *(reading for reading in before if reading in known)]
 
 
-def _days_to_read(run: Run, contract: SourceContract, ledger: Ledger) -> DaysToRead:
+def _days_to_read(run: Run, readings: Sequence[str], ledger: Ledger) -> DaysToRead:
     last = run.window.as_of.astimezone(UTC).date()
     if run.params.verify_all or run.params.full_refresh:
         return all_days(last)
     captured = ledger.newest
-    reading = _reading(run, contract)
     return days_to_read(
         as_of_date=run.as_of_date,
         last=last,
         verify_days=run.settings.source.verify_days,
         earliest=min((date.fromisoformat(chunk) for chunk in captured.keys() - {UNDATED}), default=None),
-        known={chunk for chunk, capture in captured.items() if capture.digest.endswith(reading)},
+        known={chunk for chunk, capture in captured.items() if capture.digest.endswith(tuple(readings))},
     )
 
 
 def _fingerprint(
     connection: duckdb.DuckDBPyConnection,
-    run: Run,
     contract: SourceContract,
     relation: Relation,
     wanted: DaysToRead,
+    reading: str,
 ) -> list[DayFingerprint]:
     rows = ask_postgres(
         connection,
@@ -168,7 +188,8 @@ def _fingerprint(
         DayFingerprint(
             day,
             count,
-            chunk_digest(contract.name, str(day), str(count), str(content), kinds) + _reading(run, contract),
+            chunk_digest(contract.name, str(day), str(count), str(content), kinds),
+            reading,
             has_nan=nan > 0,
         )
         for day, count, content, nan in rows
@@ -240,6 +261,7 @@ def _capture_days(
             types=types,
             extracted=day.rows,
             days=counted[day.day].days,
+            exact_ids=True,
             latest_known_time=counted[day.day].latest_known_time,
             captured_at=run.known_at,
             made_at=run.known_at,

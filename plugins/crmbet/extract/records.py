@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
+from crmbet.contracts.source import SourceName
 from crmbet.run.records import Record
 
 UNDATED = "undated"
 """The day of rows whose event time cannot be read."""
+
+PassedOver = Literal["hidden", "marker", "ending"]
+"""Why an object is not read: it is hidden or unfinished, says something about other objects, or has an ending that no
+format has."""
 
 
 class DayCount(Record):
@@ -18,6 +24,22 @@ class DayCount(Record):
     rows: int
     fingerprint: str
     """Sum of the rows' hashes. It does not depend on their order; a changed day changes it."""
+
+
+class ColumnsRead(Record):
+    """Which columns of a lake object were read. By this, a contract with other names recognises what it would read."""
+
+    content: str
+    """Identity of the object, of the contract's columns and of how rows are dated, whatever the columns' names."""
+    names: dict[str, list[SourceName]] = Field(default_factory=dict)
+    """By column: the name that counted, or none if none was there. A column that is left out was read by its own name.
+    If `by_record`, these are all names that could count."""
+    foreign: list[str] = Field(default_factory=list)
+    """Columns of the object that were not read. If `by_record`, maybe not all of them."""
+    by_record: bool = False
+    """Whether each record has its own names, as in JSON."""
+    incomplete: list[str] = Field(default_factory=list)
+    """If `by_record`: the columns that have no value in some record, so that another name may give it one."""
 
 
 class Capture(Record):
@@ -32,10 +54,19 @@ class Capture(Record):
     """Which rows of the files belong to the chunk: those of a UTC day (ISO), or UNDATED. None means all rows."""
     types: dict[str, str] = Field(default_factory=dict)
     """Engine types of the columns that are not captured as text."""
+    columns_read: ColumnsRead | None = None
+    """None for PostgreSQL, and in captures of versions that did not record it."""
     extracted: int
     """Records in the source, counted independently of the parser."""
+    size: int = 0
+    """Bytes of the text that the records were read from; 0 for other sources and in old captures."""
+    set_aside: int = 0
+    """Of these, the bytes of what could not be split into records and read."""
     days: dict[str, DayCount]
     """Rows by operator day (ISO) or UNDATED. They sum to `extracted`."""
+    exact_ids: bool = False
+    """Whether an id that was a number is either spelled by its digits or set aside. Releases before 0.8.0 spelled such
+    an id as the engine does, so that `7.0` may be the number 7."""
     latest_known_time: datetime | None = None
     """Newest ingested_at among the rows."""
     source_modified_at: datetime | None = None
@@ -52,6 +83,22 @@ class Unreadable(Record):
 
     chunk: str
     why: str
+    is_foreign: bool = False
+    """Whether it looks like no delivery of this feed that was ever read. The gate does not count it then."""
+
+
+class Objects(Record):
+    """Some objects of a feed. However many there are, only the first ones are named."""
+
+    count: int
+    bytes: int
+    examples: list[str]
+    """The first keys."""
+
+    @property
+    def shown(self) -> str:
+        """The examples, for a message."""
+        return ", ".join(self.examples) + (", ..." if self.count > len(self.examples) else "")
 
 
 class SourceCaptures(Record):
@@ -66,6 +113,10 @@ class SourceCaptures(Record):
     """Operator days (ISO, or UNDATED) whose rows these changes alter, in order."""
     unreadable: list[Unreadable] = Field(default_factory=list)
     """Objects that are set aside. If one was readable before, its earlier content still counts."""
+    passed_over: dict[PassedOver, Objects] = Field(default_factory=dict)
+    """Objects of the feed's folder that are not read, by reason."""
+    empty: Objects | None = None
+    """Objects that hold no record. They are among the captures."""
     future: int = 0
     """Rows of PostgreSQL dated after the day on which the run looked. They are not among the captures."""
     bitemporal_from: datetime | None = None
@@ -75,6 +126,11 @@ class SourceCaptures(Record):
     def extracted(self) -> int:
         """Records in all captures."""
         return sum(capture.extracted for capture in self.captures)
+
+    @property
+    def foreign(self) -> list[Unreadable]:
+        """Those set aside that look like no delivery of this feed."""
+        return [entry for entry in self.unreadable if entry.is_foreign]
 
 
 class ExtractManifest(Record):

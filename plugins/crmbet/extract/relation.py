@@ -1,20 +1,24 @@
 """A table or view of PostgreSQL, and how each of its columns is read and hashed.
 
-A column keeps its type only if nothing can get lost on the way: the engine would make a double of a decimal without a
-scale, for example. All other columns are captured as text, which PostgreSQL makes of them.
+If the contract gives a column several names, the first one that the relation has counts. A column keeps its type only
+if nothing can get lost on the way: the engine would make a double of a decimal without a scale, for example. All other
+columns are captured as text, which PostgreSQL makes of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from crmbet.contracts.source import SourceColumn, SourceContract
+from crmbet.databases.parquet import LARGEST_PRECISION
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.extract.days_to_read import Span
+from crmbet.extract.ids import postgres_id
+from crmbet.extract.names import file_names
 from crmbet.failures import SourceMissing, SourceUnreadable
 
 if TYPE_CHECKING:
@@ -24,11 +28,10 @@ SOURCE = "source"
 """The source database has this alias in the data engine."""
 WHERE = "Airflow connection crmbet_source"
 
-Kind = Literal["uuid", "text", "decimal", "instant", "spelled"]
-"""How a column is captured: with its type, or (`spelled`) as the text that PostgreSQL makes of it."""
+Kind = Literal["uuid", "text", "decimal", "instant", "spelled", "id"]
+"""How a column is captured: with its type, or (`spelled`) as the text that PostgreSQL makes of it. An `id` is text of
+ours: it was a number with a fraction, or of a type that is no id."""
 
-LARGEST_PRECISION = 38
-"""The most digits of a decimal in the engine."""
 FIRST_INSTANT, END_OF_TIME = "0001-01-01", "10000-01-01"
 """Instants between these have a day. All others, and the infinite ones, have none."""
 TIMES = {
@@ -46,6 +49,7 @@ HASHES = {
     # By bytes and not by the collation: a new version of ICU must not make a day look changed.
     "text": 'hashtextextended({value} COLLATE "C", {seed})',
     "spelled": 'hashtextextended({value} COLLATE "C", {seed})',
+    "id": 'hashtextextended({value} COLLATE "C", {seed})',
 }
 
 
@@ -59,6 +63,9 @@ class Column:
     kind: Kind
     value: Fragment
     """Its value in the hash and, unless there is a NaN, in the capture: an expression of PostgreSQL."""
+    fault: str = ""
+    """The condition in PostgreSQL under which a row is set aside because of it; empty if there is none."""
+    why: str = ""
 
     @property
     def as_is(self) -> bool:
@@ -85,6 +92,9 @@ class Relation:
     """PostgreSQL's estimate; 0 or less if there is none."""
     is_table: bool
     """Whether it is an ordinary table: neither a view nor partitioned."""
+    equal_names: Mapping[str, list[str]]
+    """By column of the contract: the name that counts, and its other names that are not there. What was read by one of
+    these before is what is read by the first now: the column was renamed."""
 
     @property
     def dated(self) -> Fragment:
@@ -104,6 +114,16 @@ class Relation:
         values = joined([column.value for column in self.columns])
         careful = f'hashtextextended(json_build_array({values})::text COLLATE "C", {SEED})'
         return Fragment(f"coalesce({chain}, {careful})")
+
+    @property
+    def reject(self) -> Fragment:
+        """Why a row is set aside, or NULL."""
+        faults = [
+            f"WHEN {column.fault} THEN {literal(f'{column.name}: {column.why}')}"
+            for column in self.columns
+            if column.fault
+        ]
+        return Fragment(f"CASE {' '.join(faults)} END" if faults else "NULL::text")
 
     @property
     def has_nan(self) -> Fragment:
@@ -160,11 +180,16 @@ def describe_relation(connection: duckdb.DuckDBPyConnection, contract: SourceCon
     schema, _, table = contract.relation.rpartition(".")
     qualified = identifier(schema or "public", table)
     described = ask_postgres(connection, render("extract/describe_relation", relation=literal(qualified)))
-    types = {str(name): str(pg_type) for name, pg_type, _, _ in described}
+    types = {str(name): str(pg_type) for name, pg_type, *_ in described}
     _require(types, contract)
-    columns = {name: _column(name, column, types) for name, column in contract.columns.items()}
+    found = {
+        name: next(each for each in names if each in types) for name, names in file_names(contract).items()
+    }
+    columns = {name: _column(name, column, found[name], types) for name, column in contract.columns.items()}
+    behind = {str(name): str(pg_type) for name, _, pg_type, *_ in described}
+    columns |= {name: _id_column(columns[name], behind[found[name]]) for name in contract.ids}
     event_time = str(contract.event_time)
-    event_type = _bare(types[contract.columns[event_time].source_name or event_time])
+    event_type = _bare(types[found[event_time]])
     if event_type not in TIMES:
         raise SourceUnreadable(
             f"column {columns[event_time].source} of {contract.relation} is of type {event_type}, which is no time",
@@ -173,7 +198,7 @@ def describe_relation(connection: duckdb.DuckDBPyConnection, contract: SourceCon
             next_step=f"make it a timestamp, or let relation in include/contracts/sources/{contract.name}.yaml name "
             "a view that does",
         )
-    (_, _, relation_kind, rows), *_ = described
+    (*_, relation_kind, rows), *_ = described
     return Relation(
         name=contract.relation,
         table=qualified,
@@ -182,12 +207,15 @@ def describe_relation(connection: duckdb.DuckDBPyConnection, contract: SourceCon
         event_type=event_type,
         rows=rows,
         is_table=relation_kind == "r",
+        equal_names={
+            name: [found[name], *(each for each in names if each not in types)]
+            for name, names in file_names(contract).items()
+        },
     )
 
 
 def _require(types: dict[str, str], contract: SourceContract) -> None:
-    wanted = [column.source_name or name for name, column in contract.columns.items()]
-    missing = [name for name in wanted if name not in types]
+    missing = [" or ".join(names) for names in file_names(contract).values() if not types.keys() & {*names}]
     if not missing:
         return
     raise SourceMissing(
@@ -199,8 +227,7 @@ def _require(types: dict[str, str], contract: SourceContract) -> None:
     )
 
 
-def _column(name: str, column: SourceColumn, types: dict[str, str]) -> Column:
-    source_name = column.source_name or name
+def _column(name: str, column: SourceColumn, source_name: str, types: dict[str, str]) -> Column:
     source = identifier(source_name)
     pg_type = types[source_name]
     if column.type == "timestamp" and _bare(pg_type) in TIMES:
@@ -208,6 +235,14 @@ def _column(name: str, column: SourceColumn, types: dict[str, str]) -> Column:
         return Column(name, source, "instant", Fragment(value.format(column=source)))
     kind = _kind(column, pg_type)
     return Column(name, source, kind, Fragment(f"{source}::text") if kind == "spelled" else source)
+
+
+def _id_column(spelled: Column, pg_type: str) -> Column:
+    """An id as all formats spell it. `pg_type` is the type behind a domain."""
+    captured = postgres_id(spelled.source, pg_type)
+    if captured is None:
+        return spelled
+    return Column(spelled.name, spelled.source, "id", Fragment(captured.text), captured.fault, captured.why)
 
 
 def _kind(column: SourceColumn, pg_type: str) -> Kind:

@@ -11,7 +11,7 @@ from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.parquet import Located, scan
-from crmbet.databases.statements import Fragment, identifier, render, statement
+from crmbet.databases.statements import Fragment, identifier, literal, render, statement
 from crmbet.databases.work import Work
 from crmbet.datasets.records import DayFiles
 from crmbet.storage.digests import digest
@@ -41,6 +41,27 @@ class CleanedDays:
             rows = render("clean/no_rows", columns=typed_columns(self.contracts[source]))
         self.work.connection.execute(
             render("databases/create_view", name=identifier(name), rows=Fragment(rows))
+        )
+
+    @property
+    def quarantined_protection(self) -> Mapping[str, Sequence[str]]:
+        """Files of rows in quarantine, by source, among which a self-exclusion may be."""
+        sources = {name: self.cleaned.sources.get(name) for name in ("limits", "players")}
+        return {name: of.quarantine_files for name, of in sources.items() if of and of.quarantine_files}
+
+    def create_unreadable_exclusions(self) -> None:
+        """Make the view `unreadable_exclusions` of rows that may be about a self-exclusion and cannot be read."""
+        parts = [
+            render(
+                "features/themes/read_unreadable_exclusions",
+                source=scan(self.work.store, keys),
+                name=literal(source),
+            )
+            for source, keys in self.quarantined_protection.items()
+        ]
+        rows = "\nUNION ALL\n".join(parts) or statement("features/themes/no_unreadable_exclusions")
+        self.work.connection.execute(
+            render("databases/create_view", name=identifier("unreadable_exclusions"), rows=Fragment(rows))
         )
 
     def digest(self, statements: str, parts: Iterable[str]) -> str:

@@ -68,6 +68,7 @@ def engineer_features(
         sources=sources,
         table=table,
         days=(state.days, sessions.days, players),
+        quarantined=[key for keys in days.quarantined_protection.values() for key in keys],
         fits=read_earlier_fits(work.store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
     )
     cut_offs = _frozen_cut_offs(work)
@@ -77,6 +78,7 @@ def engineer_features(
         made = copy_table(work, kept)
     else:
         days.create_view("players", "players", [key for day in players for key in day.files], work.store)
+        days.create_unreadable_exclusions()
         with timed(log, "thirty-day files of state"):
             state_rows = State(days).rows_of(files_to_read(work, "state_blocks", state.days))
         made = _make_table(work, inputs, state_rows, sessions, cut_offs)

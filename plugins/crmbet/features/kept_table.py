@@ -34,6 +34,8 @@ class TableInputs:
     table: TableContract
     days: Sequence[Sequence[DayFiles]]
     """The days of state, sessions and players."""
+    quarantined: Sequence[str]
+    """Files of rows in quarantine that may protect players, each in a folder that its digest names."""
     fits: Mapping[str, ModelFit]
     """Earlier parameters, for models that cannot be fitted to this run's players."""
 
@@ -49,6 +51,7 @@ class TableInputs:
             None if cut_offs is None else sorted(cut_offs.items()),
             sorted((name, fit.model_dump_json()) for name, fit in self.fits.items()),
             [[(day.day, day.digest) for day in part] for part in self.days],
+            sorted({key.rpartition("/")[0] for key in self.quarantined}),
             statements_digest(
                 ".", "features/themes", "learning", "features/state", "features/sessions", "clean"
             ),

@@ -60,8 +60,9 @@ def compute_themes(
     """Compute every theme as a table, for `feature_queries` to join; returns what the models learned.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound, and
-    `players` exists as a table or view. `cut_offs` (marker to cut-off) are the frozen ones; None: this run's players
-    give them. `fits` are earlier parameters, for models that cannot be fitted to this run's players.
+    `players` and `unreadable_exclusions` exist as tables or views. `cut_offs` (marker to cut-off) are the frozen ones;
+    None: this run's players give them. `fits` are earlier parameters, for models that cannot be fitted to this run's
+    players.
     """
     read = {"state": state, "recent_state": state, "recent_messages": state, "sessions": sessions}
     for name, source in read.items():

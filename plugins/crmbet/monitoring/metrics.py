@@ -19,6 +19,7 @@ from crmbet.databases.work import Work
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.load.records import LoadManifest
+from crmbet.monitoring.foreign_objects import describe_foreign
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+LAKE = "extract_s3"
+"""The task that captures the lake."""
 REASONS_KEPT = 50
 """A row lists this many reasons of quarantine for each source. All others are one sum."""
 OTHER_REASONS = "other reasons"
@@ -186,7 +189,10 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     store, layout = work.store, work.run.layout
     reader = _Manifests(store, layout.run(known.execution_id), known)
     extracts = [manifest for task in EXTRACTS if (manifest := reader.read(task, ExtractManifest))]
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"tasks": {**known.tasks}}
+    if lake := reader.read(LAKE, ExtractManifest):
+        warned = known.tasks[LAKE].model_copy(update={"warning": describe_foreign(lake.sources)})
+        figures["tasks"][LAKE] = warned
     if len(extracts) == len(EXTRACTS):
         sources = [captures for manifest in extracts for captures in manifest.sources.values()]
         figures["records_extracted"] = sum(captures.extracted for captures in sources)

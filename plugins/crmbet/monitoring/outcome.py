@@ -22,7 +22,8 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered. Each has a page in the runbook."""
+    """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered, ForeignObjects. Each has a page in
+    the runbook."""
     what: str
     where: str = ""
     why: str = ""
@@ -67,6 +68,8 @@ class TaskOutcome(BaseModel):
     """None if the task reported nothing: it never ran, or it was killed."""
     peak_memory_bytes: int | None = None
     failure: Failure | None = None
+    warning: Failure | None = None
+    """What a person should hear of although the task succeeded."""
 
 
 @dataclass

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 LATEST = timedelta(hours=6)
 """A run is late this long after it was queued. Backfills are never late. The schedule queues its runs at midnight."""
+LEVELS: Mapping[Kind, int] = {
+    "failed": logging.ERROR,
+    "deadline": logging.ERROR,
+    "set_aside": logging.WARNING,
+    "recovered": logging.INFO,
+}
+"""How an alert is logged."""
 PAGE = "crmbet"
 """Where the monitoring page is mounted below the API server (crmbet_monitoring_plugin)."""
 
@@ -57,7 +64,10 @@ def tell_failure(context: Any) -> None:
 
 
 def tell_success(context: Any) -> None:
-    """A run has succeeded: log it, and send a message if an alert of this run was sent before. Never raises."""
+    """A run has succeeded: log it. Never raises.
+
+    A message is sent if an alert of this run was sent before, and one for each warning that a task has left.
+    """
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     log.info("SUCCESS dag=%s run=%s", dag_id, run_id)
     row = _row(context, "success")
@@ -66,6 +76,7 @@ def tell_success(context: Any) -> None:
         _send(
             "recovered", dag_id=dag_id, run_id=run_id, failure=failure, as_of=_as_of_date(row, dag_id, run_id)
         )
+    _tell_warnings(dag_id, run_id, row)
 
 
 async def tell_deadline(context: Mapping[str, Any], **_: Any) -> None:
@@ -135,6 +146,24 @@ def links_of(
     return links
 
 
+def _tell_warnings(dag_id: str, run_id: str, row: Mapping[str, Any] | None) -> None:
+    """Send a message for each warning that a task of a run has left. A backfill sends none: the daily run does."""
+    if row is None or row["run_type"] == "backfill":
+        return
+    for task_id, reported in row["tasks"].items():
+        outcome = TaskOutcome.model_validate(reported)
+        if outcome.warning:
+            _send(
+                "set_aside",
+                dag_id=dag_id,
+                run_id=run_id,
+                failure=outcome.warning,
+                task_id=task_id,
+                try_number=outcome.try_number,
+                as_of=_as_of_date(row, dag_id, run_id),
+            )
+
+
 def _send_late(dag_id: str, run_id: str, failure: Failure) -> None:
     if not _was_alerted(dag_id, run_id, ("failed",)):
         _send("deadline", dag_id=dag_id, run_id=run_id, failure=failure)
@@ -174,7 +203,7 @@ def _send(
         links=links,
     )
     delivered = send_to_all(configured_channels(), message)
-    level = logging.INFO if kind == "recovered" else logging.ERROR
+    level = LEVELS[kind]
     log.log(level, "ALERT %s dag=%s run=%s task=%s: %s", kind, dag_id, run_id, task_id, failure.what)
     for name, result in delivered.items():
         log.log(logging.INFO if result == "sent" else logging.WARNING, "alert by %s: %s", name, result)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
-from crmbet.contracts.source import SourceContract
+from crmbet.contracts.source import PathName, SourceContract
 from crmbet.contracts.typing import typed_rows
 from crmbet.databases.statements import Fragment, identifier, joined, render, statement
 from crmbet.quality.gate import check
@@ -52,7 +52,7 @@ def validate_raw(
     """
     contract = _contract_of(df, source)
     with _engine() as connection:
-        captured = df.rename(columns={of.source_name or name: name for name, of in contract.columns.items()})
+        captured = df.rename(columns={found: name for name, found in _names_in(df, contract).items()})
         for name in contract.columns:
             if name not in captured:
                 captured = captured.assign(**{name: None})
@@ -60,7 +60,10 @@ def validate_raw(
             "frame", captured[list(contract.columns)].astype(object).where(captured.notna(), None)
         )
         text = joined(
-            [Fragment(f"{identifier(name)}::VARCHAR AS {identifier(name)}") for name in contract.columns]
+            [
+                Fragment(f"{_as_text(name, of.type)} AS {identifier(name)}")
+                for name, of in contract.columns.items()
+            ]
         )
         rows = typed_rows(
             contract,
@@ -156,17 +159,26 @@ def _contract_of(df: pd.DataFrame, source: str | None) -> SourceContract:
         contract
         for name, contract in contracts.items()
         if source in (None, name)
-        and {of.source_name or column for column, of in contract.columns.items() if of.required}
-        <= columns_there
+        and {column for column, of in contract.columns.items() if of.required}
+        <= _names_in(df, contract).keys()
     ]
     if not fitting:
         raise ValueError(
             f"the frame lacks required columns of {source or 'every source'}; it has {sorted(columns_there)}"
         )
-    return max(
-        fitting,
-        key=lambda each: len(columns_there & {of.source_name or name for name, of in each.columns.items()}),
-    )
+    return max(fitting, key=lambda each: len(_names_in(df, each)))
+
+
+def _names_in(df: pd.DataFrame, contract: SourceContract) -> dict[str, str]:
+    """The frame's name of each column that it has. A frame has the values of a path in columns of the path's names."""
+    there = {*df.columns}
+    found: dict[str, str] = {}
+    for name, names in contract.source_names.items():
+        for each in names:
+            spelled = each.path if isinstance(each, PathName) else each
+            if spelled in there:
+                found.setdefault(name, spelled)
+    return found
 
 
 def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> datetime:
@@ -178,6 +190,16 @@ def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContr
         ).fetchall()
     day = (newest or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
     return day + timedelta(days=1)
+
+
+def _as_text(name: str, type_: str) -> Fragment:
+    """A column of the frame as a capture has it: a list is JSON there, which the engine's cast does not make."""
+    column = identifier(name)
+    if type_ != "channels":
+        return Fragment(f"{column}::VARCHAR")
+    return Fragment(
+        f"CASE WHEN typeof({column}) = 'VARCHAR' THEN {column}::VARCHAR ELSE to_json({column})::VARCHAR END"
+    )
 
 
 def _engine_type(type_: str) -> Fragment:

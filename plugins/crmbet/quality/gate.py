@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts.table import TableContract
+from crmbet.quality.alike_ids import create_fold_id
 from crmbet.quality.checks import Check, Stage
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import (
@@ -79,6 +80,7 @@ def check(  # noqa: PLR0913 - all but the first by name
     judged = [suite for suite in suites if suite.name in views]
     require_parameters(judged, values)
     outcomes: list[Outcome] = []
+    create_fold_id(connection)
     with _great_expectations(connection, docs) as (context, datasource):
         for suite in suites:
             if suite.name in views:

@@ -7,7 +7,7 @@ passes over S3.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,7 +21,8 @@ from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import scan
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.databases.work import Work
-from crmbet.extract.records import UNDATED, Capture, ExtractManifest
+from crmbet.extract.listing import describe_passed_over
+from crmbet.extract.records import UNDATED, Capture, ExtractManifest, SourceCaptures
 from crmbet.features.records import FeatureManifest
 from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
@@ -31,9 +32,11 @@ from crmbet.quality.measures.profile import Profile
 from crmbet.quality.measures.raw_tables import (
     MeasuredSource,
     create_days,
+    create_protection,
     create_raw_drift,
     create_references,
     create_sources,
+    describe_discarded,
     judge_days,
     mark_repeated,
     measure_source,
@@ -55,6 +58,9 @@ CHANGED_DAYS = 31
 rows into quarantine."""
 REPEAT_DAYS = 7
 """The days before the judged day that are searched for its keys."""
+
+NAMED_FOREIGN = 20
+"""Foreign objects of a feed that the report names. The manifest names all of them."""
 
 SOURCE_LETTERS = {
     "B": "bets",
@@ -90,7 +96,7 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
     connection, run = work.connection, work.run
     delivered = _Delivered(work, folder)
     for name, captures in extracts.sources.items():
-        delivered.add(load_source_contracts()[name], captures.captures, captures.touched_days)
+        delivered.add(load_source_contracts()[name], captures)
     _create_files_view(connection, extracts)
     views = [*(f"raw_{name}" for name in delivered.rows), "raw_files", "raw_sources"]
     captured = {name: source.captures for name, source in extracts.sources.items()}
@@ -102,6 +108,9 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
     if "players" in delivered.rows and active:
         create_references(connection, active)
         views.append("raw_references")
+    if delivered.protecting:
+        create_protection(connection, delivered.protecting)
+        views.append("raw_protection")
 
     baseline = find_baselines(work.store, run, "raw")
     profiles: dict[str, dict[str, Profile]] = {}
@@ -119,7 +128,7 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
         thresholds=thresholds_of(run, table),
         subject=_subject(run),
         table=table,
-        notes=[baseline.note, *delivered.notes],
+        notes=[baseline.note, *delivered.notes, *_notes_on_objects(extracts)],
         docs=_docs(folder),
     )
     return Judgement(report, baseline, profiles)
@@ -241,12 +250,18 @@ class _Delivered:
     """Table expressions of the judged rows, by source."""
     snapshot_ages: dict[str, int] = field(default_factory=dict)
     changed_days: list[tuple[Any, ...]] = field(default_factory=list)
+    protecting: list[tuple[str, Fragment]] = field(default_factory=list)
+    """All judged rows of sources that may protect players, and those without a readable time that are new: pairs of
+    source and table expression."""
     notes: list[str] = field(default_factory=list)
 
-    def add(self, contract: SourceContract, captures: Sequence[Capture], touched: Sequence[str]) -> None:
-        """Take a source, unless it is optional and brought nothing."""
-        by_day, _ = rows_in_scope(self.work.run, contract, captures)
+    def add(self, contract: SourceContract, captures: SourceCaptures) -> None:
+        """Take a source. Of an optional one that brought nothing for the last day, only what has changed is judged."""
+        by_day, _ = rows_in_scope(self.work.run, contract, captures.captures)
         last_day = self.work.run.window.last_day
+        if contract.event_time is not None:
+            self._judge_changed(contract, by_day, captures.touched_days)
+            self._judge_undated(contract, by_day, captures.changed)
         days = set(by_day) if contract.event_time is None else {last_day, UNDATED_DAY}
         if not set(by_day) & (days - {UNDATED_DAY}) and not contract.required:
             return
@@ -257,8 +272,12 @@ class _Delivered:
         rows = self._marked(contract, by_day, kept)
         self.work.connection.execute(render("databases/create_view", name=view, rows=rows))
         self.rows[contract.name] = kept
-        if contract.event_time is not None:
-            self._judge_changed(contract, by_day, touched)
+        self.notes += describe_discarded(self.work.connection, contract, kept)
+        self._protect(contract, kept)
+
+    def _protect(self, contract: SourceContract, rows: Fragment) -> None:
+        if contract.protecting or contract.protecting_rows:
+            self.protecting.append((contract.name, rows))
 
     def _marked(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], kept: Fragment
@@ -286,6 +305,23 @@ class _Delivered:
         if judged:
             rows = self._select(contract, by_day, set(judged))
             self.changed_days += judge_days(self.work.connection, contract, rows)
+            self.notes += describe_discarded(self.work.connection, contract, rows)
+            self._protect(contract, rows)
+
+    def _judge_undated(
+        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], changed: Iterable[str]
+    ) -> None:
+        """Judge what may protect players in rows of new content that have no readable time, and so belong to no day."""
+        chunks = {*changed}
+        judged = {capture.digest for capture in by_day.get(self.work.run.window.last_day, ())}
+        undated = [
+            capture
+            for capture in by_day.get(UNDATED_DAY, ())
+            # Those of an object with rows of the last day are judged with them.
+            if capture.chunk in chunks and capture.digest not in judged
+        ]
+        if undated:
+            self._protect(contract, self._select(contract, {UNDATED_DAY: undated}, {UNDATED_DAY}))
 
     def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
         """The distributions of the judged rows."""
@@ -330,7 +366,8 @@ class _Delivered:
     def _select(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date]
     ) -> Fragment:
-        used = {capture.digest: capture for day in days - {UNDATED_DAY} for capture in by_day.get(day, ())}
+        dated = days - {UNDATED_DAY} or days
+        used = {capture.digest: capture for day in dated for capture in by_day.get(day, ())}
         rows = typed_day(self.work.store, contract, list(used.values()), days)
         wanted = joined([date_literal(day) for day in sorted(days)] or [Fragment("NULL")])
         return Fragment(f"({render('clean/select_judged', rows=Fragment(rows), days=wanted)})")
@@ -347,16 +384,42 @@ def _all(source: Fragment) -> Fragment:
 
 
 def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:
-    """Create `raw_files`: the chunks that the run uses, and those that it could not read, with the reason."""
+    """Create `raw_files`: the objects that the run uses, and those that it could not read, with the reason.
+
+    A foreign object is no delivery, so it does not count. The report has it as a note.
+    """
+    contracts = load_source_contracts()
+    feeds = {name: of for name, of in extracts.sources.items() if contracts[name].kind == "lake"}
     delivered = [
-        *((name, capture.chunk, None) for name, of in extracts.sources.items() for capture in of.captures),
-        *((name, entry.chunk, entry.why) for name, of in extracts.sources.items() for entry in of.unreadable),
+        *((name, capture.chunk, None) for name, of in feeds.items() for capture in of.captures),
+        *(
+            (name, entry.chunk, entry.why)
+            for name, of in feeds.items()
+            for entry in of.unreadable
+            if not entry.is_foreign
+        ),
     ]
     columns: dict[str, tuple[str, list[Any]]] = {
         column: ("string", [row[place] for row in delivered])
         for place, column in enumerate(("source", "chunk", "why"))
     }
     create_table(connection, "raw_files", columns)
+
+
+def _notes_on_objects(extracts: ExtractManifest) -> Iterator[str]:
+    """What the report says of objects that no row comes from."""
+    for name, of in extracts.sources.items():
+        if of.passed_over:
+            yield f"Passed over in the feed {name}: {describe_passed_over(of.passed_over)}."
+        if of.empty:
+            yield f"Without a record in the feed {name}: {of.empty.count} objects ({of.empty.shown})."
+        for entry in of.foreign[:NAMED_FOREIGN]:
+            yield (
+                f"{entry.chunk} cannot be read ({entry.why.rstrip('.')}). It is like no delivery of the feed {name}, "
+                "so it was set aside and does not count in the checks."
+            )
+        if (more := len(of.foreign) - NAMED_FOREIGN) > 0:
+            yield f"{more} more objects of the feed {name} were set aside for the same reason."
 
 
 def _subject(run: Run) -> Subject:

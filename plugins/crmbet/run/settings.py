@@ -101,9 +101,30 @@ class QualitySettings(_Group):
     max_quarantine_share: Share = Field(
         default=0.05, description="Largest share of rows that break the contract."
     )
+    max_discarded_share: Share = Field(
+        default=0.05,
+        description="Largest share of rows with a value that is there, cannot be read and is left out.",
+    )
+    max_unreadable_protection_share: Share = Field(
+        default=0.0,
+        description=(
+            "Largest share of rows of players and limits with something unreadable where a protection may stand. "
+            "Their players count as protected whatever this is."
+        ),
+    )
     max_unreadable_share: Share = Field(
         default=0.0,
-        description="Largest share of a delivery's objects that may be unreadable. They are set aside.",
+        description=(
+            "Largest share of the delivered objects that may be unreadable. They are set aside. "
+            "An object that is like no delivery of its feed does not count."
+        ),
+    )
+    max_passed_over_share: Share = Field(
+        default=0.5,
+        description=(
+            "Largest share of a feed's objects that may be passed over because no format has their ending. "
+            "Hidden, unfinished and empty ones do not count."
+        ),
     )
     max_data_age_hours: float = Field(
         default=24, gt=0, description="How old a source's newest fact may be, in hours before as_of."
@@ -320,21 +341,42 @@ class EngineSettings(_Group):
         default="",
         description="Folder for what does not fit into memory. If empty, each task makes a temporary one.",
     )
+    max_unpacked_size: str = Field(
+        default="50GB",
+        description=(
+            "Largest size of an object of the lake once it is unpacked. A larger one is set aside, "
+            "so keep this below the room in the spill directory."
+        ),
+    )
+    max_unpacked_ratio: float = Field(
+        default=200,
+        ge=1,
+        le=1_000_000,
+        description=(
+            "How many times its size an object of the lake may become when it is unpacked. "
+            "One that becomes more, and more than 16 MiB, is set aside."
+        ),
+    )
 
     @property
     def memory_bytes(self) -> int:
         """`memory_limit` as a number."""
-        size = MEMORY.fullmatch(self.memory_limit)
-        if size is None:
-            raise AssertionError("memory_limit has been validated")
-        return int(float(size["number"]) * BYTES[size["unit"]])
+        return size_in_bytes(self.memory_limit)
 
-    @field_validator("memory_limit")
+    @field_validator("memory_limit", "max_unpacked_size")
     @classmethod
-    def _memory_has_a_unit(cls, limit: str) -> str:
+    def _size_has_a_unit(cls, limit: str) -> str:
         if not MEMORY.fullmatch(limit):
             raise ValueError("use a number and a unit, such as 512MB or 4GB")
         return limit
+
+
+def size_in_bytes(size: str) -> int:
+    """A size with a unit, such as 4GB, as a number. It has been validated."""
+    parts = MEMORY.fullmatch(size)
+    if parts is None:
+        raise AssertionError(f"{size} has been validated")
+    return int(float(parts["number"]) * BYTES[parts["unit"]])
 
 
 class Settings(BaseSettings):

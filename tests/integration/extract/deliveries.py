@@ -49,3 +49,22 @@ def parquet(rows: Iterable[Row], schema: Mapping[str, pa.DataType] = REQUIRED, *
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(list(schema.items()))), sink, **options)
     return sink.getvalue()
+
+
+def broken(content: bytes, column: str, group: int, *, page: int = 0) -> bytes:
+    """The file with a column's pages of one row group (from 1) overwritten from the given place on."""
+    metadata = pq.ParquetFile(io.BytesIO(content)).metadata
+    (chunk,) = (
+        metadata.row_group(group - 1).column(place)
+        for place in range(metadata.num_columns)
+        if metadata.row_group(group - 1).column(place).path_in_schema == column
+    )
+    first: int = chunk.dictionary_page_offset or chunk.data_page_offset
+    start, end = first + page, first + int(chunk.total_compressed_size)
+    return content[:start] + b"\xff" * (end - start) + content[end:]
+
+
+def zstd(content: bytes) -> bytes:
+    """One frame of Zstandard."""
+    packed: bytes = pa.Codec("zstd").compress(content, asbytes=True)
+    return packed

@@ -25,6 +25,7 @@ from tests.integration.extract.deliveries import (
     csv_text,
     json_lines,
     parquet,
+    zstd,
 )
 
 pytestmark = pytest.mark.integration
@@ -230,9 +231,9 @@ def test_json_lines_keep_numbers_and_tell_broken_lines(
     assert captures.extracted == 5
     assert [(row["_row"], row["_reject"]) for row in found] == [
         (1, None),
-        (2, "not a JSON object"),
+        (2, "not a JSON object (25 bytes)"),
         (4, None),
-        (5, "not a JSON object"),
+        (5, "not a JSON object (16 bytes)"),
         (6, None),
     ], "a record's number is its physical line"
     good = [row for row in found if row["_reject"] is None]
@@ -261,7 +262,7 @@ def test_a_file_that_is_one_json_array(put: Any, capture: Any, captured_rows: An
     assert [(row["bet_id"], row["_reject"]) for row in found] == [
         ("b1", None),
         ("b2", None),
-        (None, "not a JSON object"),
+        (None, "not a JSON object (1 byte)"),
     ]
     assert captures.extracted == 3
 
@@ -360,10 +361,10 @@ def test_optional_columns_and_types_differ_from_file_to_file(
 
 
 def test_parquet_text_that_is_not_marked_as_text(put_parquet: Any, capture: Any, captured_rows: Any) -> None:
-    rows = [bet(number, user_id=value) for number, value in enumerate(["joão".encode(), b"jo\xe3o", None])]
-    put_parquet("part.parquet", rows, REQUIRED | {"user_id": pa.binary()})
+    rows = [bet(number, session_id=value) for number, value in enumerate(["joão".encode(), b"jo\xe3o", None])]
+    put_parquet("part.parquet", rows, REQUIRED | {"session_id": pa.binary()})
 
-    assert [row["user_id"] for row in captured_rows(capture())] == ["joão", "jo\\xE3o", None]
+    assert [row["session_id"] for row in captured_rows(capture())] == ["joão", "jo\\xE3o", None]
 
 
 def test_parquet_columns_that_differ_in_capitals_alone(
@@ -391,13 +392,14 @@ def test_every_format_plain_or_compressed_in_any_folder(
         "e.json": lambda rows: json.dumps(rows).encode(),
         "f.ndjson": lambda rows: json_lines(*rows).encode(),
     }
+    packers: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstd}
     numbers = iter(range(1000))
     delivered = {}
-    # Each format lies in two of the folders: plain in one, compressed in another.
+    # Each format lies in two of the folders: as gzip in one, plain and as zstd in the other.
     for place, (name, write) in enumerate(files.items()):
-        for further, extension in enumerate(("", ".gz")):
+        for further, (extension, pack) in enumerate(packers.items()):
             rows = [bet(next(numbers)) for _ in range(2)]
-            content = gzip.compress(write(rows)) if extension else write(rows)
+            content = pack(write(rows))
             folder = folders[(place + 2 * further) % len(folders)]
             delivered[put(folder + name + extension, content)] = [row["bet_id"] for row in rows]
 
@@ -411,17 +413,6 @@ def test_every_format_plain_or_compressed_in_any_folder(
     assert clean(captures).accepted == captures.extracted == 2 * len(delivered)
 
 
-def test_what_is_no_data_is_passed_over(put: Any, capture: Any, caplog: pytest.LogCaptureFixture) -> None:
-    put("part.csv", csv_text(csv_line(1)))
-    for name in ("_SUCCESS", ".part.csv.crc", "folder/", "README.txt", "bets.csv.bz2", "c.xlsx", "d.xlsx"):
-        put(name, b"" if name.endswith("/") else b"x")
-
-    assert [captured.chunk for captured in capture().captures] == ["raw/bets/part.csv"]
-    [said] = [line for line in caplog.messages if "are ignored" in line]
-    assert "/raw/bets/: 4 objects are ignored" in said
-    assert said.endswith(": raw/bets/README.txt, raw/bets/bets.csv.bz2, raw/bets/c.xlsx, ...")
-
-
 def test_a_file_without_a_record_is_captured_once_like_any_other(
     put: Any, capture: Any, clean: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -430,6 +421,13 @@ def test_a_file_without_a_record_is_captured_once_like_any_other(
         "nothing.jsonl": b"",
         "nothing.csv.gz": gzip.compress(b""),
         "nothing.json.gz": gzip.compress(b""),
+        "nothing.parquet": b"",
+        "nothing.parquet.gz": gzip.compress(b""),
+        # No byte at all means the same, whatever compression the name promises.
+        "no-byte.csv.gz": b"",
+        "no-byte.parquet.gz": b"",
+        "no-byte.json.zst": b"",
+        "no-byte.csv.zstd": b"",
         "a-mark.csv": b"\xef\xbb\xbf",
         "a-mark.json": b"\xef\xbb\xbf\n",
         "blank-lines.csv": b"\n\r\n\n",
@@ -438,6 +436,9 @@ def test_a_file_without_a_record_is_captured_once_like_any_other(
         "a-header-and-blank-lines.csv": f"{HEADER}\r\n\r\n".encode(),
         "an-array.json": b"[]",
         "a-spacious-array.json": b" [\n ]\n",
+        "arrays-of-nothing.jsonl": b"[]\n[ ]\n",
+        "a-record-separator.json": b"\x1e\n",
+        "nothing.csv.zst": zstd(b""),
         "no-rows.parquet": parquet([]),
     }
     for name, content in empty.items():
@@ -454,6 +455,9 @@ def test_a_file_without_a_record_is_captured_once_like_any_other(
         empty, (0, [])
     )
     assert all(f"{name} holds no record" in caplog.text for name in empty)
+    assert captures.empty is not None
+    assert (captures.empty.count, captures.empty.bytes) == (len(empty), sum(map(len, empty.values())))
+    assert captures.empty.examples == sorted(f"raw/bets/{name}" for name in empty)[:3]
     assert (captures.new, capture().new) == (len(empty) + 1, 0)
 
 

@@ -63,6 +63,7 @@ def create_raw(connection: duckdb.DuckDBPyConnection, source: SourceContract) ->
     columns = ", ".join(f"{_value(name, column)} AS {name}" for name, column in source.columns.items())
     connection.execute(
         f"CREATE TABLE {source.name} AS SELECT {columns}, NULL::VARCHAR AS _fault, "
+        "NULL::VARCHAR[] AS _discarded, NULL::VARCHAR[] AS _protection, "
         f"'raw/{source.name}/part.csv' AS _source_key, i::BIGINT AS _row, DATE '2026-11-21' AS _day, "
         f"NULL::DATE AS _also_on FROM range({ROWS}) _(i)"
     )

@@ -9,6 +9,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.source import SourceContract
 from crmbet.quality.frames import validate_features, validate_raw
 
 pytestmark = pytest.mark.integration
@@ -26,7 +28,9 @@ def clean() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def rows(clean: duckdb.DuckDBPyConnection, table: str) -> pd.DataFrame:
-    return clean.execute(f"SELECT * EXCLUDE (_fault, _source_key, _row, _day) FROM {table}").df()
+    return clean.execute(
+        f"SELECT * EXCLUDE (_fault, _discarded, _protection, _source_key, _row, _day) FROM {table}"
+    ).df()
 
 
 @pytest.mark.parametrize("source", ["bets", "transactions", "sessions", "communications", "players"])
@@ -70,3 +74,23 @@ def test_features(clean: duckdb.DuckDBPyConnection) -> None:
     report = validate_features(df)
     assert [issue.title for issue in report.critical_issues] == ["user_id is unique"]
     assert report.quality_grade == "F"
+
+
+@pytest.mark.parametrize("names", [["stake"], ["amount"], ["stake", "amount"]])
+def test_a_frame_has_columns_by_any_name_of_the_contract(
+    clean: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    described = load_source_contracts()["bets"].model_dump()
+    described["columns"]["stake"]["source_name"] = ["stake", "amount"]
+    described["columns"]["game_type"]["source_name"] = {"path": "game"}
+    contract = SourceContract.model_validate(described)
+    monkeypatch.setattr("crmbet.quality.frames.load_source_contracts", lambda: {"bets": contract})
+    bets = rows(clean, "bets").rename(columns={"game_type": "game"})
+    stakes = bets.pop("stake")
+
+    first, *others = names
+    report = validate_raw(bets.assign(**{first: stakes, **dict.fromkeys(others, "not read")}))
+
+    assert (report.quality_grade, report.critical_issues) == ("A", ())
+    with pytest.raises(ValueError, match="lacks required columns"):
+        validate_raw(bets.assign(valor=stakes))

@@ -32,7 +32,7 @@ RAW_SUITES: dict[str, Suite] = {
 (FEATURES,) = (suite.for_table(TABLE) for suite in load_suites("features") if suite.name == "user_features")
 SUITES = {**RAW_SUITES, FEATURES.name: FEATURES}
 
-ABOUT_RAW = ("raw_days", "raw_drift", "raw_references")
+ABOUT_RAW = ("raw_days", "raw_drift", "raw_protection", "raw_references")
 """Tables about what was delivered, which may be absent."""
 
 Judge = Callable[..., Report]
@@ -176,6 +176,7 @@ def bad_values(source: SourceContract) -> Iterable[tuple[str, set[str]]]:
         yield f"{key} = repeat(' ', 1 + _row::INTEGER)", {f"{key} is neither missing nor blank"}
     yield from absent.items()
     yield "_fault = 'unreadable'", {"Rows satisfy the contract"}
+    yield "_discarded = ['rtp: aaa']", {"Few rows have a value that cannot be read and is left out"}
     if ONE_DAY in described(view):
         yield "_also_on = DATE '2026-11-19'", {ONE_DAY}
     for name, column in columns.items():
@@ -248,7 +249,7 @@ BAD_TABLES += [
     pytest.param(
         "raw_files",
         ["INSERT INTO files VALUES ('bets', 'raw/bets/b.csv', 'the gzip is truncated')"],
-        {"Every delivery can be read in the format that its name says"},
+        {"Every delivered object can be read in the format that its name says"},
         id="files-unreadable",
     ),
 ]
@@ -315,6 +316,9 @@ CONTRADICTORY = {
     "marketing_allowed = true, rg_self_exclusion_status = 'active'": "No message may go to self-excluded players",
     "marketing_allowed = true, rg_prohibited_flag = true": "No message may go to players whom the law bars",
     "marketing_allowed = true, rg_risk_score = 0.9, rg_risk_band = 'high'": "No message may go to players at high risk",
+    "marketing_allowed = true, protection_unreadable = ['is_test']": (
+        "No message may go to players whose protection cannot be read"
+    ),
     "marketing_allowed = true, canais_permitidos = NULL": "Players who may be written to have allowed a channel",
     "canal_comunicacao_preferido = 'sms'": "The preferred channel is one that the player allowed",
     "rfm_code = '111'": "rfm_code is made of the three scores",
@@ -427,7 +431,7 @@ TABLE_CORRUPTIONS = {
     ),
     "ids_in_another_case": (
         "UPDATE features SET user_id = 'U' || (row - 300) WHERE row >= 580",
-        {"Few players have ids that differ only in case or blanks"},
+        {"Few players have ids that differ only in case, blanks or looks"},
     ),
     "a_column_too_many": ("CREATE OR REPLACE TEMPORARY VIEW user_features AS FROM features", {COLUMNS}),
 }

@@ -19,7 +19,7 @@ import yaml
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.statements import Fragment
-from crmbet.extract.records import Capture, DayCount, SourceCaptures
+from crmbet.extract.records import Capture, DayCount, Objects, SourceCaptures
 from crmbet.quality.checks import CHECKS, REQUIRED_CHECKS, Stage
 from crmbet.quality.gate import check
 from crmbet.quality.known import Known, KnownFeature
@@ -27,6 +27,7 @@ from crmbet.quality.measures.feature_tables import create_feature_tables
 from crmbet.quality.measures.profile import Profile
 from crmbet.quality.measures.raw_tables import (
     create_days,
+    create_protection,
     create_raw_drift,
     create_references,
     create_sources,
@@ -145,11 +146,12 @@ def judge_raw(engine: duckdb.DuckDBPyConnection, baselines: dict[str, Profile], 
     create_sources(engine, RUN, captures(engine), SOURCES, dict(engine.execute("FROM snapshots").fetchall()))
     create_days(engine, judge_days(engine, SOURCES["bets"], Fragment("changed")))
     create_references(engine, ["bets", "transactions", "sessions", "communications"])
+    create_protection(engine, [(name, Fragment(name)) for name in ("players", "limits")])
     involved = [source] if source in SOURCES else list(SOURCES)
     measured = {
         name: measure_source(engine, SOURCES[name], Fragment(name), baselines[name]) for name in involved
     }
-    views = {*(f"raw_{name}" for name in involved), "raw_references"}
+    views = {*(f"raw_{name}" for name in involved), "raw_protection", "raw_references"}
     if create_raw_drift(engine, measured, baselines):
         views.add("raw_drift")
     if source not in SOURCES:
@@ -174,9 +176,14 @@ def marked(engine: duckdb.DuckDBPyConnection, name: str) -> str:
 
 
 def captures(engine: duckdb.DuckDBPyConnection) -> dict[str, SourceCaptures]:
+    passed_over = {
+        source: {"ending": Objects(count=count, bytes=10, examples=["part.txt"])}
+        for source, count in engine.execute("FROM passed_over").fetchall()
+    }
     found: dict[str, dict[str, DayCount]] = {"players": {}}
     for source, day, rows in engine.execute("FROM captured ORDER BY ALL").fetchall():
         found.setdefault(source, {})[day.isoformat()] = DayCount(rows=rows, fingerprint="1")
+    texts = {source: sizes for source, *sizes in engine.execute("FROM texts").fetchall()}
     return {
         source: SourceCaptures(
             captures=[
@@ -186,11 +193,14 @@ def captures(engine: duckdb.DuckDBPyConnection) -> dict[str, SourceCaptures]:
                     digest="d",
                     files=["part"],
                     extracted=sum(day.rows for day in days.values()),
+                    size=texts.get(source, (0, 0))[0],
+                    set_aside=texts.get(source, (0, 0))[1],
                     days=days,
                     captured_at=AS_OF,
                     made_at=AS_OF,
                 )
-            ]
+            ],
+            passed_over=passed_over.get(source, {}),
         )
         for source, days in found.items()
     }

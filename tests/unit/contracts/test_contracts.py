@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from crmbet.contracts.files import CONTRACTS, load_source_contracts, load_table_contract
-from crmbet.contracts.source import SourceContract
+from crmbet.contracts.source import MOST_ONE_NAME_DIGESTS, PathName, SourceContract, one_name_digests
 from crmbet.contracts.table import TableContract
 from crmbet.failures import BadContract
 
@@ -222,7 +223,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         {"columns.seconds.on_invalid": "null"},
         {"columns.visit_id.max_length": 11},
         {"columns.seconds.required": True},
-        {"columns.seconds.source_name": "duration"},
         {"event_time": None},
         {"earliest": "1999-01-01"},
         {"not_before": {"came_at": "came_at"}},
@@ -233,9 +233,16 @@ def test_the_digest_changes_with_what_a_cleaned_row_means(change: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "change", [{"meaning": "Other words."}, {"grain": "a visit"}, {"columns.page.meaning": "Other words"}]
+    "change",
+    [
+        {"meaning": "Other words."},
+        {"grain": "a visit"},
+        {"columns.page.meaning": "Other words"},
+        {"columns.seconds.source_name": "duration"},
+        {"columns.seconds.source_name": ["seconds", {"path": "duration"}]},
+    ],
 )
-def test_the_digest_does_not_change_with_words(change: dict[str, Any]) -> None:
+def test_the_digest_does_not_change_with_words_or_with_names_in_the_source(change: dict[str, Any]) -> None:
     assert visits(**change).digest == visits().digest
 
 
@@ -248,6 +255,103 @@ def test_the_column_digest_changes_with_what_is_read_and_with_nothing_else() -> 
     assert visits(**{"columns.page.source_name": "url"}).column_digest != before
     renamed = {("sight" if name == "page" else name): column for name, column in VISITS["columns"].items()}
     assert visits(columns=renamed).column_digest != before
+
+
+@pytest.mark.parametrize("names", [["page"], ["url"], ["page", "url"], [{"path": "page"}], {"path": "page"}])
+def test_the_column_digest_changes_with_every_list_of_names(names: Any) -> None:
+    others: list[Any] = ["page", ["url"], ["page", "url"], ["url", "page"], ["page", {"path": "url"}]]
+    others += [{"path": "page"}, {"path": "url"}, ["page", "url", "view"]]
+    found = visits(**{"columns.page.source_name": names}).column_digest
+
+    same = [other for other in others if visits(**{"columns.page.source_name": other}).column_digest == found]
+
+    alone = [names] if isinstance(names, dict | str) else names
+    assert [other if isinstance(other, list) else [other] for other in same] == [alone]
+
+
+def test_a_contract_with_one_name_a_column_keeps_the_digest_that_stores_have() -> None:
+    # Pinned: another recipe would capture every store anew.
+    described = '{"came_at": "came_at", "page": "url", "seconds": "seconds", "visit_id": "visit_id"}'
+    expected = hashlib.sha256(described.encode()).hexdigest()[:16]
+
+    for name in ("url", ["url"]):
+        assert visits(**{"columns.page.source_name": name}).column_digest == expected
+    choices = {
+        "visit_id": ["visit_id"],
+        "came_at": ["came_at"],
+        "page": ["view", "url"],
+        "seconds": ["seconds"],
+    }
+    assert list(one_name_digests(choices))[1] == expected
+
+
+def test_digests_of_one_name_each_are_bounded() -> None:
+    names = {f"c{number}": ["a", "b"] for number in range(60)}
+
+    assert len(list(one_name_digests(names))) == MOST_ONE_NAME_DIGESTS
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("", ("page",)),
+        ("url", ("url",)),
+        (["url", "page"], ("url", "page")),
+        ({"path": "p"}, (PathName(path="p"),)),
+        (["page", {"path": "page"}], ("page", PathName(path="page"))),
+    ],
+)
+def test_a_column_has_one_name_or_several(given: Any, names: tuple[Any, ...]) -> None:
+    contract = visits(**{"columns.page.source_name": given})
+
+    assert contract.source_names["page"] == names
+    assert contract.source_names["seconds"] == ("seconds",)
+    assert SourceContract.model_validate(contract.model_dump()) == contract
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "source_name: Value error, the list is empty: give a name, or leave source_name out"),
+        (["url", "page", "url"], "'url' is given twice"),
+        ([{"path": "url"}, {"path": "url"}], "'url' is given twice"),
+        ([""], "'' is no name: give text, or {path: name}"),
+        (["url", None], "None is no name"),
+        (None, "None is no name"),
+        (7, "7 is no name"),
+        ([["url"]], r"['url'] is no name"),
+        ({"path": ""}, "{'path': ''} is no name"),
+        ({"path": 2026}, "{'path': 2026} is no name"),
+        ({"folder": "url"}, "{'folder': 'url'} is no name"),
+        ({"path": "url", "also": "page"}, "is no name"),
+        ({"path": "dt="}, "'dt=' is no name in a path: give what stands before the ="),
+        ({"path": "a/b"}, "'a/b' is no name in a path"),
+    ],
+)
+def test_a_fault_in_names_is_one_sentence(tmp_path: Path, given: Any, message: str) -> None:
+    content = deepcopy(VISITS)
+    content["columns"]["page"]["source_name"] = given
+    (tmp_path / "visits.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    with pytest.raises(BadContract) as failure:
+        load_source_contracts(tmp_path)
+
+    assert message in str(failure.value)
+    assert "visits.yaml is not a valid contract" in str(failure.value)
+    assert "columns.page.source_name: " in str(failure.value)
+    assert str(failure.value).count("Value error") == 1
+
+
+@pytest.mark.parametrize("given", [{"path": "page"}, ["page", {"path": "page"}]])
+def test_a_table_has_no_path(given: Any) -> None:
+    with pytest.raises(ValidationError, match="page: a table of PostgreSQL has no path, so name a column"):
+        visits(kind="postgres", **{"columns.page.source_name": given})
+
+
+def test_two_columns_may_be_read_from_one() -> None:
+    contract = visits(**{"columns.page.source_name": "x", "columns.seconds.source_name": ["x", "y"]})
+
+    assert [*contract.source_names.values()][2:] == [("x",), ("x", "y")]
 
 
 INGESTED = {"type": "timestamp", "meaning": "When it was known"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crmbet.extract import mending as module
 from crmbet.extract.counting import LONGEST_LINE
-from crmbet.extract.mending import mend_csv, mend_lines
+from crmbet.extract.mending import mend_csv
 
 pytestmark = pytest.mark.unit
 
@@ -182,40 +182,16 @@ def test_work_grows_with_the_file_and_not_with_its_square(
     file: Path, damage: str, rest: str, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed = []
-    split_record = module.split_record
+    split_record = module._split_record
 
     def counting(record: bytes, delimiter: bytes) -> Any:
         parsed.append(len(record))
         return split_record(record, delimiter)
 
-    monkeypatch.setattr(module, "split_record", counting)
+    monkeypatch.setattr(module, "_split_record", counting)
     content = "a,b\n" + damage + rest
 
     fates, _ = mended(file, content, longest)
 
     assert sum(parsed) <= 3 * len(content)
     assert fates == read_slowly(content, longest)[0]
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(["a", "", "\x00", "b\x01", "x" * 9, "y" * 10, "é"])))
-def test_lines_of_records_keep_their_places(file: Path, lines: list[str]) -> None:
-    longest = 10
-    file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LONGEST_LINE", longest)
-        result = mend_lines(file)
-
-    why = {
-        "\x00": "bytes that are no text",
-        "b\x01": "bytes that are no text",
-        "y" * 10: "longer than 10 bytes",
-    }
-    assert result.good.read_text(encoding="utf-8").split("\n")[:-1] == [
-        "" if line in why else line for line in lines
-    ]
-    with result.rejects.open(newline="") as rejects:
-        assert [(int(place), reason) for place, reason in csv.reader(rejects)] == [
-            (place, why[line]) for place, line in enumerate(lines, start=1) if line in why
-        ]
-    assert result.records == result.lines == sum(line != "" for line in lines)

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from crmbet.contracts.files import load_source_contracts
-from crmbet.extract.records import Capture, DayCount, SourceCaptures
+from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
 from crmbet.quality.measures.raw_tables import create_sources
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
@@ -43,3 +43,45 @@ def test_future_rows_that_were_not_captured_have_a_share_in_all_rows() -> None:
     with duckdb.connect() as connection:
         create_sources(connection, run, captured, load_source_contracts(), {})
         assert connection.execute("SELECT future_share FROM raw_sources").fetchall() == [(0.25,)]
+
+
+def test_bytes_that_are_set_aside_count_among_what_is_new_or_holds_the_last_day() -> None:
+    settings = Settings(lake_bucket="lake")
+    as_of = datetime(2026, 8, 12, 3, tzinfo=UTC)
+    run = Run(
+        run_id="r",
+        window=Window(as_of_date=date(2026, 8, 12), as_of=as_of),
+        known_at=as_of,
+        params=RunParams(),
+        settings=settings,
+    )
+
+    def capture(chunk: str, day: str, size: int, set_aside: int) -> Capture:
+        return Capture(
+            source="bets",
+            chunk=chunk,
+            digest=chunk,
+            files=["f"],
+            extracted=1,
+            size=size,
+            set_aside=set_aside,
+            days={day: DayCount(rows=1, fingerprint="1")},
+            captured_at=run.known_at,
+            made_at=run.known_at,
+        )
+
+    old = capture("old", "2026-08-01", 1000, 1000)
+    last = capture("last", "2026-08-11", 700, 0)
+    undated = capture("undated", UNDATED, 300, 150)
+    parquet = capture("parquet", "2026-08-11", 0, 0)
+    cases = [
+        ([old, last], {}, 0.0),
+        ([old, last, undated], {"undated": "new"}, 0.15),
+        ([old], {}, None),
+        ([parquet], {"parquet": "new"}, None),
+    ]
+    for captures, changed, share in cases:
+        captured = {"bets": SourceCaptures(captures=captures, changed=changed)}
+        with duckdb.connect() as connection:
+            create_sources(connection, run, captured, load_source_contracts(), {})
+            assert connection.execute("SELECT set_aside_share FROM raw_sources").fetchall() == [(share,)]

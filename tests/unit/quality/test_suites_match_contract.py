@@ -20,7 +20,7 @@ pytestmark = pytest.mark.unit
 SOURCES = load_source_contracts()
 TABLE = load_table_contract()
 FEATURES = TABLE.computed
-ABOUT_RAW = {"raw_sources", "raw_days", "raw_references", "raw_drift"}
+ABOUT_RAW = {"raw_sources", "raw_days", "raw_protection", "raw_references", "raw_drift"}
 SUITES = [*load_suites("raw"), *load_suites("features")]
 RAW = {suite.name: suite for suite in SUITES if suite.name.startswith("raw_") and suite.name not in ABOUT_RAW}
 (USER_FEATURES,) = (suite.for_table(TABLE) for suite in SUITES if suite.name == "user_features")
@@ -124,7 +124,10 @@ class TestRaw:
         assert by_column(entries, "type_") == {
             name: duckdb_type(column) for name, column in source.columns.items()
         }
-        assert rules(suite, Check.DATA_TYPES) == {"_fault IS NULL": parameter("max_quarantine_share")}
+        assert rules(suite, Check.DATA_TYPES) == {
+            "_fault IS NULL": parameter("max_quarantine_share"),
+            "_discarded IS NULL": parameter("max_discarded_share"),
+        }
 
     def test_ranges_lists_and_orders(self, source: SourceContract) -> None:
         suite = RAW[f"raw_{source.name}"]
@@ -219,7 +222,7 @@ class TestFeatures:
         """A renamed column is found here, before a run finds it."""
         sql = {"is", "null", "not", "and", "or", "map", "coalesce", "isfinite", "trim", "lower", "in", "select"} | {
             "regexp_full_match", "list_sort", "list_distinct", "string_split", "from", "where", "group", "by",
-            "user_features", "all", "having", "count",
+            "user_features", "all", "having", "count", "fold_id",
         }  # fmt: skip
         for entry in USER_FEATURES.expectations:
             if "condition" in entry.kwargs and not entry.needs:

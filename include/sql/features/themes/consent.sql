@@ -1,5 +1,5 @@
 -- Whether any campaign may write to a player. An unknown consent or birth date means no. A flag that is NULL counts as
--- not set.
+-- not set, unless it holds something that cannot be read: that means no as well.
 WITH ages AS (
     SELECT
         user_id,
@@ -17,6 +17,7 @@ SELECT
         AND is_blocked IS NOT TRUE
         AND is_test IS NOT TRUE
         AND prohibited IS NOT TRUE
+        AND protection_unreadable IS NULL
         AND rg_risk_band IS DISTINCT FROM 'high',
         false
     ) AS marketing_allowed

@@ -1,5 +1,5 @@
 -- Limits that players set for themselves, self-exclusions, and bans by law. Each is unknown (NULL) if no source
--- delivers it.
+-- delivers it. An exclusion or a ban that is delivered and cannot be read counts as one.
 WITH sources AS (
     SELECT
         EXISTS (SELECT 1 FROM state WHERE limit_changes > 0) AS has_limits,
@@ -23,8 +23,17 @@ exclusions AS (
             END
             ORDER BY exclusion.changed_at
         ) AS until,
-        bool_or(exclusion.new_days IS NOT NULL OR exclusion.old_days IS NOT NULL) AS was_excluded
+        bool_or(exclusion.new_days IS NOT NULL OR exclusion.old_days IS NOT NULL) AS was_excluded,
+        max(exclusion.changed_at) AS last_change
     FROM (SELECT user_id, unnest(exclusions) AS exclusion FROM state WHERE exclusions IS NOT NULL)
+    GROUP BY user_id
+),
+-- What a later change that can be read has replaced does not count any more.
+unreadable AS (
+    SELECT user_id, list(DISTINCT unreadable) AS unreadable_limits
+    FROM unreadable_exclusions
+    LEFT JOIN exclusions USING (user_id)
+    WHERE changed_at < last_change IS NOT TRUE
     GROUP BY user_id
 )
 SELECT
@@ -32,11 +41,16 @@ SELECT
     CASE WHEN has_limits THEN coalesce(increases, 0) END::INTEGER AS rg_limit_increases_90d,
     CASE
         WHEN self_excluded_until > getvariable('as_of') OR until > getvariable('as_of') THEN 'active'
+        WHEN list_contains(unreadable_columns, 'self_excluded_until') OR unreadable_limits IS NOT NULL THEN 'active'
         WHEN self_excluded_until IS NOT NULL OR was_excluded THEN 'past'
         WHEN has_limits OR has_players THEN 'none'
     END AS rg_self_exclusion_status,
-    prohibited AS rg_prohibited_flag
+    prohibited OR coalesce(list_contains(unreadable_columns, 'prohibited'), false) AS rg_prohibited_flag,
+    nullif(
+        list_sort(list_concat(coalesce(unreadable_columns, []), coalesce(unreadable_limits, []))), []
+    ) AS protection_unreadable
 FROM users
 CROSS JOIN sources
 LEFT JOIN increases USING (user_id)
 LEFT JOIN exclusions USING (user_id)
+LEFT JOIN unreadable USING (user_id)

@@ -24,7 +24,8 @@ registered AS (
         is_test,
         is_blocked,
         self_excluded_until,
-        prohibited
+        prohibited,
+        protection_unreadable AS unreadable_columns
     FROM players
     WHERE registered_at IS NULL OR registered_at < getvariable('as_of')
 )

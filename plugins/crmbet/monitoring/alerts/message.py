@@ -14,7 +14,7 @@ from typing import Any, Literal
 from crmbet.monitoring.metrics import Breach
 from crmbet.monitoring.outcome import Failure
 
-Kind = Literal["failed", "recovered", "deadline"]
+Kind = Literal["failed", "recovered", "deadline", "set_aside"]
 
 SHOWN_BREACHES = 5
 LONGEST_TEXT = 1_500
@@ -22,7 +22,12 @@ LONGEST_TEXT = 1_500
 LONGEST_SLACK_TEXT = 3_000
 """Characters of one block after escaping, as Slack counts them."""
 LONGEST_TITLE = 150
-TITLES: Mapping[Kind, str] = {"failed": "failed", "recovered": "has recovered", "deadline": "is late"}
+TITLES: Mapping[Kind, str] = {
+    "failed": "failed",
+    "recovered": "has recovered",
+    "deadline": "is late",
+    "set_aside": "has set objects aside",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,9 @@
 """Small tables about what the sources delivered, for ordinary expectations to judge.
 
-raw_sources      one row per source: its rows of the day compared with earlier weeks, and how new its facts are
+raw_sources      one row per source: its rows of the day compared with earlier weeks, how new its facts are, and the
+                 share of bytes that were set aside
 raw_days         one row per source and earlier day that changed: shares of filled, keyless, copied and faulty rows
+raw_protection   one row per row of a source that may protect players: what of that cannot be read
 raw_references   one row per source and player of the day: whether the players' snapshot has the player
 raw_drift        one row per source and column: how far it is from the baseline of the weekday
 """
@@ -57,20 +59,23 @@ def create_sources(
     contracts: Mapping[str, SourceContract],
     snapshot_ages: Mapping[str, int],
 ) -> None:
-    """Create `raw_sources` from the counts of the captures.
+    """Create `raw_sources` from the counts of the captures and of the objects that were passed over.
 
     `snapshot_ages` are the days from the newest snapshot of a source to the run's last day.
     """
     rows: list[tuple[Any, ...]] = []
     for name, of in captured.items():
         volume, newest, future = _delivered(run, contracts[name], of)
-        rows.append((name, volume, newest, future, snapshot_ages.get(name)))
+        shares = (_passed_over_share(of), _set_aside_share(run, of))
+        rows.append((name, volume, newest, future, snapshot_ages.get(name), *shares))
     columns: dict[str, tuple[str, list[Any]]] = {
         "source": ("string", [row[0] for row in rows]),
         "volume": ("float64", [row[1] for row in rows]),
         "newest_until": ("timestamp[us]", [row[2] for row in rows]),
         "future_share": ("float64", [row[3] for row in rows]),
         "snapshot_age_days": ("int64", [row[4] for row in rows]),
+        "passed_over_share": ("float64", [row[5] for row in rows]),
+        "set_aside_share": ("float64", [row[6] for row in rows]),
     }
     create_table(connection, "raw_sources", columns)
 
@@ -123,6 +128,29 @@ def _future_share(run: Run, captured: SourceCaptures) -> float | None:
     return sum(count for later, count in rows if later) / total if total else None
 
 
+def _passed_over_share(captured: SourceCaptures) -> float | None:
+    """The share of objects whose ending no format has, among these and those that are read. Empty ones do not count.
+
+    None for PostgreSQL, and for a run that goes back to what earlier runs captured.
+    """
+    passed_over = captured.passed_over.get("ending")
+    if passed_over is None:
+        return None
+    read = {capture.chunk for capture in captured.captures} | {entry.chunk for entry in captured.unreadable}
+    return passed_over.count / (passed_over.count + len(read))
+
+
+def _set_aside_share(run: Run, captured: SourceCaptures) -> float | None:
+    """The share of bytes that are no records, among the texts that are new or hold the last day; None without any.
+
+    Their number of rows says little: what cannot be split counts as one row, however long it is.
+    """
+    last_day = run.window.last_day.isoformat()
+    judged = [of for of in captured.captures if of.chunk in captured.changed or last_day in of.days]
+    size = sum(of.size for of in judged)
+    return sum(of.set_aside for of in judged) / size if size else None
+
+
 def judge_days(
     connection: duckdb.DuckDBPyConnection, contract: SourceContract, rows: Fragment
 ) -> list[tuple[Any, ...]]:
@@ -144,8 +172,8 @@ def judge_days(
 
 def create_days(connection: duckdb.DuckDBPyConnection, days: Sequence[tuple[Any, ...]]) -> None:
     """Create `raw_days`."""
-    names = ("source", "day", "filled_share", "keyless_share", "copy_share", "fault_share")
-    types = ("string", "string", *("float64",) * 4)
+    names = ("source", "day", "filled_share", "keyless_share", "copy_share", "fault_share", "discarded_share")
+    types = ("string", "string", *("float64",) * 5)
     create_table(
         connection,
         "raw_days",
@@ -193,6 +221,34 @@ def create_references(connection: duckdb.DuckDBPyConnection, sources: Sequence[s
     ]
     rows = Fragment("\nUNION ALL\n".join(parts))
     connection.execute(render("databases/create_table", name=identifier("raw_references"), rows=rows))
+
+
+def create_protection(connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[str, Fragment]]) -> None:
+    """Create `raw_protection` from the typed rows of sources that may protect players: pairs of source and table."""
+    parts = [
+        render("quality/find_protection", source=literal(name), rows=table_expression)
+        for name, table_expression in rows
+    ]
+    protection = Fragment("\nUNION ALL\n".join(parts))
+    connection.execute(render("databases/create_table", name=identifier("raw_protection"), rows=protection))
+
+
+def describe_discarded(
+    connection: duckdb.DuckDBPyConnection, contract: SourceContract, rows: Fragment
+) -> list[str]:
+    """A sentence for each day and column of some typed rows with values that were there and became NULL."""
+    tolerated = [name for name, column in contract.columns.items() if column.on_invalid == "null"]
+    if not tolerated:
+        return []
+    names = "list_transform(_discarded, lambda entry: split_part(entry, ': ', 1))"
+    counts = [Fragment(f"count(*) FILTER (list_contains({names}, {literal(name)}))") for name in tolerated]
+    days = connection.execute(render("quality/count_discarded", rows=rows, counts=joined(counts))).fetchall()
+    return [
+        f"{values:,} of {total:,} rows of {contract.name} on {day} have a {name} that cannot be read and is left out."
+        for day, *counted, total in days
+        for name, values in zip(tolerated, counted, strict=True)
+        if values
+    ]
 
 
 @dataclass(frozen=True)

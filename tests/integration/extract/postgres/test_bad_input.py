@@ -120,14 +120,14 @@ def test_nan_in_an_ordinary_amount_is_quarantined_and_no_zero(
     source: Any, add: Any, query: Any, capture: Any, captured_rows: Any, clean: Any, accepted: Any
 ) -> None:
     capture()
-    add("2026-08-09 12:00:00", "NaN", "nan")
+    add("2026-08-09 12:00:00", "NaN", "u2")
 
     captures = capture()
 
     assert captures.new == 1
     (changed,) = [captured for captured in captures.captures if captured.chunk == "2026-08-09"]
     rows = captured_rows(SourceCaptures(captures=[changed]))
-    assert {row["user_id"]: row["amount"] for row in rows} == {"u1": "10.50", "nan": "NaN"}
+    assert {row["user_id"]: row["amount"] for row in rows} == {"u1": "10.50", "u2": "NaN"}
     cleaned = clean(captures)
     assert cleaned.quarantined == {"amount: unreadable": 1}
     assert cleaned.extracted == rows_of(query) == 7
@@ -272,8 +272,8 @@ def test_rows_without_a_day_are_kept_apart(
     assert cleaned.accepted == 6
     assert cleaned.quarantined == {
         "created_at: missing": 1,
-        "created_at: out of range": 2,
-        "created_at: unreadable": 2,
+        "created_at: out of range": 1,
+        "created_at: unreadable": 3,
     }
     assert capture().new == 0
     add(None, "2.00")

@@ -170,7 +170,7 @@ function drawTables(runs) {
 
   const alerts = overview.alerts.map((alert) => [
     el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id, alert.dag_id)),
-    el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : alert.kind === "deadline" ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
+    el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : ["deadline", "set_aside"].includes(alert.kind) ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
   show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring was set up"));
 
   // One row per expectation. A failed one lists the features that have drifted as its keys.
