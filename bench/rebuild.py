@@ -71,7 +71,9 @@ def rebuild(pipeline_run: PipelineRun) -> int:
         slices = "\nUNION ALL\n".join(
             f"({query})" for query in feature_queries(work.connection, run, load_table_contract())
         )
-        return write_file(work, key_of(pipeline_run), slices)
+        key, users = write_file(work, key_of(pipeline_run), slices)
+        store.move(key, key_of(pipeline_run))
+        return users
 
 
 def main() -> None:

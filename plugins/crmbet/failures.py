@@ -77,6 +77,22 @@ class LoadRefused(PermanentFailure):
     """The load would break a promise (schema drift, an older as_of, duplicate keys), so nothing was touched."""
 
 
+class DamagedObject(PermanentFailure):
+    """An object in our store is not what was written there, or is gone.
+
+    What can be made anew is made anew. So this is seen only for what nothing in the store or the sources can give back.
+    """
+
+    def __init__(self, what: str, *, key: str, where: str = "", why: str = "", next_step: str = "") -> None:
+        super().__init__(what, where=where, why=why, next_step=next_step)
+        self.key = key
+        """The object's key."""
+
+
+class DataLost(PermanentFailure):
+    """What was captured from a source is damaged or gone, and the source does not hold it any more."""
+
+
 class LostConnection(TemporaryFailure):
     """A server was unreachable or went away in the middle."""
 

@@ -24,11 +24,14 @@ from crmbet.clean.records import CleanManifest
 from crmbet.datasets.records import DayFiles
 from crmbet.extract.ledger import captures_by_digest, has_the_same_rows, newest_captures
 from crmbet.extract.records import Capture, ExtractManifest
+from crmbet.failures import DamagedObject
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import Record, manifest_key
 from crmbet.run.settings import Settings
-from crmbet.storage.layout import DONE, INDEX, Layout
+from crmbet.storage.done_files import folder_of
+from crmbet.storage.layout import DAMAGED, DONE, INDEX, Layout
 from crmbet.storage.object_store import ObjectStore, StoredObject
+from crmbet.storage.verified import parse_record
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,10 @@ class SweepPlan(Record):
 
 
 def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: datetime) -> SweepPlan:
-    """What a sweep would remove. Writes nothing."""
+    """What a sweep would remove. Writes nothing.
+
+    Raises `DamagedObject` for a manifest: what that run needs is unknown then.
+    """
     planning = _Planning(store, layout, settings, now)
     planning.keep_runs()
     planning.keep_cut_offs()
@@ -73,6 +79,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
         planning.keep_days(dataset)
     planning.keep_fitted_models()
     planning.keep_tables()
+    planning.keep_damaged()
     return planning.plan()
 
 
@@ -215,6 +222,14 @@ class _Planning:
             if self._is_young(key) or self.kept.issuperset(table.files):
                 self.kept.add(key)
 
+    def keep_damaged(self) -> None:
+        """Keep what was found damaged as long as runs are kept: a person may mend what the source does not hold."""
+        self.kept.update(
+            key
+            for key in self._below(f"{self.layout.root}{DAMAGED}")
+            if self.entries[key].last_modified >= self._oldest_kept
+        )
+
     def plan(self) -> SweepPlan:
         """The plan: everything that was not kept."""
         reasons: Counter[str] = Counter()
@@ -263,12 +278,19 @@ class _Planning:
     def _done_files(self, dataset: str, model: type[Model]) -> Iterator[tuple[str, Model]]:
         keys = [key for key in self._below(dataset) if key.endswith(DONE)]
         for key, content in self._read(keys):
-            yield key, model.model_validate_json(content)
+            try:
+                record = parse_record(self.store, key, content, model)
+            except DamagedObject as damage:
+                # What it says may be found out yet, so its folder stays.
+                log.warning("a folder is left alone: %s", damage)
+                self.kept.update(self._below(folder_of(key)))
+                continue
+            yield key, record
 
     def _manifests(self, runs: Iterable[str], task: str, model: type[Model]) -> Iterator[Model]:
         keys = [key for run in runs if (key := manifest_key(run, task)) in self.entries]
-        for _, content in self._read(keys):
-            yield model.model_validate_json(content)
+        for key, content in self._read(keys):
+            yield parse_record(self.store, key, content, model)
 
     def _read(self, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         for start in range(0, len(keys), READ_AT_ONCE):
@@ -290,5 +312,6 @@ REASONS = {
     "runs": "runs past the retention",
     "reports": "runs past the retention",
     "baselines": "baselines, which are all kept",
+    "damaged": "damaged objects past the retention",
 }
 """Folders below our prefix, and why an object in them is removed."""

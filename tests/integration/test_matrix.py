@@ -17,6 +17,7 @@ import pytest
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import ENGINE_TYPES, TableContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
+from crmbet.databases.parquet import scan
 from crmbet.databases.work import Work
 from crmbet.features import matrix as module
 from crmbet.features.matrix import Inputs, measure_silhouettes, write_matrix
@@ -182,7 +183,9 @@ def test_the_pipeline_does_the_same_to_new_rows(
 
     pipeline = joblib.load(io.BytesIO(store.read(written.pipeline) or b""))
     inputs = Inputs.of(table)
-    (batch,) = module._batches(Work(run=run, store=store, connection=engine), table, inputs, files)
+    (batch,) = module._batches(
+        Work(run=run, store=store, connection=engine), table, inputs, scan(store, files)
+    )
     again = pipeline.transform(module._cells(batch, inputs)).astype("float32")
 
     found = read(store, written.matrix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.databases.work import Work
 from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
+from crmbet.failures import SourceMissing
 from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore, StoredObject
@@ -34,9 +36,12 @@ class FolderStore(ObjectStore):
         self.folder = folder
 
     def url(self, key: str) -> str:
-        path = f"{self.folder}/{key}"
+        return str(self.path(key))
+
+    def path(self, key: str) -> Path:
+        path = self.folder / key
         # A bucket needs no folders, a disk does.
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
@@ -50,13 +55,19 @@ class FolderStore(ObjectStore):
         return path.read_bytes() if path.exists() else None
 
     def write(self, key: str, content: bytes, content_type: str = "") -> None:  # noqa: ARG002 - a disk has none
-        Path(self.url(key)).write_bytes(content)
+        self.path(key).write_bytes(content)
 
     def fetch(self, key: str, path: Path) -> None:
+        if not (self.folder / key).exists():
+            raise SourceMissing("an object is not there any more", where=key)
         shutil.copyfile(self.folder / key, path)
 
     def upload(self, path: Path, key: str) -> None:
-        shutil.copyfile(path, self.url(key))
+        shutil.copyfile(path, self.path(key))
+
+    def move(self, key: str, to: str) -> None:
+        with suppress(FileNotFoundError):
+            self.path(key).rename(self.path(to))
 
 
 def capture(
@@ -82,7 +93,7 @@ def capture(
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
     key = f"{run.layout.capture(contract.name, chunk.replace('/', '-')).prefix}{attempt_name()}.parquet"
-    write_file(Work(run=run, store=store, connection=connection), key, query)
+    key, _ = write_file(Work(run=run, store=store, connection=connection), key, query)
     connection.unregister("given")
     contents = joined([identifier(name) for name in contract.columns])
     days = connection.execute(

@@ -1,2 +1,2 @@
--- The lock lasts until the session ends for whatever reason. Other tries of the run can share it.
-SELECT pg_advisory_lock_shared(hashtextextended(%(lock)s, 0))
+-- The lock lasts until the session ends for whatever reason. Another try of the run waits for it.
+SELECT pg_advisory_lock(hashtextextended(%(lock)s, 0))

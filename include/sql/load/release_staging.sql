@@ -1,1 +1,1 @@
-SELECT pg_advisory_unlock_shared(hashtextextended(%(lock)s, 0))
+SELECT pg_advisory_unlock(hashtextextended(%(lock)s, 0))

@@ -28,7 +28,7 @@ from crmbet.databases.statements import (
     statements_digest,
 )
 from crmbet.databases.work import Work
-from crmbet.datasets.days import BATCH_DAYS, WantedDay, ensure_days, write_days
+from crmbet.datasets.days import WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
 from crmbet.extract.captured import captured_rows
@@ -126,7 +126,7 @@ def day_digests(
 
 
 def typed_day(
-    store: Located,
+    files: Located,
     contract: SourceContract,
     captures: Sequence[Capture],
     days: Iterable[date],
@@ -141,7 +141,7 @@ def typed_day(
     else:
         day = Fragment("_day")
     return "\nUNION ALL\n".join(
-        f"({typed_rows(contract, captured_rows(store, alike), alike[0].types, day, doubtful_ids=doubtful)})"
+        f"({typed_rows(contract, captured_rows(files, alike), alike[0].types, day, doubtful_ids=doubtful)})"
         for doubtful, alike in _by_types(filled)
     )
 
@@ -187,7 +187,7 @@ class CleanedDays:
             day: WantedDay(
                 digest=digests[day],
                 rows=_extracted(self.contract, day, captures),
-                reads=[key for capture in captures if _is_read_whole(capture) for key in capture.files],
+                reads=[key for capture in captures for key in capture.files],
             )
             for day, captures in self.by_day.items()
         }
@@ -240,11 +240,6 @@ class CleanedDays:
         for day, wanted in days.items():
             _account_day(made[day], wanted.rows, contract)
         return list(made.values())
-
-
-def _is_read_whole(capture: Capture) -> bool:
-    """Whether its files should be fetched ahead. A file of many days or chunks may hold little of the wanted day."""
-    return capture.part is None and len(capture.days) <= BATCH_DAYS
 
 
 def _fate(day: DayFiles, fate: str, fault: str | None, rows: int) -> dict[str, object]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, literal, render
 from crmbet.databases.work import Work
+from crmbet.storage.verified import keep_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -17,10 +18,10 @@ LARGEST_PRECISION = 38
 
 
 class Located(Protocol):
-    """Knows where the engine reads a key: the store itself, or local copies of some of its files."""
+    """Knows where the engine reads keys: local copies of them, which were compared with their checksums."""
 
-    def url(self, key: str) -> str:
-        """An address that the engine reads."""
+    def urls(self, keys: Iterable[str]) -> Sequence[str]:
+        """Addresses that the engine reads."""
 
 
 def scan(files: Located, keys: Iterable[str]) -> Fragment:
@@ -30,7 +31,7 @@ def scan(files: Located, keys: Iterable[str]) -> Fragment:
 
 def file_list(files: Located, keys: Iterable[str]) -> Fragment:
     """Keys as the list literal that the engine's readers take."""
-    return Fragment("[" + ", ".join(literal(files.url(key)) for key in keys) + "]")
+    return Fragment("[" + ", ".join(literal(url) for url in files.urls(keys)) + "]")
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, source: Fragment) -> dict[str, str]:
@@ -39,11 +40,11 @@ def column_types(connection: duckdb.DuckDBPyConnection, source: Fragment) -> dic
     return {str(row[0]): str(row[1]) for row in described}
 
 
-def write_file(work: Work, key: str, query: str) -> int:
-    """Write a query's rows into one Parquet file of the store; returns the number of rows."""
+def write_file(work: Work, key: str, query: str) -> tuple[str, int]:
+    """Write a query's rows into one Parquet file of the store; returns its key, as `keep_file` does, and the rows."""
     with scratch_folder(work.run.settings) as folder:
         path = folder / "rows.parquet"
         copy = render("databases/copy_to_file", rows=Fragment(query), path=literal(str(path)))
         (rows,) = work.connection.execute(copy).fetchone() or (0,)
-        work.store.upload(path, key)
-    return int(rows)
+        kept = keep_file(work.store, path, key)
+    return kept, int(rows)

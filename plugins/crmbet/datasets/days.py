@@ -23,9 +23,10 @@ from crmbet.datasets.prefetch import Fetched, fetch_ahead
 from crmbet.datasets.records import DayFiles
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
-from crmbet.storage.done_files import DoneFiles
+from crmbet.storage.done_files import Content, DoneFiles
 from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import keep_files
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +83,18 @@ class WrittenFile:
 
 def find_days(
     store: ObjectStore, layout: Layout, dataset: str, digests: Mapping[date, str]
-) -> tuple[dict[date, DayFiles], DoneFiles]:
-    """The days (day to digest) that are finished already, and the dataset's done-files."""
+) -> tuple[dict[date, DayFiles], DoneFiles[DayFiles]]:
+    """The days (day to digest) that are finished already, all files being there, and the dataset's done-files."""
     folders = {layout.day(dataset, day, digest).prefix for day, digest in digests.items()}
-    done_files = DoneFiles.read(store, layout.dataset(dataset), wanted=folders.__contains__)
+    content = Content(
+        model=DayFiles,
+        folder=lambda day: layout.day(dataset, day.day, day.digest).prefix,
+        files=lambda day: [*day.files, *day.quarantine_files],
+    )
+    done_files = DoneFiles.read(store, layout.dataset(dataset), content, wanted=folders.__contains__)
     finished: dict[date, DayFiles] = {}
-    for key in sorted(done_files.contents):
-        day = DayFiles.model_validate_json(done_files.contents[key])
+    for key in sorted(done_files.records):
+        day = done_files.records[key]
         earlier = finished.get(day.day)
         if earlier is None or day.made_at > earlier.made_at:
             finished[day.day] = day
@@ -119,15 +125,14 @@ def ensure_days(work: Work, dataset: Dataset) -> EnsuredDays:
             made = {day.day: day for day in dataset.make({day: wanted[day] for day in batch}, files)}
             done_files.write(
                 {
-                    run.layout.day(dataset.name, day.day, day.digest).done_file(attempt_name()): (
-                        day.model_dump_json().encode()
-                    )
+                    run.layout.day(dataset.name, day.day, day.digest).done_file(attempt_name()): day
                     for day in made.values()
                 }
             )
             finished |= made
             progress.advance(len(batch), sum(rows[day] for day in batch))
     progress.finish()
+    done_files.set_aside(done_files.damaged.copy())
     done_files.write_index(attempt_name())
     return EnsuredDays(days=[finished[day] for day in sorted(wanted)], made=missing)
 
@@ -183,11 +188,9 @@ def write_by_day(work: Work, dataset: str, query: str, days: Mapping[date, Wante
                 names=literal(attempt + "_{i}"),
             )
         ).fetchall()
-        keys: dict[Path, str] = {}
-        written = []
-        for name, rows, _, _, _, partition in copied:
-            path, day = Path(name), date.fromisoformat(partition["_day"])
-            keys[path] = f"{work.run.layout.day(dataset, day, days[day].digest).prefix}{path.name}"
-            written.append(WrittenFile(key=keys[path], day=day, rows=int(rows)))
-        work.store.upload_all(keys)
-    return written
+        paths = {Path(name): date.fromisoformat(partition["_day"]) for name, *_, partition in copied}
+        folders = {day: work.run.layout.day(dataset, day, days[day].digest).prefix for day in paths.values()}
+        keys = keep_files(work.store, {path: f"{folders[day]}{path.name}" for path, day in paths.items()})
+    return [
+        WrittenFile(key=keys[Path(name)], day=paths[Path(name)], rows=int(rows)) for name, rows, *_ in copied
+    ]

@@ -1,30 +1,59 @@
-"""Fetches files of the store to the local disk, several at once and one batch ahead of their use.
+"""Fetches files of the store to the local disk, several at once, and compares each with its checksum.
 
-The files of days are small. Reading them one after the other in the store would mostly be waiting for requests.
+What is made from files of the store reads these copies alone, so it never sees a damaged one. The files of days are
+small: reading them one after the other in the store would mostly be waiting for requests. Days are made batch by batch,
+and the files of a batch are fetched while the one before it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.scratch import lack_of_room_explained, scratch_folder
+from crmbet.databases.work import Work
 from crmbet.run.settings import Settings
+from crmbet.storage.digests import digest
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.storage.verified import fetch_file
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Local copies of some files. All other files are read in the store."""
+    """Local copies of some files."""
 
-    store: ObjectStore
     paths: Mapping[str, Path]
 
-    def url(self, key: str) -> str:
-        """The path of the local copy, or the address in the store if there is no copy."""
-        return str(self.paths[key]) if key in self.paths else self.store.url(key)
+    def urls(self, keys: Iterable[str]) -> Sequence[str]:
+        """The paths of the local copies."""
+        return [str(self.paths[key]) for key in keys]
+
+
+@dataclass(frozen=True)
+class LocalCopies:
+    """Local copies of files, each fetched when it is first asked for."""
+
+    store: ObjectStore
+    folder: Path
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    def urls(self, keys: Iterable[str]) -> Sequence[str]:
+        """The paths of the local copies. Raises `DamagedObject` and `TemporaryFailure` as `fetch_ahead` does."""
+        wanted = list(keys)
+        missing = [key for key in dict.fromkeys(wanted) if key not in self.paths]
+        fetched = self.store.in_parallel(lambda key: _fetch(self.store, key, self.folder), missing)
+        self.paths.update(zip(missing, fetched, strict=True))
+        return [str(self.paths[key]) for key in wanted]
+
+
+@contextmanager
+def local_copies(work: Work) -> Iterator[LocalCopies]:
+    """Copies that last until the block ends: what reads them has to be read by then."""
+    with scratch_folder(work.run.settings) as folder:
+        yield LocalCopies(work.store, folder)
 
 
 def fetch_ahead(
@@ -34,6 +63,8 @@ def fetch_ahead(
 
     The copies of a batch are deleted when the next one is requested, unless that needs them too. Close the generator at
     the end, so that the last copies are deleted.
+
+    Raises `DamagedObject` for a file that is not whole or is gone, and `TemporaryFailure` if the disk is full.
     """
     with (
         scratch_folder(settings) as folder,
@@ -51,7 +82,7 @@ def fetch_ahead(
                 following = batches[place + 1] if place + 1 < len(batches) else ()
                 begin(batch)
                 begin(following)
-                yield Fetched(store, {key: under_way[key].result() for key in batch})
+                yield Fetched({key: under_way[key].result() for key in batch})
                 for key in {*batch} - {*following}:
                     under_way.pop(key).result().unlink()
         finally:
@@ -60,6 +91,7 @@ def fetch_ahead(
 
 def _fetch(store: ObjectStore, key: str, folder: Path) -> Path:
     # Files in different folders of the store can have equal names.
-    path = folder / key.replace("/", "+")
-    store.fetch(key, path)
+    path = folder / f"{digest(key)}.parquet"
+    with lack_of_room_explained(folder):
+        fetch_file(store, key, path)
     return path

@@ -68,7 +68,8 @@ class ThirtyDays:
                 folder = self.work.run.layout.day(self.name, first, period.digest)
                 key = f"{folder.prefix}{attempt_name()}.parquet"
                 copy = render("databases/read_rows", source=scan(files, period.reads))
-                made = made.model_copy(update={"files": [key], "rows": write_file(self.work, key, copy)})
+                kept, rows = write_file(self.work, key, copy)
+                made = made.model_copy(update={"files": [kept], "rows": rows})
             yield made
 
 

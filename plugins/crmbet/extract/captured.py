@@ -9,16 +9,16 @@ from crmbet.databases.statements import Fragment, joined, literal, render
 from crmbet.extract.records import UNDATED, Capture
 
 
-def captured_rows(store: Located, captures: Sequence[Capture]) -> Fragment:
+def captured_rows(files: Located, captures: Sequence[Capture]) -> Fragment:
     """The rows of captures that have files. A file may also hold other chunks: see `Capture.part`."""
     if all(capture.part is None for capture in captures):
-        return scan(store, sorted({key for capture in captures for key in capture.files}))
+        return scan(files, sorted({key for capture in captures for key in capture.files}))
     chunks: dict[str, list[str]] = {}
     for capture in captures:
         for key in capture.files:
             chunks.setdefault(key, []).append(str(capture.part))
     selected = [
-        render("extract/select_captured", file=scan(store, [key]), wanted=_wanted(parts))
+        render("extract/select_captured", file=scan(files, [key]), wanted=_wanted(parts))
         for key, parts in sorted(chunks.items())
     ]
     return Fragment("(" + "\nUNION ALL BY NAME\n".join(selected) + ")")

@@ -41,6 +41,7 @@ from crmbet.run.run import Run
 from crmbet.run.settings import size_in_bytes
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
+from crmbet.storage.verified import keep_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -245,7 +246,7 @@ class _Capturing:
                 folder = self.work.run.layout.capture(self.contract.name, identity.digest)
                 files = [f"{folder.prefix}{attempt}.parquet"]
                 if not self.work.run.params.dry_run:
-                    self.work.store.upload(written, files[0])
+                    files = [keep_file(self.work.store, written, files[0])]
         capture = Capture(
             source=self.contract.name,
             chunk=entry.key,

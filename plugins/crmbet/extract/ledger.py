@@ -2,22 +2,30 @@
 
 A run without `known_at` uses the captures of what the source holds now. A run with `known_at` goes back: for each chunk
 it uses the newest capture that existed by then.
+
+A capture whose files are gone is lost. It is still known, so that nothing vanishes in silence: a run that finds its
+content in the source captures it again, and a run that needs it and does not find it fails.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crmbet.extract.records import Capture, SourceCaptures, Unreadable
-from crmbet.failures import SourceShrunk
+from crmbet.extract.records import Capture, ExtractManifest, SourceCaptures, Unreadable
+from crmbet.failures import DamagedObject, DataLost, SourceShrunk
 from crmbet.run.run import Run
+from crmbet.run.tasks import EXTRACTS
 from crmbet.storage.digests import digest
-from crmbet.storage.done_files import DoneFiles
+from crmbet.storage.done_files import Content, DoneFiles, folder_of
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import read_record
+
+log = logging.getLogger(__name__)
 
 
 def chunk_digest(*fingerprint: str) -> str:
@@ -31,8 +39,12 @@ class Ledger:
 
     run: Run
     source: str
-    done_files: DoneFiles
+    done_files: DoneFiles[Capture]
     by_digest: dict[str, Capture]
+    lost: set[str] = field(default_factory=set)
+    """Digests of captures that are known and whose files are gone."""
+    unknown: set[str] = field(default_factory=set)
+    """Digests of captures of which nothing is known any more, since their done-files are damaged."""
     before: dict[str, Capture] = field(init=False)
     """The newest capture of each chunk, without those that an earlier try of this run made."""
     by_content: dict[str, list[Capture]] = field(init=False)
@@ -45,17 +57,34 @@ class Ledger:
         )
         self.by_content = {}
         for capture in self.by_digest.values():
-            if capture.columns_read and not capture.gone:
+            if capture.columns_read and not capture.gone and not self.is_lost(capture):
                 self.by_content.setdefault(capture.columns_read.content, []).append(capture)
 
     @classmethod
     def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
-        """Read all done-files of a source."""
-        done_files = DoneFiles.read(store, run.layout.captures(source))
-        by_digest = captures_by_digest(
-            Capture.model_validate_json(done_files.contents[key]) for key in sorted(done_files.contents)
+        """Read all done-files of a source. What a damaged one said is looked for in the manifests of earlier runs."""
+        content = Content(
+            model=Capture,
+            folder=lambda capture: run.layout.capture(source, capture.digest).prefix,
+            files=lambda capture: capture.files,
         )
-        return cls(run, source, done_files, by_digest)
+        done_files = DoneFiles.read(store, run.layout.captures(source), content)
+        whole = captures_by_digest(done_files.records[key] for key in sorted(done_files.records))
+        incomplete = captures_by_digest(done_files.incomplete[key] for key in sorted(done_files.incomplete))
+        lost = incomplete.keys() - whole.keys()
+        by_digest = {**incomplete, **whole}
+        for each in incomplete.keys() & whole.keys():
+            by_digest[each] = _known_since(whole[each], incomplete[each])
+        unknown = {_digest_of(key) for key in done_files.damaged} - by_digest.keys()
+        if unknown:
+            found = _captures_of_manifests(store, run, source, unknown)
+            there = {entry.key for entry in store.list(run.layout.captures(source))}
+            by_digest |= found
+            lost |= {each for each, capture in found.items() if not there.issuperset(capture.files)}
+        ledger = cls(run, source, done_files, by_digest, lost, unknown - by_digest.keys())
+        if recovered := [by_digest[each] for each in sorted(unknown & by_digest.keys())]:
+            ledger._write({ledger._done_file(capture): capture for capture in recovered})
+        return ledger
 
     @property
     def newest(self) -> dict[str, Capture]:
@@ -63,17 +92,27 @@ class Ledger:
         return newest_captures(self.by_digest.values())
 
     def known_at(self, instant: datetime) -> SourceCaptures:
-        """The captures of a run that goes back to an instant: each chunk's newest by then, without deleted ones."""
-        captures = newest_captures(
+        """The captures of a run that goes back to an instant: each chunk's newest by then, without deleted ones.
+
+        Raises `DataLost` if any of them is lost.
+        """
+        newest = newest_captures(
             capture for capture in self.by_digest.values() if capture.captured_at <= instant
-        ).values()
-        return self._source_captures(capture for capture in captures if not capture.gone)
+        )
+        captures = [capture for capture in newest.values() if not capture.gone]
+        self._refuse_loss(captures)
+        return self._source_captures(captures)
+
+    def is_lost(self, capture: Capture) -> bool:
+        """Whether files of a capture are gone."""
+        return capture.digest in self.lost
 
     def find(self, *digests: str) -> Capture | None:
         """The capture with one of some digests, the first one first; None if the run captures everything once more."""
         if self.run.params.full_refresh:
             return None
-        return next((self.by_digest[digest] for digest in digests if digest in self.by_digest), None)
+        known = (digest for digest in digests if digest in self.by_digest and digest not in self.lost)
+        return next((self.by_digest[digest] for digest in known), None)
 
     def find_alike(self, content: str, is_alike: Callable[[Capture], bool]) -> Capture | None:
         """The newest capture of a content that was read as the run would read it; None as for `find`."""
@@ -93,10 +132,14 @@ class Ledger:
         with self._lock:
             for capture in captures:
                 first = self.by_digest.get(capture.digest)
-                known = _same_content(first, capture) if first else capture
+                known = capture
+                if first:
+                    merge = _known_since if self.is_lost(first) else _same_content
+                    known = merge(capture, first)
                 if self._accepts_deletions or not self._shrank(known):
                     self.by_digest[known.digest] = known
-                    done_files[self._done_file(known)] = known.model_dump_json().encode()
+                    self.lost.discard(known.digest)
+                    done_files[self._done_file(known)] = known
                 settled.append(known)
         self._write(done_files)
         return settled
@@ -116,7 +159,8 @@ class Ledger:
         the source.
         The run did not look at `unseen` chunks, and could not read `unreadable` ones: it uses their last captures.
 
-        Raises `SourceShrunk`, which names the chunks. A dry run only reports them.
+        Raises `SourceShrunk`, which names the chunks, and `DataLost` if what it would use is lost. A dry run only
+        reports them.
         """
         now = {capture.chunk: capture for capture in current}
         set_aside = sorted(unreadable, key=lambda entry: entry.chunk)
@@ -134,9 +178,16 @@ class Ledger:
             if chunk in newest and self._shrank(capture)
         }
         dry = self.run.params.dry_run
+        if self._accepts_deletions:
+            kept = {chunk: capture for chunk, capture in kept.items() if not self.is_lost(capture)}
+        if not dry:
+            self._refuse_loss([*kept.values(), *(() if self._accepts_deletions else vanished.values())])
         if (vanished or shrunken) and self.run.params.source_deletions == "stop" and not dry:
             raise _refusal(self.source, vanished | shrunken, now)
         used = now | kept if self._accepts_deletions else now | kept | vanished | shrunken
+        if not dry:
+            self._refuse_loss(used.values())
+            self.done_files.set_aside(self.done_files.damaged.copy())
         self._correct(used.values(), vanished if self._accepts_deletions else {}, newest)
         if not dry:
             self.done_files.write_index(attempt_name())
@@ -163,7 +214,16 @@ class Ledger:
         ]
         corrections += [_tombstone(before, self.run) for before in gone.values()]
         self.by_digest |= {capture.digest: capture for capture in corrections}
-        self._write({self._done_file(capture): capture.model_dump_json().encode() for capture in corrections})
+        self._write({self._done_file(capture): capture for capture in corrections})
+
+    def _refuse_loss(self, captures: Iterable[Capture]) -> None:
+        """Raise `DataLost` if any of these captures is lost, or if it cannot be told which one is."""
+        lost = sorted((capture for capture in captures if self.is_lost(capture)), key=lambda each: each.chunk)
+        if lost:
+            raise _loss(self.source, lost)
+        unknown = self.unknown - self.by_digest.keys()
+        if unknown and not self._accepts_deletions:
+            raise _unknown_loss(self.run, self.source, unknown)
 
     def _changes(
         self, used: Mapping[str, Capture], vanished: Mapping[str, Capture], shrunken: Mapping[str, Capture]
@@ -181,7 +241,7 @@ class Ledger:
                 changes[chunk] = ("changed" if before and not before.gone else "new", days)
         return changes
 
-    def _write(self, done_files: Mapping[str, bytes]) -> None:
+    def _write(self, done_files: Mapping[str, Capture]) -> None:
         if not self.run.params.dry_run:
             self.done_files.write(done_files)
 
@@ -230,6 +290,73 @@ def _same_content(first: Capture, second: Capture) -> Capture:
     """Merge two captures of one content: it is known since the earlier one, and read from the files made last."""
     files = max(first, second, key=lambda capture: (capture.made_at, capture.files))
     return files.model_copy(update={"captured_at": min(first.captured_at, second.captured_at)})
+
+
+def _known_since(capture: Capture, lost: Capture) -> Capture:
+    """A capture of content that was captured before, and of which the files are gone: it is known since then."""
+    return capture.model_copy(update={"captured_at": min(capture.captured_at, lost.captured_at)})
+
+
+def _digest_of(done_file: str) -> str:
+    """The digest of the capture that a done-file is about."""
+    return folder_of(done_file).rstrip("/").rpartition("chunk=")[2]
+
+
+def _captures_of_manifests(
+    store: ObjectStore, run: Run, source: str, digests: Iterable[str]
+) -> dict[str, Capture]:
+    """What the manifests of earlier runs say of some captures, the newest first."""
+    tasks = tuple(f"/{task}.json" for task in EXTRACTS)
+    manifests = [entry for entry in store.list(run.layout.runs) if entry.key.endswith(tasks)]
+    wanted = {*digests}
+    found: dict[str, Capture] = {}
+    for entry in sorted(manifests, key=lambda entry: entry.last_modified, reverse=True):
+        if found.keys() >= wanted:
+            break
+        try:
+            manifest = read_record(store, entry.key, ExtractManifest)
+        except DamagedObject as damage:
+            log.warning("it is not asked for captures: %s", damage)
+            continue
+        of = manifest.sources.get(source) if manifest else None
+        for capture in of.captures if of else ():
+            if capture.digest in wanted:
+                found.setdefault(capture.digest, capture)
+    return found
+
+
+def _loss(source: str, lost: Sequence[Capture]) -> DataLost:
+    shown = ", ".join(
+        f"{capture.chunk} ({capture.extracted} rows, {_days_of(capture)})" for capture in lost[:5]
+    )
+    what = "a chunk is" if len(lost) == 1 else f"{len(lost)} chunks are"
+    return DataLost(
+        f"what was captured of {source} is damaged or gone, and the source does not hold it any more: {what} lost: "
+        f"{shown}{', ...' if len(lost) > 5 else ''}",
+        where=", ".join(key for capture in lost[:5] for key in capture.files),
+        why="the objects were deleted or changed in the store after they had been written",
+        next_step="put them back as they were, from a backup or an earlier version of the object (damaged ones lie in "
+        "damaged/), or have the source deliver the same objects again, and clear the extract with downstream. To go on "
+        "without these rows, which changes the past of their players, trigger the run with source_deletions=remove",
+    )
+
+
+def _unknown_loss(run: Run, source: str, digests: Iterable[str]) -> DataLost:
+    folders = [run.layout.capture(source, digest).prefix for digest in sorted(digests)]
+    return DataLost(
+        f"done-files of {len(folders)} captures of {source} are damaged, and neither the source nor an earlier run "
+        "says what they were about",
+        where=", ".join(folders[:5]),
+        why="the objects were changed in the store after they had been written",
+        next_step="put the done-files back as they were, from a backup or an earlier version of the object, and clear "
+        "the extract with downstream. If the source has replaced or deleted what they were about, nothing may be "
+        "missing: to go on without them, trigger the run with source_deletions=remove",
+    )
+
+
+def _days_of(capture: Capture) -> str:
+    days = sorted(capture.days)
+    return f"{days[0]} to {days[-1]}" if len(days) > 1 else "".join(days) or "no day"
 
 
 def _differing_days(before: Capture | None, after: Capture | None) -> set[str]:

@@ -30,6 +30,7 @@ from crmbet.failures import RowsUnaccounted, SourceMissing
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
+from crmbet.storage.verified import keep_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -153,13 +154,18 @@ def _days_to_read(run: Run, readings: Sequence[str], ledger: Ledger) -> DaysToRe
     last = run.window.as_of.astimezone(UTC).date()
     if run.params.verify_all or run.params.full_refresh:
         return all_days(last)
+    # Days whose capture is lost are read again.
     captured = ledger.newest
     return days_to_read(
         as_of_date=run.as_of_date,
         last=last,
         verify_days=run.settings.source.verify_days,
         earliest=min((date.fromisoformat(chunk) for chunk in captured.keys() - {UNDATED}), default=None),
-        known={chunk for chunk, capture in captured.items() if capture.digest.endswith(tuple(readings))},
+        known={
+            chunk
+            for chunk, capture in captured.items()
+            if capture.digest.endswith(tuple(readings)) and not ledger.is_lost(capture)
+        },
     )
 
 
@@ -250,7 +256,7 @@ def _capture_days(
         counted = count_chunks(connection, path, contract)
         _account(days, counted, contract)
         if not run.params.dry_run:
-            work.store.upload(path, key)
+            key = keep_file(work.store, path, key)
     return [
         Capture(
             source=contract.name,

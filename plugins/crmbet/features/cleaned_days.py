@@ -49,12 +49,12 @@ class CleanedDays:
         sources = {name: self.cleaned.sources.get(name) for name in ("limits", "players")}
         return {name: of.quarantine_files for name, of in sources.items() if of and of.quarantine_files}
 
-    def create_unreadable_exclusions(self) -> None:
+    def create_unreadable_exclusions(self, files: Located) -> None:
         """Make the view `unreadable_exclusions` of rows that may be about a self-exclusion and cannot be read."""
         parts = [
             render(
                 "features/themes/read_unreadable_exclusions",
-                source=scan(self.work.store, keys),
+                source=scan(files, keys),
                 name=literal(source),
             )
             for source, keys in self.quarantined_protection.items()

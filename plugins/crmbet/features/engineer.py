@@ -17,12 +17,13 @@ from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment, statement
 from crmbet.databases.work import Work
 from crmbet.datasets.days import ensure_days
+from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.thirty_days import files_to_read
 from crmbet.features.cleaned_days import CleanedDays
 from crmbet.features.kept_table import KeptTable, TableInputs, copy_table, find_table, keep_table, write_table
 from crmbet.features.matrix import write_matrix
 from crmbet.features.records import FeatureManifest, Learned
-from crmbet.features.sessions import Sessions, ensure_sessions
+from crmbet.features.sessions import ensure_sessions
 from crmbet.features.state import State
 from crmbet.features.themes import compute_themes, feature_queries
 from crmbet.features.variables import bind_variables
@@ -73,25 +74,37 @@ def engineer_features(
     )
     cut_offs = _frozen_cut_offs(work)
     kept = find_table(work, inputs.digest(cut_offs))
-    if kept:
+    made = copy_table(work, kept) if kept else None
+    if made:
         log.info("nothing that the features are made from has changed: the table of an earlier run is copied")
-        made = copy_table(work, kept)
     else:
-        days.create_view("players", "players", [key for day in players for key in day.files], work.store)
-        days.create_unreadable_exclusions()
         with timed(log, "thirty-day files of state"):
-            state_rows = State(days).rows_of(files_to_read(work, "state_blocks", state.days))
-        made = _make_table(work, inputs, state_rows, sessions, cut_offs)
+            state_files = files_to_read(work, "state_blocks", state.days)
+        with local_copies(work) as files:
+            days.create_view("players", "players", [key for day in players for key in day.files], files)
+            days.create_unreadable_exclusions(files)
+            made = _make_table(
+                work,
+                inputs,
+                state=State(days).rows_of(files, state_files),
+                sessions=sessions.rows(files),
+                cut_offs=cut_offs,
+            )
         # The run's own cut-offs may be frozen by the time of the next run, which then looks for a table made with them.
         keep_table(work, {inputs.digest(cut_offs), inputs.digest(made.learned.cut_offs)}, made)
     return manifest.model_copy(update={"files": made.files, "users": made.users, "learned": made.learned})
 
 
 def _make_table(
-    work: Work, inputs: TableInputs, state: Fragment, sessions: Sessions, cut_offs: Mapping[str, float] | None
+    work: Work,
+    inputs: TableInputs,
+    *,
+    state: Fragment,
+    sessions: Fragment,
+    cut_offs: Mapping[str, float] | None,
 ) -> KeptTable:
     models = compute_themes(
-        work.connection, work.run, state=state, sessions=sessions.rows, cut_offs=cut_offs, fits=inputs.fits
+        work.connection, work.run, state=state, sessions=sessions, cut_offs=cut_offs, fits=inputs.fits
     )
     with timed(log, "feature table"):
         files, users = write_table(work, feature_queries(work.connection, work.run, inputs.table))

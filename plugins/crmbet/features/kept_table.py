@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import render, statements_digest
 from crmbet.databases.work import Work
 from crmbet.datasets.days import find_days, unmade_day
+from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.records import DayFiles
+from crmbet.failures import DamagedObject
 from crmbet.features.records import Learned
 from crmbet.features.variables import SIGNATURE, variables
 from crmbet.learning.records import ModelFit
@@ -20,6 +23,9 @@ from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.storage.digests import digest
 from crmbet.storage.layout import attempt_name
+from crmbet.storage.verified import read_record, write_record
+
+log = logging.getLogger(__name__)
 
 DATASET = "feature_tables"
 """Its done-files name the tables, which lie in the folders of the runs that made them."""
@@ -79,15 +85,26 @@ def find_table(work: Work, identity: str) -> KeptTable | None:
     if run.as_of_date not in tables:
         return None
     table = tables[run.as_of_date]
-    content = work.store.read(_learned_key(table.files))
-    return KeptTable(table.files, table.rows, Learned.model_validate_json(content)) if content else None
+    try:
+        learned = read_record(work.store, _learned_key(table.files), Learned)
+    except DamagedObject as damage:
+        log.warning("the table of an earlier run is not used: %s", damage)
+        return None
+    return KeptTable(table.files, table.rows, learned) if learned else None
 
 
-def copy_table(work: Work, table: KeptTable) -> KeptTable:
-    """Copy another run's table into this run's folder, as this run's own."""
-    queries = [render("datasets/sign_rows", source=scan(work.store, [key])) for key in table.files]
-    files, _ = write_table(work, queries)
-    return KeptTable(files, table.users, table.learned)
+def copy_table(work: Work, table: KeptTable) -> KeptTable | None:
+    """Copy another run's table into this run's folder, as this run's own; None if it is damaged, or its matrix is."""
+    matrix = table.learned.matrix
+    try:
+        with local_copies(work) as files:
+            files.urls([] if matrix is None else [matrix.matrix, matrix.pipeline])
+            queries = [render("datasets/sign_rows", source=scan(files, [key])) for key in table.files]
+            copied, _ = write_table(work, queries)
+    except DamagedObject as damage:
+        log.warning("the table of an earlier run is not used: %s", damage)
+        return None
+    return KeptTable(copied, table.users, table.learned)
 
 
 def write_table(work: Work, queries: Iterable[str]) -> tuple[list[str], int]:
@@ -95,23 +112,23 @@ def write_table(work: Work, queries: Iterable[str]) -> tuple[list[str], int]:
     attempt = attempt_name()
     files, users = [], 0
     for number, query in enumerate(queries):
-        files.append(f"{work.run.prefix}features/{attempt}_{number}.parquet")
-        users += write_file(work, files[-1], query)
+        key, rows = write_file(work, f"{work.run.prefix}features/{attempt}_{number}.parquet", query)
+        files.append(key)
+        users += rows
     return files, users
 
 
 def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:
     """Write what was learned beside the table, and then its done-files, so that no run finds half of it."""
     run = work.run
-    work.store.write(_learned_key(table.files), table.learned.model_dump_json(indent=1).encode())
+    write_record(work.store, _learned_key(table.files), table.learned, indent=1)
     _, done_files = find_days(work.store, run.layout, DATASET, {})
     done_files.write(
         {
             run.layout.day(DATASET, run.as_of_date, identity).done_file(attempt_name()): (
-                unmade_day(run, run.as_of_date, identity)
-                .model_copy(update={"files": table.files, "rows": table.users})
-                .model_dump_json()
-                .encode()
+                unmade_day(run, run.as_of_date, identity).model_copy(
+                    update={"files": table.files, "rows": table.users}
+                )
             )
             for identity in identities
         }

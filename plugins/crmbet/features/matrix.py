@@ -16,13 +16,12 @@ from crmbet.databases.parquet import scan
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.databases.work import Work
+from crmbet.datasets.prefetch import local_copies
 from crmbet.features.records import MatrixFiles
 from crmbet.storage.layout import attempt_name
-from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import keep_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sklearn.pipeline import Pipeline
 
 PROTECTED = "rg_"
@@ -39,6 +38,8 @@ SILHOUETTE_PLAYERS = 2_000
 CLUSTERS = range(2, 9)
 BATCH_ROWS = 50_000
 RANDOM_STATE = 20_240_101
+KINDS = {"matrix": "parquet", "pipeline": "joblib"}
+"""The files, and the endings of their names."""
 
 
 @dataclass(frozen=True)
@@ -72,32 +73,40 @@ def write_matrix(work: Work, table: TableContract, features: Sequence[str]) -> M
     The matrix has the key and, in float32, the columns that `MatrixFiles.columns` lists. Memory is bounded by samples
     and batches, whatever the number of players, and every random choice is fixed.
     """
+    with local_copies(work) as files:
+        return _make_matrix(work, table, scan(files, features) if features else None)
+
+
+def _make_matrix(work: Work, table: TableContract, source: Fragment | None) -> MatrixFiles | None:
     import joblib
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     inputs = Inputs.of(table)
-    sample = next(_batches(work, table, inputs, features, limit=FIT_PLAYERS), None)
+    sample = next(_batches(work, table, inputs, source, limit=FIT_PLAYERS), None)
     if sample is None:
         return None
     pipeline = _build_pipeline(inputs)
     fitted = pipeline.fit_transform(_cells(sample, inputs))
     columns = [str(name) for name in pipeline.get_feature_names_out()]
     schema = pa.schema([(table.key, pa.string()), *((name, pa.float32()) for name in columns)])
-    keys = {kind: f"{work.run.prefix}matrix/{attempt_name()}.{kind}" for kind in ("parquet", "joblib")}
+    attempt = f"{work.run.prefix}matrix/{attempt_name()}"
     rows = 0
     with scratch_folder(work.run.settings) as folder:
         with pq.ParquetWriter(folder / "matrix", schema) as writer:
-            for batch in _batches(work, table, inputs, features):
+            for batch in _batches(work, table, inputs, source):
                 numbers = pipeline.transform(_cells(batch, inputs)).astype("float32")
                 arrays = [batch[table.key].cast(pa.string()), *(pa.array(column) for column in numbers.T)]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                 rows += batch.num_rows
         joblib.dump(pipeline, folder / "pipeline")
-        _upload(work.store, folder, keys)
+        # The matrix counts only once the manifest names it, so the order of uploads does not matter.
+        kept = {
+            name: keep_file(work.store, folder / name, f"{attempt}.{kind}") for name, kind in KINDS.items()
+        }
     return MatrixFiles(
-        matrix=keys["parquet"],
-        pipeline=keys["joblib"],
+        matrix=kept["matrix"],
+        pipeline=kept["pipeline"],
         players=rows,
         columns=columns,
         left_out=inputs.left_out,
@@ -185,13 +194,13 @@ def _batches(
     work: Work,
     table: TableContract,
     inputs: Inputs,
-    features: Sequence[str],
+    source: Fragment | None,
     limit: int | None = None,
 ) -> Iterator[Any]:
     """The inputs as Arrow tables: `limit` players in the order of a hash of their id, or all players batch by batch."""
     import pyarrow as pa
 
-    if not features:
+    if source is None:
         return
     columns = [
         identifier(table.key),
@@ -201,7 +210,7 @@ def _batches(
     query = render(
         "features/matrix/select_inputs" if limit is None else "features/matrix/sample_inputs",
         columns=joined(columns),
-        source=scan(work.store, features),
+        source=source,
         key=identifier(table.key),
         limit=Fragment(str(limit or 0)),
     )
@@ -219,9 +228,3 @@ def _cells(batch: Any, inputs: Inputs) -> Any:
     for name in inputs.enums:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), np.nan)
     return frame
-
-
-def _upload(store: ObjectStore, folder: Path, keys: dict[str, str]) -> None:
-    # The matrix counts only once the manifest names it, so the order of uploads does not matter.
-    store.upload(folder / "matrix", keys["parquet"])
-    store.upload(folder / "pipeline", keys["joblib"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import ClassVar
 
+from crmbet.databases.parquet import Located
 from crmbet.databases.statements import (
     Fragment,
     date_literal,
@@ -30,8 +31,8 @@ class Sessions:
 
     days: list[DayFiles]
     """The days that they are made from."""
-    rows: Fragment
-    """A table expression: one row per session."""
+    rows: Callable[[Located], Fragment]
+    """A table expression, of copies of the days' files: one row per session."""
     made: list[date]
     """Days that were missing and are made now."""
 
@@ -42,22 +43,27 @@ def ensure_sessions(cleaned: CleanedDays) -> Sessions:
     Recorded sessions are used if any lies before as_of; else sessions are derived from bets. A feed of sessions that
     starts at as_of or later is ignored, because it must not change an earlier table.
     """
-    work = cleaned.work
     source = cleaned.cleaned.sources.get("sessions")
     if source is None or not source.accepted:
-        derived = ensure_days(work, DerivedSessions(cleaned))
-        rows = rows_of(work.store, derived.days, "features/sessions/no_sessions")
-        return Sessions(days=derived.days, rows=rows, made=derived.made)
-    bets = ensure_days(work, SessionBets(cleaned))
+        derived = ensure_days(cleaned.work, DerivedSessions(cleaned))
+        return Sessions(
+            days=derived.days,
+            rows=lambda files: rows_of(files, derived.days, "features/sessions/no_sessions"),
+            made=derived.made,
+        )
+    bets = ensure_days(cleaned.work, SessionBets(cleaned))
     recorded = [day for day in source.days if _is_recent(day.day, cleaned)]
-    keys = [key for day in recorded for key in day.files]
-    cleaned.create_view("recorded", "sessions", keys, work.store)
-    query = render(
-        "features/sessions/add_bets",
-        recorded=identifier("recorded"),
-        session_bets=rows_of(work.store, bets.days, "features/sessions/no_session_bets"),
-    )
-    return Sessions(days=[*recorded, *bets.days], rows=Fragment(f"({query})"), made=bets.made)
+
+    def rows(files: Located) -> Fragment:
+        cleaned.create_view("recorded", "sessions", [key for day in recorded for key in day.files], files)
+        query = render(
+            "features/sessions/add_bets",
+            recorded=identifier("recorded"),
+            session_bets=rows_of(files, bets.days, "features/sessions/no_session_bets"),
+        )
+        return Fragment(f"({query})")
+
+    return Sessions(days=[*recorded, *bets.days], rows=rows, made=bets.made)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from crmbet.databases.parquet import scan
+from crmbet.databases.parquet import Located, scan
 from crmbet.databases.statements import Fragment, statement, statements_digest
 from crmbet.datasets.days import WantedDay, write_days
 from crmbet.datasets.prefetch import Fetched
@@ -38,13 +38,13 @@ class State:
             self.cleaned.create_view(source, source, keys, files)
         return write_days(self.cleaned.work, self.name, statement("features/state/summarise_days"), days)
 
-    def rows_of(self, keys: Sequence[str]) -> Fragment:
+    def rows_of(self, files: Located, keys: Sequence[str]) -> Fragment:
         """A table expression of the state in these files."""
         if keys:
-            return scan(self.cleaned.work.store, keys)
+            return scan(files, keys)
         # Nothing happened before as_of; players may have registered.
         for source in SOURCES:
-            self.cleaned.create_view(source, source, [], self.cleaned.work.store)
+            self.cleaned.create_view(source, source, [], files)
         return Fragment(f"({statement('features/state/summarise_days')})")
 
     def _wanted(self, day: date, statements: str) -> WantedDay:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import read_records, write_record
 
 _AS_OF = re.compile(r"/as_of=(\d{4}-\d\d-\d\d)/")
 
@@ -40,14 +41,13 @@ class FrozenCutOffs(BaseModel):
 def read_cut_offs(
     store: ObjectStore, layout: Layout, version: str, *, as_of_date: date, known_at: datetime
 ) -> FrozenCutOffs | None:
-    """The cut-offs that a run uses: frozen for its as_of or an earlier one, and known at its known_at."""
+    """The cut-offs that a run uses: frozen for its as_of or an earlier one, and known at its known_at.
+
+    Raises `DamagedObject`, since other cut-offs would judge players otherwise.
+    """
     folder = layout.cut_offs(version)
     keys = [entry.key for entry in store.list(folder) if _as_of(entry.key) <= as_of_date]
-    frozen = (
-        FrozenCutOffs.model_validate_json(content)
-        for content in store.read_all(keys).values()
-        if content is not None
-    )
+    frozen = read_records(store, keys, FrozenCutOffs).values()
     return choose(each for each in frozen if each.frozen_at <= known_at)
 
 
@@ -67,7 +67,7 @@ def choose(frozen: Iterable[FrozenCutOffs]) -> FrozenCutOffs | None:
 def freeze(store: ObjectStore, layout: Layout, frozen: FrozenCutOffs, attempt: str) -> str:
     """Keep cut-offs for later runs, in one PUT; returns the key."""
     key = f"{layout.cut_offs(frozen.feature_set_version)}as_of={frozen.as_of.isoformat()}/{attempt}.json"
-    store.write(key, frozen.model_dump_json(indent=1).encode())
+    write_record(store, key, frozen, indent=1)
     return key
 
 

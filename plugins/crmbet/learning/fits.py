@@ -13,6 +13,7 @@ from itertools import groupby
 from crmbet.learning.records import FittedModels, ModelFit, ModelRun
 from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.storage.verified import read_records, write_record
 
 SERVED = ("deposit_days", "activity_days", "deposit_values")
 """The models, by their field in `ModelRun`."""
@@ -28,7 +29,7 @@ def write_fitted_models(
         return None
     key = f"{layout.fitted_models(models.as_of)}{attempt_name()}.json"
     fitted = FittedModels(as_of=models.as_of, known_at=known_at, run_id=run_id, fits=fits)
-    store.write(key, fitted.model_dump_json(indent=1).encode())
+    write_record(store, key, fitted, indent=1)
     return key
 
 
@@ -39,7 +40,7 @@ def read_earlier_fits(
 
     They come from the newest as_of before this one. Among fits of one as_of, the newest known_at that is not after this
     one wins; among equal ones, the last key. Fits of this as_of never serve: a day must not depend on whether it ran
-    before.
+    before. Raises `DamagedObject`, since older parameters would give other scores.
     """
     latest = layout.fitted_models(as_of)
     keys = [entry.key for entry in store.list(layout.all_fitted_models)]
@@ -47,9 +48,8 @@ def read_earlier_fits(
     earlier = sorted((key for key in keys if key[: len(latest)] < latest), reverse=True)
     fits: dict[str, ModelFit] = {}
     for batch in _batches_of_whole_days(earlier):
-        contents = store.read_all(batch)
-        fitted = [FittedModels.model_validate_json(content) for content in contents.values() if content]
-        known = [models for models in fitted if models.known_at <= known_at]
+        fitted = read_records(store, batch, FittedModels)
+        known = [models for models in fitted.values() if models.known_at <= known_at]
         # The sort is stable, so the last key stays first among equal ones.
         for models in sorted(known, key=lambda models: (models.as_of, models.known_at), reverse=True):
             fits = models.fits | fits

@@ -85,33 +85,42 @@ class LoadSession:
         return name[:APPLICATION_NAME_BYTES].decode("ascii")
 
     def _take_load_lock(self, cursor: extensions.cursor) -> None:
+        lock = f"crmbet.load:{self.contract.schema_name}.{self.contract.name}"
+        self.take_lock(cursor, "load/take_load_lock", lock, holder="another load of the table")
+
+    def take_lock(self, cursor: extensions.cursor, statement: str, lock: str, *, holder: str) -> None:
+        """Take an advisory lock by a statement of include/sql/. `holder` says in words who else may have it.
+
+        Raises `LockHeld`, which names the holder, after the time that the transaction waits for a lock.
+        """
         from psycopg2.errors import LockNotAvailable
 
-        lock = {"lock": f"crmbet.load:{self.contract.schema_name}.{self.contract.name}"}
         cursor.execute("SAVEPOINT before_lock")
         try:
-            cursor.execute(render("load/take_load_lock"), lock)
+            cursor.execute(render(statement), {"lock": lock})
         except LockNotAvailable:
             cursor.execute("ROLLBACK TO SAVEPOINT before_lock")
-            cursor.execute(render("load/find_lock_holder"), lock)
-            raise self._explain_holder(cursor.fetchone()) from None
+            cursor.execute(render("load/find_lock_holder"), {"lock": lock})
+            raise self._explain_holder(cursor.fetchone(), holder) from None
         cursor.execute("RELEASE SAVEPOINT before_lock")
 
-    def _explain_holder(self, holder: tuple[int, str] | None) -> LockHeld:
-        waited = f"waited {self.lock_timeout_seconds} s for the load lock"
-        if holder is None:
+    def _explain_holder(self, found: tuple[int, str] | None, holder: str) -> LockHeld:
+        waited = f"waited {self.lock_timeout_seconds} s for its lock"
+        if found is None:
             return LockHeld(
-                "another load of the table was under way",
+                f"{holder} was under way",
                 where=self.where,
                 why=f"{waited}; its holder has just ended",
                 next_step=postgres.RETRIED_BY_ITSELF,
             )
-        pid, application = holder
+        pid, application = found
+        # A session shows the name of its run within a transaction.
+        named = f": {application!r}" if application else ""
         return LockHeld(
-            f"another load of the table is under way: {application!r}, server process {pid}",
+            f"{holder} is under way{named}, server process {pid}",
             where=self.where,
             why=waited,
-            next_step=f"{postgres.RETRIED_BY_ITSELF}; if the other run is dead, end its process with "
+            next_step=f"{postgres.RETRIED_BY_ITSELF}; if the other one is dead, end its process with "
             f"SELECT pg_terminate_backend({pid})",
         )
 

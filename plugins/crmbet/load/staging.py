@@ -2,7 +2,8 @@
 
 A staging table belongs to one run and is named after it. A retry therefore finds and replaces what a killed try left,
 and several runs can stage at the same time; only the load itself is serialised. While a try lives, its session claims
-the table's name by an advisory lock, which ends with the session. The next run drops tables that nobody claims.
+the table's name by an advisory lock, which ends with the session. Another try of the same run waits for it, since both
+would write one table. The next run drops tables that nobody claims.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from crmbet.databases.duckdb import attach_postgres
 from crmbet.databases.duckdb_failures import explain_copy
 from crmbet.databases.postgres import single_row
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
-from crmbet.failures import CrmbetError, LoadRefused
+from crmbet.failures import CrmbetError, LoadRefused, LockHeld
 from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
 from crmbet.load.target import column_list
 from crmbet.storage.digests import digest
@@ -66,7 +67,8 @@ def staged(
     engine runs on one thread.
 
     Raises `LoadRefused`, before the database is touched, if columns, row count, required values or keys are wrong.
-    Raises `SourceMissing` if a file is gone, and `LostConnection` if S3 or PostgreSQL go away.
+    Raises `SourceMissing` if a file is gone, `LostConnection` if S3 or PostgreSQL go away, and `LockHeld` if another
+    try of the run is still loading.
     """
     source = _read_parquet(files)
     _refuse_other_columns(session, engine, source)
@@ -121,17 +123,23 @@ def _sweep_unclaimed(session: LoadSession, own: str) -> None:
 def _claimed(session: LoadSession, name: str) -> Iterator[None]:
     """Claim a staging table until the block or the session ends.
 
-    The lock is shared, since a try that Airflow gave up on may still live beside its retry. It only keeps sweeps out.
+    A try that Airflow gave up on may still live beside its retry. Raises `LockHeld` if it has not ended in time.
     """
-    lock = {"lock": _claim(session, name)}
+    lock = _claim(session, name)
     with session.transaction() as cursor:
-        cursor.execute(render("load/claim_staging"), lock)
+        limit_lock_wait(cursor, 1)
+        try:
+            session.take_lock(cursor, "load/claim_staging", lock, holder="another try of this run")
+        except LockHeld as failure:
+            log.warning("%s: this try waits up to %d s for it", failure.what, session.lock_timeout_seconds)
+            limit_lock_wait(cursor, session.lock_timeout_seconds)
+            session.take_lock(cursor, "load/claim_staging", lock, holder="another try of this run")
     try:
         yield
     finally:
         # A lost connection has given the claim up already.
         with suppress(CrmbetError), session.transaction() as cursor:
-            cursor.execute(render("load/release_staging"), lock)
+            cursor.execute(render("load/release_staging"), {"lock": lock})
 
 
 def _claim(session: LoadSession, name: str) -> str:

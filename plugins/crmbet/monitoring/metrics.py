@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from crmbet.clean.records import CleanManifest
-from crmbet.databases.parquet import scan
+from crmbet.databases.parquet import Located, scan
 from crmbet.databases.statements import Fragment, render
 from crmbet.databases.work import Work
+from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.load.records import LoadManifest
@@ -26,6 +27,7 @@ from crmbet.run.records import manifest_key
 from crmbet.run.tasks import EXTRACTS, GATES
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import read_record
 
 if TYPE_CHECKING:
     import duckdb
@@ -185,6 +187,7 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     """Add to `known`, which identifies the run and its tasks, the figures of its manifests. Writes nothing.
 
     A manifest counts only if its task finished in this try of the run, because a cleared run leaves older manifests.
+    Raises `DamagedObject`.
     """
     store, layout = work.store, work.run.layout
     reader = _Manifests(store, layout.run(known.execution_id), known)
@@ -206,7 +209,8 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         )
     if features := reader.read("engineer_features", FeatureManifest):
         figures["records_transformed"] = features.users
-        players = summarise_players(work.connection, store, features.files)
+        with local_copies(work) as files:
+            players = summarise_players(work.connection, files, features.files)
         if features.learned and (holdout := features.learned.models.holdout):
             judged = {"churn_auc": holdout.auc, "churn_recency_auc": holdout.recency_auc}
             players = players.model_copy(update=judged)
@@ -232,9 +236,9 @@ def keep_common(quarantined: Mapping[str, Mapping[str, int]]) -> dict[str, dict[
     return kept
 
 
-def summarise_players(connection: duckdb.DuckDBPyConnection, store: ObjectStore, files: list[str]) -> Players:
+def summarise_players(connection: duckdb.DuckDBPyConnection, files: Located, keys: list[str]) -> Players:
     """Count the segments, churn bands and value scores of a feature table. The engine reads three columns."""
-    rows = Fragment(scan(store, files))
+    rows = Fragment(scan(files, keys))
     segments = connection.execute(render("monitoring/summarise_segments", features=rows)).fetchall()
     churn = connection.execute(render("monitoring/summarise_churn", features=rows)).fetchall()
     (mean, median, high) = connection.execute(render("monitoring/summarise_value", features=rows)).fetchall()[
@@ -270,8 +274,7 @@ class _Manifests:
     def read(self, task: str, model: type[Model], states: tuple[str, ...] = ("success",)) -> Model | None:
         if self._states.get(task) not in states:
             return None
-        content = self._store.read(manifest_key(self._prefix, task))
-        return None if content is None else model.model_validate_json(content)
+        return read_record(self._store, manifest_key(self._prefix, task), model)
 
     def quality(self) -> dict[str, StageQuality]:
         """A gate writes its manifest and its report before it fails, so a failed one counts too."""

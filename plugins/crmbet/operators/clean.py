@@ -15,20 +15,13 @@ class CleanOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `clean.json`; returns its address and the rows accepted, quarantined and dropped as duplicates."""
-        from crmbet.clean.clean import clean_source
-        from crmbet.clean.records import CleanManifest
-        from crmbet.contracts.files import load_source_contracts
         from crmbet.orchestration.context import open_run
-        from crmbet.orchestration.handover import day_ranges, end_dry_run, hand_over, read_extracts
+        from crmbet.orchestration.handover import day_ranges, end_dry_run, hand_over, stages_of
 
         airflow_run = open_run(context)
-        contracts = load_source_contracts()
-        with airflow_run.work() as work:
-            cleaned = {
-                name: clean_source(work, contracts[name], captures)
-                for name, captures in read_extracts(airflow_run).sources.items()
-            }
-        manifest = CleanManifest(sources=cleaned)
+        stages = stages_of(airflow_run)
+        manifest = stages.healed(stages.clean)
+        cleaned = manifest.sources
         if airflow_run.run.params.dry_run:
             plan = {name: day_ranges(source.made) for name, source in cleaned.items()}
             self.log.info("dry run: days that would be cleaned: %s", plan)

@@ -15,16 +15,12 @@ class EngineerFeaturesOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `engineer_features.json`; returns its address and the number of players."""
-        from crmbet.contracts.files import load_source_contracts, load_table_contract
-        from crmbet.features.engineer import engineer_features
         from crmbet.orchestration.context import open_run
-        from crmbet.orchestration.handover import end_dry_run, hand_over, read_cleaned
+        from crmbet.orchestration.handover import end_dry_run, hand_over, stages_of
 
         airflow_run = open_run(context)
-        with airflow_run.work() as work:
-            manifest = engineer_features(
-                work, load_source_contracts(), load_table_contract(), read_cleaned(airflow_run)
-            )
+        stages = stages_of(airflow_run)
+        manifest = stages.healed(stages.engineer)
         counts = {
             "users": manifest.users,
             "days_built": manifest.days_built,

@@ -19,16 +19,15 @@ class ExtractPgOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_pg.json`; returns its address and the rows by source."""
         from crmbet.contracts.files import load_source_contracts
-        from crmbet.databases.duckdb import attach_postgres
-        from crmbet.extract.postgres import SOURCE, capture_relation
+        from crmbet.extract.postgres import capture_relation
         from crmbet.extract.records import ExtractManifest
-        from crmbet.orchestration.context import open_run, source_dsn
+        from crmbet.orchestration.context import attach_source, open_run
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         airflow_run = open_run(context)
         contracts = [each for each in load_source_contracts().values() if each.kind == "postgres"]
         with airflow_run.work() as work:
-            attach_postgres(work.connection, source_dsn(), SOURCE, read_only=True)
+            attach_source(work.connection)
             captured = {each.name: capture_relation(work, each) for each in contracts}
         manifest = ExtractManifest(sources=captured)
         if airflow_run.run.params.dry_run:

@@ -26,14 +26,18 @@ class LoadMergeOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
+        from crmbet.datasets.prefetch import LocalCopies, local_copies
         from crmbet.features.keep_learned import keep_learned
-        from crmbet.features.records import FeatureManifest
         from crmbet.load.load import LoadRules, load
         from crmbet.load.records import LoadManifest
         from crmbet.load.staging import staged
         from crmbet.orchestration.context import load_session, open_run, target_dsn
-        from crmbet.orchestration.handover import hand_over, stop_before_loading
-        from crmbet.run.records import read_manifest
+        from crmbet.orchestration.handover import (
+            hand_over,
+            read_features,
+            stages_of,
+            stop_before_loading,
+        )
 
         airflow_run = open_run(context)
         stop_before_loading(airflow_run, context)
@@ -44,11 +48,19 @@ class LoadMergeOperator(BaseOperator):
             max_shrink=settings.load.max_table_shrink,
             accept_loss=params.accept_loss,
         )
-        features = read_manifest(
-            airflow_run.store, airflow_run.run.prefix, "engineer_features", FeatureManifest
-        )
-        files = [airflow_run.store.url(key) for key in features.files]
-        with airflow_run.work() as work, load_session(airflow_run.run.run_id, settings) as session:
+
+        def fetch(copies: LocalCopies) -> FeatureManifest:
+            features = read_features(airflow_run)
+            copies.urls(features.files)
+            return features
+
+        with (
+            airflow_run.work() as work,
+            local_copies(work) as copies,
+            load_session(airflow_run.run.run_id, settings) as session,
+        ):
+            features = stages_of(airflow_run).healed(lambda: fetch(copies))
+            files = copies.urls(features.files)
             with staged(session, work.connection, target_dsn(), files, features.users) as staging:
                 counts = load(
                     session,

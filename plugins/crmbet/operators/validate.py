@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, timezone
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
+
+    from crmbet.quality.stages import Judgement
 
 
 class ValidateOperator(BaseOperator):
@@ -23,24 +27,25 @@ class ValidateOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report, rows and manifest, then raise `QualityBreach` for a breach that the run does not tolerate."""
         from crmbet.databases.scratch import scratch_folder
-        from crmbet.features.records import FeatureManifest
         from crmbet.load.quality_results import write_results
         from crmbet.orchestration.context import load_session, open_run
-        from crmbet.orchestration.handover import hand_over, read_cleaned, read_extracts
+        from crmbet.orchestration.handover import hand_over, read_cleaned, read_features, stages_of
         from crmbet.quality.report import raise_on_breach
         from crmbet.quality.stages import judge_features, judge_raw, publish
-        from crmbet.run.records import read_manifest
 
         airflow_run = open_run(context)
-        with scratch_folder(airflow_run.run.settings) as folder:
-            with airflow_run.work() as work:
-                if self.stage == "raw":
-                    judgement = judge_raw(work, read_extracts(airflow_run), folder)
-                else:
-                    features = read_manifest(
-                        airflow_run.store, airflow_run.run.prefix, "engineer_features", FeatureManifest
-                    )
-                    judgement = judge_features(work, features, read_cleaned(airflow_run), folder)
+        stages = stages_of(airflow_run)
+        with scratch_folder(airflow_run.run.settings) as scratch:
+
+            def judge() -> tuple[Judgement, Path]:
+                folder = Path(mkdtemp(dir=scratch))
+                with airflow_run.work() as work:
+                    if self.stage == "raw":
+                        return judge_raw(work, stages.extracts(), folder), folder
+                    features, cleaned = read_features(airflow_run), read_cleaned(airflow_run)
+                    return judge_features(work, features, cleaned, folder), folder
+
+            judgement, folder = stages.healed(judge)
             manifest = publish(airflow_run.store, airflow_run.run, judgement, folder)
         report = judgement.report
         handed = hand_over(

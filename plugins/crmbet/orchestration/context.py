@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmbet.databases import postgres
-from crmbet.databases.duckdb import LakeAccess, open_engine
+from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.work import Work
+from crmbet.extract.relation import SOURCE
 from crmbet.failures import BadSetting, SourceMissing
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
@@ -25,8 +26,10 @@ from crmbet.run.settings import Settings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.storage.verified import read_record, write_record
 
 if TYPE_CHECKING:
+    import duckdb
     from airflow.sdk.definitions.context import Context
     from botocore.config import Config
 
@@ -110,6 +113,11 @@ def source_dsn() -> str:
     return _dsn(SOURCE_CONNECTION)
 
 
+def attach_source(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the source database visible to the engine."""
+    attach_postgres(connection, source_dsn(), SOURCE, read_only=True)
+
+
 def target_dsn() -> str:
     """The libpq connection string of the target database. Holds a password: never log it."""
     return _dsn(TARGET_CONNECTION)
@@ -140,12 +148,11 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
 def _obey_first_try(store: ObjectStore, run: Run) -> Run:
     """The run with the dates of its first try. Two first tasks may run in parallel: both write the same bytes."""
     key = manifest_key(run.prefix, "run")
-    content = store.read(key)
-    if content is None:
+    record = read_record(store, key, RunRecord)
+    if record is None:
         record = RunRecord(run_id=run.run_id, as_of_date=run.as_of_date, known_at=run.known_at)
-        store.write(key, record.model_dump_json(indent=1).encode())
+        write_record(store, key, record, indent=1)
         return run
-    record = RunRecord.model_validate_json(content)
     window = Window(as_of_date=record.as_of_date, as_of=midnight(record.as_of_date, run.settings.zone))
     return Run(
         run_id=run.run_id, window=window, known_at=record.known_at, params=run.params, settings=run.settings

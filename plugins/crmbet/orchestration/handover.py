@@ -14,8 +14,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
 from crmbet.clean.records import CleanManifest
-from crmbet.extract.records import ExtractManifest, SourceCaptures
-from crmbet.orchestration.context import AirflowRun
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.extract.records import SourceCaptures
+from crmbet.features.records import FeatureManifest
+from crmbet.healing import Stages
+from crmbet.orchestration.context import AirflowRun, attach_source
 from crmbet.run.logs import log_outcome
 from crmbet.run.records import read_manifest, write_manifest
 
@@ -39,16 +42,26 @@ def hand_over(
     return {"manifest": airflow_run.store.url(key), "as_of": airflow_run.run.as_of_date.isoformat(), **counts}
 
 
-def read_extracts(airflow_run: AirflowRun) -> ExtractManifest:
-    """All captures of the run: those of the lake and those of PostgreSQL."""
-    lake = read_manifest(airflow_run.store, airflow_run.run.prefix, "extract_s3", ExtractManifest)
-    database = read_manifest(airflow_run.store, airflow_run.run.prefix, "extract_pg", ExtractManifest)
-    return ExtractManifest(sources={**lake.sources, **database.sources})
+def stages_of(airflow_run: AirflowRun) -> Stages:
+    """The run's stages, for a task that makes one of them, or makes anew what an earlier task made."""
+    return Stages(
+        run=airflow_run.run,
+        store=airflow_run.store,
+        open_work=airflow_run.work,
+        attach_source=attach_source,
+        sources=load_source_contracts(),
+        table=load_table_contract(),
+    )
 
 
 def read_cleaned(airflow_run: AirflowRun) -> CleanManifest:
     """The cleaned sources of the run."""
     return read_manifest(airflow_run.store, airflow_run.run.prefix, "clean", CleanManifest)
+
+
+def read_features(airflow_run: AirflowRun) -> FeatureManifest:
+    """The feature table of the run."""
+    return read_manifest(airflow_run.store, airflow_run.run.prefix, "engineer_features", FeatureManifest)
 
 
 def end_dry_run(

@@ -18,9 +18,10 @@ from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
-from crmbet.databases.parquet import scan
+from crmbet.databases.parquet import Located, scan
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.databases.work import Work
+from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.listing import describe_passed_over
 from crmbet.extract.records import UNDATED, Capture, ExtractManifest, SourceCaptures
 from crmbet.features.records import FeatureManifest
@@ -93,8 +94,13 @@ def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
     whatever its day. Earlier days whose rows changed since the previous runs are judged one by one, by fewer figures.
     `folder` is empty and may be written to.
     """
+    with local_copies(work) as files:
+        return _judge_raw(work, extracts, folder, files)
+
+
+def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Located) -> Judgement:
     connection, run = work.connection, work.run
-    delivered = _Delivered(work, folder)
+    delivered = _Delivered(work, folder, files)
     for name, captures in extracts.sources.items():
         delivered.add(load_source_contracts()[name], captures)
     _create_files_view(connection, extracts)
@@ -138,8 +144,9 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
     """Judge the run's feature table. `folder` is empty and may be written to."""
     connection, run = work.connection, work.run
     table = load_table_contract()
-    rows = Fragment(render("databases/read_rows", source=scan(work.store, features.files)))
-    source = _keep(connection, folder / "user_features.parquet", rows)
+    with local_copies(work) as files:
+        rows = Fragment(render("databases/read_rows", source=scan(files, features.files)))
+        source = _keep(connection, folder / "user_features.parquet", rows)
     connection.execute(render("databases/create_view", name=identifier("user_features"), rows=_all(source)))
     baseline = find_baselines(work.store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
@@ -246,6 +253,7 @@ class _Delivered:
 
     work: Work
     folder: Path
+    files: Located
     rows: dict[str, Fragment] = field(default_factory=dict)
     """Table expressions of the judged rows, by source."""
     snapshot_ages: dict[str, int] = field(default_factory=dict)
@@ -368,7 +376,10 @@ class _Delivered:
     ) -> Fragment:
         dated = days - {UNDATED_DAY} or days
         used = {capture.digest: capture for day in dated for capture in by_day.get(day, ())}
-        rows = typed_day(self.work.store, contract, list(used.values()), days)
+        captures = list(used.values())
+        # All at once: reading a capture asks for its files one by one.
+        self.files.urls([key for capture in captures for key in capture.files])
+        rows = typed_day(self.files, contract, captures, days)
         wanted = joined([date_literal(day) for day in sorted(days)] or [Fragment("NULL")])
         return Fragment(f"({render('clean/select_judged', rows=Fragment(rows), days=wanted)})")
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from crmbet.failures import PermanentFailure
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import read_record, write_record
 
 
 class Record(BaseModel):
@@ -39,19 +40,22 @@ def manifest_key(run_prefix: str, task: str) -> str:
 def write_manifest(store: ObjectStore, run_prefix: str, task: str, manifest: BaseModel) -> str:
     """Write a task's manifest in one PUT; returns its key."""
     key = manifest_key(run_prefix, task)
-    store.write(key, manifest.model_dump_json(indent=1).encode())
+    write_record(store, key, manifest, indent=1)
     return key
 
 
 def read_manifest(store: ObjectStore, run_prefix: str, task: str, model: type[Model]) -> Model:
-    """Read the manifest of an earlier task of the same run. Raises `PermanentFailure` if that task never finished."""
+    """Read the manifest of an earlier task of the same run.
+
+    Raises `PermanentFailure` if that task never finished, and `DamagedObject` if the manifest is damaged.
+    """
     key = manifest_key(run_prefix, task)
-    content = store.read(key)
-    if content is None:
+    manifest = read_record(store, key, model)
+    if manifest is None:
         raise PermanentFailure(
             f"the manifest of {task} is missing",
             where=store.url(key),
             why=f"{task} has not finished in this run, or its output was removed",
             next_step=f"clear {task} and what follows it",
         )
-    return model.model_validate_json(content)
+    return manifest

@@ -3,69 +3,172 @@
 An attempt writes its done-file last, in one PUT, under a name that no other attempt uses. Two runs that finish the same
 folder leave two done-files, and every reader chooses the same one. Reading thousands of small objects takes seconds, so
 an index copies the contents of many into one object. The index is only a copy: a done-file counts with or without it.
+
+A done-file counts only while it and all files that it names are there and whole. So what is damaged or deleted is
+missing, and is made anew like anything that was never made.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+from pydantic import BaseModel
+
+from crmbet.failures import DamagedObject
 from crmbet.storage.layout import DONE, INDEX
 from crmbet.storage.object_store import ObjectStore, StoredObject
+from crmbet.storage.verified import parse_record, seal, set_aside, unseal
+
+log = logging.getLogger(__name__)
 
 INDEX_FROM = 50
 """A new index is worth its PUT once this many done-files are outside of the newest one."""
 
 
+RecordType = TypeVar("RecordType", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content(Generic[RecordType]):
+    """What the done-files of a dataset hold."""
+
+    model: type[RecordType]
+    folder: Callable[[RecordType], str]
+    """The folder that a record is about; ends with '/'."""
+    files: Callable[[RecordType], Sequence[str]]
+    """Keys of the files that a record makes count."""
+
+
 @dataclass
-class DoneFiles:
+class DoneFiles(Generic[RecordType]):
     """The done-files of one dataset."""
 
     store: ObjectStore
     prefix: str
     """Folder of the dataset; ends with '/'."""
+    content: Content[RecordType]
+    records: dict[str, RecordType] = field(default_factory=dict)
+    """Those that count, by key."""
+    incomplete: dict[str, RecordType] = field(default_factory=dict)
+    """Those that name a file which is gone."""
+    damaged: set[str] = field(default_factory=set)
+    """Keys of those that cannot be read, or that lie in another folder than the one that they are about."""
     contents: dict[str, bytes] = field(default_factory=dict)
-    """By key."""
+    """Of all that can be read, by key."""
     index: dict[str, str] = field(default_factory=dict)
     """What the newest index holds of the done-files that are there, wanted or not."""
 
     @classmethod
     def read(
-        cls, store: ObjectStore, prefix: str, wanted: Callable[[str], bool] = lambda _folder: True
-    ) -> DoneFiles:
+        cls,
+        store: ObjectStore,
+        prefix: str,
+        content: Content[RecordType],
+        wanted: Callable[[str], bool] = lambda _folder: True,
+    ) -> DoneFiles[RecordType]:
         """Read the done-files below a prefix whose folders are wanted."""
         listed: set[str] = set()
         indexes: list[StoredObject] = []
         for entry in store.list(prefix):
             if entry.key.startswith(prefix + INDEX):
                 indexes.append(entry)
-            elif entry.key.endswith(DONE):
+            else:
                 listed.add(entry.key)
         known: dict[str, str] = {}
         if indexes:
-            newest = max(indexes, key=lambda entry: (entry.last_modified, entry.key))
-            known = json.loads(store.read(newest.key) or b"{}")
-        index = {key: content for key, content in known.items() if key in listed}
-        chosen = {key for key in listed if wanted(folder_of(key))}
-        contents = {key: index[key].encode() for key in chosen & index.keys()}
-        apart = store.read_all(sorted(chosen - index.keys()))
-        contents |= {key: content for key, content in apart.items() if content is not None}
-        return cls(store, prefix, contents, index)
+            known = _read_index(store, max(indexes, key=lambda entry: (entry.last_modified, entry.key)).key)
+        index = {key: text for key, text in known.items() if key in listed}
+        chosen = {key for key in listed if key.endswith(DONE) and wanted(folder_of(key))}
+        read = cls(store, prefix, content, index=index)
+        read._parse({key: index[key].encode() for key in chosen & index.keys()})
+        # If the copy in the index is damaged, the done-file itself may be whole.
+        read.index = {key: text for key, text in index.items() if key not in read.damaged}
+        apart = store.read_all(sorted((chosen - index.keys()) | read.damaged))
+        read.damaged = set()
+        read._parse({key: text for key, text in apart.items() if text is not None})
+        read._leave_out_incomplete(listed)
+        return read
 
-    def write(self, contents: Mapping[str, bytes]) -> None:
+    def write(self, records: Mapping[str, RecordType]) -> None:
         """Write done-files: from now on their folders count."""
-        self.store.write_all(dict(contents))
+        contents = {key: seal(key, record.model_dump_json().encode()) for key, record in records.items()}
+        self.store.write_all(contents)
         self.contents |= contents
+        self.records |= records
 
     def write_index(self, attempt: str) -> None:
         """Write an index of all that was read or written here, if the newest one lacks enough of it."""
         if len(self.contents.keys() - self.index.keys()) < INDEX_FROM:
             return
         self.index |= {key: content.decode() for key, content in self.contents.items()}
-        self.store.write(f"{self.prefix}{INDEX}{attempt}.json", json.dumps(self.index).encode())
+        key = f"{self.prefix}{INDEX}{attempt}.json"
+        self.store.write(key, seal(key, json.dumps(self.index).encode()))
+
+    def set_aside(self, keys: Iterable[str]) -> None:
+        """Move damaged done-files away, once what they were about is there again."""
+        for key in sorted(keys):
+            set_aside(self.store, key)
+            self.damaged.discard(key)
+
+    def _parse(self, contents: Mapping[str, bytes]) -> None:
+        for key, content in contents.items():
+            try:
+                record = parse_record(self.store, key, content, self.content.model)
+            except DamagedObject as damage:
+                log.warning("a done-file does not count: %s", damage)
+                self.damaged.add(key)
+                continue
+            if self.content.folder(record) != folder_of(key):
+                log.warning("%s does not count: it is about another folder", self.store.url(key))
+                self.damaged.add(key)
+                continue
+            self.records[key] = record
+            self.contents[key] = content
+
+    def _leave_out_incomplete(self, listed: set[str]) -> None:
+        """Leave out records with a file that is gone. Files outside of the dataset's folder are listed for it."""
+        needed = {name for record in self.records.values() for name in self.content.files(record)}
+        elsewhere = {name for name in needed if not name.startswith(self.prefix)}
+        for prefix in {_listed_by(name) for name in elsewhere}:
+            listed |= {entry.key for entry in self.store.list(prefix)}
+        if not needed - listed:
+            return
+        for key, record in list(self.records.items()):
+            if not listed.issuperset(self.content.files(record)):
+                self.incomplete[key] = self.records.pop(key)
+        gone = sorted(needed - listed)
+        log.warning(
+            "%d files that done-files in %s name are gone, the first being %s",
+            len(gone),
+            self.store.url(self.prefix),
+            gone[0],
+        )
 
 
 def folder_of(done_file: str) -> str:
     """The folder that a done-file is about; ends with '/'."""
     return done_file[: done_file.rindex("/") + 1]
+
+
+def _read_index(store: ObjectStore, key: str) -> dict[str, str]:
+    """The contents that an index holds, by key; none if it is damaged, which costs time and nothing else."""
+    try:
+        found = json.loads(unseal(key, store.read(key) or b"{}"))
+    except ValueError:
+        log.warning("%s is damaged and is not used", store.url(key))
+        return {}
+    return (
+        {name: text for name, text in found.items() if isinstance(text, str)}
+        if isinstance(found, dict)
+        else {}
+    )
+
+
+def _listed_by(key: str) -> str:
+    """A prefix whose listing shows a file: the whole dataset's for one of many days, else its folder."""
+    dataset, separator, _ = key.partition("/day=")
+    return f"{dataset}/" if separator else folder_of(key)

@@ -17,6 +17,7 @@
         runs/run_id=<run>/matrix/                    the same as numbers, and the pipeline that made them
         reports/as_of=<date>/run_id=<run>/           quality reports
         baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
+        damaged/<key>                                an object that was found damaged, under the key that it had
 
 Nothing is ever updated. Each attempt writes files and then its done-file, `<attempt>_done.json`, under names of its
 own. A folder of data counts only once such a done-file is there.
@@ -32,6 +33,7 @@ from urllib.parse import quote
 
 DONE = "_done.json"
 INDEX = "_index/"
+DAMAGED = "damaged/"
 
 _DATA = r"[^/]+(\.parquet|_done\.json)"
 _DAY = r"day=\d{4}-\d\d-\d\d/set=[0-9a-f]+"
@@ -47,6 +49,7 @@ OURS = re.compile(
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
     r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
     r"|baselines/stage=[^/]+/frozen=[^/]+/as_of=[^/]+/run_id=[^/]+\.json"
+    rf"|{DAMAGED}.+"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""
 
@@ -138,6 +141,29 @@ class Layout:
 def _segment(run_id: str) -> str:
     """A run id as one folder name: what Airflow makes stays as it is, a slash or a space does not."""
     return quote(run_id, safe=":+")
+
+
+def aside(key: str) -> str:
+    """Where a damaged object is kept: below the root of its brand, where nothing is read."""
+    root, rest = _split(key)
+    return f"{root}{DAMAGED}{rest}"
+
+
+def kind_of(key: str) -> str:
+    """The folder below the root of its brand that a key lies in, such as 'captures'."""
+    return _split(key)[1].partition("/")[0]
+
+
+def source_of(key: str) -> str:
+    """The source that a key names; empty if it names none."""
+    found = re.search(r"/source=([^/]+)/", key)
+    return found.group(1) if found else ""
+
+
+def _split(key: str) -> tuple[str, str]:
+    """A key's root, and the rest of it."""
+    found = re.match(r"crmbet/brand=[^/]+/", key)
+    return (found.group(), key[found.end() :]) if found else ("", key)
 
 
 def attempt_name() -> str:

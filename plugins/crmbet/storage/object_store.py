@@ -7,7 +7,7 @@ that went away (temporary).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -48,10 +48,16 @@ class ObjectStore:
     def __init__(self, client: BaseClient, bucket: str) -> None:
         self._client: Any = client
         self.bucket = bucket
+        self._moved: set[str] = set()
+        """Keys that were moved away. A server that caches its listings may show them for a while."""
 
     def url(self, key: str) -> str:
         """The address by which the data engine reads the key."""
         return f"s3://{self.bucket}/{key}"
+
+    def urls(self, keys: Iterable[str]) -> Sequence[str]:
+        """The addresses of some keys."""
+        return [self.url(key) for key in keys]
 
     def download(self, entry: StoredObject, path: Path) -> None:
         """Copy an object of any size to a file, in the version that a listing showed.
@@ -114,9 +120,20 @@ class ObjectStore:
                 # The context is the client's own error, which says whether trying again helps.
                 raise error.__context__ or error from None
 
-    def upload_all(self, keys: Mapping[Path, str]) -> None:
-        """Copy files to objects, several at a time."""
-        self._in_parallel(lambda item: self.upload(*item), list(keys.items()))
+    def move(self, key: str, to: str) -> None:
+        """Give an object another key. Nothing happens if it is not there."""
+        from botocore.exceptions import ClientError
+
+        self._moved.add(key)
+        with self._failures_explained(key):
+            try:
+                # The client copies a large object in parts.
+                self._client.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in MISSING:
+                    raise
+            else:
+                self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def delete_all(self, keys: Iterable[str]) -> None:
         """Delete objects. A key without an object is no error."""
@@ -143,6 +160,8 @@ class ObjectStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for entry in page.get("Contents", ()):
+                    if entry["Key"] in self._moved:
+                        continue
                     yield StoredObject(
                         key=entry["Key"],
                         etag=entry["ETag"].strip('"'),
@@ -171,13 +190,14 @@ class ObjectStore:
     def read_all(self, keys: Iterable[str]) -> dict[str, bytes | None]:
         """The contents of many small objects by key, several read at a time; None for a key without an object."""
         wanted = list(keys)
-        return dict(zip(wanted, self._in_parallel(self.read, wanted), strict=True))
+        return dict(zip(wanted, self.in_parallel(self.read, wanted), strict=True))
 
     def write_all(self, contents: dict[str, bytes]) -> None:
         """Write many small objects, several at a time."""
-        self._in_parallel(lambda item: self.write(*item), list(contents.items()))
+        self.in_parallel(lambda item: self.write(*item), contents.items())
 
-    def _in_parallel(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
+    def in_parallel(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
+        """The results of a function for each argument, several at a time, in order."""
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             return list(pool.map(function, arguments))
 

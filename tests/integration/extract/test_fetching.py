@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from crmbet.datasets.prefetch import fetch_ahead
-from crmbet.failures import SourceMissing
+from crmbet.failures import DamagedObject
 from crmbet.run.settings import Settings
+from crmbet.storage.layout import aside
+from crmbet.storage.verified import fetch_file, keep_file
 
 pytestmark = pytest.mark.integration
 
@@ -45,26 +47,25 @@ def test_each_batch_finds_its_own_files(store: Any, spill: Settings, asked: list
     found = []
     with closing(fetch_ahead(store, spill, BATCHES)) as fetched:
         for batch, files in zip(BATCHES, fetched, strict=True):
-            found.append([Path(files.url(key)).read_text() for key in batch])
+            found.append([Path(path).read_text() for path in files.urls(batch)])
 
     assert found == BATCHES
     assert sorted(asked) == sorted({key for batch in BATCHES for key in batch}), "each once"
-    assert files.url("crmbet/else") == store.url("crmbet/else"), "what was not asked for is read in the store"
 
 
 def test_copies_stay_as_long_as_a_batch_needs_them(
     store: Any, spill: Settings, asked: list[str], tmp_path: Path
 ) -> None:
     def copies() -> list[Path]:
-        return [path for path in tmp_path.rglob("*crmbet*a") if path.is_file()]
+        return [path for path in tmp_path.rglob("*.parquet") if path.is_file()]
 
     with closing(fetch_ahead(store, spill, BATCHES)) as fetched:
         first = next(fetched)
-        shared, own = Path(first.url("crmbet/day=2/a")), Path(first.url("crmbet/day=1/a"))
+        shared, own = map(Path, first.urls(["crmbet/day=2/a", "crmbet/day=1/a"]))
         assert own.exists()
         assert copies()
         second = next(fetched)
-        assert Path(second.url("crmbet/day=2/a")) == shared
+        assert second.urls(["crmbet/day=2/a"]) == [str(shared)]
         assert shared.exists()
         assert not own.exists()
         next(fetched)
@@ -94,23 +95,55 @@ def test_a_file_that_is_gone_is_named(store: Any, spill: Settings) -> None:
     store.write("crmbet/day=1/a", b"here")
     with (
         closing(fetch_ahead(store, spill, [["crmbet/day=1/a"], ["crmbet/day=9/gone"]])) as fetched,
-        pytest.raises(SourceMissing, match="not there any more") as failure,
+        pytest.raises(DamagedObject, match="it is gone") as failure,
     ):
         list(fetched)
     assert "crmbet/day=9/gone" in str(failure.value)
 
 
-def test_a_capture_of_many_days_is_read_in_place(
-    put: Any, capture: Any, clean: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_was_changed_in_the_bucket_is_moved_aside_and_its_copy_is_not_used(
+    store: Any, spill: Settings, tmp_path: Path
 ) -> None:
-    def bets(first: date, days: int) -> str:
-        placed = [f"{first + timedelta(days=day)}T15:00:00Z" for day in range(days)]
-        rows = [f"{first}-{number},u1,{at},slots,1" for number, at in enumerate(placed)]
-        return "\n".join(["bet_id,user_id,placed_at,game_type,stake", *rows]) + "\n"
+    (tmp_path / "written").write_bytes(b"what was written")
+    kept = keep_file(store, tmp_path / "written", "crmbet/brand=b/state/day=1/set=2/a.parquet")
+    fetch_file(store, kept, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"what was written"
 
-    keys = [put("long.csv", bets(date(2026, 1, 1), 40)), put("short.csv", bets(date(2026, 5, 1), 3))]
+    store.write(kept, b"what was Written")
+    with closing(fetch_ahead(store, spill, [[kept]])) as fetched, pytest.raises(DamagedObject, match=kept):
+        next(fetched)
+
+    assert [entry.key for entry in store.list("crmbet/")] == [aside(kept)]
+    assert store.read(aside(kept)) == b"what was Written"
+    with pytest.raises(DamagedObject, match="it is gone"):
+        fetch_file(store, kept, tmp_path / "copy")
+
+
+def test_a_file_that_was_damaged_on_the_way_is_fetched_again(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "written").write_bytes(b"what was written")
+    kept = keep_file(store, tmp_path / "written", "crmbet/brand=b/state/day=1/set=2/a.parquet")
+    fetch, answers = store.fetch, iter([b"cut off", None])
+
+    def once_damaged(key: str, path: Path) -> None:
+        damaged = next(answers)
+        fetch(key, path) if damaged is None else path.write_bytes(damaged)
+
+    monkeypatch.setattr(store, "fetch", once_damaged)
+    fetch_file(store, kept, tmp_path / "copy")
+
+    assert (tmp_path / "copy").read_bytes() == b"what was written"
+
+
+@pytest.mark.parametrize("days", [3, 40])
+def test_a_capture_is_cleaned_from_a_copy_however_many_days_it_has(
+    put: Any, capture: Any, clean: Any, store: Any, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    placed = [f"{date(2026, 5, 1) + timedelta(days=day)}T15:00:00Z" for day in range(days)]
+    rows = [f"b{number},u1,{at},slots,1" for number, at in enumerate(placed)]
+    put("a.csv", "\n".join(["bet_id,user_id,placed_at,game_type,stake", *rows]) + "\n")
     captured = capture()
-    files = {taken.chunk: taken.files for taken in captured.captures}
     fetched: list[str] = []
     fetch = store.fetch
 
@@ -119,5 +152,5 @@ def test_a_capture_of_many_days_is_read_in_place(
         fetch(key, path)
 
     monkeypatch.setattr(store, "fetch", noted)
-    assert clean(captured).accepted == 43
-    assert fetched == files[keys[1]]
+    assert clean(captured).accepted == days
+    assert fetched == captured.captures[0].files, "once, whatever the number of batches"

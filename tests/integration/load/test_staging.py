@@ -16,7 +16,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from crmbet.contracts.table import ENGINE_TYPES, FeatureColumn
 from crmbet.databases.duckdb import attach_postgres, open_engine
-from crmbet.failures import LoadRefused, LostConnection, PermanentFailure, SourceMissing
+from crmbet.failures import LoadRefused, LockHeld, LostConnection, PermanentFailure, SourceMissing
 from crmbet.load.staging import PARALLEL_COPIES, Staging, staged, staging_name
 from crmbet.run.settings import Settings
 from tests.integration.load.small_loads import BOTH_SERVERS, load_rows
@@ -358,6 +358,66 @@ def test_what_a_dead_run_left_is_swept_and_what_a_living_one_uses_is_not(
     query(f"DROP TABLE {theirs}")
     assert staging_tables(query) == []
     assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+@BOTH_SERVERS
+def test_a_second_try_of_a_run_says_that_the_first_still_lives_and_touches_nothing_of_it(
+    session: LoadSession,
+    open_session: Callable[..., LoadSession],
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+) -> None:
+    files = write_parquet([row("a")])
+    second = open_session(session.run_id, lock_timeout_seconds=1)
+
+    with staged(session, engine, postgres_url, files, 1) as staging:
+        with (
+            pytest.raises(LockHeld, match="another try of this run is under way") as failure,
+            staged(second, engine, postgres_url, files, 1),
+        ):
+            pass
+        assert f"pg_terminate_backend({session.connection.info.backend_pid})" in str(failure.value)
+        assert load_rows(session, staging).inserted == 1
+
+    with staged(second, engine, postgres_url, files, 1) as staging:
+        assert load_rows(second, staging).unchanged == 1
+    assert staging_tables(query) == []
+    assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+def test_a_try_that_waited_for_the_first_one_loads_after_it(
+    session: LoadSession,
+    open_session: Callable[..., LoadSession],
+    engine: Engine,
+    postgres_url: str,
+    query: Query,
+    row: MakeRow,
+    write_parquet: WriteParquet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    files = write_parquet([row("a")])
+    second = open_session(session.run_id)
+
+    def load_again() -> int:
+        with (
+            open_engine(Settings(lake_bucket="unused")) as own,
+            staged(second, own, postgres_url, files, 1) as staging,
+        ):
+            return load_rows(second, staging).unchanged
+
+    with ThreadPoolExecutor(1) as pool:
+        with staged(session, engine, postgres_url, files, 1) as staging:
+            again = pool.submit(load_again)
+            deadline = time.monotonic() + 30
+            while "this try waits up to" not in caplog.text:
+                assert time.monotonic() < deadline, "the second try did not say that it waits"
+                time.sleep(0.01)
+            assert load_rows(session, staging).inserted == 1
+        assert again.result() == 1
+    assert staging_tables(query) == []
 
 
 def test_an_unreachable_server_is_temporary_and_its_password_stays_secret(

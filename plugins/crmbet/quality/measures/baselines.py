@@ -20,6 +20,7 @@ from crmbet.quality.measures.profile import Profile
 from crmbet.run.records import Record
 from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import read_records, write_record
 
 ANY_DAY = "any"
 """The profile that serves a weekday without one of its own."""
@@ -60,12 +61,14 @@ class Baselines:
 
 
 def find_baselines(store: ObjectStore, run: Run, stage: Stage) -> Baselines:
-    """The newest baseline that is not younger than the run. It has no profiles if there is none."""
+    """The newest baseline that is not younger than the run. It has no profiles if there is none.
+
+    Raises `DamagedObject`.
+    """
     if run.params.refresh_baseline:
         return Baselines(None, {}, grows=True)
     folder = run.layout.baselines(stage)
-    contents = store.read_all(entry.key for entry in store.list(folder))
-    parts = [Frozen.model_validate_json(content) for content in contents.values() if content is not None]
+    parts = list(read_records(store, [entry.key for entry in store.list(folder)], Frozen).values())
     name = max((part.frozen for part in parts if part.frozen <= run.as_of_date), default=None)
     if name is None:
         return Baselines(None, {}, grows=True)
@@ -98,5 +101,5 @@ def freeze(
         profiles={weekday: dict(tables) for weekday, tables in profiles.items()},
     )
     key = run.layout.baseline(stage, begun, run.as_of_date, run.run_id)
-    store.write(key, part.model_dump_json().encode())
+    write_record(store, key, part)
     log.info("froze the distributions of the %s data as baseline %s: %s", stage, begun, store.url(key))

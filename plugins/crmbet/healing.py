@@ -1,0 +1,156 @@
+"""Makes damaged objects of the store anew, from what lies below them: captures -> cleaned -> state -> table.
+
+Whoever reads a damaged object moves it aside and stops. From then on it counts as missing, and the stage that makes
+such objects makes it anew, as it makes anything that is missing. Then the task that had met it is done again.
+
+What nothing can give back stays a failure that names it: a run's own dates, frozen cut-offs, fitted models, baselines,
+and a capture that the source does not hold any more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from crmbet.clean.clean import clean_source
+from crmbet.clean.records import CleanManifest
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.table import TableContract
+from crmbet.databases.work import Work
+from crmbet.extract.lake import capture_feed
+from crmbet.extract.postgres import capture_relation
+from crmbet.extract.records import Capture, ExtractManifest
+from crmbet.failures import DamagedObject, DataLost
+from crmbet.features.engineer import engineer_features
+from crmbet.features.records import FeatureManifest
+from crmbet.run.records import manifest_key, read_manifest, write_manifest
+from crmbet.run.run import Run
+from crmbet.storage.layout import kind_of, source_of
+from crmbet.storage.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    import duckdb
+
+log = logging.getLogger(__name__)
+
+MOST_ROUNDS = 50
+"""So often a task is done again. Each round makes everything anew that the one before has met."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """The stages of a run from its captures to its feature table."""
+
+    run: Run
+    store: ObjectStore
+    open_work: Callable[[], AbstractContextManager[Work]]
+    """Opens the engine; each try of a stage has its own."""
+    attach_source: Callable[[duckdb.DuckDBPyConnection], None]
+    """Makes the source's database visible to the engine."""
+    sources: Mapping[str, SourceContract]
+    table: TableContract
+
+    def extracts(self) -> ExtractManifest:
+        """All captures of the run: those of the lake and those of PostgreSQL."""
+        lake, database = (
+            read_manifest(self.store, self.run.prefix, task, ExtractManifest)
+            for task in ("extract_s3", "extract_pg")
+        )
+        return ExtractManifest(sources={**lake.sources, **database.sources})
+
+    def clean(self) -> CleanManifest:
+        """Clean the run's captures."""
+        with self.open_work() as work:
+            return CleanManifest(
+                sources={
+                    name: clean_source(work, self.sources[name], captures)
+                    for name, captures in self.extracts().sources.items()
+                }
+            )
+
+    def engineer(self) -> FeatureManifest:
+        """Make the run's feature table from its cleaned rows."""
+        cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+        with self.open_work() as work:
+            return engineer_features(work, self.sources, self.table, cleaned)
+
+    def healed(self, task: Callable[[], Result]) -> Result:
+        """The result of a task. If it meets damaged objects, they are made anew, and the task is done again.
+
+        Raises `DamagedObject` for what cannot be made anew, and `DataLost` for captures that the source cannot give
+        again.
+        """
+        met: set[str] = set()
+        while True:
+            try:
+                return task()
+            except DamagedObject as damage:
+                if damage.key in met or len(met) == MOST_ROUNDS:
+                    raise
+                met.add(damage.key)
+                self._make_anew(damage)
+
+    def _make_anew(self, damage: DamagedObject) -> None:
+        """Make the stage again that made the object. What is whole is found there, and what is missing is made."""
+        log.warning("what it was made from makes it anew: %s", damage)
+        kind = kind_of(damage.key)
+        if kind == "captures":
+            self._capture_again(source_of(damage.key))
+        elif kind in ("cleaned", "quarantine") or damage.key == manifest_key(self.run.prefix, "clean"):
+            write_manifest(self.store, self.run.prefix, "clean", self.healed(self.clean))
+        elif kind == "runs" and self._is_of_the_table(damage.key):
+            write_manifest(self.store, self.run.prefix, "engineer_features", self.healed(self.engineer))
+        elif kind not in MADE_BY_THEIR_READER:
+            raise damage
+
+    def _is_of_the_table(self, key: str) -> bool:
+        made = (f"{self.run.prefix}{folder}/" for folder in ("features", "matrix"))
+        return key.startswith(tuple(made)) or key == manifest_key(self.run.prefix, "engineer_features")
+
+    def _capture_again(self, source: str) -> None:
+        """Capture a source's missing content again, and name the new files in the run's manifest.
+
+        Content that is new since the run's extract is captured too, and not used by the run.
+        """
+        contract = self.sources[source]
+        task = "extract_s3" if contract.kind == "lake" else "extract_pg"
+        manifest = read_manifest(self.store, self.run.prefix, task, ExtractManifest)
+        before = manifest.sources[source]
+        with self.open_work() as opened:
+            # What is whole is not captured once more, whatever the run was asked for.
+            params = self.run.params.model_copy(update={"full_refresh": False})
+            work = replace(opened, run=replace(self.run, params=params))
+            if contract.kind == "postgres":
+                self.attach_source(work.connection)
+                found = capture_relation(work, contract)
+            else:
+                found = capture_feed(work, contract) or before.model_copy(update={"captures": []})
+        there = {entry.key for entry in self.store.list(self.run.layout.captures(source))}
+        captures = [
+            capture if there.issuperset(capture.files) else self._replacement(capture, found.captures)
+            for capture in before.captures
+        ]
+        sources = {**manifest.sources, source: before.model_copy(update={"captures": captures})}
+        write_manifest(self.store, self.run.prefix, task, ExtractManifest(sources=sources))
+
+    def _replacement(self, lost: Capture, found: list[Capture]) -> Capture:
+        """The new capture of lost content. Raises `DataLost` if the source has other content by now."""
+        for capture in found:
+            if capture.chunk == lost.chunk and (capture.digest == lost.digest or capture.days == lost.days):
+                return capture
+        raise DataLost(
+            f"what was captured of {lost.chunk} is damaged or gone, and the source holds other content by now",
+            where=", ".join(self.store.url(key) for key in lost.files),
+            why="the source replaced the content after this run had captured it",
+            next_step="to go on with what the source holds now, clear the extract with downstream; to keep this run "
+            "as it was, put the object back from a backup or an earlier version of it, and clear this task",
+        )
+
+
+MADE_BY_THEIR_READER = ("state", "sessions", "session_bets", "state_blocks", "feature_tables")
+"""Kinds of objects that the stage which reads them also makes."""
