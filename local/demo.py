@@ -13,11 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from crmbet.run.schedule import DEFAULT_TIMEZONE
+from crmbet.run.window import midnight
 from local import airflow
-from local.demo_summary import Outcome, print_summary, read_outcome
+from local.demo_summary import Outcome, print_summary, print_training_set, read_outcome
 from local.env import database_variables, lake_variables, process_environment
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
@@ -32,6 +34,8 @@ ZONE = ZoneInfo(DEFAULT_TIMEZONE)
 SEED = 7
 PLAYERS = 2_000
 HISTORY_DAYS = 120
+TRAINING_DAYS = 30
+"""How long before the demo's day the players are looked at whose next days a training set shows."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,8 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
     rows_before = _target_rows(environ)
 
     log = workspace.log("demo-broken" if sample.broken else "demo")
-    print(f"\nairflow dags test {DAG} {day}   (log: {log})", flush=True)
     started = time.monotonic()
-    with log.open("w", encoding="utf-8") as file:
-        status = subprocess.run(
-            [airflow.executable("airflow"), "dags", "test", DAG, day.isoformat()],
-            env=environ, cwd=workspace.project, stdout=file, stderr=subprocess.STDOUT, check=False,
-        ).returncode  # fmt: skip
+    status = _test_dag(workspace, environ, day, log)
     start = date.fromisoformat(read_record(workspace.record(sample.bucket))["start"])
     archetypes = name_archetypes(World(SEED, PLAYERS, start, day))
     outcome = read_outcome(
@@ -87,6 +86,25 @@ def _run(workspace: Workspace, sample: Sample, day: date) -> int:
     print_summary(outcome, workspace, seconds=time.monotonic() - started)
     if sample.broken:
         return _judge_broken(outcome, rows_before, _target_rows(environ))
+    return status or _show_training_set(workspace, environ, day)
+
+
+def _test_dag(workspace: Workspace, environ: Mapping[str, str], day: date, log: Path) -> int:
+    """Run the DAG for a day in a process of its own; returns its exit status."""
+    print(f"\nairflow dags test {DAG} {day}   (log: {log})", flush=True)
+    with log.open("w", encoding="utf-8") as file:
+        return subprocess.run(
+            [airflow.executable("airflow"), "dags", "test", DAG, day.isoformat()],
+            env=dict(environ), cwd=workspace.project, stdout=file, stderr=subprocess.STDOUT, check=False,
+        ).returncode  # fmt: skip
+
+
+def _show_training_set(workspace: Workspace, environ: Mapping[str, str], day: date) -> int:
+    """Backfill a day, and show what a model could learn from: its features, and what the players have done since."""
+    past = day - timedelta(days=TRAINING_DAYS)
+    status = _test_dag(workspace, environ, past, workspace.log("demo-backfill"))
+    if status == 0:
+        print_training_set(environ["CRMBET_TARGET_URL"], midnight(past, ZONE), TRAINING_DAYS)
     return status
 
 

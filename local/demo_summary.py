@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,35 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
         _print_table(["drawn as", *SHOWN_COLUMNS.values()], outcome.rows)
 
 
+def print_training_set(url: str, instant: datetime, days: int) -> None:
+    """Print how many players a training set has: as they were at an instant, and what they did in the days since."""
+    import psycopg2
+
+    call = "ml_features.training_set('pairs', 'active_days_30d', '{} days'{})"
+    admitted = call.format(days, ", admit_reconstructed => true")
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE pairs ON COMMIT DROP AS SELECT user_id, as_of AS instant "
+            "FROM ml_features.user_features_history WHERE as_of = %s AND marketing_reason IS NULL",
+            (instant,),
+        )
+        cursor.execute(f"SELECT count(*) FROM {call.format(days, '')}")
+        (known_then,) = cursor.fetchone() or (0,)
+        cursor.execute(
+            "SELECT count(*), count(*) FILTER (WHERE label_value::int = 0), round(avg(label_value::int), 1) "
+            f"FROM {admitted}"
+        )
+        rows, silent, mean = cursor.fetchone() or (0, 0, None)
+        notices = [notice.strip() for notice in connection.notices]
+    print(
+        f"\nA training set: players as of {instant:%Y-%m-%d}, and on how many of the next {days} days they played"
+    )
+    print(f"  {known_then:,} rows were known then, since nothing had been captured before today")
+    print(f"  {rows:,} rows with admit_reconstructed: {silent:,} players fell silent, mean {mean} days")
+    for notice in notices:
+        print(f"  {notice}")
+
+
 def _describe(task: str, manifest: dict[str, Any]) -> str:
     match task:
         case "extract_s3" | "extract_pg":
@@ -192,7 +222,11 @@ def _describe(task: str, manifest: dict[str, Any]) -> str:
             return f"{manifest['backup']}, {manifest['rows']:,} rows" if manifest["backup"] else "none needed"
         case _:
             counts = ("inserted", "updated", "unchanged", "removed")
-            return f"{manifest['strategy']}: " + _joined(f"{manifest[name]:,} {name}" for name in counts)
+            parts = [f"{manifest[name]:,} {name}" for name in counts]
+            parts += [f"{manifest['edited']:,} edited by hand"] if manifest["edited"] else []
+            return f"{manifest['strategy']}: " + _joined(
+                [*parts, f"backup: {manifest['backup'] or 'none needed'}"]
+            )
 
 
 def _print_reasons(title: str, field: str, clean: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import Capture, ExtractManifest
 from crmbet.failures import DamagedObject, DataLost
 from crmbet.features.engineer import engineer_features
+from crmbet.features.knowledge import judge_knowledge
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import manifest_key, read_manifest, write_manifest
 from crmbet.run.run import Run
@@ -77,7 +78,10 @@ class Stages:
         """Make the run's feature table from its cleaned rows."""
         cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
         with self.open_work() as work:
-            return engineer_features(work, self.sources, self.table, cleaned)
+            # A dry run has cleaned nothing that could be asked.
+            dry_run = self.run.params.dry_run
+            knowledge = None if dry_run else judge_knowledge(work, self.sources, self.extracts(), cleaned)
+            return engineer_features(work, self.sources, self.table, cleaned, knowledge)
 
     def healed(self, task: Callable[[], Result]) -> Result:
         """The result of a task. If it meets damaged objects, they are made anew, and the task is done again.

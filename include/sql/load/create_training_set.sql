@@ -8,7 +8,10 @@
 -- as_of is at least instant + maturity and less than a day later. A window as long as the maturity then begins at the
 -- instant or after it, so no fact is in both the features and the label. Pairs without features or label are left out,
 -- and so are labels that became known after mature_by. Days are days of the operator's zone, whatever the session's
--- zone is.
+-- zone is. The rows that say that a player is gone are neither features nor labels.
+--
+-- With admit_reconstructed, features may also come from rows that were reconstructed after the instant, from sources that
+-- may have been overwritten since. They may know what nobody knew then. A notice says how many there are.
 --
 -- The function has the rights of its caller. Features that the caller may not read are NULL, and such a label is
 -- refused.
@@ -16,7 +19,8 @@ CREATE OR REPLACE FUNCTION {schema}.training_set(
     spine regclass,
     label text,
     maturity interval,
-    mature_by timestamptz DEFAULT 'infinity'
+    mature_by timestamptz DEFAULT 'infinity',
+    admit_reconstructed boolean DEFAULT false
 )
 RETURNS TABLE (
     user_id text,
@@ -32,6 +36,9 @@ SET timezone = {zone}
 AS $body$
 DECLARE
     readable text;
+    query text;
+    known_then bigint;
+    reconstructed bigint;
 BEGIN
     IF maturity < interval '0' THEN
         RAISE EXCEPTION 'maturity % is negative: the label would be known before the instant', maturity;
@@ -47,16 +54,19 @@ BEGIN
     INTO readable
     FROM pg_catalog.pg_attribute
     WHERE attrelid = '{schema}.user_features_history'::regclass AND attnum > 0 AND NOT attisdropped;
-    RETURN QUERY EXECUTE format(
+    query := format(
         $query$
         SELECT spine.user_id::text, spine.instant, outcome.as_of, outcome.label, known.features
         FROM %1$s AS spine
         CROSS JOIN LATERAL (
-            SELECT ROW(%2$s)::{schema}.user_features_history AS features
+            SELECT
+                ROW(%2$s)::{schema}.user_features_history AS features,
+                history.known_at > spine.instant AS is_reconstructed
             FROM {schema}.user_features_history AS history
             WHERE history.user_id = spine.user_id
               AND history.as_of <= spine.instant
-              AND history.known_at <= spine.instant
+              AND (history.known_at <= spine.instant OR ($3 AND history.reconstructed))
+              AND history.marketing_reason IS NULL
             ORDER BY history.as_of DESC
             LIMIT 1
         ) AS known
@@ -67,13 +77,24 @@ BEGIN
               AND history.as_of >= spine.instant + $1
               AND history.as_of < spine.instant + $1 + interval '1 day'
               AND history.known_at <= $2
+              AND history.marketing_reason IS NULL
             ORDER BY history.as_of
             LIMIT 1
         ) AS outcome
+        WHERE known.is_reconstructed = $4
         $query$,
         spine,
         readable,
         label
-    ) USING maturity, mature_by;
+    );
+    RETURN QUERY EXECUTE query USING maturity, mature_by, admit_reconstructed, false;
+    IF admit_reconstructed THEN
+        GET DIAGNOSTICS known_then = ROW_COUNT;
+        RETURN QUERY EXECUTE query USING maturity, mature_by, admit_reconstructed, true;
+        GET DIAGNOSTICS reconstructed = ROW_COUNT;
+        RAISE NOTICE
+            'the features of % of % pairs are reconstructed: they may know what nobody knew then, and flatter a model',
+            reconstructed, known_then + reconstructed;
+    END IF;
 END
 $body$

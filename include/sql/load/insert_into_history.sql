@@ -1,5 +1,5 @@
-INSERT INTO {table} ({columns}, updated_at)
-SELECT {staged_columns}, %(written_at)s
+INSERT INTO {table} ({columns}, reconstructed, reconstructed_because, updated_at)
+SELECT {staged_columns}, %(is_reconstructed)s, %(reconstructed)s, %(written_at)s
 FROM {staging} AS staged
 WHERE NOT EXISTS (
     SELECT

@@ -1,6 +1,10 @@
 -- The row that was known later wins. If the features are equal, the row stays as it was first written.
 UPDATE {table} AS history
-SET {assignments}, updated_at = %(written_at)s
+SET {assignments},
+    marketing_reason = NULL,
+    reconstructed = %(is_reconstructed)s,
+    reconstructed_because = %(reconstructed)s,
+    updated_at = %(written_at)s
 FROM {staging} AS staged
 WHERE history.{key} = staged.{key}
   AND history.as_of = staged.as_of

@@ -9,8 +9,11 @@ from pydantic import Field, model_validator
 
 from crmbet.contracts.strict import Identifier, Strict, content_digest
 
-LOAD_COLUMNS = ("gone", "updated_at")
+LOAD_COLUMNS = ("gone", "marketing_reason", "updated_at")
 """Columns of the target that no run computes: the load sets them."""
+
+MARKETING = "marketing_allowed"
+"""The feature that says whether a campaign may write to a player. The load ends it for a player who is gone."""
 
 ENGINE_TYPES = {
     "text": "VARCHAR",

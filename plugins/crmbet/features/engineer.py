@@ -21,6 +21,7 @@ from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.thirty_days import files_to_read
 from crmbet.features.cleaned_days import CleanedDays
 from crmbet.features.kept_table import KeptTable, TableInputs, copy_table, find_table, keep_table, write_table
+from crmbet.features.knowledge import Knowledge
 from crmbet.features.matrix import write_matrix
 from crmbet.features.records import FeatureManifest, Learned
 from crmbet.features.sessions import ensure_sessions
@@ -35,15 +36,21 @@ log = logging.getLogger(__name__)
 
 
 def engineer_features(
-    work: Work, sources: Mapping[str, SourceContract], table: TableContract, cleaned: CleanManifest
+    work: Work,
+    sources: Mapping[str, SourceContract],
+    table: TableContract,
+    cleaned: CleanManifest,
+    knowledge: Knowledge | None = None,
 ) -> FeatureManifest:
     """Bring state and sessions up to date for all days before as_of, and write the feature table of the run.
 
-    A dry run only finds out which days it would make.
+    The rows say the known_at of `knowledge`; without it, the run's own. A dry run only finds out which days it would
+    make.
     """
     run = work.run
+    knowledge = knowledge or Knowledge(known_at=run.known_at)
     days = CleanedDays(work, sources, cleaned)
-    bind_variables(work.connection, run)
+    bind_variables(work.connection, run, knowledge.known_at)
     with timed(log, "state"):
         state = ensure_days(work, State(days))
     with timed(log, "sessions"):
@@ -59,7 +66,11 @@ def engineer_features(
         days=len(state.days),
         days_built=len(state.made),
         sessions_built=len(sessions.made),
+        known_at=knowledge.known_at,
+        reconstructed=knowledge.reconstructed,
     )
+    if knowledge.reconstructed:
+        log.info("the rows are reconstructed: %s (docs/models.md)", knowledge.reconstructed)
     if run.params.dry_run:
         return manifest
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import ConfigDict, Field
 
 from crmbet.learning.records import ModelRun
@@ -47,5 +49,9 @@ class FeatureManifest(Record):
     days: int
     days_built: int
     sessions_built: int
+    known_at: datetime | None = None
+    """What the rows say of when their facts were known; None in manifests of releases that did not write it."""
+    reconstructed: str | None = None
+    """Why the rows are a reconstruction of what was known then; None if they are none."""
     learned: Learned | None = None
     """None after a dry run."""

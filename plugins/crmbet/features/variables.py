@@ -16,10 +16,11 @@ SIGNATURE = ("known_at", "execution_id")
 """Variables that name the run that made a table and alter nothing else in it."""
 
 
-def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
-    """Set the variables on a connection."""
+def bind_variables(connection: duckdb.DuckDBPyConnection, run: Run, known_at: datetime | None = None) -> None:
+    """Set the variables on a connection. `known_at` is what the rows say, if that is not the run's own."""
+    named = variables(run) | ({"known_at": _instant(known_at)} if known_at else {})
     # Literals: a bound parameter makes the engine's client import pandas, which takes a second.
-    for name, value in variables(run).items():
+    for name, value in named.items():
         connection.execute(render("databases/set_variable", name=identifier(name), value=value))
 
 

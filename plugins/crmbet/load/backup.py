@@ -16,7 +16,7 @@ from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.databases.statements import Fragment, literal, render
 from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.load.session import DDL_WAIT_SECONDS, LoadSession, limit_lock_wait
-from crmbet.load.target import column_list, read_columns, refuse_drift, target_shape
+from crmbet.load.target import column_list, read_columns, read_tables, target_shape
 from crmbet.storage.digests import digest
 
 if TYPE_CHECKING:
@@ -69,10 +69,8 @@ def take_backup(session: LoadSession, taken_at: datetime) -> Backup | None:
     """
     with session.exclusive_transaction() as cursor:
         shape = target_shape(session.contract)
-        columns = read_columns(cursor, session, shape.name)
-        if not columns:
+        if not read_tables(cursor, session, [shape])[shape.name]:
             return None
-        refuse_drift(session, shape, columns)
         session.hold_writers_off(cursor, session.table)
         return back_up(cursor, session, taken_at)
 

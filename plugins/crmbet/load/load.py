@@ -11,19 +11,28 @@ nothing but the history.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, assert_never
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from crmbet.contracts.table import MARKETING
 from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
-from crmbet.databases.statements import Fragment, assignments, identifier, render
+from crmbet.databases.statements import Fragment, assignments, identifier, joined, render
 from crmbet.failures import LoadRefused, TemporaryFailure
-from crmbet.load.backup import back_up
-from crmbet.load.history import HistoryCounts, record
-from crmbet.load.target import column_list, read_columns, refuse_drift, staged_values, target_shape
+from crmbet.load.backup import back_up, list_backups
+from crmbet.load.history import Gone, Recording, record, record_gone
+from crmbet.load.target import (
+    column_list,
+    hash_of_cells,
+    history_shape,
+    require_tables,
+    staged_values,
+    target_shape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from psycopg2 import extensions
 
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
 Strategy = Literal["merge", "replace", "append"]
 GoneUsers = Literal["keep", "mark", "delete"]
 
+NOT_COMPARED = Fragment("0::bigint")
+"""In place of the hash of a row's cells, where only keys, as_of and row_hash are compared."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadRules:
@@ -43,9 +55,13 @@ class LoadRules:
     gone_users: GoneUsers
     """What a merge does with players whom staging lacks."""
     max_shrink: float
-    """Share of its players that the target may lose, deleted or marked as gone."""
+    """Share of its players that the target may lose: deleted, marked as gone, or without marketing as they are gone."""
     accept_loss: bool = False
     """Whether a person has said that this load may lose more, or, by replace, go back in time."""
+    reconstructed: str | None = None
+    """Why the rows are a reconstruction, for the history; None if they are none."""
+    as_of_date: date | None = None
+    """The date of the run's as_of in the operator's zone, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +76,15 @@ class LoadCounts:
     removed: int = 0
     """Rows that merge deleted, or that replace deleted, even if it inserted the same players again."""
     marked: int = 0
-    """Players that merge marked as gone."""
+    """Players who are gone, whose marketing merge has ended. It marked them unless they are to be kept."""
     recorded: int = 0
     """Rows that the load inserted into the history, or updated there."""
+    edited: int = 0
+    """Rows of the target whose cells somebody had changed by hand. The load has written over them."""
+    edited_history: int = 0
+    """The same of the history, among its rows of the staged players and as_of."""
     backup: str | None = None
-    """The backup that the load took itself, because the target had changed since the newest one."""
+    """The backup that holds what the target held before, whether or not this load took it. None if nothing changed."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +98,18 @@ class Comparison:
     """Staged players that the target does not have."""
     stale: int
     """Rows of the target that are not newer than staging's and differ in as_of or row_hash."""
+    edited: int
+    """Rows of the target that are equal to staging's in as_of and row_hash, and not in their cells."""
     returned: int
-    """Rows of the target that are marked as gone although staging has an equal row."""
+    """Rows of the target that belong to players who are gone, although staging has an equal row."""
     older: int
     """Staged rows that are older than the target's."""
     absent: int
     """Rows of the target that staging does not have."""
-    unmarked: int
-    """Rows of the target that staging does not have and that are not marked as gone."""
+    lost: int
+    """Rows of the target that staging does not have, of players who are not known to be gone."""
+    unsettled: int
+    """Rows of the target that staging does not have, and that do not say so: without the mark, or with marketing."""
     oldest_staged: datetime | None
     newest_staged: datetime | None
     newest_loaded: datetime | None
@@ -100,7 +124,7 @@ class Comparison:
     @property
     def is_equal(self) -> bool:
         """Whether the target holds exactly what was staged."""
-        return not (self.missing or self.stale or self.returned or self.older or self.absent)
+        return not (self.missing or self.stale or self.edited or self.returned or self.older or self.absent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +136,9 @@ class Goal:
     missing: int = 0
     stale: int
     absent: int
-    unmarked: int
+    unsettled: int
     written: int = 0
-    """Rows that carry the load's instant, without those that it only marks as gone."""
+    """Rows that carry the load's instant, without those of players who are gone."""
     changed: bool
     """Whether anything has to be written to the target."""
 
@@ -137,27 +161,54 @@ def load(
     the target does not hold what was staged afterwards. Raises `LockHeld` if another load is under way. After any of
     these failures everything is as it was.
     """
+    contract = session.contract
     with session.exclusive_transaction() as cursor:
-        shape = target_shape(session.contract)
-        refuse_drift(session, shape, read_columns(cursor, session, shape.name))
+        require_tables(cursor, session, (target_shape(contract), history_shape(contract)))
         for table in (session.table, session.history):
             session.hold_writers_off(cursor, table)
-        write = _Write.begin(cursor, session, staging)
+        write = _Write.begin(cursor, session, staging, rules)
         before = write.compare()
         _refuse_other_rows(session, staging, before)
         _refuse_loss(session, rules, before)
+        recording = Recording(
+            staging=write.staging,
+            oldest=before.oldest_staged,
+            newest=before.newest_staged,
+            written_at=write.written_at,
+            reconstructed=rules.reconstructed,
+        )
+        # The history comes first: the target's rows that are not staged are compared with it.
+        recorded = record(cursor, session, recording)
+        edited_elsewhere = write.count_edited_elsewhere(before)
         goal = _find_goal(rules, before)
         done = LoadCounts(staged=before.staged, unchanged=before.staged)
+        backup = None
+        if goal.changed or edited_elsewhere:
+            backup = _back_up(cursor, session, taken_at, before)
+        if edited_elsewhere and rules.strategy != "replace":
+            write.repair_elsewhere(before)
+        gone = record_gone(cursor, session, recording, write.find_gone(before))
         if goal.changed:
-            backup = back_up(cursor, session, taken_at)
-            done = write.write_and_verify(goal, rules, before, None if backup is None else backup.name)
-        recorded = HistoryCounts()
-        if before.oldest_staged is not None and before.newest_staged is not None:
-            span = (before.oldest_staged, before.newest_staged)
-            recorded = record(cursor, session, write.staging, span, write.written_at)
+            done = write.write_and_verify(goal, before)
         if alongside is not None:
             alongside(cursor, write.written_at)
-    return LoadCounts(**{**vars(done), "recorded": recorded.inserted + recorded.updated})
+    return replace(
+        done,
+        recorded=recorded.inserted + recorded.updated + gone,
+        edited=edited_elsewhere + (0 if rules.strategy == "append" else before.edited),
+        edited_history=recorded.edited,
+        backup=backup,
+    )
+
+
+def _back_up(
+    cursor: extensions.cursor, session: LoadSession, taken_at: datetime, before: Comparison
+) -> str | None:
+    """The name of the backup that holds what the target holds, which is taken if there is none. None if it is empty."""
+    taken = back_up(cursor, session, taken_at)
+    if taken is not None:
+        return taken.name
+    return list_backups(cursor, session)[0].name if before.rows else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,48 +217,87 @@ class _Write:
 
     cursor: extensions.cursor
     where: str
+    rules: LoadRules
     table: Fragment
+    history: Fragment
     staging: Fragment
     key: Fragment
     columns: dict[str, FeatureColumn]
+    features: dict[str, FeatureColumn]
     written_at: datetime
     """The load's instant, by the server's clock. It goes into updated_at, and no other load has the same."""
 
     @classmethod
-    def begin(cls, cursor: extensions.cursor, session: LoadSession, staging: Staging) -> _Write:
+    def begin(
+        cls, cursor: extensions.cursor, session: LoadSession, staging: Staging, rules: LoadRules
+    ) -> _Write:
         cursor.execute(render("load/read_clock"))
         (written_at,) = single_row(cursor)
         return cls(
             cursor=cursor,
             where=session.where,
+            rules=rules,
             table=session.table,
+            history=session.history,
             staging=session.in_schema(staging.table),
             key=identifier(session.contract.key),
             columns=session.contract.computed,
+            features=session.contract.features,
             written_at=written_at,
         )
 
     def compare(self) -> Comparison:
-        self._execute("compare_with_staging")
-        return Comparison(*single_row(self.cursor))
+        """Compare the target with staging, with the cells of rows that say that they are equal."""
+        return self._compare(hash_of_cells(self.features))
 
-    def write_and_verify(
-        self, goal: Goal, rules: LoadRules, before: Comparison, backup: str | None
-    ) -> LoadCounts:
+    def count_edited_elsewhere(self, before: Comparison) -> int:
+        """Count the rows that somebody has edited among those that `compare` does not compare with staging.
+
+        The history has what the load of such a row's as_of has written. A row that it does not have, or has with
+        another row_hash, is not counted: nothing says what it should hold.
+        """
+        if before.rows == 0:
+            return 0
+        text = render("load/count_edited_rows", edited=self._edited_rows())
+        self.cursor.execute(text, self._elsewhere(before))
+        (edited,) = single_row(self.cursor)
+        return int(edited)
+
+    def repair_elsewhere(self, before: Comparison) -> None:
+        """Give the rows that `count_edited_elsewhere` counts what the history says, unless this load writes them."""
+        features = {name: column for name, column in self.features.items() if name != MARKETING}
+        self._execute(
+            "repair_edited_rows",
+            {**self._elsewhere(before), "leaves_alone": self.rules.strategy == "append"},
+            assignments=assignments(features, "recorded"),
+            edited=self._edited_rows(),
+            history=self.history,
+        )
+
+    def find_gone(self, before: Comparison) -> Gone | None:
+        """The players of whom this load is the first to find that they are gone; None if it cannot know of any."""
+        if before.newest_staged and before.is_newest and before.absent and self.rules.strategy != "append":
+            rows = self._render("select_absent_rows", columns=column_list(self.columns, "target."))
+            return Gone(rows=rows, as_of=before.newest_staged, is_found_now=True)
+        if before.newest_loaded and before.missing and self._is_past(before):
+            rows = self._render("select_missing_rows", columns=column_list(self.columns, "staged."))
+            return Gone(rows=rows, as_of=before.newest_loaded, is_found_now=False)
+        return None
+
+    def write_and_verify(self, goal: Goal, before: Comparison) -> LoadCounts:
         """Write the staged rows into the target, and verify that it holds what the goal says."""
+        rules = self.rules
         removed = marked = updated = inserted = 0
-        # The table is newer than a backfilled day. A player whom it lacks is gone by now.
-        gone = rules.gone_users == "mark" and rules.strategy != "replace" and not before.is_newest
         if rules.strategy == "replace":
             removed = self._execute("delete_all_rows")
         if rules.strategy == "merge":
-            updated = self._update_changed_rows(is_newest=before.is_newest)
-            if before.is_newest and rules.gone_users == "mark":
-                marked = self._execute("mark_gone_rows")
+            updated = self._update_changed_rows(before)
+            if before.is_newest and rules.gone_users != "delete":
+                marked = self._execute("mark_gone_rows", {"marks": rules.gone_users == "mark"})
             if before.is_newest and rules.gone_users == "delete":
                 removed = self._execute("delete_gone_rows")
         if goal.missing == 0:
-            inserted = self._insert_new_rows(gone=gone)
+            inserted = self._insert_new_rows(before)
         self._verify(goal)
         return LoadCounts(
             staged=before.staged,
@@ -216,29 +306,68 @@ class _Write:
             unchanged=before.staged - inserted - updated,
             removed=removed,
             marked=marked,
-            backup=backup,
         )
 
-    def _update_changed_rows(self, *, is_newest: bool) -> int:
+    def _is_past(self, before: Comparison) -> bool:
+        """Whether the table is newer than what is staged, and stays so. A player whom it lacks is gone by now."""
+        return (
+            self.rules.strategy != "replace"
+            and before.newest_staged is not None
+            and before.newest_loaded is not None
+            and not before.is_newest
+        )
+
+    def _compare(self, cells: Fragment) -> Comparison:
+        self._execute("compare_with_staging", {"marks": self.rules.gone_users == "mark"}, cells=cells)
+        return Comparison(*single_row(self.cursor))
+
+    def _update_changed_rows(self, before: Comparison) -> int:
+        features = {name: column for name, column in self.columns.items() if name != MARKETING}
+        differs = self._cells_differ() if before.edited else Fragment("false")
         return self._execute(
-            "update_changed_rows", {"is_newest": is_newest}, assignments=assignments(self.columns, "staged")
+            "update_changed_rows",
+            {"is_newest": before.is_newest},
+            assignments=assignments(features, "staged"),
+            cells_differ=differs,
         )
 
-    def _insert_new_rows(self, *, gone: bool) -> int:
+    def _cells_differ(self) -> Fragment:
+        values = staged_values(self.features, "target")
+        return Fragment(f"({column_list(self.features, 'target.')}) IS DISTINCT FROM ({values})")
+
+    def _insert_new_rows(self, before: Comparison) -> int:
+        is_past = self._is_past(before)
+        staged = [
+            Fragment(f"staged.{identifier(name)}" + (" AND NOT %(is_gone)s" if name == MARKETING else ""))
+            for name in self.columns
+        ]
         return self._execute(
             "insert_new_rows",
-            {"gone": gone},
+            {"is_gone": is_past, "is_marked": is_past and self.rules.gone_users == "mark"},
             columns=column_list(self.columns),
-            staged_columns=column_list(self.columns, "staged."),
+            staged_columns=joined(staged),
         )
+
+    def _edited_rows(self) -> Fragment:
+        return self._render("find_edited_rows", history=self.history, cells=hash_of_cells(self.features))
+
+    def _elsewhere(self, before: Comparison) -> dict[str, Any]:
+        # Append leaves the rows of staged players alone, so all rows are compared with the history.
+        compared = self.rules.strategy != "append"
+        return {
+            "newest_loaded": before.newest_loaded,
+            "oldest_staged": before.oldest_staged if compared else None,
+            "newest_staged": before.newest_staged if compared else None,
+        }
 
     def _verify(self, goal: Goal) -> None:
         """Compare the target with staging and the goal. Raises `LoadRefused`, which rolls the load back."""
-        after = self.compare()
+        # The cells of what was written are compared below.
+        after = self._compare(NOT_COMPARED)
         self._execute(
             "compare_written_rows",
             target_columns=column_list(self.columns, "target."),
-            staged_values=staged_values(self.columns),
+            staged_values=staged_values(self.columns, "target"),
         )
         written, miswritten = single_row(self.cursor)
         faults = []
@@ -248,10 +377,10 @@ class _Write:
             faults.append(f"{after.missing} staged players are not in the table, instead of {goal.missing}")
         if after.stale != goal.stale:
             faults.append(f"{after.stale} rows are older than staged, instead of {goal.stale}")
-        if (after.absent, after.unmarked) != (goal.absent, goal.unmarked):
+        if (after.absent, after.unsettled) != (goal.absent, goal.unsettled):
             faults.append(
-                f"{after.absent} players are gone, {after.unmarked} of them not marked, "
-                f"instead of {goal.absent} and {goal.unmarked}"
+                f"{after.absent} players are gone, {after.unsettled} of them not marked or with marketing, "
+                f"instead of {goal.absent} and {goal.unsettled}"
             )
         if written != goal.written:
             faults.append(f"{written} rows carry the load's instant instead of {goal.written}")
@@ -265,11 +394,15 @@ class _Write:
                 next_step="look at the table's triggers and rules; its rows are as they were before the load",
             )
 
-    def _execute(self, verb: str, values: dict[str, bool] | None = None, **fragments: Fragment) -> int:
+    def _execute(self, verb: str, values: dict[str, Any] | None = None, **fragments: Fragment) -> int:
         """Run a statement of include/sql/load/; returns the number of its rows."""
-        text = render(f"load/{verb}", table=self.table, staging=self.staging, key=self.key, **fragments)
+        text = self._render(verb, **fragments)
         self.cursor.execute(text, {"written_at": self.written_at, **(values or {})})
         return self.cursor.rowcount
+
+    def _render(self, verb: str, **fragments: Fragment) -> Fragment:
+        text = render(f"load/{verb}", table=self.table, staging=self.staging, key=self.key, **fragments)
+        return Fragment(text)
 
 
 def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
@@ -281,7 +414,7 @@ def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
                 rows=before.rows + before.missing,
                 stale=before.stale,
                 absent=before.absent,
-                unmarked=before.unmarked,
+                unsettled=before.unsettled,
                 written=before.missing,
                 changed=before.missing > 0,
             )
@@ -290,7 +423,7 @@ def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
                 rows=before.staged,
                 stale=0,
                 absent=0,
-                unmarked=0,
+                unsettled=0,
                 written=before.staged,
                 changed=not before.is_equal,
             )
@@ -299,7 +432,7 @@ def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
 
 
 def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
-    updated = before.stale + (before.returned if before.is_newest else 0)
+    updated = before.stale + before.edited + (before.returned if before.is_newest else 0)
     if not before.is_newest and rules.gone_users == "delete":
         # An older day does not bring back a player whom the table's newest load deleted.
         return Goal(
@@ -307,19 +440,19 @@ def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
             missing=before.missing,
             stale=0,
             absent=before.absent,
-            unmarked=before.unmarked,
+            unsettled=before.unsettled,
             written=updated,
             changed=updated > 0,
         )
     deleted = before.absent if before.is_newest and rules.gone_users == "delete" else 0
-    marked = before.unmarked if before.is_newest and rules.gone_users == "mark" else 0
+    settled = before.unsettled if before.is_newest else 0
     return Goal(
         rows=before.rows + before.missing - deleted,
         stale=0,
         absent=before.absent - deleted,
-        unmarked=0 if deleted else before.unmarked - marked,
+        unsettled=before.unsettled - settled,
         written=updated + before.missing,
-        changed=updated + before.missing + deleted + marked > 0,
+        changed=updated + before.missing + deleted + settled > 0,
     )
 
 
@@ -352,7 +485,7 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
             where=session.where,
             why="the table holds rows of a later run",
             next_step="load with load_strategy merge, which keeps the newer rows; if the table should really go back, "
-            "load with accept_loss",
+            f"{_advise_acceptance(rules)}",
         )
     lost = _count_lost(rules, before)
     if lost > rules.max_shrink * before.rows:
@@ -361,14 +494,23 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
             f"CRMBET_MAX_TABLE_SHRINK ({rules.max_shrink:g}) allows",
             where=session.where,
             why="the run did not find them in its sources",
-            next_step="find out where they went; if they are really gone, clear the run with the param accept_loss",
+            next_step=f"find out where they went; if they are really gone, {_advise_acceptance(rules)}",
         )
 
 
+def _advise_acceptance(rules: LoadRules) -> str:
+    """How to load with accept_loss. Clearing the task does not help: a cleared run keeps its params."""
+    params: dict[str, Any] = {"as_of": rules.as_of_date.isoformat()} if rules.as_of_date else {}
+    if rules.strategy != "merge":
+        params["load_strategy"] = rules.strategy
+    conf = json.dumps({**params, "accept_loss": True})
+    return f"start a new run of the day: airflow dags trigger user_features_daily --conf '{conf}'"
+
+
 def _count_lost(rules: LoadRules, before: Comparison) -> int:
-    """Players that the load would delete or mark as gone."""
+    """Players of the table who would be absent from it, or who would be gone in it."""
     if rules.strategy == "replace":
-        return before.rows - before.staged
+        return before.absent
     if not before.is_newest:
         return 0
-    return {"keep": 0, "mark": before.unmarked, "delete": before.absent}[rules.gone_users]
+    return before.absent if rules.gone_users == "delete" else before.lost

@@ -23,4 +23,8 @@ class LoadManifest(Record):
     removed: int
     marked: int
     recorded: int
+    edited: int = 0
+    """Rows of the target that somebody had edited by hand."""
+    edited_history: int = 0
     backup: str | None
+    """The backup that holds what the target held before, by whichever task of the run it was made."""

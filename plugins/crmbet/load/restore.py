@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from crmbet.databases.statements import render
 from crmbet.failures import BadParam, LoadRefused
 from crmbet.load.backup import Backup, back_up, list_backups, measure
-from crmbet.load.target import column_list, read_columns, refuse_drift, target_shape
+from crmbet.load.target import column_list, read_columns, require_tables, target_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +61,7 @@ def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
     """
     with session.exclusive_transaction() as cursor:
         shape = target_shape(session.contract)
-        actual = read_columns(cursor, session, shape.name)
-        refuse_drift(session, shape, actual)
+        actual = require_tables(cursor, session, [shape])[shape.name]
         session.hold_writers_off(cursor, session.table)
         backup = choose(session, list_backups(cursor, session), name)
         table = session.in_schema(backup.name)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from crmbet.databases import postgres
 from crmbet.databases.statements import Fragment, identifier, render
-from crmbet.failures import LockHeld
+from crmbet.failures import LoadRefused, LockHeld
+from crmbet.load.owner import find_owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,8 @@ class LoadSession:
     contract: TableContract
     run_id: str
     lock_timeout_seconds: int
+    brand: str = "default"
+    """The brand whose players the run loads."""
 
     @property
     def table(self) -> Fragment:
@@ -65,11 +68,31 @@ class LoadSession:
         It takes the load lock first. Under READ COMMITTED every later statement then sees what the last holder
         committed. The lock ends with the transaction, also after a failure.
 
-        Raises `LockHeld`, which names the holder, after `lock_timeout_seconds`.
+        Raises `LockHeld`, which names the holder, after `lock_timeout_seconds`. Raises `LoadRefused` if the table
+        belongs to another brand.
         """
         with self.transaction() as cursor:
             self._take_load_lock(cursor)
+            self.refuse_other_brand(cursor)
             yield cursor
+
+    def refuse_other_brand(self, cursor: extensions.cursor) -> None:
+        """Raise `LoadRefused` if the target or its history belongs to another brand. Reads no row of them.
+
+        A table that names no brand was made by a release that did not record it: the next load takes it over.
+        """
+        tables = [self.contract.name, history_name(self.contract)]
+        owners = find_owners(cursor, self.contract.schema_name, tables)
+        for table, owner in owners.items():
+            if owner not in (None, self.brand):
+                raise LoadRefused(
+                    f"the table {table} belongs to the brand {owner}, and this run is of the brand {self.brand}",
+                    where=self.where,
+                    why="each brand needs a database of its own: two in one table would overwrite each other's players",
+                    next_step="point the connection crmbet_target of this deployment at a database of its own, or "
+                    f"correct CRMBET_BRAND; if the table really belongs to {self.brand} now, run: COMMENT ON TABLE "
+                    f"{self.in_schema(table)} IS '';",
+                )
 
     def hold_writers_off(self, cursor: extensions.cursor, table: Fragment) -> None:
         """Keep others from writing a table until the transaction ends. They can still read it.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crmbet.contracts.table import MARKETING, FeatureColumn
 from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
 from crmbet.failures import LoadRefused
+from crmbet.load.owner import read_comments, with_owner
+from crmbet.load.relation import describe_fault
 from crmbet.load.session import DDL_WAIT_SECONDS, LoadSession, history_name, limit_lock_wait
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
     from psycopg2 import extensions
 
-    from crmbet.contracts.table import FeatureColumn, TableContract
+    from crmbet.contracts.table import TableContract
 
 INDEXED = ("rfm_segment", "lifecycle_stage", "churn_risk_band")
 """Columns of the target that get an index, since campaigns select players by them. A column that every load changes is
@@ -26,6 +29,19 @@ READERS = {"crmbet_reader": False, "crmbet_responsible_gambling": True}
 """Roles of include/sql/roles.sql, and whether each may read the protected columns. A role that does not exist is
 granted nothing."""
 
+HISTORY_COLUMNS = {
+    "reconstructed": FeatureColumn(
+        type="boolean",
+        role="bookkeeping",
+        meaning="Whether the row was computed long after its as_of, from sources that had not been captured then and "
+        "that overwrite: it may know more than anybody knew then. known_at is the instant of that run",
+    ),
+    "reconstructed_because": FeatureColumn(
+        type="text", role="bookkeeping", meaning="Which sources make the row a reconstruction; else NULL"
+    ),
+}
+"""Columns that the history alone has. The load sets them."""
+
 CATALOGUE_NAMES = {
     "varchar(50)": "character varying(50)",
     "char(3)": "character(3)",
@@ -34,7 +50,7 @@ CATALOGUE_NAMES = {
 """Types whose name in PostgreSQL's catalogue differs from the one in DDL."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """What one of our tables must look like."""
 
@@ -78,12 +94,13 @@ def target_shape(contract: TableContract) -> Shape:
 def history_shape(contract: TableContract) -> Shape:
     """The shape of the history: one row per player and as_of, with the features that were known last.
 
-    It has no column `gone`, since that is about today.
+    It has no column `gone`, since that is about today. A player who is gone has a row with `marketing_reason` instead.
     """
+    columns = {name: column for name, column in contract.columns.items() if name != "gone"}
     return Shape(
         name=history_name(contract),
         meaning=f"What {contract.name} said of every player as of every instant, as last known.",
-        columns={name: column for name, column in contract.columns.items() if name != "gone"},
+        columns=columns | HISTORY_COLUMNS,
         key=(contract.key, "as_of"),
         partitioned_by="as_of",
     )
@@ -92,16 +109,14 @@ def history_shape(contract: TableContract) -> Shape:
 def ensure_target(session: LoadSession) -> list[str]:
     """Make sure that schema, target and history match the contract. Returns the columns that were added.
 
-    It creates what does not exist, and adds nullable columns that are new in the contract. For any other difference
-    it changes nothing and raises `LoadRefused` with the statements that would settle it.
+    It creates what does not exist, adds nullable columns that are new in the contract, and records the brand whose
+    table it is. For any other difference it changes nothing and raises `LoadRefused` with the statements that would
+    settle it.
     """
     contract = session.contract
     shapes = (target_shape(contract), history_shape(contract))
     with session.exclusive_transaction() as cursor:
-        existing = {shape.name: read_columns(cursor, session, shape.name) for shape in shapes}
-        for shape in shapes:
-            if existing[shape.name]:
-                refuse_drift(session, shape, existing[shape.name])
+        existing = read_tables(cursor, session, shapes)
         added: dict[str, None] = {}
         for shape in shapes:
             if not existing[shape.name]:
@@ -110,7 +125,42 @@ def ensure_target(session: LoadSession) -> list[str]:
             new = [name for name in shape.columns if name not in existing[shape.name]]
             _add_columns(cursor, session, shape, new)
             added |= dict.fromkeys(new)
+        _record_owner(cursor, session, [shape.name for shape in shapes])
         return list(added)
+
+
+def read_tables(
+    cursor: extensions.cursor, session: LoadSession, shapes: Sequence[Shape]
+) -> dict[str, dict[str, ActualColumn]]:
+    """The columns of some of our tables by table, none for one that does not exist.
+
+    Raises `LoadRefused`, once for all of them, if something else has the name of one, or if one differs from its shape
+    by more than missing nullable columns.
+    """
+    existing = {}
+    for shape in shapes:
+        if fault := describe_fault(
+            cursor, session, shape.name, is_partitioned=shape.partitioned_by is not None
+        ):
+            raise fault
+        existing[shape.name] = read_columns(cursor, session, shape.name)
+    refuse_drift(session, {shape: existing[shape.name] for shape in shapes if existing[shape.name]})
+    return existing
+
+
+def require_tables(
+    cursor: extensions.cursor, session: LoadSession, shapes: Sequence[Shape]
+) -> dict[str, dict[str, ActualColumn]]:
+    """As `read_tables`. Raises `LoadRefused` also if one of the tables does not exist."""
+    existing = read_tables(cursor, session, shapes)
+    if missing := [name for name, columns in existing.items() if not columns]:
+        raise LoadRefused(
+            f"there is no table {' and no table '.join(missing)}",
+            where=session.where,
+            why="somebody dropped it, or backup_table, which makes it, has not run on this database",
+            next_step="clear backup_table and what follows it; if there is a backup, start restore_backup after that",
+        )
+    return existing
 
 
 def read_columns(cursor: extensions.cursor, session: LoadSession, table: str) -> dict[str, ActualColumn]:
@@ -121,21 +171,38 @@ def read_columns(cursor: extensions.cursor, session: LoadSession, table: str) ->
     }
 
 
-def refuse_drift(session: LoadSession, shape: Shape, actual: dict[str, ActualColumn]) -> None:
-    """Raise `LoadRefused` if the table differs from its shape by more than missing nullable columns."""
-    differences = find_differences(session.in_schema(shape.name), shape, actual)
-    if differences:
-        raise LoadRefused(
-            f"the table {shape.name} does not match its contract, so nothing was touched: "
-            + "; ".join(difference.finding for difference in differences),
-            where=session.where,
-            why="somebody changed the table, or a change of the contract needs a decision about existing rows",
-            next_step="correct include/contracts/, or run: "
-            + " ".join(f"{difference.statement};" for difference in differences),
+def refuse_drift(session: LoadSession, tables: Mapping[Shape, Mapping[str, ActualColumn]]) -> None:
+    """Raise `LoadRefused` if a table differs from its shape by more than missing nullable columns.
+
+    However many tables differ, there is one message. What they have in common is said once.
+    """
+    found: dict[str, list[str]] = {}
+    statements = []
+    for shape, actual in tables.items():
+        for difference in find_differences(session.in_schema(shape.name), shape, actual):
+            found.setdefault(difference.finding, []).append(shape.name)
+            statements.append(difference.statement)
+    if not found:
+        return
+    drifted = sorted({name for names in found.values() for name in names})
+    raise LoadRefused(
+        (
+            f"the table {drifted[0]} does not match its contract"
+            if len(drifted) == 1
+            else f"the tables {' and '.join(drifted)} do not match their contract"
         )
+        + ", so nothing was touched: "
+        + "; ".join(
+            finding if len(names) == len(drifted) else f"{finding} ({', '.join(names)})"
+            for finding, names in found.items()
+        ),
+        where=session.where,
+        why="somebody changed the table, or a change of the contract needs a decision about existing rows",
+        next_step="correct include/contracts/, or run: " + " ".join(f"{each};" for each in statements),
+    )
 
 
-def find_differences(table: Fragment, shape: Shape, actual: dict[str, ActualColumn]) -> list[Difference]:
+def find_differences(table: Fragment, shape: Shape, actual: Mapping[str, ActualColumn]) -> list[Difference]:
     """The differences that a person must settle, in the contract's order. A missing nullable column is none of them."""
     differences: list[Difference] = []
     for name, column in shape.columns.items():
@@ -175,11 +242,36 @@ def column_list(names: Iterable[str], prefix: str = "") -> Fragment:
     return joined([Fragment(prefix + identifier(name)) for name in names])
 
 
-def staged_values(columns: Mapping[str, FeatureColumn]) -> Fragment:
-    """The staged columns, cast to the types of the target so that both can be compared."""
+def staged_values(columns: Mapping[str, FeatureColumn], written_into: str) -> Fragment:
+    """The staged columns as the table must hold them: in its types, and without marketing for a player who is gone.
+
+    `written_into` is the alias of the table.
+    """
+    values = [
+        Fragment(f"(staged.{identifier(name)} AND {written_into}.marketing_reason IS NULL)")
+        if name == MARKETING
+        else typed_columns({name: column}, "staged")
+        for name, column in columns.items()
+    ]
+    return joined(values)
+
+
+def typed_columns(columns: Mapping[str, FeatureColumn], source: str) -> Fragment:
+    """Columns of a table by its alias, in the types of the target."""
     return joined(
-        [Fragment(f"staged.{identifier(name)}::{column.postgres_type}") for name, column in columns.items()]
+        [Fragment(f"{source}.{identifier(name)}::{column.postgres_type}") for name, column in columns.items()]
     )
+
+
+def hash_of_cells(columns: Mapping[str, FeatureColumn]) -> Fragment:
+    """The hash of a row's features in the types of the target, but for `marketing_allowed`, which is compared apart."""
+    cells = [
+        Fragment(f"{identifier(name)}::{column.postgres_type}")
+        for name, column in columns.items()
+        if name != MARKETING
+    ]
+    # The seed is neither 0 nor 1: see checksum_table.sql.
+    return Fragment(f"pg_catalog.hash_record_extended(ROW({joined(cells)}), 7::bigint)")
 
 
 def _create(cursor: extensions.cursor, session: LoadSession, shape: Shape) -> None:
@@ -206,6 +298,14 @@ def _create(cursor: extensions.cursor, session: LoadSession, shape: Shape) -> No
         cursor.execute(render("load/create_block_index", table=table, column=instant))
     cursor.execute(render("load/comment_table", table=table, comment=literal(shape.meaning)))
     _introduce_columns(cursor, session, shape, shape.columns)
+
+
+def _record_owner(cursor: extensions.cursor, session: LoadSession, tables: Sequence[str]) -> None:
+    for name, comment in read_comments(cursor, session.contract.schema_name, tables).items():
+        owned = with_owner(comment, session.brand)
+        if owned != comment:
+            text = render("load/comment_table", table=session.in_schema(name), comment=literal(owned))
+            cursor.execute(text)
 
 
 def _add_columns(cursor: extensions.cursor, session: LoadSession, shape: Shape, names: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.load.records import LoadManifest
 from crmbet.monitoring.foreign_objects import describe_foreign
+from crmbet.monitoring.hand_edits import describe_edits
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
@@ -36,6 +37,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 LAKE = "extract_s3"
 """The task that captures the lake."""
+LOAD = "load_merge"
+"""The task that writes the target."""
 REASONS_KEPT = 50
 """A row lists this many reasons of quarantine for each source. All others are one sum."""
 OTHER_REASONS = "other reasons"
@@ -218,7 +221,8 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         figures["bytes_written"] = _bytes_written(
             store, layout, known.started_at, _named_files(extracts, clean, features)
         )
-    if load := reader.read("load_merge", LoadManifest):
+    if load := reader.read(LOAD, LoadManifest):
+        figures["tasks"][LOAD] = known.tasks[LOAD].model_copy(update={"warning": describe_edits(load)})
         figures["records_inserted"], figures["records_updated"] = load.inserted, load.updated
         figures["records_unchanged"], figures["records_removed"] = load.unchanged, load.removed
     figures["quality"] = reader.quality()

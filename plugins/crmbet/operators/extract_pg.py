@@ -21,10 +21,11 @@ class ExtractPgOperator(BaseOperator):
         from crmbet.contracts.files import load_source_contracts
         from crmbet.extract.postgres import capture_relation
         from crmbet.extract.records import ExtractManifest
-        from crmbet.orchestration.context import attach_source, open_run
+        from crmbet.orchestration.context import attach_source, open_run, refuse_other_brand
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         airflow_run = open_run(context)
+        refuse_other_brand(airflow_run)
         contracts = [each for each in load_source_contracts().values() if each.kind == "postgres"]
         with airflow_run.work() as work:
             attach_source(work.connection)

@@ -18,10 +18,11 @@ class ExtractS3Operator(BaseOperator):
         from crmbet.contracts.files import load_source_contracts
         from crmbet.extract.lake import capture_feed
         from crmbet.extract.records import ExtractManifest
-        from crmbet.orchestration.context import open_run
+        from crmbet.orchestration.context import open_run, refuse_other_brand
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         airflow_run = open_run(context)
+        refuse_other_brand(airflow_run)
         feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
         with airflow_run.work() as work:
             captured = {feed.name: capture_feed(work, feed) for feed in feeds}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, timezone
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
     from crmbet.features.records import FeatureManifest
+    from crmbet.load.records import LoadManifest
     from crmbet.load.session import LoadSession
     from crmbet.run.run import Run
 
@@ -29,7 +30,7 @@ class LoadMergeOperator(BaseOperator):
         from crmbet.datasets.prefetch import LocalCopies, local_copies
         from crmbet.features.keep_learned import keep_learned
         from crmbet.load.load import LoadRules, load
-        from crmbet.load.records import LoadManifest
+        from crmbet.load.records import BackupManifest, LoadManifest
         from crmbet.load.staging import staged
         from crmbet.orchestration.context import load_session, open_run, target_dsn
         from crmbet.orchestration.handover import (
@@ -38,16 +39,12 @@ class LoadMergeOperator(BaseOperator):
             stages_of,
             stop_before_loading,
         )
+        from crmbet.run.records import read_manifest
 
         airflow_run = open_run(context)
         stop_before_loading(airflow_run, context)
         settings, params = airflow_run.run.settings, airflow_run.run.params
-        rules = LoadRules(
-            strategy=params.load_strategy,
-            gone_users=settings.load.gone_users,
-            max_shrink=settings.load.max_table_shrink,
-            accept_loss=params.accept_loss,
-        )
+        before = read_manifest(airflow_run.store, airflow_run.run.prefix, "backup_table", BackupManifest)
 
         def fetch(copies: LocalCopies) -> FeatureManifest:
             features = read_features(airflow_run)
@@ -61,6 +58,14 @@ class LoadMergeOperator(BaseOperator):
         ):
             features = stages_of(airflow_run).healed(lambda: fetch(copies))
             files = copies.urls(features.files)
+            rules = LoadRules(
+                strategy=params.load_strategy,
+                gone_users=settings.load.gone_users,
+                max_shrink=settings.load.max_table_shrink,
+                accept_loss=params.accept_loss,
+                reconstructed=features.reconstructed,
+                as_of_date=airflow_run.run.as_of_date,
+            )
             with staged(session, work.connection, target_dsn(), files, features.users) as staging:
                 counts = load(
                     session,
@@ -69,12 +74,21 @@ class LoadMergeOperator(BaseOperator):
                     timezone.utcnow(),
                     self._models(airflow_run.run, features, session),
                 )
+            # If the load changes nothing, it needs no backup, and backup_table may have made one all the same.
+            counts = replace(counts, backup=counts.backup or before.backup)
             manifest = LoadManifest(strategy=rules.strategy, **asdict(counts))
+            self._tell_edits(manifest)
             if features.learned is not None:
                 keep_learned(work, features.learned)
             handed = hand_over(airflow_run, self.task_id, manifest, manifest.model_dump())
             self._sweep(session, airflow_run.run)
         return handed
+
+    def _tell_edits(self, manifest: LoadManifest) -> None:
+        from crmbet.monitoring.hand_edits import describe_edits
+
+        if edits := describe_edits(manifest):
+            self.log.warning("%s. %s", edits.what, edits.next_step)
 
     @staticmethod
     def _models(

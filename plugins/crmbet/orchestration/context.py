@@ -17,7 +17,7 @@ from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
-from crmbet.failures import BadSetting, SourceMissing
+from crmbet.failures import BadSetting, CrmbetError, LoadRefused, SourceMissing
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
@@ -142,7 +142,23 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
             contract=load_table_contract(),
             run_id=run_id,
             lock_timeout_seconds=settings.load.lock_timeout_seconds,
+            brand=settings.brand,
         )
+
+
+def refuse_other_brand(airflow_run: AirflowRun) -> None:
+    """Raise `LoadRefused` if the target belongs to another brand, before anything of this one is read.
+
+    The load looks again. So a target that cannot be asked now does not stop a run that may not need it for an hour.
+    """
+    run = airflow_run.run
+    try:
+        with load_session(run.run_id, run.settings) as session, session.transaction() as cursor:
+            session.refuse_other_brand(cursor)
+    except LoadRefused:
+        raise
+    except CrmbetError as failure:
+        log.warning("the target cannot be asked yet whose it is; the load asks again. %s", failure)
 
 
 def _obey_first_try(store: ObjectStore, run: Run) -> Run:

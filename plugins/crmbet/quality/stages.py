@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +165,7 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         stage="features",
         views=FEATURE_VIEWS,
         thresholds=thresholds_of(run, table, users=features.users),
-        subject=_subject(run),
+        subject=_subject(run, features.known_at),
         table=table,
         notes=[baseline.note, *maturity],
         docs=_docs(folder),
@@ -433,5 +433,5 @@ def _notes_on_objects(extracts: ExtractManifest) -> Iterator[str]:
             yield f"{more} more objects of the feed {name} were set aside for the same reason."
 
 
-def _subject(run: Run) -> Subject:
-    return Subject(run_id=run.run_id, as_of=run.window.as_of, known_at=run.known_at)
+def _subject(run: Run, known_at: datetime | None = None) -> Subject:
+    return Subject(run_id=run.run_id, as_of=run.window.as_of, known_at=known_at or run.known_at)

@@ -13,6 +13,9 @@ from zoneinfo import ZoneInfo
 from crmbet.failures import BadParam
 
 AUTOMATIC_RUN_TYPES = frozenset({"scheduled", "backfill"})
+EARLIEST = date(1970, 1, 1)
+"""No player has a fact before it. The calendar ends not far beyond, and zones and windows could not be computed."""
+LATEST = date(9998, 12, 31)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,27 +52,34 @@ def resolve_window(start: Start, zone: ZoneInfo) -> Window:
     of D by `dags test`, from the UI or by REST is about midnight of D. A run without a logical date is about the last
     midnight before it started.
 
-    Raises `BadParam` for an as_of that is unreadable or in the future. Raises it too for a run by `airflow dags trigger
-    --logical-date D`, because Airflow takes its interval from the clock and not from D (apache/airflow issue 54119).
+    Raises `BadParam` for an as_of that is unreadable, before 1970 or in the future. Raises it too for a run by `airflow
+    dags trigger --logical-date D`, because Airflow takes its interval from the clock and not from D (apache/airflow
+    issue 54119).
     """
     if start.as_of:
         as_of_date = _parse_date(start.as_of)
     elif start.logical_date is None:
-        as_of_date = start.started_at.astimezone(zone).date()
+        as_of_date = _local_day(start.started_at, zone)
     elif start.run_type == "scheduled" and start.data_interval_end is not None:
         # The interval is a day or a week.
-        as_of_date = start.data_interval_end.astimezone(zone).date()
+        as_of_date = _local_day(start.data_interval_end, zone)
     elif start.run_type in AUTOMATIC_RUN_TYPES:
         # A backfill may reuse a manual run, and keeps the interval of that run. Only the start day can be trusted.
-        as_of_date = start.logical_date.astimezone(zone).date() + timedelta(days=1)
+        as_of_date = min(_local_day(start.logical_date, zone), LATEST) + timedelta(days=1)
     else:
         _refuse_interval_from_the_clock(start, zone)
         as_of_date = _named_day(start.logical_date, zone)
-    as_of = midnight(as_of_date, zone)
+    if as_of_date < EARLIEST:
+        raise BadParam(
+            f"as_of {as_of_date.isoformat()} is before {EARLIEST.isoformat()}",
+            why="no facts can be that old, so the date is a slip or a placeholder",
+            next_step="choose an as_of from the first day of the data on",
+        )
+    as_of = midnight(min(as_of_date, LATEST), zone)
     if as_of > start.started_at:
         raise BadParam(
-            f"as_of {as_of_date} is in the future",
-            why=f"the run started at {start.started_at.isoformat()}, so the facts before {as_of_date} are not complete",
+            f"as_of {as_of_date.isoformat()} is in the future",
+            why=f"the run started at {start.started_at.isoformat()}, so the facts before it are not complete",
             next_step="choose an as_of of today or earlier",
         )
     return Window(as_of_date=as_of_date, as_of=as_of)
@@ -93,7 +103,13 @@ def resolve_known_at(known_at: str | None, started_at: datetime) -> datetime:
             f"known_at {known_at!r} has no time zone",
             next_step="add Z or an offset, such as 2026-11-22T03:00:00Z",
         )
-    if instant > started_at:
+    if instant.date() < EARLIEST:
+        raise BadParam(
+            f"known_at {known_at} is before {EARLIEST.isoformat()}",
+            why="nothing had been captured then",
+            next_step="choose an instant after the first run",
+        )
+    if instant.date() > LATEST or instant > started_at:
         raise BadParam(
             f"known_at {known_at} is after the run's start at {started_at.isoformat()}",
             next_step="leave it empty for 'all that is known now'",
@@ -108,17 +124,28 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
 
 def _named_day(instant: datetime, zone: ZoneInfo) -> date:
     """The day that somebody meant. A date without a time arrives as midnight UTC, whatever the operator's zone is."""
-    in_utc = instant.astimezone(UTC)
+    try:
+        in_utc = instant.astimezone(UTC)
+    except OverflowError:
+        return instant.date()
     if in_utc.time() == time.min:
         return in_utc.date()
-    return instant.astimezone(zone).date()
+    return _local_day(instant, zone)
+
+
+def _local_day(instant: datetime, zone: ZoneInfo) -> date:
+    """The day of an instant on the operator's clock. At the ends of the calendar, the day that it is written as."""
+    try:
+        return instant.astimezone(zone).date()
+    except OverflowError:
+        return instant.date()
 
 
 def _refuse_interval_from_the_clock(start: Start, zone: ZoneInfo) -> None:
     if start.logical_date is None or start.data_interval_end is None:
         return
-    expected = start.logical_date.astimezone(zone).date()
-    found = start.data_interval_end.astimezone(zone).date()
+    expected = _local_day(start.logical_date, zone)
+    found = _local_day(start.data_interval_end, zone)
     # A week's interval may have ended days before the date. An interval from the clock ends after any past date.
     if found > expected:
         day = _named_day(start.logical_date, zone)

@@ -215,7 +215,9 @@ class Servers:
                     f"SELECT count(*), count(DISTINCT user_id), min(row_hash), max(row_hash) FROM {session.table}"
                 )
                 table = single_row(cursor)
-                cursor.execute(f"SELECT row_hash, count(*) FROM {session.history} GROUP BY 1")
+                cursor.execute(
+                    f"SELECT row_hash, count(*) FROM {session.history} WHERE marketing_reason IS NULL GROUP BY 1"
+                )
                 history = dict(cursor.fetchall())
                 models = session.in_schema("model_parameters")
                 cursor.execute(f"SELECT execution_id, count(*) FROM {models} GROUP BY 1")

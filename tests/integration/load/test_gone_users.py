@@ -22,19 +22,122 @@ MakeRow = Callable[..., dict[str, Any]]
 Stage = Callable[..., Staging]
 
 
+def marketing(query: Query, session: LoadSession) -> dict[str, tuple[bool, str | None]]:
+    """Player to whether a campaign may write to them, and why the load forbids it."""
+    found = query(f"SELECT user_id, marketing_allowed, marketing_reason FROM {session.table}")
+    return {user_id: (allowed, reason) for user_id, allowed, reason in found}
+
+
+def latest(query: Query, session: LoadSession) -> dict[str, tuple[int, bool, str | None]]:
+    """Player to the day, marketing and reason of the newest row of the history."""
+    found = query(
+        "SELECT DISTINCT ON (user_id) user_id, extract(day FROM as_of)::int, marketing_allowed, marketing_reason "
+        f"FROM {session.history} ORDER BY user_id, as_of DESC"
+    )
+    return {user_id: (day, allowed, reason) for user_id, day, allowed, reason in found}
+
+
 def state(query: Query, session: LoadSession) -> dict[str, tuple[int, bool]]:
     """Player to the day of as_of and whether it is gone."""
     found = query(f"SELECT user_id, extract(day FROM as_of)::int, gone IS TRUE FROM {session.table}")
     return {user_id: (day, gone) for user_id, day, gone in found}
 
 
-def test_they_are_kept_as_they_were(session: LoadSession, query: Query, row: MakeRow, stage: Stage) -> None:
+def test_they_are_kept_as_they_were_but_for_marketing(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
     load_rows(session, stage(session, [row("a"), row("b")]))
 
     counts = load_rows(session, stage(session, [row("a", day=21)]))
 
-    assert counts == LoadCounts(staged=1, updated=1, unchanged=0, recorded=1)
+    assert counts == LoadCounts(staged=1, updated=1, unchanged=0, marked=1, recorded=2)
     assert state(query, session) == {"a": (21, False), "b": (20, False)}
+    assert marketing(query, session) == {"a": (True, None), "b": (False, "gone")}
+
+
+@pytest.mark.parametrize("gone_users", ["keep", "mark", "delete"])
+@pytest.mark.parametrize("strategy", ["merge", "replace"])
+def test_whoever_is_gone_gets_no_marketing_in_table_and_history(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str, strategy: Any
+) -> None:
+    load_rows(session, stage(session, [row("a"), row("b", churn_risk_score=0.75)]), gone_users=gone_users)
+
+    load_rows(session, stage(session, [row("a", day=21)]), strategy, gone_users=gone_users)
+
+    kept = strategy == "merge" and gone_users != "delete"
+    assert marketing(query, session) == {"a": (True, None)} | ({"b": (False, "gone")} if kept else {})
+    assert latest(query, session) == {"a": (21, True, None), "b": (21, False, "gone")}
+    # It has the last features, and the row of the day on which the player was there stays as it was.
+    found = query(
+        "SELECT extract(day FROM as_of)::int, marketing_allowed, churn_risk_score, execution_id "
+        f"FROM {session.history} WHERE user_id = 'b' ORDER BY as_of"
+    )
+    assert found == [(20, True, 0.75, "prospect"), (21, False, 0.75, session.run_id)]
+
+    again = load_rows(session, stage(session, [row("a", day=21)]), strategy, gone_users=gone_users)
+    assert again == LoadCounts(staged=1, unchanged=1)
+
+
+def test_one_who_comes_back_may_be_written_to_again(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    for gone_users in ("keep", "mark"):
+        load_rows(session, stage(session, [row("a"), row("b")]), "replace", accept_loss=True)
+        load_rows(session, stage(session, [row("a")]), gone_users=gone_users)
+        assert marketing(query, session)["b"] == (False, "gone")
+
+        # The same day, computed again: now it finds the player.
+        load_rows(session, stage(session, [row("a"), row("b")]), gone_users=gone_users)
+
+        assert marketing(query, session) == {"a": (True, None), "b": (True, None)}
+        assert latest(query, session) == {"a": (20, True, None), "b": (20, True, None)}
+
+
+def test_an_older_day_allows_no_marketing_to_one_who_is_gone_by_now(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a"), row("b")]), gone_users="mark")
+    load_rows(session, stage(session, [row("a", day=23)]), gone_users="mark")
+
+    # A day between, on which b was still there, and one on which c was.
+    counts = load_rows(
+        session, stage(session, [row("a", day=22), row("b", day=22), row("c", day=22)]), gone_users="mark"
+    )
+
+    assert (counts.updated, counts.inserted) == (1, 1)
+    assert state(query, session) == {"a": (23, False), "b": (22, True), "c": (22, True)}
+    assert marketing(query, session) == {"a": (True, None), "b": (False, "gone"), "c": (False, "gone")}
+    assert latest(query, session) == {
+        "a": (23, True, None), "b": (23, False, "gone"), "c": (23, False, "gone"),
+    }  # fmt: skip
+
+
+def test_gone_players_of_an_earlier_release_lose_their_marketing_and_are_no_edits(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a"), row("b")]))
+    query(f"UPDATE {session.table} SET gone = true WHERE user_id = 'b'")
+
+    counts = load_rows(session, stage(session, [row("a", day=21)]), gone_users="mark", max_shrink=0.0)
+
+    assert (counts.marked, counts.edited) == (1, 0)
+    assert marketing(query, session)["b"] == (False, "gone")
+    assert latest(query, session)["b"] == (21, False, "gone")
+
+
+def test_players_whom_keep_had_left_before_are_not_lost_again(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    """As an earlier release left them: it said of nobody that he is gone."""
+    load_rows(session, stage(session, [row(f"u{n}") for n in range(10)]))
+    load_rows(session, stage(session, [row(f"u{n}", day=21) for n in range(7)]))
+    query(f"UPDATE {session.table} SET marketing_allowed = true, marketing_reason = NULL")
+
+    counts = load_rows(session, stage(session, [row(f"u{n}", day=22) for n in range(7)]), max_shrink=0.1)
+
+    assert counts.marked == 3
+    with pytest.raises(LoadRefused, match="merge would lose 3 of the table's 10 players"):
+        load_rows(session, stage(session, [row(f"u{n}", day=23) for n in range(4)]), max_shrink=0.1)
 
 
 def test_they_are_marked_once_and_their_mark_goes_when_they_come_back(
@@ -43,7 +146,7 @@ def test_they_are_marked_once_and_their_mark_goes_when_they_come_back(
     load_rows(session, stage(session, [row("a"), row("b")]), gone_users="mark")
 
     counts = load_rows(session, stage(session, [row("a", day=21)]), gone_users="mark")
-    assert counts == LoadCounts(staged=1, updated=1, unchanged=0, marked=1, recorded=1)
+    assert counts == LoadCounts(staged=1, updated=1, unchanged=0, marked=1, recorded=2)
     assert state(query, session) == {"a": (21, False), "b": (20, True)}
     marked_at = query(f"SELECT updated_at FROM {session.table} WHERE user_id = 'b'")
 
@@ -72,9 +175,11 @@ def test_they_are_deleted_and_stay_in_the_history(
 
     counts = load_rows(session, stage(session, [row("a", day=21)]), gone_users="delete")
 
-    assert counts == LoadCounts(staged=1, updated=1, unchanged=0, removed=1, recorded=1)
+    assert counts == LoadCounts(staged=1, updated=1, unchanged=0, removed=1, recorded=2)
     assert state(query, session) == {"a": (21, False)}
-    assert query(f"SELECT user_id FROM {session.history} ORDER BY user_id, as_of") == [("a",), ("a",), ("b",)]
+    assert query(f"SELECT user_id FROM {session.history} ORDER BY user_id, as_of") == [
+        ("a",), ("a",), ("b",), ("b",),
+    ]  # fmt: skip
 
 
 DAYS = {20: ("a", "b"), 21: ("a", "c"), 22: ("a", "d")}
@@ -105,11 +210,19 @@ def test_backfills_in_any_order_end_right(
         load_rows(session, stage(session, [row(user, day=day) for user in DAYS[day]]), gone_users=gone_users)
 
     assert state(query, session) == expected
-    found = query(f"SELECT user_id, extract(day FROM as_of)::int FROM {session.history}")
+    gone = {user for user, (day, _) in expected.items() if day < 22} if gone_users != "delete" else set()
+    assert {user for user, (allowed, _) in marketing(query, session).items() if not allowed} == gone
+    found = query(
+        f"SELECT user_id, extract(day FROM as_of)::int FROM {session.history} WHERE marketing_reason IS NULL"
+    )
     assert sorted(found) == sorted((user, day) for day, users in DAYS.items() for user in users)
+    newest = latest(query, session)
+    assert {user: newest[user][1:] for user in "abcd"} == {
+        "a": (True, None), "b": (False, "gone"), "c": (False, "gone"), "d": (True, None),
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("gone_users", ["mark", "delete"])
+@pytest.mark.parametrize("gone_users", ["keep", "mark", "delete"])
 def test_too_many_at_once_are_refused_unless_told(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str
 ) -> None:

@@ -167,3 +167,53 @@ def test_a_history_that_does_not_become_what_was_staged_rolls_the_load_back(
 
     assert recorded(query, session) == {("a", 20): "h1"}
     assert query(f"SELECT extract(day FROM as_of)::int FROM {session.table}") == [(20,)]
+
+
+WHY = "players do not say when their rows were known"
+
+
+def marks(query: Query, session: LoadSession) -> dict[tuple[str, int], tuple[bool | None, str | None]]:
+    """Player and day to whether the row is a reconstruction, and why."""
+    found = query(
+        "SELECT user_id, extract(day FROM as_of)::int, reconstructed, reconstructed_because "
+        f"FROM {session.history}"
+    )
+    return {(user_id, day): (mark, why) for user_id, day, mark, why in found}
+
+
+@BOTH_SERVERS
+@pytest.mark.parametrize("strategy", ["merge", "append", "replace"])
+def test_rows_of_a_reconstruction_say_so(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any
+) -> None:
+    load_rows(session, stage(session, [row("a", day=19)]), strategy, reconstructed=WHY)
+    load_rows(session, stage(session, [row("a", day=20)]), strategy)
+
+    assert marks(query, session) == {("a", 19): (True, WHY), ("a", 20): (False, None)}
+
+
+def test_the_row_that_was_known_last_says_what_it_is(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [told(row("a"), 5, "daily")]))
+    load_rows(session, stage(session, [told(row("a"), 9, "backfill")]), reconstructed=WHY)
+    assert marks(query, session) == {("a", 20): (True, WHY)}
+
+    load_rows(session, stage(session, [told(row("a"), 11, "exact")]))
+    assert marks(query, session) == {("a", 20): (False, None)}
+
+
+def test_a_backfill_again_marks_the_rows_of_a_release_that_did_not(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    late = [{**row(name), "known_at": row(name)["as_of"].replace(day=25)} for name in ("late", "daily")]
+    late[1]["known_at"] = row("daily")["as_of"].replace(hour=9)
+    load_rows(session, stage(session, late))
+    query(f"UPDATE {session.history} SET reconstructed = NULL")
+    before = query(f"SELECT updated_at FROM {session.history} ORDER BY user_id")
+
+    counts = load_rows(session, stage(session, late), reconstructed=WHY)
+
+    assert counts == LoadCounts(staged=2, unchanged=2)
+    assert marks(query, session) == {("late", 20): (True, WHY), ("daily", 20): (None, None)}
+    assert query(f"SELECT updated_at FROM {session.history} ORDER BY user_id") == before

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.load.backup import list_backups, take_backup
 from crmbet.load.load import LoadCounts, LoadRules, load
 from crmbet.load.staging import Staging
+from crmbet.run.params import RunParams
 from tests.integration.load.small_loads import BOTH_SERVERS, NOON, load_rows
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def test_a_merge_updates_inserts_and_leaves_alone_in_one_go(
         "merge",
     )
 
-    assert counts == LoadCounts(staged=5, inserted=1, updated=2, unchanged=2, recorded=4)
+    assert counts == LoadCounts(staged=5, inserted=1, updated=2, unchanged=2, recorded=5)
     assert days(query, session) == {
         "equal": (20, "h1"),
         "corrected": (20, "h2"),
@@ -170,7 +172,7 @@ def test_replace_leaves_exactly_what_was_staged(
 
     counts = load_rows(session, stage(session, [row("b", row_hash="h2"), row("d")]), "replace")
 
-    assert counts == LoadCounts(staged=2, inserted=2, unchanged=0, removed=3, recorded=2)
+    assert counts == LoadCounts(staged=2, inserted=2, unchanged=0, removed=3, recorded=4)
     assert days(query, session) == {"b": (20, "h2"), "d": (20, "h1")}
 
 
@@ -215,6 +217,73 @@ def test_replace_refuses_to_shrink_the_table_beyond_the_setting_unless_told(
     assert load_rows(session, fewer, "replace", max_shrink=0.2).inserted == 8
     one = stage(session, [row("u0", day=22)])
     assert load_rows(session, one, "replace", max_shrink=0.1, accept_loss=True).inserted == 1
+
+
+@BOTH_SERVERS
+@pytest.mark.parametrize(
+    ("strategy", "rules"),
+    [
+        ("replace", {}),
+        ("merge", {"gone_users": "mark"}),
+        ("merge", {"gone_users": "delete"}),
+        ("merge", {"gone_users": "keep"}),
+    ],
+    ids=["replace", "mark", "delete", "keep"],
+)
+@pytest.mark.parametrize("others", [0, 3, 10, 15, 40])
+def test_players_who_would_be_absent_are_lost_however_many_others_come(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any, rules: Any, others: int
+) -> None:
+    load_rows(session, stage(session, [row(f"a{n}") for n in range(10)]))
+    staged = [row(f"a{n}", day=21) for n in range(8)] + [row(f"z{n}", day=21) for n in range(others)]
+    before = everything(query, session)
+
+    with pytest.raises(LoadRefused, match=rf"{strategy} would lose 2 of the table's 10 players"):
+        load_rows(session, stage(session, staged), strategy, max_shrink=0.1, **rules)
+
+    assert everything(query, session) == before
+    assert load_rows(session, stage(session, staged), strategy, max_shrink=0.2, **rules).staged == 8 + others
+
+
+def test_append_loses_nobody(session: LoadSession, query: Query, row: MakeRow, stage: Stage) -> None:
+    load_rows(session, stage(session, [row("a")]))
+
+    assert load_rows(session, stage(session, [row("z", day=21)]), "append", max_shrink=0.0).inserted == 1
+    assert set(days(query, session)) == {"a", "z"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "staged", "params"),
+    [
+        ("merge", ["z"], {}),
+        ("replace", ["z"], {"load_strategy": "replace"}),
+        ("replace", ["older"], {"load_strategy": "replace"}),
+    ],
+)
+def test_a_refusal_names_the_run_that_would_be_accepted(
+    session: LoadSession, row: MakeRow, stage: Stage, strategy: Any, staged: list[str], params: dict[str, Any]
+) -> None:
+    """Literally: the params of the command that it names are those of a run that loads."""
+    load_rows(session, stage(session, [row("a")]))
+    day = 19 if staged == ["older"] else 21
+    rows = stage(session, [row(staged[0], day=day)])
+
+    with pytest.raises(LoadRefused) as refusal:
+        load_rows(session, rows, strategy, gone_users="mark", max_shrink=0.1, as_of_date=date(2026, 11, day))
+
+    command = "airflow dags trigger user_features_daily --conf '"
+    conf = refusal.value.next_step.partition(command)[2].partition("'")[0]
+    assert json.loads(conf) == {"as_of": f"2026-11-{day}", **params, "accept_loss": True}
+    advised = RunParams.read(json.loads(conf))
+    accepted = load_rows(
+        session,
+        rows,
+        advised.load_strategy,
+        gone_users="mark",
+        max_shrink=0.1,
+        accept_loss=advised.accept_loss,
+    )
+    assert accepted.inserted == 1
 
 
 def test_replace_keeps_the_table_itself(
@@ -314,10 +383,11 @@ def test_the_target_is_backed_up_inside_the_load_if_it_has_changed_since(
     first = stage(session, [row("a"), row("b")])
     assert load(session, first, rules, NOON).backup is None, "there was nothing yet"
     backed_up = take_backup(session, NOON)
+    assert backed_up is not None
     changed = stage(session, [row("a", row_hash="h2"), row("b", row_hash="h2")])
-    assert load(session, changed, rules, NOON + timedelta(minutes=1)).backup is None, "the newest equals it"
-    query(f"UPDATE {session.table} SET churn_risk_score = 0.25")
+    assert load(session, changed, rules, NOON + timedelta(minutes=1)).backup == backed_up.name
     assert load(session, changed, rules, NOON + timedelta(minutes=2)).backup is None, "nothing is written"
+    query(f"UPDATE {session.table} SET known_at = 'epoch'")
 
     again = stage(session, [row("a", row_hash="h3"), row("b", row_hash="h3")])
     counts = load(session, again, rules, NOON + timedelta(minutes=3))
@@ -325,8 +395,8 @@ def test_the_target_is_backed_up_inside_the_load_if_it_has_changed_since(
     with session.transaction() as cursor:
         newest, older = list_backups(cursor, session)
     assert (newest.name, older) == (counts.backup, backed_up)
-    assert query(f"SELECT DISTINCT churn_risk_score, row_hash FROM {session.in_schema(newest.name)}") == [
-        (0.25, "h2")
+    assert query(f"SELECT DISTINCT known_at = 'epoch', row_hash FROM {session.in_schema(newest.name)}") == [
+        (True, "h2")
     ]
 
 

@@ -136,7 +136,8 @@ def test_a_load_that_waited_dates_its_rows_after_those_it_waited_for(
         outcome = pool.submit(load_rows, waiting, second)
         wait_until_blocked(query)
         cursor.execute(
-            f"INSERT INTO {session.table} SELECT *, false, clock_timestamp() FROM {session.in_schema(first.table)}"
+            f"INSERT INTO {session.table} SELECT *, false, NULL, clock_timestamp() "
+            f"FROM {session.in_schema(first.table)}"
         )
         holder.connection.commit()
         outcome.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,13 @@ import psycopg2
 import pytest
 
 from crmbet.contracts.files import load_table_contract
+from crmbet.failures import LoadRefused
 from crmbet.load.backup import list_backups
+from crmbet.load.load import LoadCounts, LoadRules, load
 from crmbet.load.restore import NEWEST, restore
 from crmbet.load.session import LoadSession
-from crmbet.load.target import ensure_target
+from crmbet.load.staging import Staging
+from crmbet.load.target import column_list, ensure_target
 from local.postgres import EmbeddedPostgres
 from tests.integration.previous_version.files import restore_database, run_sql
 from tests.integration.roles import create_roles, drop_roles, make_login_of_loader
@@ -66,6 +70,50 @@ def test_the_target_is_taken_over_as_it_is(session: LoadSession) -> None:
     added = ensure_target(session)
 
     assert [column for column in query(session, shape) if column[1] not in added] == before
+
+
+def test_a_load_of_its_own_rows_writes_nothing_but_what_is_new(session: LoadSession) -> None:
+    """The rows of its newest day again: nothing says that they were edited, and nobody is lost."""
+    rows = "SELECT user_id, row_hash, updated_at, marketing_allowed FROM ml_features.user_features ORDER BY 1"
+    history = rows.replace("user_features", "user_features_history").replace("1", "1, 2")
+    ensure_target(session)
+    before, history_before = query(session, rows), query(session, history)
+    columns = column_list(session.contract.computed)
+    with session.transaction() as cursor:
+        cursor.execute(
+            f"CREATE TABLE ml_features.staged AS SELECT {columns} FROM {session.history} "
+            f"WHERE as_of = (SELECT max(as_of) FROM {session.table})"
+        )
+        (staged,) = (cursor.rowcount,)
+    rules = LoadRules(strategy="merge", gone_users="mark", max_shrink=0.0)
+
+    counts = load(session, Staging(table="staged", rows=staged), rules, datetime.now(UTC))
+
+    assert counts == LoadCounts(staged=staged, unchanged=staged)
+    assert (query(session, rows), query(session, history)) == (before, history_before)
+
+
+def test_an_edit_of_it_is_found(session: LoadSession) -> None:
+    ensure_target(session)
+    columns = column_list(session.contract.computed)
+    with session.transaction() as cursor:
+        cursor.execute(
+            f"CREATE TABLE ml_features.staged AS SELECT {columns} FROM {session.history} "
+            f"WHERE as_of = (SELECT max(as_of) FROM {session.table})"
+        )
+        staged = cursor.rowcount
+        cursor.execute(f"UPDATE {session.table} SET marketing_allowed = NOT marketing_allowed")
+        edited = cursor.rowcount
+    rules = LoadRules(strategy="merge", gone_users="mark", max_shrink=0.0)
+
+    assert load(session, Staging(table="staged", rows=staged), rules, datetime.now(UTC)).edited == edited
+
+
+def test_it_is_taken_over_by_the_first_brand(session: LoadSession) -> None:
+    ensure_target(replace(session, brand="first"))
+
+    with pytest.raises(LoadRefused, match="belongs to the brand first"):
+        ensure_target(replace(session, brand="second"))
 
 
 def test_its_backup_can_be_put_back(session: LoadSession) -> None:

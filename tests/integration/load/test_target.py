@@ -14,8 +14,11 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from crmbet.contracts.table import FeatureColumn, TableContract
 from crmbet.databases.statements import identifier
 from crmbet.failures import AccessRefused, LoadRefused, LockHeld
+from crmbet.load.backup import take_backup
+from crmbet.load.restore import restore
+from crmbet.load.staging import Staging
 from crmbet.load.target import ensure_target, read_columns
-from tests.integration.load.small_loads import BOTH_SERVERS
+from tests.integration.load.small_loads import BOTH_SERVERS, NOON, load_rows
 
 if TYPE_CHECKING:
     from crmbet.load.session import LoadSession
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 Query = Callable[..., list[tuple[Any, ...]]]
+MakeRow = Callable[..., dict[str, Any]]
+Stage = Callable[..., Staging]
 
 EVERY_TYPE: dict[str, dict[str, Any]] = {
     "a_text": {"type": "text"},
@@ -202,3 +207,146 @@ def test_a_loader_without_the_right_to_make_schemas_uses_the_one_that_is_there(
         session.connection.close()
         query("DROP OWNED BY restricted_loader")
         query("DROP ROLE restricted_loader")
+
+
+PLACES = {
+    "a view": "CREATE VIEW {place} AS SELECT * FROM {kept}",
+    "a materialized view": "CREATE MATERIALIZED VIEW {place} AS SELECT * FROM {kept}",
+    "a sequence": "CREATE SEQUENCE {place}",
+    "a type": "CREATE TYPE {place} AS (user_id text)",
+    "an index": "CREATE INDEX {bare} ON {kept} (user_id)",
+}
+
+
+@BOTH_SERVERS
+@pytest.mark.parametrize("table", ["table", "history"])
+@pytest.mark.parametrize("kind", PLACES)
+def test_what_stands_in_a_tables_place_is_named(
+    session: LoadSession, query: Query, table: str, kind: str
+) -> None:
+    place = getattr(session, table)
+    bare = place.rpartition(".")[2]
+    query(f"ALTER TABLE {place} RENAME TO kept")
+    query(PLACES[kind].format(place=place, bare=bare, kept=session.in_schema("kept")))
+
+    for step in (ensure_target, lambda own: take_backup(own, NOON), lambda own: restore(own, "newest", NOON)):
+        if table == "history" and step is not ensure_target:
+            continue
+        with pytest.raises(LoadRefused) as refusal:
+            step(session)
+        assert f"{bare.strip(chr(34))} is {kind}, and a load needs" in str(refusal.value)
+        assert refusal.value.next_step
+
+    dropped = "INDEX" if kind == "an index" else kind.partition(" ")[2]
+    query(f"DROP {dropped} {place}")
+    assert ensure_target(session) == []
+
+
+def test_a_history_that_is_not_partitioned_is_named(session: LoadSession, query: Query) -> None:
+    query(f"DROP TABLE {session.history}")
+    query(f"CREATE TABLE {session.history} AS SELECT * FROM {session.table}")
+
+    with pytest.raises(LoadRefused, match="user_features_history is a table that is not partitioned"):
+        ensure_target(session)
+
+
+@BOTH_SERVERS
+def test_an_unlogged_target_is_refused_with_the_statement_that_mends_it(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a")]))
+    staging = stage(session, [row("a", day=21)])
+    part = session.in_schema("user_features_history_2026_11")
+    for table in (session.table, part):
+        query(f"ALTER TABLE {table} SET UNLOGGED")
+        with pytest.raises(LoadRefused, match="UNLOGGED: PostgreSQL would empty it after a crash") as refusal:
+            load_rows(session, staging)
+        query(refusal.value.next_step.partition("run: ")[2].rstrip("."))
+
+    assert load_rows(session, staging).updated == 1
+
+
+@BOTH_SERVERS
+def test_a_removed_feature_needs_one_message(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a")]))
+    columns = {
+        name: column
+        for name, column in session.contract.columns.items()
+        if name not in ("churn_risk_score", "rfm_segment")
+    }
+    narrow = replace(session, contract=session.contract.model_copy(update={"columns": columns}))
+
+    with pytest.raises(LoadRefused) as refusal:
+        ensure_target(narrow)
+
+    assert refusal.value.what.count("column churn_risk_score is not in the contract") == 1
+    assert "the tables user_features and user_features_history do not match their contract" in str(
+        refusal.value
+    )
+    query(refusal.value.next_step.partition("or run: ")[2])
+    assert ensure_target(narrow) == []
+    assert load_rows(narrow, stage(narrow, [row("a", day=21)])).updated == 1
+
+
+def test_a_difference_of_one_table_names_it(session: LoadSession, query: Query) -> None:
+    query(f"ALTER TABLE {session.table} ADD COLUMN one text, ADD COLUMN shared text")
+    query(f"ALTER TABLE {session.history} ADD COLUMN shared text")
+
+    with pytest.raises(LoadRefused) as refusal:
+        ensure_target(session)
+
+    assert "column one is not in the contract (user_features); column shared is not in the contract" in str(
+        refusal.value
+    )
+
+
+@BOTH_SERVERS
+@pytest.mark.parametrize("strategy", ["merge", "replace", "append"])
+def test_a_detached_partition_is_named_with_the_statement_that_attaches_it(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any
+) -> None:
+    load_rows(session, stage(session, [row("a")]))
+    staging = stage(session, [row("a", day=21), row("b", day=21)])
+    query(
+        f"ALTER TABLE {session.history} DETACH PARTITION {session.in_schema('user_features_history_2026_11')}"
+    )
+
+    with pytest.raises(LoadRefused, match="user_features_history_2026_11 is no partition of") as refusal:
+        load_rows(session, staging, strategy)
+
+    query(refusal.value.next_step.partition("run: ")[2].partition(";")[0])
+    assert load_rows(session, staging, strategy).recorded == 2
+    assert query(f"SELECT count(*) FROM {session.history}") == [(3,)]
+
+
+def test_a_partition_with_another_name_serves(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a")]))
+    query(f"ALTER TABLE {session.in_schema('user_features_history_2026_11')} RENAME TO november")
+
+    assert load_rows(session, stage(session, [row("a", day=21)])).recorded == 1
+
+
+def test_partitions_that_overlap_a_month_are_explained(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    query(
+        f"CREATE TABLE {session.in_schema('winter')} PARTITION OF {session.history} "
+        "FOR VALUES FROM ('2026-11-25') TO ('2027-03-01')"
+    )
+
+    with pytest.raises(LoadRefused, match="cannot have a partition for 2026-11"):
+        load_rows(session, stage(session, [row("a")]))
+
+
+def test_a_load_without_its_tables_says_which_task_makes_them(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    staging = stage(session, [row("a")])
+    query(f"DROP TABLE {session.table}; DROP TABLE {session.history}")
+
+    with pytest.raises(LoadRefused, match="no table user_features and no table user_features_history"):
+        load_rows(session, staging)

@@ -24,7 +24,8 @@ FIRST = date(2018, 10, 30)
 HISTORY = """
 CREATE SCHEMA own;
 CREATE TABLE own.user_features_history (
-    user_id varchar(50), as_of timestamptz, known_at timestamptz, active_days_30d integer, PRIMARY KEY (user_id, as_of)
+    user_id varchar(50), as_of timestamptz, known_at timestamptz, active_days_30d integer,
+    marketing_reason text, reconstructed boolean, PRIMARY KEY (user_id, as_of)
 );
 CREATE TEMP TABLE pairs (user_id text, instant timestamptz);
 """
@@ -92,7 +93,11 @@ def training_set(
 ) -> list[Any]:
     cursor.execute("TRUNCATE own.user_features_history, pairs")
     if rows:
-        execute_values(cursor, "INSERT INTO own.user_features_history VALUES %s", rows)
+        execute_values(
+            cursor,
+            "INSERT INTO own.user_features_history (user_id, as_of, known_at, active_days_30d) VALUES %s",
+            rows,
+        )
     if pairs:
         execute_values(cursor, "INSERT INTO pairs VALUES %s", pairs)
     cursor.execute(
@@ -148,3 +153,115 @@ def test_a_label_that_is_no_column_is_an_error_and_no_statement(cursor: Any) -> 
     with pytest.raises(psycopg2.errors.UndefinedColumn):
         cursor.execute("SELECT * FROM own.training_set('pairs', 'x); DROP TABLE pairs; --', '1 day')")
     cursor.connection.rollback()
+
+
+NOW = midnight(400)
+"""When a backfill computed days of long ago."""
+
+Marked = tuple[str, datetime, datetime, int | None, str | None, bool | None]
+
+
+def ask(cursor: Any, rows: list[Marked], pairs: list[Pair], *, admit: bool | None) -> list[tuple[Any, ...]]:
+    """Player, day of the features, value and label of a training set of three days, from marked rows."""
+    cursor.execute("TRUNCATE own.user_features_history, pairs")
+    execute_values(cursor, "INSERT INTO own.user_features_history VALUES %s", rows)
+    execute_values(cursor, "INSERT INTO pairs VALUES %s", pairs)
+    argument = "" if admit is None else f", admit_reconstructed => {admit}"
+    cursor.execute(
+        "SELECT user_id, (features).as_of, (features).active_days_30d, label_value "
+        f"FROM own.training_set('pairs', 'active_days_30d', '3 days'{argument})"
+    )
+    return sorted((user, at.astimezone(UTC), value, label) for user, at, value, label in cursor.fetchall())
+
+
+@pytest.mark.parametrize(
+    ("mark", "admit", "found"),
+    [
+        (True, None, False), (True, False, False), (True, True, True),
+        (None, True, False), (False, True, False), (None, None, False),
+    ],
+)  # fmt: skip
+def test_a_backfilled_day_counts_only_if_it_is_marked_and_admitted(
+    cursor: Any, mark: bool | None, admit: bool | None, found: bool
+) -> None:
+    rows: list[Marked] = [
+        ("a", midnight(0), NOW, 1, None, mark),
+        ("a", midnight(3), NOW, 2, None, mark),
+    ]
+
+    assert ask(cursor, rows, [("a", midnight(0))], admit=admit) == (
+        [("a", midnight(0), 1, 2)] if found else []
+    )
+
+
+def test_a_notice_says_how_many_rows_were_reconstructed(cursor: Any) -> None:
+    rows: list[Marked] = [
+        ("a", midnight(0), NOW, 1, None, True), ("a", midnight(3), midnight(3), 2, None, False),
+        ("b", midnight(0), midnight(0), 3, None, False), ("b", midnight(3), midnight(3), 4, None, None),
+        ("c", midnight(0), midnight(0), 5, None, None), ("c", midnight(1), NOW, 6, None, True),
+        ("c", midnight(4), midnight(4), 7, None, False),
+    ]  # fmt: skip
+    pairs = [("a", midnight(0)), ("b", midnight(0)), ("c", midnight(1))]
+    cursor.connection.notices.clear()
+
+    found = ask(cursor, rows, pairs, admit=True)
+
+    # Of c, the newest row that is admitted is the reconstructed one.
+    assert found == [("a", midnight(0), 1, 2), ("b", midnight(0), 3, 4), ("c", midnight(1), 6, 7)]
+    [notice] = cursor.connection.notices
+    assert "the features of 2 of 3 pairs are reconstructed" in notice
+    cursor.connection.notices.clear()
+    assert ask(cursor, rows, pairs, admit=False) == [("b", midnight(0), 3, 4), ("c", midnight(0), 5, 7)]
+    assert cursor.connection.notices == []
+
+
+def test_the_row_of_a_player_who_is_gone_is_neither_features_nor_label(cursor: Any) -> None:
+    rows: list[Marked] = [
+        ("a", midnight(0), midnight(0), 1, None, False),
+        ("a", midnight(1), midnight(1), 1, "gone", None),
+        ("a", midnight(4), midnight(4), 1, "gone", None),
+    ]
+
+    assert ask(cursor, rows, [("a", midnight(1))], admit=True) == []
+    rows.append(("a", midnight(4) + timedelta(hours=1), midnight(5), 9, None, False))
+    assert ask(cursor, rows, [("a", midnight(1))], admit=True) == [("a", midnight(0), 1, 9)]
+
+
+OLDER = """
+CREATE FUNCTION {}.training_set(
+    spine regclass, label text, maturity interval, mature_by timestamptz DEFAULT 'infinity'
+) RETURNS TABLE (user_id text) LANGUAGE sql AS $$ SELECT 'of an earlier release' $$
+"""
+
+
+@pytest.fixture
+def older(cursor: Any) -> Iterator[str]:
+    """A schema with the function of an earlier release."""
+    cursor.execute(
+        HISTORY.replace(" own", " older").replace("CREATE TEMP TABLE", "CREATE TEMP TABLE IF NOT EXISTS")
+    )
+    cursor.execute(OLDER.format("older"))
+    yield "older"
+    cursor.connection.rollback()
+
+
+def test_the_function_of_an_earlier_release_makes_way(cursor: Any, older: str) -> None:
+    create_training_set(cursor, older, ZONE.key)
+
+    cursor.execute(f"SELECT count(*) FROM {older}.training_set('pairs', 'active_days_30d', '30 days')")
+    cursor.execute(
+        "SELECT proname FROM pg_proc WHERE proname = 'training_set' AND pronamespace = 'older'::regnamespace"
+    )
+    assert cursor.fetchall() == [("training_set",)]
+
+
+def test_a_view_of_an_earlier_function_stops_no_load(
+    cursor: Any, older: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cursor.execute(f"CREATE VIEW older.used AS SELECT * FROM {older}.training_set('pairs', 'x', '1 day')")
+
+    create_training_set(cursor, older, ZONE.key)
+
+    cursor.execute("SELECT * FROM older.used")
+    assert cursor.fetchall() == [("of an earlier release",)]
+    assert "without the argument admit_reconstructed" in caplog.text

@@ -14,6 +14,7 @@ from crmbet.load.history import months, partition_name
 from crmbet.load.session import LoadSession
 from crmbet.load.staging import staging_name
 from crmbet.load.target import (
+    HISTORY_COLUMNS,
     INDEXED,
     ActualColumn,
     column_definition,
@@ -65,7 +66,7 @@ def test_an_indexed_column_exists() -> None:
 def test_the_history_keeps_all_that_a_run_computes_and_when_it_was_written() -> None:
     shape = history_shape(CONTRACT)
 
-    assert list(shape.columns) == [*CONTRACT.computed, "updated_at"]
+    assert list(shape.columns) == [*CONTRACT.computed, "marketing_reason", "updated_at", *HISTORY_COLUMNS]
     assert shape.key == ("user_id", "as_of")
 
 

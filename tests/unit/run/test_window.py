@@ -183,6 +183,47 @@ def test_unreadable_as_of_is_refused(as_of: str) -> None:
         resolve(run_type="manual", as_of=as_of)
 
 
+ENDS = ("0001-01-01", "0001-01-02", "1000-01-01", "1969-12-29", "9999-12-30", "9999-12-31")
+"""Dates at the ends of the calendar, where a zone's offset or the day before cannot be computed."""
+
+
+@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Pacific/Kiritimati", "Etc/GMT+12", "UTC"])
+@pytest.mark.parametrize("day", ENDS)
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"run_type": "manual", "as_of": "{}"},
+        {"run_type": "manual", "logical_date": "{}T00:00:00+00:00"},
+        {"run_type": "manual", "logical_date": "{}T23:59:59-12:00"},
+        {"run_type": "manual", "logical_date": "{}T00:00:00+14:00", "data_interval_end": "{}T00:00:00+14:00"},
+        {
+            "run_type": "scheduled",
+            "logical_date": "{}T00:00:00+00:00",
+            "data_interval_end": "{}T00:00:00+00:00",
+        },
+        {"run_type": "backfill", "logical_date": "{}T00:00:00+00:00"},
+        {"run_type": "backfill", "logical_date": "{}T23:59:59-12:00"},
+    ],
+    ids=str,
+)
+def test_the_ends_of_the_calendar_are_refused_in_words(zone: str, day: str, start: dict[str, str]) -> None:
+    context: dict[str, Any] = {name: value.format(day) for name, value in start.items()}
+
+    with pytest.raises(BadParam, match=r"as_of \d{4}-\d\d-\d\d is (before 1970-01-01|in the future)"):
+        resolve(ZoneInfo(zone), **context)
+
+
+def test_the_first_as_of() -> None:
+    assert resolve(run_type="manual", as_of="1970-01-01").last_day == date(1969, 12, 31)
+
+
+@pytest.mark.parametrize("day", ENDS)
+@pytest.mark.parametrize("time", ["00:00:00Z", "00:00:00+14:00", "23:59:59.999999-12:00"])
+def test_a_known_at_at_the_ends_of_the_calendar_is_refused_in_words(day: str, time: str) -> None:
+    with pytest.raises(BadParam, match=r"is (before 1970-01-01|after the run's start)"):
+        resolve_known_at(f"{day}T{time}", NOW)
+
+
 def test_as_of_today_is_the_latest() -> None:
     assert resolve(run_type="manual", as_of="2026-11-22").as_of == datetime(2026, 11, 22, 3, tzinfo=UTC)
     with pytest.raises(BadParam, match="as_of 2026-11-23 is in the future"):

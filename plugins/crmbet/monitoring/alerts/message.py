@@ -28,6 +28,8 @@ TITLES: Mapping[Kind, str] = {
     "deadline": "is late",
     "set_aside": "has set objects aside",
 }
+WARNINGS: Mapping[str, str] = {"HandEdits": "has found edits by hand"}
+"""What is said instead if the warning is of this kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ class Message:
         """The subject, in one line."""
         about = f" (as_of {self.as_of})" if self.as_of else ""
         where = f" at {self.task_id}" if self.task_id and self.kind == "failed" else ""
-        return _shorten(f"{self.dag_id}{about} {TITLES[self.kind]}{where}", LONGEST_TITLE)
+        said = WARNINGS.get(self.failure.kind, TITLES[self.kind])
+        return _shorten(f"{self.dag_id}{about} {said}{where}", LONGEST_TITLE)
 
     @property
     def anchor(self) -> str:

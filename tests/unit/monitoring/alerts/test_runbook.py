@@ -13,7 +13,7 @@ from crmbet.monitoring.page.app import RUNBOOK, render_runbook
 
 pytestmark = pytest.mark.unit
 
-OTHER_KINDS = {"Killed", "Unforeseen", "DeadlineMissed", "Recovered", "ForeignObjects"}
+OTHER_KINDS = {"Killed", "Unforeseen", "DeadlineMissed", "Recovered", "ForeignObjects", "HandEdits"}
 
 
 def kinds() -> set[str]:

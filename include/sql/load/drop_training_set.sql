@@ -1,0 +1,1 @@
+DROP FUNCTION {schema}.training_set(regclass, text, interval, timestamptz)

@@ -1,0 +1,85 @@
+"""What a run can say about when its facts were known: the known_at of its rows, and whether they are a reconstruction.
+
+A run for yesterday knows its facts today. A run for a day of last year, whose sources were first captured this year,
+knows what the sources say now, and a source that overwrites has lost what it said then. Such rows are marked. If each
+fact says when it was known (`known_time` of its contract), nothing is lost: the rows are those that could have been
+computed as soon as the last of their facts was known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from crmbet.clean.records import CleanManifest
+from crmbet.contracts.source import SourceContract
+from crmbet.databases.parquet import scan
+from crmbet.databases.statements import identifier, render
+from crmbet.databases.work import Work
+from crmbet.datasets.prefetch import local_copies
+from crmbet.extract.records import ExtractManifest
+
+LATE = timedelta(days=1)
+"""A run that knows its facts within this time of its as_of is a daily run, late or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What the rows of a run say about it."""
+
+    known_at: datetime
+    """All that the rows are made from was known at this instant."""
+    reconstructed: str | None = None
+    """Why it cannot be told whether the rows could have been computed at as_of; None if they could."""
+
+
+def judge_knowledge(
+    work: Work,
+    contracts: Mapping[str, SourceContract],
+    extracts: ExtractManifest,
+    cleaned: CleanManifest,
+) -> Knowledge:
+    """Find out when the facts of a run were known. A daily run's are known at the run's known_at."""
+    run = work.run
+    if run.known_at < run.window.as_of + LATE:
+        return Knowledge(known_at=run.known_at)
+    last_known = {name: _last_known(work, contracts[name], cleaned) for name in extracts.sources}
+    silent = sorted(name for name, known in last_known.items() if known is None)
+    if not silent:
+        newest = max([run.window.as_of, *(known for known in last_known.values() if known is not None)])
+        return Knowledge(known_at=min(newest, run.known_at))
+    captured_from = {name: extracts.sources[name].bitemporal_from for name in silent}
+    late = {
+        name: first
+        for name, first in captured_from.items()
+        if first is None or first >= run.window.as_of + LATE
+    }
+    if not late:
+        return Knowledge(known_at=run.known_at)
+    since = max((first for first in late.values() if first is not None), default=run.known_at)
+    return Knowledge(
+        known_at=run.known_at,
+        reconstructed=f"{', '.join(late)} do not say when their rows were known, and had not been captured before "
+        f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _last_known(work: Work, contract: SourceContract, cleaned: CleanManifest) -> datetime | None:
+    """The instant at which the last fact of a source was known; None if a fact does not say so.
+
+    A source without facts was known all the time.
+    """
+    if contract.known_time is None:
+        return None
+    source = cleaned.sources.get(contract.name)
+    files = [key for day in source.days for key in day.files] if source else []
+    if not files:
+        return work.run.window.as_of
+    with local_copies(work) as copies:
+        text = render("features/last_known", rows=scan(copies, files), known=identifier(contract.known_time))
+        ((silent, newest),) = work.connection.execute(text).fetchall()
+    if silent or newest is None:
+        return None
+    known: datetime = newest.replace(tzinfo=UTC)
+    return known
