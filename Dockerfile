@@ -5,7 +5,8 @@
 FROM apache/airflow:slim-3.3.2-python3.12
 
 COPY requirements.txt /opt/crmbet/requirements.txt
-RUN pip install --no-cache-dir --requirement /opt/crmbet/requirements.txt \
+# A package whose file is not the one that was tested is refused.
+RUN pip install --no-cache-dir --require-hashes --requirement /opt/crmbet/requirements.txt \
     && pip check
 
 # Code belongs to root: what runs in a task cannot change it.

@@ -72,9 +72,12 @@ catalogue: setup  ## Write docs/features.md from the contract of the feature tab
 pictures: setup  ## Take the README's pictures from real runs: two weeks, a broken day, a new delivery
 	@$(python) -m local.pictures
 
-requirements: setup  ## Compile requirements*.in into pinned requirements*.txt
-	@.venv/bin/uv pip compile --quiet --universal --no-header --python-version 3.11 requirements.in -o requirements.txt
-	@.venv/bin/uv pip compile --quiet --universal --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+compile := .venv/bin/uv pip compile --quiet --universal --no-header --generate-hashes --python-version 3.11
+
+requirements: setup  ## Compile requirements*.in into requirements*.txt, with versions and hashes
+	@$(compile) requirements.in -o requirements.txt
+	@$(compile) requirements-dev.in -o requirements-dev.txt
+	@$(compile) local/installer.in -o local/installer.txt
 
 clean:  ## Stop everything and remove all that was made: .venv, .local and caches
 	@[ ! -f .venv/installed.json ] || $(python) -m local.services stop

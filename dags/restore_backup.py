@@ -12,6 +12,7 @@ runs at the same time. `user_features_history` stays as it is. The next daily ru
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param
@@ -21,6 +22,7 @@ from crmbet.operators.restore_backup import RestoreBackupOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
+from crmbet.run.schedule import time_limit
 
 PARAMS = {
     "backup": Param(
@@ -47,7 +49,7 @@ with DAG(
     restore_backup = RestoreBackupOperator(
         task_id="restore_backup",
         backup="{{ ti.xcom_pull(task_ids='choose_backup') }}",
-        execution_timeout=timedelta(hours=2),
+        execution_timeout=time_limit(os.environ, "restore_timeout_minutes"),
     )
 
     choose_backup >> restore_backup

@@ -18,7 +18,7 @@ A failed run has changed nothing in the target. Clear the failed task to go on. 
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup, TriggerRule, chain
@@ -34,7 +34,7 @@ from crmbet.operators.validate import ValidateOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_timezone
+from crmbet.run.schedule import operator_timezone, time_limit
 
 ZONE = operator_timezone(os.environ)
 LAKE = Asset("crmbet_lake")
@@ -165,24 +165,40 @@ with DAG(
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
-    default_args={
-        **RETRIES,
-        **WATCHED,
-        "execution_timeout": timedelta(hours=2),
-    },
+    default_args={**RETRIES, **WATCHED},
     **ALERTED,
     doc_md=__doc__,
     tags=["crm", "features"],
 ) as dag:
-    extract_s3 = ExtractS3Operator(task_id="extract_s3", inlets=[LAKE])
-    extract_pg = ExtractPgOperator(task_id="extract_pg")
-    validate_raw = ValidateOperator(task_id="validate_raw", stage="raw")
-    # A dry run skips the tasks before these two. They then plan with what those tasks would have left.
-    clean = CleanOperator(task_id="clean", trigger_rule=TriggerRule.NONE_FAILED)
-    engineer_features = EngineerFeaturesOperator(
-        task_id="engineer_features", trigger_rule=TriggerRule.NONE_FAILED
+    extract_s3 = ExtractS3Operator(
+        task_id="extract_s3",
+        inlets=[LAKE],
+        execution_timeout=time_limit(os.environ, "extract_timeout_minutes"),
     )
-    validate = ValidateOperator(task_id="validate", stage="features")
+    extract_pg = ExtractPgOperator(
+        task_id="extract_pg", execution_timeout=time_limit(os.environ, "extract_timeout_minutes")
+    )
+    validate_raw = ValidateOperator(
+        task_id="validate_raw",
+        stage="raw",
+        execution_timeout=time_limit(os.environ, "validate_timeout_minutes"),
+    )
+    # A dry run skips the tasks before these two. They then plan with what those tasks would have left.
+    clean = CleanOperator(
+        task_id="clean",
+        trigger_rule=TriggerRule.NONE_FAILED,
+        execution_timeout=time_limit(os.environ, "clean_timeout_minutes"),
+    )
+    engineer_features = EngineerFeaturesOperator(
+        task_id="engineer_features",
+        trigger_rule=TriggerRule.NONE_FAILED,
+        execution_timeout=time_limit(os.environ, "features_timeout_minutes"),
+    )
+    validate = ValidateOperator(
+        task_id="validate",
+        stage="features",
+        execution_timeout=time_limit(os.environ, "validate_timeout_minutes"),
+    )
     # In the Grid, the name of the group says why its tasks are skipped.
     with TaskGroup(
         "load",
@@ -191,11 +207,22 @@ with DAG(
         tooltip="Skipped if the param validate_only or dry_run is set. The XCom of backup_table says which.",
     ):
         # Runs of a backfill go side by side. These two tasks touch the target, so only one run at a time does them.
-        backup_table = BackupTableOperator(task_id="backup_table", max_active_tis_per_dag=1)
-        load_merge = LoadMergeOperator(task_id="load_merge", max_active_tis_per_dag=1, outlets=[FEATURES])
+        backup_table = BackupTableOperator(
+            task_id="backup_table",
+            max_active_tis_per_dag=1,
+            execution_timeout=time_limit(os.environ, "backup_timeout_minutes"),
+        )
+        load_merge = LoadMergeOperator(
+            task_id="load_merge",
+            max_active_tis_per_dag=1,
+            outlets=[FEATURES],
+            execution_timeout=time_limit(os.environ, "load_timeout_minutes"),
+        )
     # As a teardown it runs whether or not the others succeed, and does not decide whether the run succeeds.
     record_run = RecordRunOperator(
-        task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)
+        task_id="record_run",
+        retries=1,
+        execution_timeout=time_limit(os.environ, "record_timeout_minutes"),
     ).as_teardown(on_failure_fail_dagrun=False)
 
     chain(

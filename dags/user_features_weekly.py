@@ -11,7 +11,7 @@ is kept), and `sweep` removes the objects on the list. With the param `dry_run`,
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule, chain
@@ -24,7 +24,7 @@ from crmbet.operators.sweep import SweepOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_timezone
+from crmbet.run.schedule import operator_timezone, time_limit
 
 ZONE = operator_timezone(os.environ)
 
@@ -63,7 +63,7 @@ with DAG(
     default_args={
         **RETRIES,
         **WATCHED,
-        "execution_timeout": timedelta(hours=6),
+        "execution_timeout": time_limit(os.environ, "weekly_timeout_minutes"),
     },
     **ALERTED,
     doc_md=__doc__,
@@ -76,7 +76,9 @@ with DAG(
     sweep = SweepOperator(task_id="sweep")
     # As in the daily DAG: it runs whether or not the others succeed, and does not decide whether the run succeeds.
     record_run = RecordRunOperator(
-        task_id="record_run", retries=1, execution_timeout=timedelta(minutes=10)
+        task_id="record_run",
+        retries=1,
+        execution_timeout=time_limit(os.environ, "record_timeout_minutes"),
     ).as_teardown(on_failure_fail_dagrun=False)
 
     chain([extract_s3, extract_pg], plan_sweep, sweep)

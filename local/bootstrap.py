@@ -20,8 +20,8 @@ VENV = PROJECT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
-INSTALLER = "uv==0.13.9"
-"""Fifteen times as fast as pip."""
+INSTALLER = "local/installer.txt"
+"""uv, which is fifteen times as fast as pip."""
 
 
 def main() -> None:
@@ -55,8 +55,8 @@ def _make_environment() -> None:
 
 
 def _digest() -> str:
-    digest = hashlib.sha256(INSTALLER.encode())
-    for name in REQUIREMENTS:
+    digest = hashlib.sha256()
+    for name in (INSTALLER, *REQUIREMENTS):
         digest.update((PROJECT / name).read_bytes())
     return digest.hexdigest()
 
@@ -83,12 +83,15 @@ def _python_fits() -> bool:
 def _install() -> None:
     print(f"Installing {REQUIREMENTS[-1]} ...", flush=True)
     pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, INSTALLER], check=True)
+    # A package whose file is not the one that was tested is refused, whoever installs it.
+    hashed = ["--require-hashes", "--requirement"]
+    subprocess.run([*pip, *hashed, INSTALLER], cwd=PROJECT, check=True)
     fast: list[str | Path] = [
         VENV / "bin" / "uv",
         "pip",
         "sync",
         "--quiet",
+        "--require-hashes",
         "--python",
         PYTHON,
         REQUIREMENTS[-1],
@@ -101,7 +104,7 @@ def _install() -> None:
         if ended.returncode == 0:
             return
     print(f"{ended.stderr.rstrip()}\nuv could not install them: trying pip, which is slower ...", flush=True)
-    subprocess.run([*pip, "--requirement", REQUIREMENTS[-1]], cwd=PROJECT, check=True)
+    subprocess.run([*pip, *hashed, REQUIREMENTS[-1]], cwd=PROJECT, check=True)
 
 
 if __name__ == "__main__":

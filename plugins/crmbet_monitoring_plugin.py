@@ -41,10 +41,10 @@ def _apps() -> list[dict[str, Any]]:
     from fastapi import Depends
 
     from crmbet.monitoring.page.app import DAG_ID, create_app
-    from crmbet.orchestration.context import read_report, target_dsn
+    from crmbet.orchestration.context import monitoring_dsn, read_report
 
     may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
-    app = create_app([may_see_runs], target_dsn, read_report)
+    app = create_app([may_see_runs], monitoring_dsn, read_report)
     return [{"app": app, "url_prefix": f"/{MOUNT}", "name": "crmbet monitoring"}]
 
 

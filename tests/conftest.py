@@ -51,6 +51,7 @@ GROUPS = {
     "runs of DAGs": (
         "integration/test_daily_run.py",
         "integration/test_bad_input.py",
+        "integration/test_canaries.py",
         "integration/test_odd_files.py",
         "integration/test_weekly_run.py",
         "integration/test_restore_run.py",

@@ -7,14 +7,18 @@ them.
 
 from __future__ import annotations
 
+from crmbet.redaction import redact
+
 
 class CrmbetError(Exception):
     """An error that says what broke, where, why, and what to do next.
 
     The four parts become one line, so that the Airflow grid, a log search and an alert all show the whole of it.
+    Secrets are taken out of each part, since a part may repeat the words of a driver or an engine.
     """
 
     def __init__(self, what: str, *, where: str = "", why: str = "", next_step: str = "") -> None:
+        what, where, why, next_step = (redact(part) for part in (what, where, why, next_step))
         parts = [what.rstrip(".") + "."]
         if where:
             parts.append(f"Where: {where.rstrip('.')}.")

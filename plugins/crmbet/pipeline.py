@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from crmbet.databases.sessions import read_dsn
 from crmbet.failures import PermanentFailure
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import metrics_of, open_monitoring, read_run
@@ -73,9 +74,7 @@ def _connection(dsn: str) -> str:
     """A libpq URL as an Airflow connection in JSON, since Airflow's own URLs cannot name a socket."""
     import json
 
-    from psycopg2.extensions import parse_dsn
-
-    options = parse_dsn(dsn)
+    options = read_dsn(dsn)
     names = {"host": "host", "dbname": "schema", "user": "login", "password": "password"}
     fields: dict[str, Any] = {field: options.pop(name) for name, field in names.items() if name in options}
     # A URL with several hosts has several ports: they stay in the extra, since Airflow's field holds one number.

@@ -12,7 +12,7 @@ from crmbet.databases.statements import STATEMENTS
 from local.postgres import SUPERUSER, programs
 
 LOADER = "crmbet_loader"
-GROUPS = (LOADER, "crmbet_reader", "crmbet_responsible_gambling")
+GROUPS = (LOADER, "crmbet_monitor", "crmbet_reader", "crmbet_responsible_gambling")
 
 
 def create_roles(url: str) -> None:

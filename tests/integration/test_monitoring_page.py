@@ -129,17 +129,17 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
 def test_monitoring_has_time_outs_of_its_own_and_keeps_other_options(new_database: Any) -> None:
     dsn = make_dsn(
         new_database(),
-        options="-c statement_timeout=0 -c search_path=crm",
+        options="-c statement_timeout=0 -c search_path=crm -c work_mem=5MB",
         application_name="x",
         connect_timeout=99,
     )
 
     with open_monitoring(dsn) as connection, connection.cursor() as cursor:
         shown: list[Any] = []
-        for setting in ("statement_timeout", "search_path", "application_name"):
+        for setting in ("statement_timeout", "work_mem", "application_name", "search_path"):
             cursor.execute(f"SHOW {setting}")
             shown += cursor.fetchall()[0]
-        assert shown == ["20s", "crm", "x"]
+        assert shown == ["20s", "5MB", "x", "pg_catalog,pg_temp"]
         assert connection.get_dsn_parameters()["connect_timeout"] == "5"
 
 

@@ -7,7 +7,7 @@ SELECT
         AS behind,
     relkind::text,
     reltuples::bigint
-FROM pg_attribute
-JOIN pg_class ON pg_class.oid = attrelid
-JOIN pg_type ON pg_type.oid = atttypid
-WHERE attrelid = to_regclass({relation}) AND attnum > 0 AND NOT attisdropped
+FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
+JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
+WHERE attrelid = pg_catalog.to_regclass({relation}::text) AND attnum > 0 AND NOT attisdropped

@@ -33,6 +33,7 @@ LANGUAGE plpgsql
 STABLE
 SECURITY INVOKER
 SET timezone = {zone}
+SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     readable text;

@@ -1,7 +1,7 @@
 -- The partition of a month, by its name or by its bounds, whatever its name is: the relation that has the name, and
 -- whether a partition of the table has the name or the bounds.
 SELECT
-    to_regclass(%(partition_address)s) IS NOT NULL AS is_named,
+    pg_catalog.to_regclass(%(partition_address)s::text) IS NOT NULL AS is_named,
     EXISTS (
         SELECT
         FROM pg_catalog.pg_inherits AS inheritance

@@ -1,1 +1,1 @@
-SELECT oid FROM pg_namespace WHERE nspname = %(schema)s
+SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s

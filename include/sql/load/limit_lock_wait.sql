@@ -1,1 +1,1 @@
-SELECT set_config('lock_timeout', %(lock_timeout)s, true)
+SELECT pg_catalog.set_config('lock_timeout'::text, %(lock_timeout)s::text, true)

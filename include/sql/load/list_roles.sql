@@ -1,1 +1,1 @@
-SELECT rolname FROM pg_roles WHERE rolname = ANY(%(roles)s) ORDER BY rolname
+SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%(roles)s) ORDER BY rolname

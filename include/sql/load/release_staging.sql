@@ -1,1 +1,1 @@
-SELECT pg_advisory_unlock(hashtextextended(%(lock)s, 0))
+SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended(%(lock)s::text, 0::bigint))

@@ -1,2 +1,2 @@
 -- True if no living session claims the staging table.
-SELECT pg_try_advisory_xact_lock(hashtextextended(%(lock)s, 0))
+SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s::text, 0::bigint))

@@ -1,1 +1,1 @@
-SELECT pg_advisory_xact_lock(hashtext('crmbet.monitoring'))
+SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crmbet.monitoring'::text)::bigint)

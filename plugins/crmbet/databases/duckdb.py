@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 
 from crmbet.databases.duckdb_failures import explain_attach
 from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.sessions import hosts, session_options, silence_limit
+from crmbet.databases.silence import limit_server
 from crmbet.databases.statements import identifier, literal, statement
-from crmbet.run.settings import Settings
+from crmbet.redaction import remember
+from crmbet.run.settings import Settings, TimeoutSettings
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,30 +62,49 @@ def open_engine(settings: Settings, lake: LakeAccess | None = None) -> Iterator[
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
             connection.execute(statement("create_parsers"))
             if lake is not None:
-                _add_lake_secret(connection, lake)
+                _add_lake_secret(connection, lake, settings.timeouts)
             yield connection
         finally:
             connection.close()
 
 
-def attach_postgres(connection: duckdb.DuckDBPyConnection, dsn: str, alias: str, *, read_only: bool) -> None:
-    """Make a PostgreSQL database visible as `alias`.
+def attach_postgres(
+    connection: duckdb.DuckDBPyConnection,
+    dsn: str,
+    alias: str,
+    *,
+    read_only: bool,
+    timeouts: TimeoutSettings | None = None,
+) -> None:
+    """Make a PostgreSQL database visible as `alias`. Its sessions begin as crmbet.databases.sessions says.
 
     Raises `LostConnection` if the server cannot be reached, `AccessRefused` if it refuses the login, and
-    `SourceMissing` if the database does not exist. The DSN holds a password, so no error repeats it.
+    `SourceMissing` if the database does not exist. The options of `dsn`, its password among them, are a secret of the
+    engine in memory: an error about any later connection quotes what ATTACH was given, which is nothing.
     """
     import duckdb
 
     _load_extension(connection, "postgres_scanner")
+    timeouts = timeouts or TimeoutSettings()
+    options = session_options(dsn, timeouts)
+    if seconds := silence_limit(options["options"], timeouts):
+        limit_server(hosts(options), seconds)
+    secret = identifier(f"crmbet_{alias}")
+    clauses = "".join(f", {identifier(name)} {literal(value)}" for name, value in options.items())
     mode = "READ_ONLY" if read_only else "READ_WRITE"
     try:
-        connection.execute(f"ATTACH {literal(dsn)} AS {identifier(alias)} (TYPE postgres, {mode})")
+        connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {secret} (TYPE postgres{clauses})")
+        connection.execute(f"ATTACH '' AS {identifier(alias)} (TYPE postgres, SECRET {secret}, {mode})")
     except duckdb.Error as error:
         raise explain_attach(error, f"Airflow connection crmbet_{alias}") from None
 
 
-def _add_lake_secret(connection: duckdb.DuckDBPyConnection, lake: LakeAccess) -> None:
+def _add_lake_secret(
+    connection: duckdb.DuckDBPyConnection, lake: LakeAccess, timeouts: TimeoutSettings
+) -> None:
     _load_extension(connection, "httpfs")
+    remember(lake.access_key, lake.secret_key, lake.session_token)
+    connection.execute(f"SET GLOBAL http_timeout = {timeouts.answer_timeout_seconds}")
     options = {
         "KEY_ID": lake.access_key,
         "SECRET": lake.secret_key,

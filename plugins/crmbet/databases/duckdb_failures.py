@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crmbet.databases.postgres import TOO_MANY
 from crmbet.failures import (
     AccessRefused,
     CrmbetError,
@@ -19,6 +20,7 @@ from crmbet.failures import (
     SourceMissing,
     TemporaryFailure,
 )
+from crmbet.redaction import redact, without_secrets
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,17 +54,18 @@ LONGEST_QUOTE = 200
 def failures_explained(where: str) -> Iterator[None]:
     """Turn the engine's errors that are about a server, and not about data or SQL, into errors of ours.
 
-    Raises `LostConnection`, `TemporaryFailure`, `AccessRefused` or `SourceMissing`; any other error passes.
+    Raises `LostConnection`, `TemporaryFailure`, `AccessRefused` or `SourceMissing`; any other error passes, without the
+    secrets that its text may quote.
     """
     import duckdb
 
     try:
         yield
     except duckdb.Error as error:
-        explained = explain(error, where)
-        if explained is None:
+        raised = explain(error, where) or without_secrets(error)
+        if raised is error:
             raise
-        raise explained from None
+        raise raised from None
 
 
 def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
@@ -94,6 +97,8 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
             next_step="the task retries by itself; if it goes on, raise statement_timeout of the login, or "
             "max_standby_streaming_delay where the source is a replica",
         )
+    if any(sign in words for sign in TOO_MANY):
+        return _no_connection_left(where)
     if any(sign in words for sign in POSTGRES_GONE):
         return LostConnection(
             "PostgreSQL went away",
@@ -104,10 +109,13 @@ def explain(error: duckdb.Error, where: str) -> CrmbetError | None:
     return None
 
 
-def explain_attach(error: duckdb.Error, where: str) -> AccessRefused | LostConnection | SourceMissing:
-    """Why a PostgreSQL database cannot be attached. Repeats none of the engine's words: they hold the whole DSN."""
+def explain_attach(
+    error: duckdb.Error, where: str
+) -> AccessRefused | LostConnection | SourceMissing | TemporaryFailure:
+    """Why a PostgreSQL database cannot be attached. Repeats none of the engine's words, since they quote options."""
     words = str(error).lower()
-    # The DSN has the word "password" too, so the word alone proves nothing.
+    if any(sign in words for sign in TOO_MANY):
+        return _no_connection_left(where)
     if any(sign in words for sign in LOGIN_REFUSED):
         return AccessRefused(
             "PostgreSQL refuses the login",
@@ -136,7 +144,7 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
     """
     import duckdb
 
-    text = str(error)
+    text = redact(str(error))
     message = next(iter(text.splitlines()), type(error).__name__)
     if "No files found" in text or "HTTP 404" in text:
         return SourceMissing(
@@ -171,7 +179,8 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
 
 def first_line(error: Exception) -> str:
     """The beginning of an engine's message. The lines below the first may quote data."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_QUOTE]
+    # Secrets go first: of one that is cut in two, the rest would not be recognised.
+    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:LONGEST_QUOTE]
 
 
 def is_lack_of_resources(error: duckdb.Error) -> bool:
@@ -189,9 +198,19 @@ def describe_file_error(error: Exception, folder: Path) -> str:
     return QUOTE.split(message, maxsplit=1)[0].rstrip()
 
 
+def _no_connection_left(where: str) -> TemporaryFailure:
+    return TemporaryFailure(
+        "PostgreSQL has no connection left for the login",
+        where=where,
+        why="the login's CONNECTION LIMIT or the server's max_connections is reached",
+        next_step="the task retries by itself; if it goes on, allow the login more connections: a task takes one, and "
+        "one more for each thread of the engine (CRMBET_THREADS)",
+    )
+
+
 def _cancellation(words: str) -> str:
     """PostgreSQL's reason, which follows the query in the engine's message."""
-    return words[words.index("canceling statement due to") :].splitlines()[0][:LONGEST_QUOTE]
+    return redact(words[words.index("canceling statement due to") :].splitlines()[0])[:LONGEST_QUOTE]
 
 
 def _explain_status(error: duckdb.HTTPException, where: str) -> CrmbetError:

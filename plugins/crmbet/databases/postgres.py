@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
 RETRIED_BY_ITSELF = "the task retries by itself"
+TOO_MANY = ("too many connections", "remaining connection slots", "too many clients")
+"""A server that has no connection left says so without an SQLSTATE."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,9 @@ def _explain(error: psycopg2.Error, where: str) -> CrmbetError:
 def _explain_connection(message: str, where: str) -> CrmbetError:
     """A failed login has no SQLSTATE, only the server's message, in the language of its lc_messages."""
     lowered = message.lower()
+    if any(sign in lowered for sign in TOO_MANY):
+        no_room = _MEANINGS["53"]
+        return no_room.failure(no_room.what, where=where, next_step=no_room.next_step)
     if any(sign in lowered for sign in ("password", "pg_hba.conf", "permission denied")):
         return AccessRefused(
             "PostgreSQL refuses the login",

@@ -41,15 +41,15 @@ TIMES = {
 }
 """By the type of an event time: its short name, the expression for a timestamp in UTC, and the suffix that makes an
 instant of a day."""
-SEED = 7
+SEED = "7::bigint"
 HASHES = {
-    "uuid": "uuid_hash_extended({value}, {seed})",
-    "decimal": "hash_numeric_extended({value}, {seed})",
-    "instant": "timestamp_hash_extended({value}, {seed})",
+    "uuid": "pg_catalog.uuid_hash_extended({value}, {seed})",
+    "decimal": "pg_catalog.hash_numeric_extended({value}, {seed})",
+    "instant": "pg_catalog.timestamp_hash_extended({value}, {seed})",
     # By bytes and not by the collation: a new version of ICU must not make a day look changed.
-    "text": 'hashtextextended({value} COLLATE "C", {seed})',
-    "spelled": 'hashtextextended({value} COLLATE "C", {seed})',
-    "id": 'hashtextextended({value} COLLATE "C", {seed})',
+    "text": 'pg_catalog.hashtextextended({value} COLLATE "C", {seed})',
+    "spelled": 'pg_catalog.hashtextextended({value} COLLATE "C", {seed})',
+    "id": 'pg_catalog.hashtextextended({value} COLLATE "C", {seed})',
 }
 
 
@@ -108,11 +108,13 @@ class Relation:
         Each column's hash is the seed of the next one. A NULL makes the whole chain NULL. Such a row is hashed as JSON,
         which has the same text in every session.
         """
-        chain = str(SEED)
+        chain = SEED
         for column in self.columns:
             chain = HASHES[column.kind].format(value=column.value, seed=chain)
         values = joined([column.value for column in self.columns])
-        careful = f'hashtextextended(json_build_array({values})::text COLLATE "C", {SEED})'
+        careful = (
+            f'pg_catalog.hashtextextended(pg_catalog.json_build_array({values})::text COLLATE "C", {SEED})'
+        )
         return Fragment(f"coalesce({chain}, {careful})")
 
     @property

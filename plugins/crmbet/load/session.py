@@ -10,6 +10,7 @@ from crmbet.databases import postgres
 from crmbet.databases.statements import Fragment, identifier, render
 from crmbet.failures import LoadRefused, LockHeld
 from crmbet.load.owner import find_owners
+from crmbet.run.settings import TimeoutSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ class LoadSession:
     lock_timeout_seconds: int
     brand: str = "default"
     """The brand whose players the run loads."""
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    """Those of the engine's own sessions with the target."""
 
     @property
     def table(self) -> Fragment:

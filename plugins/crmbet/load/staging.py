@@ -228,7 +228,7 @@ def _fill(
         )
         engine.cursor().execute(statement)
 
-    attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False)
+    attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False, timeouts=session.timeouts)
     try:
         # The calling thread does all the work of a copy; the engine's other threads would only spin while they wait.
         engine.execute("SET threads = 1")

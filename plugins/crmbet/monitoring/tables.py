@@ -13,8 +13,11 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from crmbet.databases import postgres
-from crmbet.databases.statements import statement
+from crmbet.databases.sessions import open_session
+from crmbet.databases.statements import identifier, statement
+from crmbet.load.quality_results import grant_to_monitor
 from crmbet.monitoring.metrics import RunMetrics
+from crmbet.run.settings import TimeoutSettings
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -51,17 +54,14 @@ def open_monitoring(dsn: str) -> Iterator[extensions.connection]:
 
     The time-outs of monitoring replace those of `dsn`. Its other libpq options are kept.
     """
-    import psycopg2
-
+    timeouts = TimeoutSettings(
+        connect_timeout_seconds=CONNECT_SECONDS,
+        answer_timeout_seconds=STATEMENT_SECONDS,
+        statement_timeout_seconds=STATEMENT_SECONDS,
+        idle_timeout_seconds=STATEMENT_SECONDS,
+    )
     with postgres.failures_explained(WHERE):
-        given = psycopg2.extensions.parse_dsn(dsn)
-        limits = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
-        connection = psycopg2.connect(
-            dsn,
-            connect_timeout=CONNECT_SECONDS,
-            options=f"{given.get('options', '')} {limits}".lstrip(),
-            application_name=given.get("application_name", "crmbet monitoring"),
-        )
+        connection = open_session(dsn, timeouts, firm=True, application_name="crmbet monitoring")
     with closing(connection):
         yield connection
 
@@ -78,6 +78,8 @@ def ensure_tables(connection: extensions.connection) -> None:
             cursor.execute(statement("monitoring/create_schema"))
         cursor.execute(statement("monitoring/create_pipeline_runs"))
         cursor.execute(statement("monitoring/create_alerts"))
+        for table in ("pipeline_runs", "alerts"):
+            grant_to_monitor(cursor, identifier(SCHEMA, table))
 
 
 def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:

@@ -28,7 +28,7 @@ class ExtractPgOperator(BaseOperator):
         refuse_other_brand(airflow_run)
         contracts = [each for each in load_source_contracts().values() if each.kind == "postgres"]
         with airflow_run.work() as work:
-            attach_source(work.connection)
+            attach_source(work.connection, airflow_run.run.settings.timeouts)
             captured = {each.name: capture_relation(work, each) for each in contracts}
         manifest = ExtractManifest(sources=captured)
         if airflow_run.run.params.dry_run:

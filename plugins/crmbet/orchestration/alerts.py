@@ -8,9 +8,10 @@ triggerer reports a missed deadline, unless the run's failure was reported befor
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,12 +20,13 @@ from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezon
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration.record import record
 from crmbet.orchestration.watching import OUTCOME
+from crmbet.run.schedule import time_limit
 from crmbet.run.tasks import EXTRACTS, RECORD
 
 if TYPE_CHECKING:
     from crmbet.monitoring.alerts.message import Kind, Message
 
-LATEST = timedelta(hours=6)
+LATEST = time_limit(os.environ, "deadline_minutes")
 """A run is late this long after it was queued. Backfills are never late. The schedule queues its runs at midnight."""
 LEVELS: Mapping[Kind, int] = {
     "failed": logging.ERROR,

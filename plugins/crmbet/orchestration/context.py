@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from crmbet.databases import postgres
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
+from crmbet.databases.sessions import open_session
 from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
 from crmbet.failures import BadSetting, CrmbetError, LoadRefused, SourceMissing
+from crmbet.redaction import is_secret_name, remember
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.run import Run
-from crmbet.run.settings import Settings
+from crmbet.run.settings import Settings, TimeoutSettings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 LAKE_CONNECTION = "crmbet_lake"
 SOURCE_CONNECTION = "crmbet_source"
 TARGET_CONNECTION = "crmbet_target"
+MONITORING_CONNECTION = "crmbet_monitoring"
+"""The target again, by a login that may read figures of runs alone. Optional; only the monitoring page uses it."""
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +97,8 @@ def read_report(address: str) -> bytes:
     from botocore.config import Config
 
     settings = Settings.from_environ(os.environ)
-    store, _ = _open_lake(
-        settings, Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
-    )
+    impatience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+    store, _ = _open_lake(settings, impatience)
     key = address.removeprefix(store.url(""))
     content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
     if content is None:
@@ -113,14 +116,26 @@ def source_dsn() -> str:
     return _dsn(SOURCE_CONNECTION)
 
 
-def attach_source(connection: duckdb.DuckDBPyConnection) -> None:
+def attach_source(connection: duckdb.DuckDBPyConnection, timeouts: TimeoutSettings) -> None:
     """Make the source database visible to the engine."""
-    attach_postgres(connection, source_dsn(), SOURCE, read_only=True)
+    attach_postgres(connection, source_dsn(), SOURCE, read_only=True, timeouts=timeouts)
 
 
 def target_dsn() -> str:
     """The libpq connection string of the target database. Holds a password: never log it."""
     return _dsn(TARGET_CONNECTION)
+
+
+def monitoring_dsn() -> str:
+    """That of the monitoring page's own login, or else that of the target. Holds a password: never log it."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        BaseHook.get_connection(MONITORING_CONNECTION)
+    except AirflowNotFoundException:
+        return target_dsn()
+    return _dsn(MONITORING_CONNECTION)
 
 
 @contextmanager
@@ -129,13 +144,11 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
 
     It does not use PostgresHook, whose driver depends on what else is installed.
     """
-    import psycopg2
-
     from crmbet.contracts.files import load_table_contract
     from crmbet.load.session import LoadSession
 
     with postgres.failures_explained(f"Airflow connection {TARGET_CONNECTION}"):
-        connection = psycopg2.connect(target_dsn())
+        connection = open_session(target_dsn(), settings.timeouts)
     with closing(connection):
         yield LoadSession(
             connection=connection,
@@ -143,6 +156,7 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
             run_id=run_id,
             lock_timeout_seconds=settings.load.lock_timeout_seconds,
             brand=settings.brand,
+            timeouts=settings.timeouts,
         )
 
 
@@ -175,17 +189,22 @@ def _obey_first_try(store: ObjectStore, run: Run) -> Run:
     )
 
 
-def _open_lake(settings: Settings, patience: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
+def _open_lake(settings: Settings, firm: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
+    """The lake, with the time-outs of the settings unless the connection's `config_kwargs` or `firm` has others."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
 
-    patience = patience or Config(connect_timeout=10, read_timeout=60)
+    ours = Config(
+        max_pool_connections=PARALLEL_REQUESTS,
+        connect_timeout=settings.timeouts.connect_timeout_seconds,
+        read_timeout=settings.timeouts.answer_timeout_seconds,
+    )
     # Without the connection the hook would use any credentials that the machine has.
     require_connection(LAKE_CONNECTION)
     hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
-    pool = Config(max_pool_connections=PARALLEL_REQUESTS)
-    client = hook.get_client_type(config=hook.config.merge(pool).merge(patience))
+    client = hook.get_client_type(config=ours.merge(hook.config).merge(firm or Config()))
     credentials = hook.get_credentials(region_name=hook.region_name)
+    _keep_secret(credentials.access_key, credentials.secret_key, credentials.token)
     lake = LakeAccess(
         region=hook.region_name or "us-east-1",
         access_key=credentials.access_key,
@@ -234,10 +253,29 @@ def require_connection(connection_id: str) -> Any:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        return BaseHook.get_connection(connection_id)
+        connection = BaseHook.get_connection(connection_id)
     except AirflowNotFoundException:
         raise BadSetting(
             f"the Airflow connection {connection_id} does not exist",
             where=f"Airflow connections, or the variable AIRFLOW_CONN_{connection_id.upper()}",
             next_step="create the connection (docs/deployment.md) and clear the task",
         ) from None
+    keep_secrets_of(connection)
+    return connection
+
+
+def keep_secrets_of(connection: Any) -> None:
+    """From now on no text and no log shows the secrets of a connection of Airflow, however they are spelled."""
+    extra = connection.extra_dejson
+    _keep_secret(
+        connection.password,
+        *(value for name, value in extra.items() if isinstance(value, str) and is_secret_name(name)),
+    )
+
+
+def _keep_secret(*secrets: str | None) -> None:
+    from airflow.sdk.log import mask_secret
+
+    # Airflow takes a password out of its logs itself, but only as it is spelled in the connection.
+    for spelling in remember(*secrets):
+        mask_secret(spelling)

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -48,7 +49,7 @@ def stages_of(airflow_run: AirflowRun) -> Stages:
         run=airflow_run.run,
         store=airflow_run.store,
         open_work=airflow_run.work,
-        attach_source=attach_source,
+        attach_source=partial(attach_source, timeouts=airflow_run.run.settings.timeouts),
         sources=load_source_contracts(),
         table=load_table_contract(),
     )

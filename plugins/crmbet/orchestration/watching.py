@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from crmbet.monitoring.outcome import Failure, Stopwatch, TaskOutcome, peak_memory_bytes
+from crmbet.redaction import redact
 from crmbet.run.logs import bind, log_outcome, unbind
 
 OUTCOME = "outcome"
@@ -66,7 +67,7 @@ WATCHED: dict[str, Any] = {
 
 def _describe_end(outcome: str, context: Any) -> str:
     ti, dag_run = context["ti"], context["dag_run"]
-    return (
+    return redact(
         f"{outcome} dag={dag_run.dag_id} run={dag_run.run_id} task={ti.task_id} try={ti.try_number}: "
         f"{context.get('exception')}"
     )

@@ -1,18 +1,34 @@
-"""The operator's time zone: the one setting that a DAG file needs.
+"""The settings that a DAG file needs: the operator's time zone, and how long each operation may take.
 
-It lives apart from `crmbet.run.settings` because a DAG file is parsed every few seconds, and importing the model of all
-settings takes longer than the whole rest of the parse. `Settings` takes its default and its check from here.
+They live apart from `crmbet.run.settings` because a DAG file is parsed every few seconds, and importing the model of
+all settings takes longer than the whole rest of the parse. `Settings` takes their defaults and bounds from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmbet.failures import BadSetting
 
 VARIABLE = "CRMBET_OPERATOR_TIMEZONE"
 DEFAULT_TIMEZONE = "America/Sao_Paulo"
+
+MINUTES = {
+    "extract_timeout_minutes": 120,
+    "clean_timeout_minutes": 120,
+    "features_timeout_minutes": 120,
+    "validate_timeout_minutes": 120,
+    "backup_timeout_minutes": 120,
+    "load_timeout_minutes": 120,
+    "record_timeout_minutes": 10,
+    "weekly_timeout_minutes": 360,
+    "restore_timeout_minutes": 120,
+    "deadline_minutes": 360,
+}
+"""How long each operation may take by default, by the name of its setting."""
+LONGEST_MINUTES = 7 * 24 * 60
 
 
 def operator_timezone(environ: Mapping[str, str]) -> str:
@@ -29,6 +45,24 @@ def operator_timezone(environ: Mapping[str, str]) -> str:
             where="the environment of the DAG processor",
             next_step="correct the variable",
         ) from None
+
+
+def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:
+    """How long an operation may take; `setting` is a name of `MINUTES`.
+
+    Raises `BadSetting` for anything but a whole number of minutes within a week; Airflow shows it as an import error of
+    the DAG.
+    """
+    variable = f"CRMBET_{setting.upper()}"
+    given = environ.get(variable, "").strip()
+    minutes = int(given) if given.isdecimal() else 0 if given else MINUTES[setting]
+    if not 1 <= minutes <= LONGEST_MINUTES:
+        raise BadSetting(
+            f"{variable} has a bad value: use a whole number of minutes from 1 to {LONGEST_MINUTES}",
+            where="the environment of the DAG processor",
+            next_step="correct the variable",
+        )
+    return timedelta(minutes=minutes)
 
 
 def checked_zone(zone: str) -> str:

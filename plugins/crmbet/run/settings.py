@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from crmbet.failures import BadParam, BadSetting
-from crmbet.run.schedule import DEFAULT_TIMEZONE, checked_zone
+from crmbet.run.schedule import DEFAULT_TIMEZONE, LONGEST_MINUTES, MINUTES, checked_zone
 
 PREFIX = "CRMBET_"
 
@@ -371,6 +371,76 @@ class EngineSettings(_Group):
         return limit
 
 
+def _minutes(setting: str, description: str) -> Any:
+    return Field(default=MINUTES[setting], ge=1, le=LONGEST_MINUTES, description=description)
+
+
+class TimeoutSettings(_Group):
+    """How long servers are waited for, and how long an operation may take."""
+
+    connect_timeout_seconds: int = Field(
+        default=10,
+        ge=2,
+        le=600,
+        description="How long PostgreSQL and S3 may take to accept a connection, with the login, in seconds.",
+    )
+    answer_timeout_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description=(
+            "How long S3 may take to answer or to go on, and how long PostgreSQL's machine may leave the network's "
+            "packets unanswered, in seconds."
+        ),
+    )
+    statement_timeout_seconds: int = Field(
+        default=3600,
+        ge=1,
+        le=604_800,
+        description="How long PostgreSQL may work on one statement, in seconds.",
+    )
+    idle_timeout_seconds: int = Field(
+        default=1800,
+        ge=1,
+        le=604_800,
+        description="How long a transaction of ours may do nothing before PostgreSQL ends it, in seconds.",
+    )
+    extract_timeout_minutes: int = _minutes(
+        "extract_timeout_minutes",
+        "Longest time of one try of extract_s3 and extract_pg of the daily run, in minutes.",
+    )
+    clean_timeout_minutes: int = _minutes(
+        "clean_timeout_minutes", "Longest time of one try of clean, in minutes."
+    )
+    features_timeout_minutes: int = _minutes(
+        "features_timeout_minutes", "Longest time of one try of engineer_features, in minutes."
+    )
+    validate_timeout_minutes: int = _minutes(
+        "validate_timeout_minutes", "Longest time of one try of validate_raw and validate, in minutes."
+    )
+    backup_timeout_minutes: int = _minutes(
+        "backup_timeout_minutes", "Longest time of one try of backup_table, in minutes."
+    )
+    load_timeout_minutes: int = _minutes(
+        "load_timeout_minutes",
+        "Longest time of one try of load_merge, with its wait for other loads, in minutes.",
+    )
+    record_timeout_minutes: int = _minutes(
+        "record_timeout_minutes", "Longest time of one try of record_run, in minutes."
+    )
+    weekly_timeout_minutes: int = _minutes(
+        "weekly_timeout_minutes",
+        "Longest time of one try of each task of the weekly run but record_run, in minutes.",
+    )
+    restore_timeout_minutes: int = _minutes(
+        "restore_timeout_minutes", "Longest time of one try of restore_backup, in minutes."
+    )
+    deadline_minutes: int = _minutes(
+        "deadline_minutes",
+        "A run that has not succeeded so many minutes after it was queued is late, which an alert says.",
+    )
+
+
 def size_in_bytes(size: str) -> int:
     """A size with a unit, such as 4GB, as a number. It has been validated."""
     parts = MEMORY.fullmatch(size)
@@ -408,6 +478,7 @@ class Settings(BaseSettings):
     load: LoadSettings = Field(default_factory=LoadSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
 
     @field_validator("brand")
     @classmethod

@@ -222,9 +222,13 @@ class ObjectStore:
                     where=where,
                     next_step="correct login, password and rights of the Airflow connection crmbet_lake",
                 ) from None
+            # The client's own error is left out of the log: an answer may repeat the request with its signature.
             raise LostConnection(
-                f"S3 answered {code}", where=where, next_step="the task retries by itself"
-            ) from error
+                f"S3 answered {code}",
+                where=where,
+                why=error.response["Error"].get("Message", ""),
+                next_step="the task retries by itself",
+            ) from None
         except NoCredentialsError:
             raise AccessRefused(
                 "there is no key for S3",
@@ -235,6 +239,6 @@ class ObjectStore:
             raise LostConnection(
                 "S3 cannot be reached",
                 where=where,
-                why=type(error).__name__,
+                why=f"{type(error).__name__}: {error}",
                 next_step="the task retries by itself; if it goes on, test the connection crmbet_lake from the worker",
-            ) from error
+            ) from None

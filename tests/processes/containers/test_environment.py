@@ -17,7 +17,7 @@ pytestmark = pytest.mark.processes
 RUN_OUR_CODE = {"dag-processor", "triggerer", "worker"}
 SHOWN_BY_THE_PAGE = {
     "AIRFLOW_CONN_CRMBET_LAKE",
-    "AIRFLOW_CONN_CRMBET_TARGET",
+    "AIRFLOW_CONN_CRMBET_MONITORING",
     "CRMBET_LAKE_BUCKET",
     "CRMBET_BRAND",
 }

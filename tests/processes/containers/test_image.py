@@ -61,7 +61,7 @@ def test_requirements_are_installed_and_checked(
 ) -> None:
     (install,) = [argument for _, argument in instructions if argument.startswith("pip install")]
 
-    assert f"--requirement {copied['requirements.txt']} " in install
+    assert f"--require-hashes --requirement {copied['requirements.txt']} " in install
     assert install.endswith("&& pip check")
 
 

@@ -92,7 +92,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace
         monkeypatch.setattr(bootstrap, "STAMP", folder / ".venv" / "installed.json")
 
     found.folder.mkdir()
-    for name in bootstrap.REQUIREMENTS:
+    (found.folder / "local").mkdir()
+    for name in (bootstrap.INSTALLER, *bootstrap.REQUIREMENTS):
         (found.folder / name).write_text("a==1\n")
     found.move_to = move_to
     move_to(found.folder)
@@ -108,7 +109,7 @@ def test_a_second_run_has_nothing_to_do(checkout: SimpleNamespace) -> None:
     assert checkout.installs == 1
 
 
-@pytest.mark.parametrize("name", bootstrap.REQUIREMENTS)
+@pytest.mark.parametrize("name", [bootstrap.INSTALLER, *bootstrap.REQUIREMENTS])
 def test_changed_requirements_are_installed(checkout: SimpleNamespace, name: str) -> None:
     bootstrap.main()
     (checkout.folder / name).write_text("a==2\n")
@@ -192,13 +193,13 @@ def test_pip_steps_in_where_uv_cannot(
     monkeypatch.setattr(subprocess, "run", run)
     bootstrap._install()
 
-    uv = "uv pip sync --quiet --python python requirements-dev.txt"
+    uv = "uv pip sync --quiet --require-hashes --python python requirements-dev.txt"
     pip = "python -m pip --disable-pip-version-check install --quiet"
     tried = [
-        f"{pip} {bootstrap.INSTALLER}",
+        f"{pip} --require-hashes --requirement installer.txt",
         uv,
         f"{uv} --system-certs",
-        f"{pip} --requirement requirements-dev.txt",
+        f"{pip} --require-hashes --requirement requirements-dev.txt",
     ]
     assert commands == tried[: {"": 2, "--system-certs": 3, "nothing": 4}[uv_works_with]]
     said = capsys.readouterr().out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from crmbet.failures import BadParam, BadSetting
-from crmbet.run.schedule import operator_timezone
+from crmbet.run.schedule import MINUTES, operator_timezone, time_limit
 from crmbet.run.settings import (
     GROUPS,
     OLD_NAMES,
@@ -74,6 +75,11 @@ BAD_VALUES = [
     ("MAX_PASSED_OVER_SHARE", "50%"),
     ("RUN_RETENTION_DAYS", "0"),
     ("SWEEP_GRACE_DAYS", "0"),
+    ("CONNECT_TIMEOUT_SECONDS", "1"),
+    ("ANSWER_TIMEOUT_SECONDS", "0"),
+    ("STATEMENT_TIMEOUT_SECONDS", "1h"),
+    ("IDLE_TIMEOUT_SECONDS", "-1"),
+    *((name.upper(), value) for name in MINUTES for value in ("0", "-5", "2h", "90.5", "10081", "forever")),
     ("MAX_SOURCE_SHRINK", "many"),
     ("VERIFY_DAYS", "0"),
     ("MAX_DATA_AGE_HOURS", "0"),
@@ -323,3 +329,26 @@ def test_a_run_may_use_the_old_names_of_thresholds(caplog: pytest.LogCaptureFixt
 def test_a_bad_threshold_of_a_run_is_named(thresholds: dict[str, float], named: str) -> None:
     with pytest.raises(BadParam, match=named):
         read().with_thresholds(thresholds)
+
+
+@pytest.mark.parametrize("name", MINUTES)
+@pytest.mark.parametrize(
+    "value", ["", "  ", "1", "45", " 45 ", "10080", "0", "-5", "2h", "90.5", "10081", "forever", "Hunter2"]
+)
+def test_settings_and_dags_agree_on_how_long_an_operation_may_take(name: str, value: str) -> None:
+    environ = {"CRMBET_LAKE_BUCKET": "my-lake", f"CRMBET_{name.upper()}": value}
+
+    def outcome(read: Callable[[], timedelta]) -> timedelta | str:
+        try:
+            return read()
+        except BadSetting as refused:
+            return refused.what.partition(":")[0]
+
+    scheduled = outcome(lambda: time_limit(environ, name))
+    assert scheduled == outcome(
+        lambda: timedelta(minutes=getattr(Settings.from_environ(environ).timeouts, name))
+    )
+    if isinstance(scheduled, str):
+        assert scheduled == f"CRMBET_{name.upper()} has a bad value"
+    if not value.strip():
+        assert scheduled == timedelta(minutes=MINUTES[name])

@@ -1,0 +1,94 @@
+"""Ends connections on which PostgreSQL has been silent for too long.
+
+A server that hangs, or a proxy before it, keeps a connection open and answers nothing. The client then waits for ever:
+neither the engine nor psycopg2 ends its wait for a signal, so `execution_timeout` does nothing, and statement_timeout
+is the hung server's own. So a thread looks every few seconds at when the kernel last sent or received data on each
+connection, and shuts down those that have been still for longer than a healthy server may be. The client then finds the
+connection closed and raises its usual error.
+
+Only Linux tells this, and only of TCP. Elsewhere nothing is watched.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+OPEN_FILES = Path("/proc/self/fd")
+LOOKS = 4
+"""So many times a connection is looked at within its limit, but not more often than once in `LEAST_PAUSE`."""
+LEAST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between two looks."""
+AGES = struct.Struct("=44xI4xI")
+"""Of Linux's tcp_info: milliseconds since data was last sent, and since data was last received."""
+
+_sessions: dict[str, float] = {}
+"""Seconds of silence that are allowed, by the socket of a session."""
+_servers: dict[tuple[str, int], float] = {}
+"""The same by address and port, for sessions that the engine opens."""
+_watch: threading.Thread | None = None
+_starting = threading.Lock()
+
+
+def limit_session(descriptor: int, seconds: float) -> None:
+    """Allow a session, by its socket's file descriptor, so many seconds of silence."""
+    with suppress(OSError):
+        _sessions[str((OPEN_FILES / str(descriptor)).readlink())] = seconds
+        _start()
+
+
+def limit_server(hosts: Iterable[tuple[str, int]], seconds: float) -> None:
+    """Allow every other session with these hosts so many seconds of silence. A longer time given before stays."""
+    for host, port in hosts:
+        with suppress(OSError):
+            for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                place = (str(address[0]), int(address[1]))
+                _servers[place] = max(seconds, _servers.get(place, 0))
+    if _servers:
+        _start()
+
+
+def _start() -> None:
+    """Start the thread unless it runs. A process that was forked has none of its parent's threads."""
+    global _watch  # noqa: PLW0603 - one thread watches the whole process
+    with _starting:
+        if OPEN_FILES.is_dir() and hasattr(socket, "TCP_INFO") and not (_watch and _watch.is_alive()):
+            _watch = threading.Thread(target=_look_for_ever, name="silence of PostgreSQL", daemon=True)
+            _watch.start()
+
+
+def _look_for_ever() -> None:
+    pause = threading.Event()
+    while True:
+        limits = [*_sessions.values(), *_servers.values()]
+        pause.wait(min(LONGEST_PAUSE, max(LEAST_PAUSE, min(limits) / LOOKS)))
+        # A file may be closed while it is looked at.
+        with suppress(OSError):
+            for descriptor in OPEN_FILES.iterdir():
+                with suppress(OSError):
+                    _look(descriptor)
+
+
+def _look(descriptor: Path) -> None:
+    name = str(descriptor.readlink())
+    if not name.startswith("socket:"):
+        return
+    with socket.socket(fileno=os.dup(int(descriptor.name))) as copy:
+        if copy.family not in (socket.AF_INET, socket.AF_INET6) or copy.type != socket.SOCK_STREAM:
+            return
+        peer = copy.getpeername()
+        limit = _sessions.get(name) or _servers.get((peer[0], peer[1]))
+        if limit is None:
+            return
+        ages = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, AGES.size)
+        if len(ages) == AGES.size and min(AGES.unpack(ages)) > limit * 1000:
+            log.warning("PostgreSQL has been silent for more than %g s: its connection is ended", limit)
+            copy.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,192 @@
+"""Servers that accept and never answer, or that stop answering: every wait ends, and with an error that is retried."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from threading import Timer
+from typing import Any
+
+import duckdb
+import psycopg2
+import pytest
+from psycopg2 import extensions
+from psycopg2.extensions import parse_dsn
+
+from crmbet.databases import postgres
+from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.databases.duckdb_failures import failures_explained
+from crmbet.databases.sessions import open_session, session_options, silence_limit
+from crmbet.failures import LostConnection, TemporaryFailure
+from crmbet.run.settings import Settings, TimeoutSettings
+from tests.integration.databases.servers import Proxy, silent_server
+
+pytestmark = pytest.mark.integration
+
+IMPATIENT = TimeoutSettings(
+    connect_timeout_seconds=2, answer_timeout_seconds=1, statement_timeout_seconds=1, idle_timeout_seconds=1
+)
+"""A silent connection is ended after three seconds: the server's time-out, and two more."""
+LONGEST_SECONDS = 12
+
+
+@pytest.fixture(scope="module")
+def database(new_database: Callable[[], str]) -> str:
+    url = new_database()
+    with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("CREATE TABLE numbers AS SELECT n FROM generate_series(1, 100000) AS n")
+    return url
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[Proxy]:
+    made = Proxy(database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_engine(Settings(lake_bucket="unused")) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < LONGEST_SECONDS
+
+
+def ask(connection: extensions.connection, *queries: str, pause: float = 0) -> None:
+    """Run queries in one transaction, and wait after each."""
+    with postgres.transaction(connection, where="target") as cursor:
+        for query in queries:
+            cursor.execute(query)
+            time.sleep(pause)
+
+
+def test_a_server_that_stops_answering_the_engine_is_lost(
+    engine: duckdb.DuckDBPyConnection, proxy: Proxy
+) -> None:
+    query = "SELECT count(*) FROM source.numbers"
+    attach_postgres(engine, proxy.url("Canary7"), "source", read_only=True, timeouts=IMPATIENT)
+    engine.execute(query)
+    proxy.freeze()
+
+    with pytest.raises(LostConnection), failures_explained("source"):
+        engine.execute(query).fetchall()
+
+
+def test_a_server_that_stops_in_the_middle_of_its_answer_is_lost(
+    engine: duckdb.DuckDBPyConnection, proxy: Proxy
+) -> None:
+    attach_postgres(engine, proxy.url("Canary7"), "source", read_only=True, timeouts=IMPATIENT)
+    Timer(0.3, proxy.freeze).start()
+
+    with pytest.raises(LostConnection), failures_explained("source"):
+        engine.execute(
+            "FROM postgres_query('source', 'SELECT n, repeat(''x'', 10000) FROM public.numbers')"
+        ).fetchall()
+
+
+def test_a_server_that_stops_answering_psycopg2_is_lost(proxy: Proxy) -> None:
+    with closing(open_session(proxy.url("Canary7"), IMPATIENT)) as connection:
+        ask(connection, "SELECT 1")
+        proxy.freeze()
+        with pytest.raises(LostConnection):
+            ask(connection, "SELECT 1")
+
+
+def test_a_server_that_accepts_and_never_answers(engine: duckdb.DuckDBPyConnection) -> None:
+    with silent_server() as port:
+        url = f"postgresql://loader@127.0.0.1:{port}/crm"
+        with pytest.raises(LostConnection), postgres.failures_explained("target"):
+            open_session(url, IMPATIENT)
+        with pytest.raises(LostConnection):
+            attach_postgres(engine, url, "source", read_only=True, timeouts=IMPATIENT)
+
+
+def test_a_lake_that_accepts_and_never_answers_the_engine() -> None:
+    with silent_server() as port:
+        keys = {"access_key": "Canary7key", "secret_key": "Canary7secret"}
+        lake = LakeAccess(region="us-east-1", endpoint_url=f"http://127.0.0.1:{port}", **keys)
+        settings = Settings.of(lake_bucket="unused", answer_timeout_seconds=1)
+        with (
+            open_engine(settings, lake) as engine,
+            pytest.raises(LostConnection),
+            failures_explained("lake"),
+        ):
+            engine.execute("SELECT * FROM read_parquet('s3://lake/x.parquet')")
+
+
+def test_a_session_that_only_waits_for_us_is_ended_by_the_server(database: str) -> None:
+    with closing(open_session(database, IMPATIENT)) as connection, pytest.raises(LostConnection):
+        ask(connection, "SELECT 1", "SELECT 2", pause=1.5)
+
+
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(
+    engine: duckdb.DuckDBPyConnection, database: str
+) -> None:
+    with closing(open_session(database, IMPATIENT)) as connection, pytest.raises(TemporaryFailure):
+        ask(connection, "SELECT pg_sleep(30)")
+    attach_postgres(engine, database, "source", read_only=True, timeouts=IMPATIENT)
+    with pytest.raises(TemporaryFailure), failures_explained("source"):
+        engine.execute("FROM postgres_query('source', 'SELECT pg_sleep(30)::text')").fetchall()
+
+
+def test_a_busy_connection_and_one_without_a_limit_are_left_alone(proxy: Proxy) -> None:
+    patient = "-c statement_timeout=0"
+    with closing(open_session(proxy.url("Canary7", options=patient), IMPATIENT)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(4)")
+            cursor.execute("SELECT 1")
+            assert cursor.fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ("", 12),
+        ("-c statement_timeout=30s", 32),
+        ("-cstatement_timeout=30000", 32),
+        ("--statement_timeout=30000ms", 32),
+        ("--statement-timeout=1min", 62),
+        ("-c STATEMENT_TIMEOUT=1h", 3602),
+        ("-c statement_timeout=5s -c statement_timeout=40s", 42),
+        ("-c idle_in_transaction_session_timeout=50s", 52),
+        ("-c statement_timeout=0", None),
+        ("-c idle_in_transaction_session_timeout=0 -c work_mem=4MB", None),
+    ],
+)
+def test_what_the_connection_says_decides_how_long_a_server_may_be_silent(
+    options: str, seconds: float | None
+) -> None:
+    timeouts = TimeoutSettings(
+        connect_timeout_seconds=2, statement_timeout_seconds=10, idle_timeout_seconds=8
+    )
+    dsn = f"host=warehouse options='{options}'"
+
+    assert silence_limit(session_options(dsn, timeouts)["options"], timeouts) == seconds
+
+
+def test_the_options_of_a_connection_win_but_for_the_search_path() -> None:
+    timeouts = TimeoutSettings(connect_timeout_seconds=3, answer_timeout_seconds=30)
+    dsn = (
+        "postgresql://loader@warehouse/crm?connect_timeout=9&keepalives=0&application_name=mine"
+        "&options=-c%20search_path%3Dcrm%20-c%20statement_timeout%3D7s"
+    )
+
+    options = session_options(dsn, timeouts)
+    assert parse_dsn(dsn).items() - {"options": parse_dsn(dsn)["options"]}.items() <= options.items()
+    assert options["tcp_user_timeout"] == "30000"
+    assert options["options"].endswith(
+        "-c search_path=crm -c statement_timeout=7s -c search_path=pg_catalog,pg_temp"
+    )
+    firm: dict[str, Any] = session_options(dsn, timeouts, firm=True)
+    assert (firm["connect_timeout"], firm["application_name"]) == ("3", "mine")
+    assert firm["options"].endswith(
+        "-c idle_in_transaction_session_timeout=1800s -c search_path=pg_catalog,pg_temp"
+    )
