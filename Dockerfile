@@ -14,6 +14,7 @@ COPY dags /opt/airflow/dags
 COPY plugins /opt/airflow/plugins
 COPY include /opt/airflow/include
 COPY config /opt/airflow/config
+COPY run_pipeline.py /opt/airflow/run_pipeline.py
 # The monitoring page shows the runbook.
 COPY docs /opt/airflow/docs
 

@@ -222,10 +222,10 @@ def _describe(task: str, manifest: dict[str, Any]) -> str:
             return f"{manifest['backup']}, {manifest['rows']:,} rows" if manifest["backup"] else "none needed"
         case _:
             counts = ("inserted", "updated", "unchanged", "removed")
-            parts = [f"{manifest[name]:,} {name}" for name in counts]
-            parts += [f"{manifest['edited']:,} edited by hand"] if manifest["edited"] else []
+            loaded = [f"{manifest[name]:,} {name}" for name in counts]
+            loaded += [f"{manifest['edited']:,} edited by hand"] if manifest["edited"] else []
             return f"{manifest['strategy']}: " + _joined(
-                [*parts, f"backup: {manifest['backup'] or 'none needed'}"]
+                [*loaded, f"backup: {manifest['backup'] or 'none needed'}"]
             )
 
 

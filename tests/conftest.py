@@ -63,6 +63,7 @@ GROUPS = {
         "integration/live/test_on_call.py",
         "integration/live/test_page.py",
         "integration/live/test_ui.py",
+        "integration/live/test_unlucky.py",
     ),
     # Each starts a PostgreSQL 15 beside the 18 that all tests share.
     "loads on both servers": (

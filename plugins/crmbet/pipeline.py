@@ -6,7 +6,8 @@
     print(metrics.success_rate, metrics.data_quality_score)
 
 It runs `airflow dags test` in a process of its own, so the caller's environment does not change. `plugins/` must be on
-the path, Airflow's database migrated, and the connection crmbet_lake defined. `.local/env.sh` does all three.
+the path, Airflow's database migrated, and the connection crmbet_lake defined. `.local/env.sh` does all three. The
+command `run_pipeline.py` is another door to the same.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from crmbet.databases.sessions import read_dsn
-from crmbet.failures import PermanentFailure
+from crmbet.failures import BadParam, PermanentFailure
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import metrics_of, open_monitoring, read_run
+from crmbet.orchestration.connections import of_libpq_url
 from crmbet.run.settings import Settings, grouped, present_names, variable_name
 
 DAG_ID = "user_features_daily"
-RUN_ID = re.compile(r"execution_id=(manual__\S+)")
+EXECUTION_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
+"""What Airflow takes as the id of a run."""
+OF_OTHER_RUNS = ("scheduled__", "backfill__", "asset_triggered__")
+"""Beginnings of the ids of runs that Airflow starts by itself."""
 PLUGINS = Path(__file__).parents[1]
+DAGS_TEST = "import sys; from crmbet.pipeline import dags_test; dags_test(sys.argv[1], sys.argv[2:])"
 SHOWN_LINES = 20
 
 
@@ -64,52 +69,90 @@ class PipelineConfig(BaseModel):
     def environment(self) -> dict[str, str]:
         """The variables that give all of this to a run of the DAG. Settings that were not given keep their default."""
         return {
-            "AIRFLOW_CONN_CRMBET_SOURCE": _connection(self.db_url.get_secret_value()),
-            "AIRFLOW_CONN_CRMBET_TARGET": _connection(self.target_dsn),
+            "AIRFLOW_CONN_CRMBET_SOURCE": of_libpq_url(self.db_url.get_secret_value()),
+            "AIRFLOW_CONN_CRMBET_TARGET": of_libpq_url(self.target_dsn),
             **{variable_name(name): str(value) for name, value in self.settings.given().items()},
         }
 
 
-def _connection(dsn: str) -> str:
-    """A libpq URL as an Airflow connection in JSON, since Airflow's own URLs cannot name a socket."""
-    import json
-
-    options = read_dsn(dsn)
-    names = {"host": "host", "dbname": "schema", "user": "login", "password": "password"}
-    fields: dict[str, Any] = {field: options.pop(name) for name, field in names.items() if name in options}
-    # A URL with several hosts has several ports: they stay in the extra, since Airflow's field holds one number.
-    if options.get("port", "").isdecimal():
-        fields["port"] = int(options.pop("port"))
-    return json.dumps({"conn_type": "postgres", **fields, "extra": options})
-
-
 def run_pipeline(
-    config: PipelineConfig, as_of: date | None = None, params: Mapping[str, Any] | None = None
+    config: PipelineConfig,
+    as_of: date | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    execution_id: str | None = None,
 ) -> RunMetrics:
     """Run the daily DAG for `as_of` (the last midnight by default) and return its figures, also if it failed.
 
-    `params` are those of the DAG. Raises `PermanentFailure` with the end of the output if the run wrote no figures.
+    `params` are those of the DAG. `execution_id` is the id of the run; by default Airflow's kind of id is made up.
+    Raises `BadParam` if a run of this id exists, and `PermanentFailure` with the end of the output if the run wrote no
+    figures.
     """
-    import json
-
+    run_id = checked_execution_id(execution_id)
+    if _read_row(config.target_dsn, run_id) is not None:
+        raise BadParam(
+            f"a run with the execution_id {run_id} exists already",
+            where="ml_features.pipeline_runs",
+            next_step="choose another execution_id, or clear a task of that run in Airflow",
+        )
     conf = {**(params or {}), **({"as_of": as_of.isoformat()} if as_of else {})}
-    command = [sys.executable, "-m", "airflow", "dags", "test", DAG_ID, "--conf", json.dumps(conf)]
-    python_path = os.pathsep.join(part for part in (str(PLUGINS), os.environ.get("PYTHONPATH", "")) if part)
+    command = command_of(run_id, conf)
     done = subprocess.run(
         command,
-        env={**os.environ, **config.environment(), "PYTHONPATH": python_path},
+        env=environment_of({**os.environ, **config.environment()}),
         capture_output=True,
         text=True,
         check=False,
     )
-    run_id = RUN_ID.search(done.stdout + done.stderr)
-    with open_monitoring(config.target_dsn) as connection:
-        row = read_run(connection, DAG_ID, run_id.group(1)) if run_id else None
+    row = _read_row(config.target_dsn, run_id)
     if row is None:
         raise PermanentFailure(
             "the run wrote no figures",
-            where=" ".join(command[1:]),
+            where=f"airflow {' '.join(command[4:])}",
             why="\n".join((done.stdout + done.stderr).splitlines()[-SHOWN_LINES:]),
             next_step="read the output above",
         )
     return metrics_of(row)
+
+
+def checked_execution_id(execution_id: str | None) -> str:
+    """The id of a new run. Raises `BadParam` if Airflow would not take it."""
+    if execution_id is None:
+        return f"manual__{datetime.now(UTC).isoformat()}"
+    if not EXECUTION_ID.fullmatch(execution_id) or execution_id.startswith(OF_OTHER_RUNS):
+        raise BadParam(
+            "the execution_id cannot be the id of a run",
+            why=f"it has other characters than letters, digits and _.~:+-, is empty or longer than 250, or begins with "
+            f"{', '.join(OF_OTHER_RUNS)}",
+            next_step="use an id such as manual_20250625",
+        )
+    return execution_id
+
+
+def command_of(run_id: str, conf: Mapping[str, Any]) -> list[str]:
+    """The command that runs the daily DAG once, as `airflow dags test` does, under a given id."""
+    import json
+
+    return [sys.executable, "-c", DAGS_TEST, run_id, "dags", "test", DAG_ID, "--conf", json.dumps(conf)]
+
+
+def environment_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a process finds this package."""
+    python_path = os.pathsep.join(part for part in (str(PLUGINS), environ.get("PYTHONPATH", "")) if part)
+    return {**environ, "PYTHONPATH": python_path}
+
+
+def dags_test(run_id: str, arguments: list[str]) -> None:
+    """Run `airflow` with these arguments. A run that it makes has the given id, which the command cannot be told."""
+    from unittest.mock import patch
+
+    sys.argv = ["airflow", *arguments]
+    with patch("airflow.models.dagrun.DagRun.generate_run_id", return_value=run_id):
+        from runpy import run_module
+
+        run_module("airflow", run_name="__main__")
+
+
+def _read_row(dsn: str, run_id: str) -> dict[str, Any] | None:
+    with open_monitoring(dsn) as connection:
+        return read_run(connection, DAG_ID, run_id)

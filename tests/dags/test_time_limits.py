@@ -13,7 +13,7 @@ from local.workspace import PROJECT
 
 pytestmark = pytest.mark.dags
 
-LIMITS = {
+LIMITS: dict[str, dict[str, str | None]] = {
     "user_features_daily": {
         "extract_s3": "extract", "extract_pg": "extract", "validate_raw": "validate", "clean": "clean",
         "engineer_features": "features", "validate": "validate", "backup_table": "backup", "load_merge": "load",

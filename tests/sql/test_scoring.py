@@ -246,6 +246,26 @@ def test_earlier_parameters_serve_where_players_are_few(engine: Any, scored: Any
     assert all(cell is None for cells in empty.values() for cell in cells.values())
 
 
+def test_a_fit_on_a_bound_is_no_fit(engine: Any, world: list[Day], scored: Any) -> None:
+    run, _ = scored
+    # Players deposit almost the same, and always the same.
+    usual = {user: Decimal(50 + number % 8) for number, user in enumerate(sorted({row[0] for row in world}))}
+    alike = [(user, age, bets, count, usual[user] * count) for user, age, bets, count, _ in world]
+
+    alone, found = score(engine, alike)
+    served, _ = score(engine, alike, {"deposit_values": run.deposit_values.fit})
+
+    assert alone.deposit_values.problem is not None
+    assert alone.deposit_values.problem.startswith("the fit sits on a bound (p = 1")
+    assert alone.deposit_days.problem is None
+    # An earlier fit is better. Without one, that on the bound serves: players spend what they always have.
+    assert served.deposit_values.fit == run.deposit_values.fit
+    assert served.deposit_values.is_fallback
+    assert served.deposit_values.problem == alone.deposit_values.problem
+    assert alone.deposit_values.fit is not None
+    assert any(cells["clv_12m"] is not None for cells in found.values())
+
+
 def test_only_what_is_missing_falls_back(engine: Any, world: list[Day], scored: Any) -> None:
     run, _ = scored
     bets_only = [(user, age, 1, 0, Decimal(0)) for user, age, *_ in world]

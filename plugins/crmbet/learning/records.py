@@ -27,13 +27,14 @@ class ServedModel(Record):
     cohort: int
     """The cohort of this run's data, as in `ModelFit`."""
     fit: ModelFit | None
-    """The fit of this run, else the last good one. If it is None, the columns of the model are NULL."""
+    """The fit of this run, else the last good one, else that of this run on a bound. If it is None, the columns of the
+    model are NULL."""
     problem: str | None = None
-    """Why this run's own data gave no parameters."""
+    """Why this run's own data gave no parameters, or none to rely on."""
 
     @property
     def is_fallback(self) -> bool:
-        """Whether the run uses earlier parameters."""
+        """Whether the run uses earlier parameters, or ones that sit on a bound."""
         return self.problem is not None and self.fit is not None
 
 

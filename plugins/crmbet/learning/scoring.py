@@ -78,7 +78,7 @@ def score_players(
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A fit on this run's data, or why there is none."""
+    """A fit on this run's data, or why there is none. One on a bound has both: it serves if nothing better is there."""
 
     cohort: int
     fit: ModelFit | None = None
@@ -107,8 +107,8 @@ class _Grouped:
 
 
 def _serve(name: str, attempt: _Attempt, earlier: Mapping[str, ModelFit]) -> ServedModel:
-    """This run's own parameters, else the earlier ones."""
-    fit = attempt.fit or earlier.get(name)
+    """This run's own parameters, else the earlier ones, else its own on a bound."""
+    fit = attempt.fit if attempt.problem is None else earlier.get(name, attempt.fit)
     if attempt.problem:
         serving = f"the parameters of {fit.as_of} are used" if fit else "its columns are NULL"
         log.warning("model of %s: %s; %s", name, attempt.problem, serving)
@@ -126,17 +126,19 @@ def _attempt(
     maximum = fit()
     if not maximum.converged:
         return _Attempt(cohort, problem=f"the fit did not converge in {maximum.iterations} iterations")
-    return _Attempt(
-        cohort,
-        ModelFit(
-            parameters=dict(maximum.parameters),
-            as_of=as_of,
-            cohort=cohort,
-            patterns=patterns,
-            log_likelihood=maximum.log_likelihood,
-            iterations=maximum.iterations,
-        ),
+    found = ModelFit(
+        parameters=dict(maximum.parameters),
+        as_of=as_of,
+        cohort=cohort,
+        patterns=patterns,
+        log_likelihood=maximum.log_likelihood,
+        iterations=maximum.iterations,
     )
+    problem = None
+    if maximum.on_bound:
+        ended = ", ".join(f"{name} = {maximum.parameters[name]:.6g}" for name in maximum.on_bound)
+        problem = f"the fit sits on a bound ({ended}): beyond it the likelihood would go on rising"
+    return _Attempt(cohort, found, problem)
 
 
 def _fit_histories(grouped: _Grouped, settings: Settings, as_of: date) -> _Attempt:

@@ -90,6 +90,7 @@ def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
             unexpected_share=lambda outcome: outcome.unexpected_share,
             error=lambda outcome: outcome.error,
             finding=lambda outcome: outcome.finding,
+            unjudged=lambda outcome: outcome.unjudged,
         ),
         "sample_keys": [
             {"expectation": outcome.title, "view": outcome.view, "keys": list(outcome.keys)}

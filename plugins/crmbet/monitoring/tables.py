@@ -114,17 +114,29 @@ def write_alert(connection: extensions.connection, alert: Alert) -> None:
         )
 
 
-def was_alerted(
-    connection: extensions.connection, dag_id: str, execution_id: str, kinds: Sequence[str]
-) -> bool:
-    """Whether the run has already raised an alert of one of these kinds."""
+def read_alerts_of(connection: extensions.connection, dag_id: str, execution_id: str) -> list[dict[str, Any]]:
+    """All alerts that a run has raised, oldest first: kind, raised_at, delivered."""
+    return _select(connection, "alerts", "select_alerts_of", {"dag_id": dag_id, "execution_id": execution_id})
+
+
+def list_untold(
+    connection: extensions.connection, *, since: datetime, before: datetime
+) -> list[dict[str, Any]]:
+    """Rows of failed runs that ended between two instants and that nobody was told of, oldest first.
+
+    Somebody was told if a channel has taken an alert about the failure since the run started, or if there was no
+    channel to send it by.
+    """
     with postgres.transaction(connection, where=WHERE) as cursor:
-        if not _present(cursor, ["alerts"]):
-            return False
-        cursor.execute(
-            statement("monitoring/find_alert"),
-            {"dag_id": dag_id, "execution_id": execution_id, "kinds": list(kinds)},
-        )
+        if len(_present(cursor, ["pipeline_runs", "alerts"])) < 2:
+            return []
+    return _select(connection, "alerts", "select_untold", {"since": since, "before": before})
+
+
+def begin_telling(connection: extensions.connection) -> bool:
+    """Take the right to tell of other runs, until the connection is closed. False if another session has it."""
+    with postgres.transaction(connection, where=WHERE) as cursor:
+        cursor.execute(statement("monitoring/try_telling_lock"))
         return bool(postgres.single_row(cursor)[0])
 
 

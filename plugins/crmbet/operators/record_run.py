@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from crmbet.orchestration.alerts import tell_untold
 from crmbet.orchestration.record import record
 from crmbet.run.logs import log_outcome
 
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 class RecordRunOperator(BaseOperator):
     """Write the run's row of `ml_features.pipeline_runs`, whether or not the run went well.
 
-    A teardown task: it runs when all others have ended. Its own state does not decide that of the run.
+    A teardown task: it runs when all others have ended. Its own state does not decide that of the run. It also tells of
+    earlier runs that failed and that nobody was told of.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -32,6 +34,7 @@ class RecordRunOperator(BaseOperator):
         }
         what = "has succeeded" if metrics.state == "success" else f"has failed at {metrics.failed_task}"
         log_outcome(log, f"the run {what}", figures)
+        tell_untold(context)
         return {
             "state": metrics.state,
             "failed_task": metrics.failed_task,

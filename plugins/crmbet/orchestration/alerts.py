@@ -2,7 +2,11 @@
 
 Tasks only log (crmbet.orchestration.watching). A run with six retries and a killed task is one incident: its message is
 sent when the run itself has failed. That callback runs on the DAG processor, so it also runs if a task was killed. The
-triggerer reports a missed deadline, unless the run's failure was reported before.
+DAG processor kills a callback after a while, with all that wait behind it. Therefore there is a second line: the next
+run, of whichever DAG, tells of failed runs that nobody was told of, and the deadline of a failed run does the same.
+
+What servers and Airflow may raise is caught (`incidents.FAILURES`). A fault of our own is raised: Airflow logs and
+counts it, and a test fails.
 """
 
 from __future__ import annotations
@@ -10,96 +14,124 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezone  # type: ignore[attr-defined]
 
+from crmbet.monitoring.alerts.budget import within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
-from crmbet.orchestration.record import record
-from crmbet.orchestration.watching import OUTCOME
+from crmbet.orchestration import incidents
+from crmbet.orchestration.incidents import FAILURES, Known
+from crmbet.orchestration.record import record, started_at
 from crmbet.run.schedule import time_limit
-from crmbet.run.tasks import EXTRACTS, RECORD
-
-if TYPE_CHECKING:
-    from crmbet.monitoring.alerts.message import Kind, Message
+from crmbet.run.tasks import RECORD, TASKS
 
 LATEST = time_limit(os.environ, "deadline_minutes")
 """A run is late this long after it was queued. Backfills are never late. The schedule queues its runs at midnight."""
-LEVELS: Mapping[Kind, int] = {
-    "failed": logging.ERROR,
-    "deadline": logging.ERROR,
-    "set_aside": logging.WARNING,
-    "recovered": logging.INFO,
-}
-"""How an alert is logged."""
-PAGE = "crmbet"
-"""Where the monitoring page is mounted below the API server (crmbet_monitoring_plugin)."""
+GRACE = timedelta(minutes=10)
+"""How long a failed run is left to its own callback."""
+FORGOTTEN = timedelta(days=7)
+"""Nobody wants to hear of runs that failed longer ago than this."""
+ROW_SECONDS = 30
+"""How long a callback may take to write the row that `record_run` has not written, if it has so long."""
+PATIENCE_SECONDS = 20
+"""How long the deadline waits for the target database, which it asks `LOOKS` times."""
+LOOKS = 3
+SECONDS_BETWEEN_LOOKS = 61
 
 log = logging.getLogger(__name__)
 
 
 def tell_failure(context: Any) -> None:
-    """A run has failed: send an alert, log it and store it. Never raises."""
+    """A run has failed: send an alert, then log and store it."""
     ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
-    row = _row(context, "failed")
-    task_id = _first_failed(context) or (row or {}).get("failed_task") or (ti.task_id if ti else None)
-    outcome = _outcome(dag_id, run_id, task_id, row)
-    failure = outcome.failure or Failure.of(None)
-    if context.get("reason") == "all_tasks_deadlocked":
-        failure = Failure(
-            kind="Unforeseen", what="no task of the run can start any more", next_step="open the run"
-        )
-    as_of = _as_of_date(row, dag_id, run_id)
-    _send(
-        "failed",
-        dag_id=dag_id,
-        run_id=run_id,
-        failure=failure,
-        task_id=task_id,
-        try_number=outcome.try_number or (ti.try_number if ti else None),
-        as_of=as_of,
-        quality=(row or {}).get("quality") or {},
+    if not incidents.has_time():
+        log.warning("no time is left to tell that %s of %s has failed: the next run tells it", run_id, dag_id)
+        return
+    known = incidents.look(dag_id, run_id, _since(context))
+    if known.is_told:
+        log.info("somebody has told already that %s of %s has failed", run_id, dag_id)
+        return
+    row = known.row if known.row and known.row["state"] == "failed" else None
+    order = [task.task_id for task in context["dag"].topological_sort()]
+    task_id = incidents.first_failed(dag_id, run_id, order) or (row or {}).get("failed_task")
+    deadlocked = context.get("reason") == "all_tasks_deadlocked"
+    _send_failure(
+        dag_id,
+        run_id,
+        task_id or (ti.task_id if ti else None),
+        row,
+        try_number=ti.try_number if ti else None,
+        deadlocked=deadlocked,
     )
+    if row is None and known.is_certain:
+        _write_row(context)
 
 
 def tell_success(context: Any) -> None:
-    """A run has succeeded: log it. Never raises.
+    """A run has succeeded: log it.
 
     A message is sent if an alert of this run was sent before, and one for each warning that a task has left.
     """
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     log.info("SUCCESS dag=%s run=%s", dag_id, run_id)
-    row = _row(context, "success")
-    if _was_alerted(dag_id, run_id, ("failed", "deadline")):
+    known = incidents.look(dag_id, run_id, _since(context))
+    row = known.row if known.row and known.row["state"] == "success" else None
+    if row is None and known.is_certain and _write_row(context):
+        row = incidents.look(dag_id, run_id, known.since).row
+    if known.was_alerted("failed", "deadline"):
         failure = Failure(kind="Recovered", what="the run has succeeded after its alert", next_step="nothing")
-        _send(
-            "recovered", dag_id=dag_id, run_id=run_id, failure=failure, as_of=_as_of_date(row, dag_id, run_id)
-        )
+        as_of = incidents.as_of_date(row, dag_id, run_id)
+        incidents.send("recovered", dag_id=dag_id, run_id=run_id, failure=failure, as_of=as_of)
     _tell_warnings(dag_id, run_id, row)
 
 
 async def tell_deadline(context: Mapping[str, Any], **_: Any) -> None:
-    """A run has missed its deadline. Never raises."""
+    """The deadline of a run has passed: it is late, or it has failed and perhaps nobody was told."""
     import asyncio
 
     dag_run = context["dag_run"]
-    dag_id, run_id = dag_run["dag_id"], dag_run["dag_run_id"]
-    if dag_run.get("run_type") == "backfill" or dag_run.get("state") == "failed":
-        log.info(
-            "deadline passed dag=%s run=%s state=%s: no alert is sent", dag_id, run_id, dag_run.get("state")
-        )
-        return
-    failure = Failure(
-        kind="DeadlineMissed",
-        what=f"the run has not succeeded within {LATEST.total_seconds() / 3600:g} hours of being queued",
-        why=f"its state is {dag_run.get('state')}",
-        next_step="open the run and look at its first unfinished task: it waits, is being retried, or takes long",
-    )
+    dag_id, run_id, state = dag_run["dag_id"], dag_run["dag_run_id"], dag_run.get("state")
     # In a thread, because connections and sockets would block the triggerer's other triggers.
-    await asyncio.to_thread(_send_late, dag_id, run_id, failure)
+    if state == "failed":
+        await asyncio.to_thread(_tell_unless_told, dag_id, run_id, _instant(dag_run.get("start_date")))
+    elif dag_run.get("run_type") == "backfill":
+        log.info("deadline passed dag=%s run=%s state=%s: backfills are never late", dag_id, run_id, state)
+    else:
+        await asyncio.to_thread(_tell_late, dag_id, run_id, str(state))
+
+
+def tell_untold(context: Any) -> None:
+    """Tell of failed runs that nobody was told of: their callback was killed, or no channel took the message.
+
+    It also writes the alerts to the target that could not be written when they were sent. `record_run` calls it at the
+    end of every run. If the target or Airflow does not answer, the next run does it.
+    """
+    from crmbet.monitoring.tables import begin_telling, list_untold, open_monitoring
+    from crmbet.orchestration.context import target_dsn
+
+    own, now = (context["dag"].dag_id, context["dag_run"].run_id), timezone.utcnow()
+    try:
+        with open_monitoring(target_dsn()) as connection:
+            # Side by side, two runs would tell the same.
+            if not begin_telling(connection):
+                return
+            incidents.write_notes(connection)
+            untold = list_untold(connection, since=now - FORGOTTEN, before=now - GRACE)
+            for row in untold:
+                if (row["dag_id"], row["execution_id"]) == own:
+                    continue
+                delivered = incidents.send_row(row)
+                if not incidents.is_heard(delivered):
+                    log.warning("no channel takes a message, so the next run tries again")
+                    break
+    except FAILURES as error:
+        log.warning(
+            "failed runs that nobody was told of are left to the next run: %s", incidents.describe(error)
+        )
 
 
 def _deadline(command: Sequence[str]) -> DeadlineAlert | None:
@@ -124,28 +156,35 @@ ALERTED: dict[str, Any] = {
 """Arguments of every DAG."""
 
 
-def links_of(
+def _send_failure(
     dag_id: str,
     run_id: str,
-    *,
     task_id: str | None,
-    try_number: int | None,
-    anchor: str,
-    stages: Mapping[str, Any],
-) -> dict[str, str]:
-    """Links for a message: name to an address of the API server."""
-    from airflow.sdk.configuration import conf
-
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    run = f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
-    links = {"run": run, "page": f"{base}/plugin/{PAGE}", "runbook": f"{base}/{PAGE}/runbook#{anchor}"}
-    if task_id:
-        suffix = f"?try_number={try_number}" if try_number else ""
-        links = {"log": f"{run}/tasks/{quote(task_id, safe='')}{suffix}", **links}
-    for stage, quality in stages.items():
-        if not quality["passed"]:
-            links["report"] = f"{base}/{PAGE}/reports/{quote(run_id, safe='')}/{stage}"
-    return links
+    row: Mapping[str, Any] | None,
+    *,
+    try_number: int | None = None,
+    deadlocked: bool = False,
+    is_late: bool = False,
+) -> None:
+    outcome = incidents.outcome_of(dag_id, run_id, task_id, row)
+    failure = outcome.failure or Failure.of(None)
+    if deadlocked:
+        failure = Failure(
+            kind="Unforeseen", what="no task of the run can start any more", next_step="open the run"
+        )
+    as_of = incidents.as_of_date(row, dag_id, run_id)
+    quality = row["quality"] if row else incidents.failed_gate(run_id, as_of, task_id, failure)
+    incidents.send(
+        "failed",
+        dag_id=dag_id,
+        run_id=run_id,
+        failure=failure,
+        task_id=task_id,
+        try_number=outcome.try_number or try_number,
+        as_of=as_of,
+        quality=quality,
+        is_late=is_late,
+    )
 
 
 def _tell_warnings(dag_id: str, run_id: str, row: Mapping[str, Any] | None) -> None:
@@ -155,220 +194,84 @@ def _tell_warnings(dag_id: str, run_id: str, row: Mapping[str, Any] | None) -> N
     for task_id, reported in row["tasks"].items():
         outcome = TaskOutcome.model_validate(reported)
         if outcome.warning:
-            _send(
+            incidents.send(
                 "set_aside",
                 dag_id=dag_id,
                 run_id=run_id,
                 failure=outcome.warning,
                 task_id=task_id,
                 try_number=outcome.try_number,
-                as_of=_as_of_date(row, dag_id, run_id),
+                as_of=incidents.as_of_date(row, dag_id, run_id),
             )
 
 
-def _send_late(dag_id: str, run_id: str, failure: Failure) -> None:
-    if not _was_alerted(dag_id, run_id, ("failed",)):
-        _send("deadline", dag_id=dag_id, run_id=run_id, failure=failure)
+def _tell_unless_told(dag_id: str, run_id: str, since: datetime | None) -> None:
+    known = _look_patiently(dag_id, run_id, since)
+    if known.is_told:
+        log.info("deadline passed dag=%s run=%s: it has failed, and somebody was told", dag_id, run_id)
+        return
+    if known.row is not None:
+        incidents.send_row(known.row)
+        return
+    task_id = incidents.first_failed(dag_id, run_id, [*TASKS, RECORD])
+    _send_failure(dag_id, run_id, task_id, None, is_late=True)
 
 
-def _send(
-    kind: Kind,
-    *,
-    dag_id: str,
-    run_id: str,
-    failure: Failure,
-    task_id: str | None = None,
-    try_number: int | None = None,
-    as_of: str | None = None,
-    quality: Mapping[str, Any] | None = None,
-) -> None:
-    from crmbet.monitoring.alerts.channels import send_to_all
-    from crmbet.monitoring.alerts.message import Message, anchor_of
-
-    links = links_of(
-        dag_id,
-        run_id,
-        task_id=task_id,
-        try_number=try_number,
-        anchor=anchor_of(failure.kind),
-        stages=quality or {},
+def _tell_late(dag_id: str, run_id: str, state: str) -> None:
+    if _look_patiently(dag_id, run_id, None).was_alerted("failed"):
+        log.info("deadline passed dag=%s run=%s: an alert about it was sent before", dag_id, run_id)
+        return
+    failure = Failure(
+        kind="DeadlineMissed",
+        what=f"the run has not succeeded within {LATEST.total_seconds() / 3600:g} hours of being queued",
+        why=f"its state is {state}",
+        next_step="open the run and look at its first unfinished task: it waits, is being retried, or takes long",
     )
-    message = Message(
-        kind=kind,
-        dag_id=dag_id,
-        execution_id=run_id,
-        failure=failure,
-        as_of=as_of,
-        task_id=task_id,
-        try_number=try_number,
-        breaches=_breaches(quality or {}),
-        links=links,
-    )
-    delivered = send_to_all(configured_channels(), message)
-    level = LEVELS[kind]
-    log.log(level, "ALERT %s dag=%s run=%s task=%s: %s", kind, dag_id, run_id, task_id, failure.what)
-    for name, result in delivered.items():
-        log.log(logging.INFO if result == "sent" else logging.WARNING, "alert by %s: %s", name, result)
-    if not delivered:
-        log.info("no alert channel is configured, so the alert is only in this log (docs/deployment.md)")
-    _store(message, delivered)
+    incidents.send("deadline", dag_id=dag_id, run_id=run_id, failure=failure)
 
 
-def configured_channels() -> dict[str, Any]:
-    """The alert connections that exist, by id. One that cannot be read is logged and left out."""
-    from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
-    from crmbet.monitoring.alerts.channels import CHANNELS
-
-    connections = {}
-    for name in CHANNELS:
-        try:
-            connections[name] = BaseHook.get_connection(name)
-        except AirflowNotFoundException:
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the other channels get the message
-            log.warning("the Airflow connection %s cannot be read: %s", name, type(error).__name__)
-    return connections
+def _look_patiently(dag_id: str, run_id: str, since: datetime | None) -> Known:
+    """What is known about a run. Nothing waits for the deadline, so it asks a database that is slow again."""
+    known = incidents.look(dag_id, run_id, since, PATIENCE_SECONDS)
+    for _ in range(LOOKS - 1):
+        if known.is_certain or known.is_told:
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        known = incidents.look(dag_id, run_id, since, PATIENCE_SECONDS)
+    return known
 
 
-def _first_failed(context: Any) -> str | None:
-    """The first task, in the run's order, that failed itself. Airflow gives the last one, which may be `record_run`.
-
-    None if Airflow cannot be asked: `dags test` runs this callback outside of any task.
-    """
-    ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
-    if ti is None:
-        return None
-    try:
-        states = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])[run_id]
-    except Exception as error:  # noqa: BLE001 - a message with fewer facts is better than none
-        log.debug("no task states of %s: %s", run_id, type(error).__name__)
-        return None
-    for task in context["dag"].topological_sort():
-        if str(getattr(states.get(task.task_id), "value", states.get(task.task_id))) == "failed":
-            return str(task.task_id)
-    return None
-
-
-def _outcome(dag_id: str, run_id: str, task_id: str | None, row: Mapping[str, Any] | None) -> TaskOutcome:
-    """The outcome that the failed task reported in its XCom. `dags test` has it only in the run's row."""
-    reported, readable = None, False
-    if task_id:
-        reported, readable = _pull(dag_id, run_id, task_id, OUTCOME)
-        reported = reported or ((row or {}).get("tasks") or {}).get(task_id)
-    if reported:
-        return TaskOutcome.model_validate(reported)
-    if readable:
-        return TaskOutcome(state="failed", failure=Failure.of(None))
-    unknown = Failure(
-        kind="Unforeseen",
-        what="a task failed, and its reason cannot be read",
-        next_step="read the end of its log",
-    )
-    return TaskOutcome(state="failed", failure=unknown)
-
-
-def _pull(dag_id: str, run_id: str, task_id: str, key: str) -> tuple[Any, bool]:
-    """An XCom's value, None if there is none, and whether XComs could be read at all."""
-    from airflow.sdk.execution_time.xcom import XCom
-
-    try:
-        return XCom.get_one(dag_id=dag_id, run_id=run_id, task_id=task_id, key=key), True
-    except Exception as error:  # noqa: BLE001 - a message with fewer facts is better than none
-        log.debug("no XCom %s of %s: %s", key, task_id, type(error).__name__)
-        return None, False
-
-
-def _as_of_date(row: Mapping[str, Any] | None, dag_id: str, run_id: str) -> str | None:
-    if row and row["as_of_date"]:
-        return str(row["as_of_date"])
-    for task_id in EXTRACTS:
-        result, _ = _pull(dag_id, run_id, task_id, "return_value")
-        if result and result.get("as_of"):
-            return str(result["as_of"])
-    return None
-
-
-def _breaches(quality: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The failed expectations with the ids of some rows. They are read from the report: the database has no ids."""
-    from crmbet.monitoring.metrics import StageQuality, list_breaches
-    from crmbet.orchestration.context import read_report
-
-    breaches: list[Any] = []
-    for stage, judged in quality.items():
-        if not judged["passed"]:
-            try:
-                breaches += list_breaches(stage, read_report(judged["report"].removesuffix("html") + "json"))
-            except Exception as error:  # noqa: BLE001 - as above
-                log.warning("the report cannot be read for the alert: %s", type(error).__name__)
-                breaches += StageQuality.model_validate(judged).breaches
-    return tuple(breaches)
-
-
-def _row(context: Any, state: str) -> dict[str, Any] | None:
-    """The run's row. It is written here if `record_run` was killed, so that there is none or only an older one."""
+def _write_row(context: Any) -> bool:
+    """Write the run's row if `record_run` was killed, so that there is none or only an older one."""
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
-    row = _read_row(dag_id, run_id)
-    if (row and row["state"] == state) or RECORD not in context["dag"].task_ids or context.get("ti") is None:
-        return row
-    try:
-        record(context)
-    except Exception as error:  # noqa: BLE001 - as above
-        log.warning(
-            "%s has not written the run's row, and it cannot be written here: %s",
-            RECORD,
-            type(error).__name__,
-        )
-        return row
-    log.info("%s had not written the run's row, so it was written here", RECORD)
-    return _read_row(dag_id, run_id)
-
-
-def _read_row(dag_id: str, run_id: str) -> dict[str, Any] | None:
-    from crmbet.monitoring.tables import open_monitoring, read_run
-    from crmbet.orchestration.context import target_dsn
-
-    try:
-        with open_monitoring(target_dsn()) as connection:
-            return read_run(connection, dag_id, run_id)
-    except Exception as error:  # noqa: BLE001 - as above
-        log.warning("the run's row cannot be read for the alert: %s", error)
-        return None
-
-
-def _was_alerted(dag_id: str, run_id: str, kinds: tuple[str, ...]) -> bool:
-    from crmbet.monitoring.tables import open_monitoring, was_alerted
-    from crmbet.orchestration.context import target_dsn
-
-    try:
-        with open_monitoring(target_dsn()) as connection:
-            return was_alerted(connection, dag_id, run_id, kinds)
-    except Exception as error:  # noqa: BLE001 - as above
-        log.warning("earlier alerts of this run cannot be read: %s", error)
+    if RECORD not in context["dag"].task_ids or context.get("ti") is None:
         return False
-
-
-def _store(message: Message, delivered: dict[str, str]) -> None:
-    from crmbet.monitoring.tables import Alert, ensure_tables, open_monitoring, write_alert
-    from crmbet.orchestration.context import target_dsn
-
-    alert = Alert(
-        raised_at=timezone.utcnow(),
-        kind=message.kind,
-        dag_id=message.dag_id,
-        execution_id=message.execution_id,
-        as_of_date=date.fromisoformat(message.as_of) if message.as_of else None,
-        task_id=message.task_id,
-        try_number=message.try_number,
-        what=message.failure.what,
-        next_step=message.failure.next_step,
-        anchor=message.anchor,
-        delivered=delivered,
-    )
+    if not incidents.can_ask_airflow():
+        log.warning(
+            "%s has not written the row of %s, and `airflow dags test` cannot write it", RECORD, run_id
+        )
+        return False
     try:
-        with open_monitoring(target_dsn()) as connection:
-            ensure_tables(connection)
-            write_alert(connection, alert)
-    except Exception as error:  # noqa: BLE001 - as above, and the message was sent
-        log.warning("the alert cannot be stored for the monitoring page: %s", error)
+        seconds = min(ROW_SECONDS, incidents.seconds_left() - 5)
+        within(seconds, f"what {RECORD} reads", lambda: record(context))
+    except FAILURES as error:
+        log.warning(
+            "%s has not written the row of %s of %s, and it cannot be written here: %s",
+            RECORD,
+            run_id,
+            dag_id,
+            incidents.describe(error),
+        )
+        return False
+    log.info("%s had not written the run's row, so it was written here", RECORD)
+    return True
+
+
+def _since(context: Any) -> datetime | None:
+    """When the run last started. Without a task, Airflow gives a callback no more than the run's id."""
+    dag_run = context.get("dag_run")
+    return started_at(dag_run) if dag_run is not None else None
+
+
+def _instant(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

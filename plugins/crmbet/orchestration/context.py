@@ -42,6 +42,8 @@ SOURCE_CONNECTION = "crmbet_source"
 TARGET_CONNECTION = "crmbet_target"
 MONITORING_CONNECTION = "crmbet_monitoring"
 """The target again, by a login that may read figures of runs alone. Optional; only the monitoring page uses it."""
+DATABASE_URL = "DATABASE_URL"
+"""Variable of the original specification: one database for the source and the target."""
 
 log = logging.getLogger(__name__)
 
@@ -248,18 +250,40 @@ def _is_libpq_option(name: str) -> bool:
 
 
 def require_connection(connection_id: str) -> Any:
-    """An Airflow connection. Raises `BadSetting` if there is none of this id."""
+    """An Airflow connection.
+
+    If neither the source's nor the target's exists, DATABASE_URL of the original specification stands for it. Raises
+    `BadSetting` if there is none of this id, or if it cannot be read.
+    """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from crmbet.orchestration.connections import of_database_url, require_readable_extra, why_unreadable
 
     try:
         connection = BaseHook.get_connection(connection_id)
     except AirflowNotFoundException:
+        # Airflow says the same of a variable that it cannot read.
+        if why := why_unreadable(connection_id, os.environ):
+            raise BadSetting(
+                f"the Airflow connection {connection_id} cannot be read",
+                where="the environment of the Airflow worker",
+                why=why,
+                next_step="correct the variable (docs/deployment.md) and clear the task",
+            ) from None
+        if (
+            connection_id in (SOURCE_CONNECTION, TARGET_CONNECTION)
+            and os.environ.get(DATABASE_URL, "").strip()
+        ):
+            connection = of_database_url(connection_id, os.environ[DATABASE_URL])
+            keep_secrets_of(connection)
+            return connection
         raise BadSetting(
             f"the Airflow connection {connection_id} does not exist",
             where=f"Airflow connections, or the variable AIRFLOW_CONN_{connection_id.upper()}",
             next_step="create the connection (docs/deployment.md) and clear the task",
         ) from None
+    require_readable_extra(connection_id, connection.extra)
     keep_secrets_of(connection)
     return connection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
@@ -75,8 +76,7 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
         as_of=run.window.as_of if run else None,
         as_of_date=run.as_of_date if run else None,
         state="failed" if broken else "success",
-        # `dags test` reports the logical date as the run's start. It may lie years back.
-        started_at=max(dag_run.start_date or dag_run.run_after, dag_run.run_after),
+        started_at=started_at(dag_run),
         ended_at=timezone.utcnow(),
         failed_task=failed[0] if failed else None,
         failure=first.what if first else None,
@@ -84,6 +84,13 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
         params=dict(context["params"]),
         versions=installed_versions(),
     )
+
+
+def started_at(dag_run: Any) -> datetime:
+    """When a run last started."""
+    # `dags test` reports the logical date as the run's start. It may lie years back.
+    started: datetime = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
+    return started
 
 
 def read_outcomes(context: Any) -> dict[str, TaskOutcome]:

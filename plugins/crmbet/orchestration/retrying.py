@@ -22,10 +22,10 @@ RETRY_POLICY = ExceptionRetryPolicy(
 """Errors that are neither of the two are unexpected. They are retried as the task says."""
 
 RETRIES: dict[str, Any] = {
-    "retries": 3,
+    "retries": 2,
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": RETRY_POLICY,
 }
-"""A DAG's default arguments."""
+"""A DAG's default arguments: three tries, as the original specification says."""

@@ -9,12 +9,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+
 from crmbet.monitoring.outcome import Failure, Stopwatch, TaskOutcome, peak_memory_bytes
+from crmbet.orchestration import dags_test
 from crmbet.redaction import redact
 from crmbet.run.logs import bind, log_outcome, unbind
 
 OUTCOME = "outcome"
 """XCom key of the outcome. Airflow deletes it when the task is retried."""
+AIRFLOW_FAILURES = (AirflowException, AirflowRuntimeError, EOFError, OSError)
+"""What asking Airflow may raise: its own errors, and those of the socket to the process that answers."""
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +27,14 @@ _stopwatches: dict[str, Stopwatch] = {}
 
 
 def begin(context: Any) -> None:
-    """Before a task's work: add the run to every line of the log, and start the measurement."""
+    """Before a task's work: add the run to every line of the log, and start the measurement.
+
+    Raises `PermanentFailure` if the task belongs to `airflow dags test`, and a scheduler has started it.
+    """
     ti = context["ti"]
+    if dags_test.is_of_dags_test(context):
+        dags_test.require_own_process()
+        dags_test.open_log(context)
     bind(component=type(context["task"]).__name__, execution_id=context["dag_run"].run_id)
     _stopwatches[ti.task_id] = Stopwatch.start()
 
@@ -33,26 +44,31 @@ def succeed(context: Any, result: Any = None) -> None:
     _push(context, _outcome(context, "success"))
     for asset in context["task"].outlets:
         context["outlet_events"][asset].extra = _describe_output(context, result)
-    unbind()
+    _end(context)
 
 
 def skip(context: Any) -> None:
     """The task skipped itself because of a param."""
     _push(context, _outcome(context, "skipped"))
-    unbind()
+    _end(context)
 
 
 def retry(context: Any) -> None:
     """The try failed and Airflow will retry it. Nobody needs an alert, so only the log has a line."""
     log_outcome(log, _describe_end("RETRY", context), level=logging.WARNING)
-    unbind()
+    _end(context)
 
 
 def fail(context: Any) -> None:
     """The task has failed for good: log it, and leave its failure for the one message that the run's failure sends."""
     log_outcome(log, _describe_end("FAILED", context), level=logging.ERROR)
     _push(context, _outcome(context, "failed", Failure.of(context.get("exception"))))
+    _end(context)
+
+
+def _end(context: Any) -> None:
     unbind()
+    dags_test.close_log(context)
 
 
 WATCHED: dict[str, Any] = {
@@ -88,7 +104,8 @@ def _outcome(context: Any, state: str, failure: Failure | None = None) -> TaskOu
 def _push(context: Any, outcome: TaskOutcome) -> None:
     try:
         context["ti"].xcom_push(key=OUTCOME, value=outcome.model_dump(exclude_none=True))
-    except Exception as error:  # noqa: BLE001 - the task keeps its own outcome
+    except AIRFLOW_FAILURES as error:
+        # The task keeps its own outcome.
         log.warning("the task's outcome could not be written for the run's record: %s", type(error).__name__)
 
 

@@ -33,7 +33,7 @@ from crmbet.quality.suites import (
     require_parameters,
     waits,
 )
-from crmbet.quality.wording import describe_allowed, describe_breach, judged_rows
+from crmbet.quality.wording import allowed_share, describe_allowed, describe_breach, judged_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,6 +54,8 @@ def check(  # noqa: PLR0913 - all but the first by name
     subject: Subject,
     table: TableContract,
     notes: Sequence[str] = (),
+    unjudged: Mapping[str, str] | None = None,
+    is_strict: bool = False,
     only_these: bool = False,
     docs: Path | None = None,
     folder: Path = EXPECTATIONS,
@@ -62,14 +64,18 @@ def check(  # noqa: PLR0913 - all but the first by name
 
     `views` are the views that exist on `connection`, which is lent to Great Expectations and stays open. A required
     view that is not among them is a breach, unless `only_these` says to judge no others. An optional one is reported as
-    absent. `table` is the contract of the target; some entries of the suites refer to it. `docs` is an empty folder for
-    the pages of Great Expectations (Data Docs).
+    absent. `unjudged` are views in which there is nothing to judge, with the reason. `is_strict` leaves out every
+    margin for chance. `table` is the contract of the target; some entries of the suites refer to it. `docs` is an empty
+    folder for the pages of Great Expectations (Data Docs).
 
     Raises `BadSuite` if the suites cannot be run: a bad file, a missing threshold, a view without a suite.
     """
     read = load_suites(stage, folder)
     waiting = [entry for suite in read for entry in suite.expectations if waits(entry, table)]
     suites = [suite.for_table(table) for suite in read]
+    if is_strict:
+        suites = [suite.without_margins() for suite in suites]
+    idle = unjudged or {}
     if unknown := set(views) - {suite.name for suite in suites}:
         raise BadSuite(
             f"there is no suite for {', '.join(sorted(unknown))}",
@@ -77,19 +83,21 @@ def check(  # noqa: PLR0913 - all but the first by name
             next_step="add a suite of that name: a view without expectations would always pass",
         )
     values = _as_suites_compare({**thresholds, "as_of": subject.as_of, "known_at": subject.known_at}, stage)
-    judged = [suite for suite in suites if suite.name in views]
+    judged = [suite for suite in suites if suite.name in views and suite.name not in idle]
     require_parameters(judged, values)
     outcomes: list[Outcome] = []
     create_fold_id(connection)
     with _great_expectations(connection, docs) as (context, datasource):
         for suite in suites:
-            if suite.name in views:
+            if suite.name in idle:
+                outcomes += _unjudged(suite, idle[suite.name])
+            elif suite.name in views:
                 outcomes += _run(suite, context, datasource, values)
             elif suite.meta.required and not only_these:
                 outcomes.append(_missing(suite))
         if docs is not None:
             context.build_data_docs()
-    absent = [suite.name for suite in suites if suite.name not in views and not suite.meta.required]
+    absent = [suite.name for suite in suites if suite.name not in {*views, *idle} and not suite.meta.required]
     waits_for = tuple(f"{entry.description} ({', '.join(entry.needs)})" for entry in waiting)
     return Report(stage, subject, tuple(outcomes), tuple(absent), tuple(notes), waits_for)
 
@@ -181,7 +189,8 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
         expectation=entry.type,
         title=entry.description,
         column=entry.kwargs.get("column"),
-        threshold=describe_allowed(kwargs),
+        threshold=describe_allowed(kwargs, result),
+        limit=result.get("allowed_share", allowed_share(kwargs)),
         passed=passed,
         finding=None
         if passed or error
@@ -193,14 +202,36 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
             breach=entry.breach,
             counts=suite.meta.names_values,
         ),
-        observed=_figure(result.get("observed_value")),
+        # Where rows are counted, their share is the figure.
+        observed=None if "unexpected_count" in result else _figure(result.get("observed_value")),
         unexpected_share=_share(result),
         keys=tuple(
             " ".join(f"{name}={_word(row[name])}" for name in row if name in named)
             for row in result.get("partial_unexpected_index_list") or ()
         ),
         error=error,
+        unjudged="there is no value to judge" if passed and _is_empty(result) else None,
     )
+
+
+def _is_empty(result: Mapping[str, Any]) -> bool:
+    """Whether an expectation on the values of a column found nothing but NULL."""
+    return "missing_count" in result and judged_rows(result) == 0
+
+
+def _unjudged(suite: Suite, reason: str) -> list[Outcome]:
+    """An outcome for each check that a view is there for and that has nothing to judge."""
+    return [
+        Outcome(
+            view=suite.name,
+            check=check,
+            expectation="view_to_be_judged",
+            title=f"{suite.name} is as expected",
+            passed=True,
+            unjudged=reason,
+        )
+        for check in dict.fromkeys(entry.check for entry in suite.expectations)
+    ]
 
 
 def _word(value: Any) -> str:

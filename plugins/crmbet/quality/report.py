@@ -58,7 +58,9 @@ class Outcome:
     passed: bool
     column: str | None = None
     threshold: str | None = None
-    """What is allowed, in words: '5%', 'at least 10'."""
+    """What is allowed, in words: '5%', 'at least 10'. A margin that was applied is part of it, with its reason."""
+    limit: float | None = None
+    """The largest share (0..1) of rows in breach that was applied. None if the expectation is about something else."""
     finding: str | None = None
     """What was found, in words: '21.60% of rows have no user_id'. None if it passed or could not be judged."""
     observed: str | int | float | None = None
@@ -69,6 +71,8 @@ class Outcome:
     """Up to 20 rows in breach, by their ids."""
     error: str | None = None
     """Why the expectation could not be judged. It has not passed then."""
+    unjudged: str | None = None
+    """Why there was nothing to judge. It has passed then, and counts for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +93,23 @@ class CheckResult:
         return not self.breaches
 
     @property
+    def judged(self) -> tuple[Outcome, ...]:
+        """The expectations that had something to judge."""
+        return tuple(outcome for outcome in self.outcomes if outcome.unjudged is None)
+
+    @property
     def passed_share(self) -> float:
-        """Share (0..1) of the expectations that passed."""
-        return 1 - len(self.breaches) / len(self.outcomes)
+        """Share (0..1) of the judged expectations that passed. 1 if there was nothing to judge."""
+        return 1 - len(self.breaches) / len(self.judged) if self.judged else 1.0
+
+    @property
+    def summary(self) -> str:
+        """How many expectations are met, in words."""
+        if not self.judged:
+            return str(self.outcomes[0].unjudged)
+        met = f"{len(self.judged) - len(self.breaches)} of {len(self.judged)} met"
+        idle = len(self.outcomes) - len(self.judged)
+        return f"{met}, {idle} with nothing to judge" if idle else met
 
 
 @dataclass(frozen=True)
@@ -127,11 +145,15 @@ class Report:
 
     @property
     def score(self) -> float:
-        """The passed shares of the checks (0..1), weighted by severity, and capped if a severe check failed."""
-        weight = sum(WEIGHTS[result.check.severity] for result in self.checks)
+        """The passed shares of the checks (0..1), weighted by severity, and capped if a severe check failed.
+
+        A check that had nothing to judge has no weight.
+        """
+        judged = [result for result in self.checks if result.judged]
+        weight = sum(WEIGHTS[result.check.severity] for result in judged)
         if not weight:
             return 0.0
-        score = sum(WEIGHTS[result.check.severity] * result.passed_share for result in self.checks) / weight
+        score = sum(WEIGHTS[result.check.severity] * result.passed_share for result in judged) / weight
         caps = [SCORE_CAPS.get(result.check.severity, 1.0) for result in self.checks if not result.passed]
         return min([score, *caps])
 
@@ -139,6 +161,11 @@ class Report:
     def quality_grade(self) -> str:
         """One of A, B, C, D and F."""
         return next(grade for least, grade in GRADES if self.score >= least)
+
+    @property
+    def unjudged(self) -> int:
+        """The number of expectations that had nothing to judge."""
+        return sum(outcome.unjudged is not None for outcome in self.outcomes)
 
     @property
     def critical_issues(self) -> tuple[Outcome, ...]:
@@ -164,7 +191,8 @@ class Report:
             "quality_grade": self.quality_grade,
             "critical_issues": len(self.critical_issues),
             "expectations": len(self.outcomes),
-            "expectations_passed": sum(outcome.passed for outcome in self.outcomes),
+            "expectations_passed": sum(outcome.passed for outcome in self.outcomes) - self.unjudged,
+            "expectations_unjudged": self.unjudged,
             "absent_sources": list(self.absent),
             "notes": list(self.notes),
             "waiting": list(self.waiting),
@@ -175,6 +203,7 @@ class Report:
                     "severity": result.check.severity,
                     "passed": result.passed,
                     "passed_share": round(result.passed_share, 4),
+                    "summary": result.summary,
                     "recommendation": None if result.passed else result.check.advice,
                     "expectations": [_outcome_document(outcome) for outcome in result.outcomes],
                 }

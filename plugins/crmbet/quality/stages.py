@@ -124,8 +124,15 @@ def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Locat
         profiles = delivered.profile_weeks(captured)
     weekday = str(run.window.last_day.weekday())
     compared = baseline.profiles or {**profiles.get(ANY_DAY, {}), **profiles.get(weekday, {})}
-    if create_raw_drift(connection, delivered.measured(compared), compared):
+    measured = delivered.measured(compared)
+    if baseline.frozen is None:
+        # Compared with itself, a source has always stayed as it was.
+        measured = {name: of for name, of in measured.items() if name not in delivered.alone}
+    unjudged = {}
+    if create_raw_drift(connection, measured, compared):
         views.append("raw_drift")
+    elif baseline.why_none:
+        unjudged["raw_drift"] = baseline.why_none
     table = load_table_contract()
     report = check(
         connection,
@@ -134,7 +141,15 @@ def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Locat
         thresholds=thresholds_of(run, table),
         subject=_subject(run),
         table=table,
-        notes=[baseline.note, *delivered.notes, *_notes_on_objects(extracts)],
+        notes=[
+            *_strictness(run),
+            baseline.note,
+            *_compared_with_weeks(baseline, measured),
+            *delivered.notes,
+            *_notes_on_objects(extracts),
+        ],
+        unjudged=unjudged,
+        is_strict=run.settings.quality.quality_strict,
         docs=_docs(folder),
     )
     return Judgement(report, baseline, profiles)
@@ -150,6 +165,7 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
     connection.execute(render("databases/create_view", name=identifier("user_features"), rows=_all(source)))
     baseline = find_baselines(work.store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
+    immature = None if is_mature else "too few players or days: nothing compared"
     own = create_feature_tables(
         connection,
         source,
@@ -167,13 +183,31 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         thresholds=thresholds_of(run, table, users=features.users),
         subject=_subject(run, features.known_at),
         table=table,
-        notes=[baseline.note, *maturity],
+        notes=[*_strictness(run), baseline.note, *maturity],
+        unjudged={"feature_drift": why} if (why := baseline.why_none or immature) else {},
+        is_strict=run.settings.quality.quality_strict,
         docs=_docs(folder),
     )
     report = replace(report, models=features.learned.models if features.learned else None)
     weekday = str(run.window.last_day.weekday())
     tables = {"user_features": own}
     return Judgement(report, baseline, {weekday: tables, **({} if baseline.frozen else {ANY_DAY: tables})})
+
+
+def _strictness(run: Run) -> list[str]:
+    """What the report says about the limits."""
+    if not run.settings.quality.quality_strict:
+        return []
+    return [
+        "Strict: the limits of the original specification apply to the letter, without margins for chance."
+    ]
+
+
+def _compared_with_weeks(baseline: Baselines, measured: Mapping[str, MeasuredSource]) -> list[str]:
+    """What the report says about the comparison of a raw day that has no baseline, but weeks before it."""
+    if baseline.frozen is not None or not measured:
+        return []
+    return [f"Distributions were compared with the four weeks before, for {', '.join(sorted(measured))}."]
 
 
 def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run) -> tuple[bool, list[str]]:
@@ -262,6 +296,8 @@ class _Delivered:
     """All judged rows of sources that may protect players, and those without a readable time that are new: pairs of
     source and table expression."""
     notes: list[str] = field(default_factory=list)
+    alone: set[str] = field(default_factory=set)
+    """Sources that have no weeks before the judged day, so that only the day itself can begin their baseline."""
 
     def add(self, contract: SourceContract, captures: SourceCaptures) -> None:
         """Take a source. Of an optional one that brought nothing for the last day, only what has changed is judged."""
@@ -350,6 +386,7 @@ class _Delivered:
             days = wanted & set(by_day)
             if contract.event_time is None or not days:
                 # A snapshot has no weeks, and the first day has no days before it.
+                self.alone.add(name)
                 if name in self.rows:
                     own = measure_source(self.work.connection, contract, self.rows[name]).profile
                     profiles.setdefault(ANY_DAY, {})[name] = own

@@ -116,6 +116,16 @@ class Suite(Strict):
             update={"expectations": [single for entry in applying for single in _for_each(entry, table)]}
         )
 
+    def without_margins(self) -> Suite:
+        """The suite without the margins that a `unit` gives: every share must be within its limit."""
+        entries = [
+            entry.model_copy(
+                update={"kwargs": {name: value for name, value in entry.kwargs.items() if name != "unit"}}
+            )
+            for entry in self.expectations
+        ]
+        return self.model_copy(update={"expectations": entries})
+
     @field_validator("expectations")
     @classmethod
     def _rows_are_counted(cls, entries: list[Entry]) -> list[Entry]:

@@ -28,6 +28,10 @@ def thresholds_of_settings(settings: Settings, table: TableContract) -> dict[str
     thresholds |= {old: thresholds[name] for old, name in OLD_NAMES.items() if name in THRESHOLDS}
     # Rounded, because 1 - 0.95 is 0.050000000000000044.
     thresholds["max_data_incompleteness"] = round(1 - settings.quality.min_data_completeness, 9)
+    # Rows without a key go to quarantine. So they may be as many as other rows that do, unless the limits are strict.
+    thresholds["max_keyless_share"] = (
+        0.0 if settings.quality.quality_strict else settings.quality.max_quarantine_share
+    )
     thresholds["adult_age"] = settings.features.adult_age
     thresholds["contract_columns"] = list(table.computed)
     thresholds["contract_features"] = len(table.features)

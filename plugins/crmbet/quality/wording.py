@@ -3,7 +3,7 @@
     21.60% of rows have no user_id (allowed: 5%)
 
 The first part is `describe_breach`, the part in brackets `describe_allowed`. Both take the arguments of an expectation
-as they were run, with thresholds in place of `$PARAMETER`.
+as they were run, with thresholds in place of `$PARAMETER`, and what Great Expectations found.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ SUBJECTS = frozenset({"column", "columns", "condition", "among", "unit", "thresh
 """Arguments that say what is judged, not what is allowed."""
 
 
-def describe_allowed(kwargs: Mapping[str, Any]) -> str | None:
-    """What an expectation allows, such as '5%' or 'at least 10'. None if it has no limit of its own."""
+def describe_allowed(kwargs: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> str | None:
+    """What an expectation allows, such as '5%' or 'at least 10'. None if it has no limit of its own.
+
+    A limit that chance has widened is the one that was applied, with the reason.
+    """
     limits = {name: value for name, value in kwargs.items() if name not in SUBJECTS and value is not None}
-    shares = [share for share in (_allowed_share(limits),) if share is not None]
+    shares = [] if allowed_share(kwargs) is None else [_share_in_words(kwargs, result or {})]
     ranges = [_range(limits)] if {"min_value", "max_value"} & limits.keys() else []
     known = {"mostly", "tolerance", "min_value", "max_value", "strict_min", "strict_max"}
     others = [_other(name, value) for name, value in limits.items() if name not in known]
-    chance = ["plus chance"] if kwargs.get("unit") is not None else []
-    text = ", ".join([*ranges, *others, *shares, *chance])
+    text = ", ".join([*ranges, *others, *shares])
     return (text if len(text) <= LONGEST_ALLOWED else text[:LONGEST_ALLOWED] + "...") or None
 
 
@@ -56,6 +58,18 @@ def describe_breach(
         extreme = "newest" if isinstance(observed, date) else "largest"
         return f"the {extreme} {column} is {in_words(observed)}"
     return f"found {in_words(observed)}"
+
+
+def allowed_share(kwargs: Mapping[str, Any]) -> float | None:
+    """The share of rows that may be in breach, before any margin. A suite gives it, or the share that must not be.
+
+    None if the expectation is not about a share of rows.
+    """
+    if kwargs.get("tolerance") is not None:
+        return float(kwargs["tolerance"])
+    if kwargs.get("mostly") not in (None, 1):
+        return round(1 - float(kwargs["mostly"]), 9)
+    return None
 
 
 def judged_rows(result: Mapping[str, Any]) -> int:
@@ -92,16 +106,19 @@ def in_words(value: Any) -> str:
     return figure(value) if isinstance(value, str | int | float | None) else str(value)
 
 
-def _allowed_share(limits: Mapping[str, Any]) -> str | None:
-    """The share of rows that may be in breach. A suite gives it, or the share that must not be."""
-    if "tolerance" in limits:
-        share = limits["tolerance"]
-    elif limits.get("mostly", 1) != 1:
-        share = 1 - limits["mostly"]
-    else:
-        return None
+def _share_in_words(kwargs: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    share = allowed_share(kwargs) or 0.0
     # 1 - 0.95 is 0.050000000000000044.
-    return f"{round(100 * share, 7):g}%" if share else "none"
+    text = f"{round(100 * share, 7):g}%" if share else "none"
+    if kwargs.get("unit") is None:
+        return text
+    applied = result.get("allowed_share")
+    if applied is None:
+        return f"{text}, plus chance"
+    if applied <= share:
+        return text
+    units = "players" if kwargs["unit"] == "user_id" else f"values of {kwargs['unit']}"
+    return f"{percent(applied)}: {text} and a margin for chance, since {result['units']:,.0f} {units} count"
 
 
 def _range(limits: Mapping[str, Any]) -> str:

@@ -32,8 +32,10 @@ SPECIFICATION_NAMES = {
     "max_outlier_share": "MAX_OUTLIER_PERCENTAGE",
     "max_data_age_hours": "MIN_DATA_FRESHNESS_HOURS",
     "backup_retention_days": "BACKUP_RETENTION_DAYS",
+    "quality_strict": "QUALITY_STRICT",
 }
-"""Variables of the original specification, which have no prefix. Each is read if none of our own names is set."""
+"""Variables without a prefix: those of the original specification, and the one that asks for its limits to the letter.
+Each is read if none of our own names is set."""
 
 OLD_NAMES = {
     "max_outlier_percentage": "max_outlier_share",
@@ -93,6 +95,13 @@ class SourceSettings(_Group):
 class QualitySettings(_Group):
     """Limits of the quality checks, and from how much data on some of them are applied."""
 
+    quality_strict: bool = Field(
+        default=False,
+        description=(
+            "Apply the limits of the original specification to the letter: "
+            "no margin for chance, no delivered row without its key, and no looser limit."
+        ),
+    )
     min_data_completeness: Share = Field(
         default=0.95, description="Smallest share of rows that have a value in a required column."
     )
@@ -221,6 +230,21 @@ class QualitySettings(_Group):
             "Smallest number of features that a model could use: not constant, not sparse, all values finite."
         ),
     )
+
+    @model_validator(mode="after")
+    def _strict_limits_are_kept(self) -> Self:
+        looser = {
+            "min_data_completeness": self.min_data_completeness < 0.95,
+            "max_outlier_share": self.max_outlier_share > 0.05,
+            "max_duplicate_share": self.max_duplicate_share > 0.02,
+            "max_data_age_hours": self.max_data_age_hours > 24,
+        }
+        if self.quality_strict and any(looser.values()):
+            names = ", ".join(PREFIX + name.upper() for name, is_looser in looser.items() if is_looser)
+            raise ValueError(
+                f"{PREFIX}QUALITY_STRICT is set, and {names} is looser than the original specification"
+            )
+        return self
 
 
 class FeatureSettings(_Group):
@@ -528,7 +552,7 @@ class Settings(BaseSettings):
                 quality = QualitySettings.model_validate({**self.quality.model_dump(), **thresholds})
                 return self.model_copy(update={"quality": quality})
             except ValidationError as error:
-                faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
+                faults = [": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in error.errors()]
         raise BadParam(
             f"the param thresholds is wrong: {'; '.join(faults)}",
             where="the configuration that the run was triggered with",
@@ -616,7 +640,9 @@ SETTINGS: dict[str, FieldInfo] = {
 """Every setting by its flat name."""
 
 THRESHOLDS = tuple(
-    name for name in QualitySettings.model_fields if name not in ("min_profile_players", "min_profile_days")
+    name
+    for name in QualitySettings.model_fields
+    if name not in ("quality_strict", "min_profile_players", "min_profile_days")
 )
 """Settings that a run may set for itself by the param `thresholds`, and that suites of expectations refer to."""
 

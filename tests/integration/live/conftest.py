@@ -1,7 +1,8 @@
 """One Airflow for all tests of this folder: its start costs more than they do.
 
 It is configured as `make ui` does it, with sinks for all that it sends. While it runs, one task is killed, one delivery
-is broken, one run is late; and the Slack channel hangs all the time.
+is broken, one run is late; and the Slack channel hangs all the time. test_unlucky.py, which comes last, makes the
+target slow and the lake silent.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from local import ports, ui
 from local import services as embedded
 from local.env import LAKE_BUCKET, environment, lake_variables
+from local.object_store import EmbeddedObjectStore
+from local.postgres import EmbeddedPostgres
 from local.simulator import deliver
 from local.workspace import Workspace
+from tests.integration.live.links import link, to_unix
 from tests.integration.live.running import WORLD, Live, go_wrong, variables
 from tests.integration.live.sinks import mail_sink, udp_sink, web_sink
 
@@ -41,10 +46,25 @@ def started(session_folder: Path, make_services_ready: Callable[[Workspace], Non
         try:
             make_services_ready(workspace)
             embedded.up(workspace)
-            login = ui.start(workspace, variables(web, mail, port, lineage))
-            yield Live(workspace, login, web, mail, {}, metrics, lineage)
+            with (
+                link(lambda: to_unix(socket_file(workspace))) as to_target,
+                link(lambda: socket.create_connection(lake_address(workspace))) as to_lake,
+            ):
+                settings = variables(workspace, web, mail, port, lineage, (to_target, to_lake))
+                login = ui.start(workspace, settings)
+                yield Live(workspace, login, web, mail, {}, metrics, lineage, to_target, to_lake)
         finally:
             embedded.stop(workspace)
+
+
+def socket_file(workspace: Workspace) -> str:
+    [file] = EmbeddedPostgres(workspace).socket_folder.glob(".s.PGSQL.*[0-9]")
+    return str(file)
+
+
+def lake_address(workspace: Workspace) -> tuple[str, int]:
+    address = urlsplit(EmbeddedObjectStore(workspace).endpoint)
+    return str(address.hostname), int(address.port or 80)
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,12 @@ from typing import Any
 
 import psycopg2
 
-from local import airflow, ui
+from local import airflow, ports, ui
+from local.env import environment
 from local.postgres import EmbeddedPostgres
 from local.simulator import World
 from local.workspace import Workspace
+from tests.integration.live.links import Link
 from tests.integration.live.sinks import MailSink, WebSink
 
 AS_OF = date(2024, 4, 10)
@@ -52,6 +54,8 @@ class Live:
     """Lines of StatsD."""
     lineage: WebSink
     """Of OpenLineage."""
+    to_target: Link
+    to_lake: Link
 
     def query(self, database: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         url = EmbeddedPostgres(self.workspace).url(database)
@@ -96,7 +100,19 @@ def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
     return result
 
 
-def variables(web: WebSink, mail: MailSink, statsd_port: int, lineage: WebSink) -> dict[str, str]:
+def variables(
+    workspace: Workspace,
+    web: WebSink,
+    mail: MailSink,
+    statsd_port: int,
+    lineage: WebSink,
+    links: tuple[Link, Link],
+) -> dict[str, str]:
+    ours = environment(workspace)
+    to_target, to_lake = links
+    target = json.loads(ours["AIRFLOW_CONN_CRMBET_TARGET"]) | {"host": ports.HOST, "port": to_target.port}
+    lake = json.loads(ours["AIRFLOW_CONN_CRMBET_LAKE"])
+    lake["extra"]["endpoint_url"] = f"http://{ports.HOST}:{to_lake.port}"
     connections = {
         "SLACK": {"conn_type": "slackwebhook", "host": f"{web.url}/hang", "password": SLACK_SECRET},
         "EMAIL": {
@@ -117,6 +133,8 @@ def variables(web: WebSink, mail: MailSink, statsd_port: int, lineage: WebSink) 
         "AIRFLOW__OPENLINEAGE__EXTRACTORS": "crmbet.orchestration.lineage.PipelineLineage",
         "AIRFLOW__METRICS__STATSD_ON": "True",
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd_port),
+        "AIRFLOW_CONN_CRMBET_TARGET": json.dumps(target),
+        "AIRFLOW_CONN_CRMBET_LAKE": json.dumps(lake),
         **{f"AIRFLOW_CONN_CRMBET_ALERTS_{name}": json.dumps(value) for name, value in connections.items()},
     }
 
@@ -134,12 +152,7 @@ def go_wrong(live: Live) -> None:
         (DAG, BROKEN, {"as_of": AS_OF.isoformat()}),
         ("late", LATE, {}),
     ):
-        status, answer = live.call(
-            f"/api/v2/dags/{dag}/dagRuns",
-            {"dag_run_id": run_id, "logical_date": None, "conf": conf},
-            token=token,
-        )
-        assert status == 200, answer
+        trigger(live, token, dag, run_id, conf)
     kill(live, KILLED, "extract_s3")
     kill(live, BROKEN, "record_run")
     ended = "SELECT run_id, state FROM dag_run WHERE state IN ('success', 'failed')"
@@ -147,7 +160,19 @@ def go_wrong(live: Live) -> None:
     live.states.update(live.query("airflow", ended))
     # One each for the killed and the broken run, two for the late one.
     wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.alerts")) >= 4)
+    # The callback of the broken run writes its row after its alert.
+    wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.pipeline_runs")) >= 2)
     time.sleep(1)  # a message too many would come within this time
+
+
+def trigger(live: Live, token: str, dag: str, run_id: str, conf: Any) -> None:
+    """Start a run."""
+    status, answer = live.call(
+        f"/api/v2/dags/{dag}/dagRuns",
+        {"dag_run_id": run_id, "logical_date": None, "conf": conf},
+        token=token,
+    )
+    assert status == 200, answer
 
 
 def kill(live: Live, run_id: str, task_id: str) -> None:

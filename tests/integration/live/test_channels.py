@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crmbet.monitoring.alerts import channels
 from crmbet.monitoring.alerts.channels import (
     EMAIL_CONNECTION,
     SENT,
@@ -18,7 +19,7 @@ from crmbet.monitoring.alerts.channels import (
 )
 from crmbet.monitoring.alerts.message import Message
 from crmbet.monitoring.outcome import Failure
-from crmbet.orchestration.alerts import configured_channels
+from crmbet.orchestration.incidents import configured_channels
 from local import ports
 from tests.integration.live.sinks import MailSink, WebSink, mail_sink, web_sink
 
@@ -95,8 +96,37 @@ def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: Mai
     assert body["failure"]["what"] == "it was killed"
 
 
-def test_a_connection_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_SLACK", "{no json")
+@pytest.mark.parametrize(
+    ("variable", "why"),
+    [
+        ("{no json", "is not valid JSON: Expecting property name enclosed in double quotes, at line 1, column 2"),
+        ('{"conn_type": "http", "hots": "http://x"}', "has fields that no connection has: hots"),
+        ('{"conn_type": "http", "port": "https"}', "the port in AIRFLOW_CONN_CRMBET_ALERTS_SLACK is not a number"),
+    ],
+)  # fmt: skip
+def test_a_connection_that_cannot_be_read_is_passed_over_and_the_log_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, why: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_SLACK", variable)
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", '{"conn_type": "http", "host": "http://x"}')
 
     assert list(configured_channels()) == [WEBHOOK_CONNECTION]
+    assert why in caplog.text
+
+
+def test_a_fault_of_our_own_is_raised_once_the_others_have_sent(
+    web: WebSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(connection: Any, message: Message) -> None:
+        raise NameError("not defined")
+
+    monkeypatch.setattr(channels, "CHANNELS", {**channels.CHANNELS, SLACK_CONNECTION: send})
+    before = len(web.bodies("/alerts"))
+
+    with pytest.raises(NameError):
+        send_to_all(
+            {SLACK_CONNECTION: connection(), WEBHOOK_CONNECTION: connection(host=f"{web.url}/alerts")},
+            MESSAGE,
+        )
+
+    assert len(web.bodies("/alerts")) == before + 1

@@ -63,13 +63,11 @@ def test_a_late_run_is_reported_once_and_so_is_its_recovery(live: Live) -> None:
 
 def test_a_channel_that_hangs_is_left_behind(live: Live) -> None:
     delivered = live.target("SELECT DISTINCT delivered::text FROM ml_features.alerts")
-    assert [json.loads(one) for (one,) in delivered] == [
-        {
-            "crmbet_alerts_slack": "ReadTimeout",
-            "crmbet_alerts_email": "sent",
-            "crmbet_alerts_webhook": "sent",
-        }
-    ]
+    for (one,) in delivered:
+        results = json.loads(one)
+        # Its own time-out, or that of all channels together.
+        assert results.pop("crmbet_alerts_slack") in {"ReadTimeout", "no answer in 5 s"}
+        assert results == {"crmbet_alerts_email": "sent", "crmbet_alerts_webhook": "sent"}
     assert {path for path, _, _ in live.web.posts} == {"/alerts", f"/hang/{SLACK_SECRET}"}
 
 

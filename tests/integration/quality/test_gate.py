@@ -18,6 +18,8 @@ from crmbet.quality.checks import Check, Stage
 from crmbet.quality.gate import check
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import EXPECTATIONS, BadSuite, Suite, Threshold, load_suites
+from crmbet.quality.thresholds import thresholds_of_settings
+from crmbet.run.settings import Settings
 
 pytestmark = pytest.mark.integration
 
@@ -35,6 +37,9 @@ SUITES = {**RAW_SUITES, FEATURES.name: FEATURES}
 ABOUT_RAW = ("raw_days", "raw_drift", "raw_protection", "raw_references")
 """Tables about what was delivered, which may be absent."""
 
+UNITS_BESIDE_A_WHALE = round(100**2 / (15**2 + 85))
+"""Kish's effective number of players, if one has fifteen of a hundred bets and 85 others have one each."""
+
 Judge = Callable[..., Report]
 
 
@@ -43,7 +48,11 @@ def judge(connection: duckdb.DuckDBPyConnection, thresholds: dict[str, Threshold
     """Run the gate on some views of one stage."""
 
     def run(
-        *views: str, folder: Path = EXPECTATIONS, only_these: bool = True, docs: Path | None = None
+        *views: str,
+        folder: Path = EXPECTATIONS,
+        only_these: bool = True,
+        docs: Path | None = None,
+        **options: Any,
     ) -> Report:
         stage: Stage = "features" if FEATURES.name in views else "raw"
         judged = {*views} if stage == "features" else {*views, "raw_files"}
@@ -57,6 +66,7 @@ def judge(connection: duckdb.DuckDBPyConnection, thresholds: dict[str, Threshold
             only_these=only_these,
             docs=docs,
             folder=folder,
+            **options,
         )
 
     return run
@@ -126,7 +136,12 @@ def test_dirt_within_tolerance_passes_and_is_shown(
     connection.execute("INSERT INTO bets FROM bets WHERE _row = 50")
     report = judge("raw_bets", "raw_transactions")
     assert report.score == 1
-    for title in ("user_id is filled", "user_id is neither missing nor blank", "Rows satisfy the contract"):
+    assert find(report, "raw_bets", "No row that is accepted lacks its user_id").unexpected_share == 0
+    for title in (
+        "user_id is filled",
+        "Few rows lack their user_id (they go to quarantine)",
+        "Rows satisfy the contract",
+    ):
         outcome = find(report, "raw_bets", title)
         assert outcome.unexpected_share == pytest.approx(4 / 101)
         assert min(outcome.keys) == "bet_id=b0 _source_key=raw/bets/part.csv _row=0"
@@ -172,8 +187,13 @@ def bad_values(source: SourceContract) -> Iterable[tuple[str, set[str]]]:
     for key in dict.fromkeys((*source.business_key, "user_id")):
         if columns[key].type != "text":
             continue
-        absent[f"{key} = NULL"] = {f"{key} is filled", f"{key} is neither missing nor blank", WHOLE}
-        yield f"{key} = repeat(' ', 1 + _row::INTEGER)", {f"{key} is neither missing nor blank"}
+        # Cleaning puts such rows into quarantine, so in a run they have a fault.
+        keyless = {
+            f"Few rows lack their {key} (they go to quarantine)",
+            f"No row that is accepted lacks its {key}",
+        }
+        absent[f"{key} = NULL"] = {f"{key} is filled", *keyless, WHOLE}
+        yield f"{key} = repeat(' ', 1 + _row::INTEGER)", keyless
     yield from absent.items()
     yield "_fault = 'unreadable'", {"Rows satisfy the contract"}
     yield "_discarded = ['rtp: aaa']", {"Few rows have a value that cannot be read and is left out"}
@@ -590,6 +610,44 @@ def test_a_share_of_rows_that_few_players_have_is_chance(
     outcome = find(judge("raw_bets"), "raw_bets", title)
     assert outcome.passed
     assert outcome.unexpected_share == pytest.approx(15 / 101, abs=0.01)
+    # The report shows the limit that was applied, and why.
+    assert outcome.limit is not None
+    assert 15 / 101 < outcome.limit < 1
+    assert outcome.threshold == (
+        f"{outcome.limit:.2%}: 5% and a margin for chance, since {UNITS_BESIDE_A_WHALE} players count"
+    )
+
+    strict = find(judge("raw_bets", is_strict=True), "raw_bets", title)
+    assert (strict.passed, strict.threshold, strict.limit) == (False, "5%", 0.05)
+
+
+def test_strict_limits_hold_for_every_delivered_row(
+    connection: duckdb.DuckDBPyConnection, judge: Judge, thresholds: dict[str, Threshold]
+) -> None:
+    title = "Few rows lack their user_id (they go to quarantine)"
+    connection.execute("UPDATE bets SET user_id = NULL, _fault = 'user_id: missing' WHERE _row = 4")
+    assert find(judge("raw_bets"), "raw_bets", title).passed
+
+    strict = Settings.of(lake_bucket="none", quality_strict=True)
+    thresholds |= thresholds_of_settings(strict, TABLE)
+    outcome = find(judge("raw_bets", is_strict=True), "raw_bets", title)
+
+    assert (outcome.passed, outcome.threshold, outcome.limit) == (False, "none", 0.0)
+    assert find(judge("raw_bets"), "raw_bets", "No row that is accepted lacks its user_id").passed
+
+
+def test_what_has_nothing_to_judge_is_not_called_met(
+    connection: duckdb.DuckDBPyConnection, judge: Judge
+) -> None:
+    report = judge("raw_bets", unjudged={"raw_drift": "no baseline yet: nothing compared"})
+
+    [check_] = [one for one in report.checks if one.check is Check.STATISTICAL_DISTRIBUTION]
+    assert (check_.passed, check_.summary) == (True, "no baseline yet: nothing compared")
+    assert "raw_drift" not in report.absent
+    page = report.to_html()
+    assert "<small>no baseline yet: nothing compared</small>" in page
+    assert report.score == 1
+    assert "0 of 0" not in page
 
 
 def test_players_are_of_age_by_the_setting(

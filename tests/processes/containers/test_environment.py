@@ -9,7 +9,7 @@ import pytest
 
 from crmbet.monitoring.alerts.channels import CHANNELS
 from crmbet.orchestration import context as airflow_run
-from crmbet.run.settings import SETTINGS, old_variable_names, variable_names
+from crmbet.run.settings import SETTINGS, SPECIFICATION_NAMES, old_variable_names, variable_names
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.processes
@@ -34,9 +34,25 @@ NEEDED_BY_ALL = {
     "AIRFLOW__API_AUTH__JWT_ISSUER",
 }
 SECRET = re.compile(r"PASSWORD|SECRET|_KEY$|FERNET|_CONN_|BASIC_AUTH")
-REFERENCE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:?[-?])([^}]*))?\}")
+REFERENCE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:?[-?])((?:\$\{[^}]*\}|[^}])*))?\}")
 TRIAL = {"lake", "warehouse"}
 EXAMPLE_LINE = re.compile(r"^(#?)([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
+
+
+def references(text: str) -> list[tuple[str, str, str]]:
+    """Name, operator and default or message of each variable in a text.
+
+    `${A:-${B:?message}}` asks for A, unless B is set: A is required and B is not.
+    """
+    found = []
+    for name, operator, default in REFERENCE.findall(text):
+        inner = REFERENCE.fullmatch(default)
+        if inner is None:
+            found.append((name, operator, default))
+        else:
+            assert operator == ":-", name
+            found += [(name, inner[2], inner[3]), (inner[1], ":-", "")]
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -74,16 +90,18 @@ def test_settings_and_connections_reach_exactly_the_services_that_run_our_code(
     containers: dict[str, Any],
 ) -> None:
     ours = variable_names() | old_variable_names() | connection_variables() | CHANNEL_VARIABLES
+    bare = set(SPECIFICATION_NAMES.values()) - {"DATA_LAKE_BUCKET"}  # it fills in CRMBET_LAKE_BUCKET
     for one in containers.values():
         given = {name for name in one.environment if name.startswith(("CRMBET_", "AIRFLOW_CONN_"))}
         expected = SHOWN_BY_THE_PAGE if one.name == "api-server" else set()
         assert given == (ours if one.name in RUN_OUR_CODE else expected), one.name
+        assert one.environment.keys() & bare == (bare if one.name in RUN_OUR_CODE else set()), one.name
 
 
 def test_example_names_every_variable_that_compose_asks_for_and_no_other(
     compose_text: str, containers: dict[str, Any], example: dict[str, tuple[bool, str]]
 ) -> None:
-    asked = {name for name, _, _ in REFERENCE.findall(compose_text)}
+    asked = {name for name, _, _ in references(compose_text)}
     passed_on = {
         name for one in containers.values() for name, value in one.environment.items() if value is None
     }
@@ -94,7 +112,7 @@ def test_example_names_every_variable_that_compose_asks_for_and_no_other(
 def test_example_agrees_with_compose_on_what_is_required_and_on_defaults(
     compose_text: str, example: dict[str, tuple[bool, str]]
 ) -> None:
-    for name, operator, default in REFERENCE.findall(compose_text):
+    for name, operator, default in references(compose_text):
         required, value = example[name]
         if operator == ":?":
             assert (required, value) == (True, ""), name
@@ -105,7 +123,7 @@ def test_example_agrees_with_compose_on_what_is_required_and_on_defaults(
 
 def test_secrets_have_no_default_and_no_literal(compose_text: str, containers: dict[str, Any]) -> None:
     secrets = 0
-    for name, operator, default in REFERENCE.findall(compose_text):
+    for name, operator, default in references(compose_text):
         if SECRET.search(name):
             secrets += 1
             assert (operator == ":?" and default) or (operator, default) == (":-", ""), name
@@ -126,10 +144,8 @@ def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
         for name, value in one.environment.items():
             if name in CHANNEL_VARIABLES:
                 continue  # nobody needs to be told
-            references = REFERENCE.findall(value or f"${{{name}}}")
-            silent |= {
-                one.name for known, operator, _ in references if SECRET.search(known) and operator != ":?"
-            }
+            asked = references(value or f"${{{name}}}")
+            silent |= {one.name for known, operator, _ in asked if SECRET.search(known) and operator != ":?"}
 
     assert silent == TRIAL
 

@@ -118,8 +118,12 @@ def test_stages_have_baselines_of_their_own(store: Any) -> None:
 
 
 def test_the_report_says_which_baseline_a_run_was_compared_with(store: Any) -> None:
-    assert find_baselines(store, run_of(MONDAY), "features").note == (
-        "Baseline: this run's own figures. They are frozen if the run passes."
-    )
+    first = find_baselines(store, run_of(MONDAY), "features")
+    assert first.note == "Baseline: none yet. The figures of this run are frozen if it passes."
+    assert first.why_none == "no baseline yet: nothing compared"
     pass_run(store, MONDAY, 1)
-    assert find_baselines(store, run_of(MONDAY), "features").note == "Baseline: frozen as of 2026-11-23."
+    second = find_baselines(store, run_of(MONDAY), "features")
+    assert second.note == "Baseline: frozen as of 2026-11-23."
+    assert second.why_none is None
+    renewed = find_baselines(store, run_of(MONDAY, refresh=True), "features")
+    assert renewed.why_none == "a new baseline begins: nothing compared"

@@ -91,11 +91,25 @@ class TestRaw:
         }
 
     def test_keys_are_there(self, source: SourceContract) -> None:
-        assert rules(RAW[f"raw_{source.name}"], Check.PRIMARY_KEY_INTEGRITY) == {
-            f"{name} IS NOT NULL AND trim({name}) <> ''": parameter("max_quarantine_share")
-            for name in (*source.business_key, "user_id")
+        """Few delivered rows may lack one, and none that is accepted."""
+        entries = of_type(RAW[f"raw_{source.name}"], "expect_rows_to_satisfy", Check.PRIMARY_KEY_INTEGRITY)
+        conditions = [
+            f"{name} IS NOT NULL AND trim({name}) <> ''"
+            for name in dict.fromkeys((*source.business_key, "user_id"))
             if source.columns[name].type == "text"
-        }
+        ]
+        assert sorted(map(str, (entry.kwargs for entry in entries))) == sorted(
+            map(
+                str,
+                [
+                    *(
+                        {"condition": each, "tolerance": parameter("max_keyless_share")}
+                        for each in conditions
+                    ),
+                    *({"condition": each, "tolerance": 0, "among": "_fault IS NULL"} for each in conditions),
+                ],
+            )
+        )
 
     def test_events_are_fresh(self, source: SourceContract) -> None:
         entries = of_type(RAW[f"raw_{source.name}"], "expect_column_max_to_be_between", Check.DATA_FRESHNESS)
@@ -262,7 +276,7 @@ def test_parameters_are_settings_or_what_the_run_knows() -> None:
         "contract_columns",
         "contract_features",
     }
-    of_the_run |= {"max_data_incompleteness", "adult_age"}
+    of_the_run |= {"max_data_incompleteness", "max_keyless_share", "adult_age"}
     # The last is part of freshness_floor.
     assert used - of_the_run == set(THRESHOLDS) - {"max_data_age_hours"}
     assert of_the_run <= used

@@ -68,7 +68,7 @@ SENTENCES: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     (
         "raw_bets",
-        "user_id is neither missing nor blank",
+        "Few rows lack their user_id (they go to quarantine)",
         broken(6, 100),
         "6.00% of rows have a missing or blank user_id (allowed: 5%)",
     ),
@@ -104,6 +104,21 @@ SENTENCES: list[tuple[str, str, dict[str, Any], str]] = [
         "stake is near its usual size, on a log scale",
         broken(71, 1000),
         "7.10% of rows have a value of stake far from its usual size (allowed: 5%, plus chance)",
+    ),
+    (
+        "raw_bets",
+        "stake is near its usual size, on a log scale",
+        {**broken(71, 1000), "allowed_share": 0.0642, "units": 2115.0},
+        (
+            "7.10% of rows have a value of stake far from its usual size"
+            " (allowed: 6.42%: 5% and a margin for chance, since 2,115 players count)"
+        ),
+    ),
+    (
+        "raw_bets",
+        "No row that is accepted lacks its bet_id",
+        broken(1, 1000),
+        "0.10% of the rows concerned lack their bet_id and are accepted all the same (allowed: none)",
     ),
     (
         "raw_players",
@@ -265,7 +280,7 @@ def sentence(suite: Suite, entry: Entry, result: dict[str, Any]) -> str:
     found = describe_breach(
         entry.type, kwargs, result, rows=meta.rows, breach=entry.breach, counts=meta.names_values
     )
-    allowed = describe_allowed(kwargs)
+    allowed = describe_allowed(kwargs, result)
     return f"{found} (allowed: {allowed})" if allowed else found
 
 

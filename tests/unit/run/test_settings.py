@@ -64,6 +64,7 @@ BAD_VALUES = [
     ("BRAND", "../other"),
     ("OPERATOR_TIMEZONE", "Brasilia"),
     ("OPERATOR_TIMEZONE", "../etc/passwd"),
+    ("QUALITY_STRICT", "very"),
     ("MIN_DATA_COMPLETENESS", "95"),
     ("MIN_DATA_COMPLETENESS", "nan"),
     ("MAX_OUTLIER_SHARE", "5%"),
@@ -352,3 +353,37 @@ def test_settings_and_dags_agree_on_how_long_an_operation_may_take(name: str, va
         assert scheduled == f"CRMBET_{name.upper()} has a bad value"
     if not value.strip():
         assert scheduled == timedelta(minutes=MINUTES[name])
+
+
+@pytest.mark.parametrize("name", ["CRMBET_QUALITY_STRICT", "QUALITY_STRICT"])
+@pytest.mark.parametrize(
+    ("limit", "value", "is_looser"),
+    [
+        ("CRMBET_MIN_DATA_COMPLETENESS", "0.94", True),
+        ("CRMBET_MIN_DATA_COMPLETENESS", "0.99", False),
+        ("MAX_OUTLIER_PERCENTAGE", "0.06", True),
+        ("CRMBET_MAX_OUTLIER_SHARE", "0.01", False),
+        ("CRMBET_MAX_DUPLICATE_SHARE", "0.03", True),
+        ("CRMBET_MAX_DATA_AGE_HOURS", "25", True),
+        ("MIN_DATA_FRESHNESS_HOURS", "12", False),
+        ("CRMBET_MAX_PSI", "0.9", False),
+    ],
+)
+def test_strict_limits_cannot_be_looser_than_the_specifications(
+    name: str, limit: str, value: str, is_looser: bool
+) -> None:
+    environ = {name: "true", limit: value}
+    if is_looser:
+        with pytest.raises(BadSetting, match=r"CRMBET_QUALITY_STRICT is set, and CRMBET_M.* is looser"):
+            read(**environ)
+    else:
+        assert read(**environ).quality.quality_strict
+
+    assert not read(**{limit: value}).quality.quality_strict
+
+
+def test_a_strict_run_cannot_loosen_its_thresholds() -> None:
+    with pytest.raises(BadParam, match="MAX_OUTLIER_SHARE is looser than the original specification"):
+        read(QUALITY_STRICT="true").with_thresholds({"max_outlier_share": 0.2})
+    with pytest.raises(BadParam, match="unknown threshold 'quality_strict'"):
+        read().with_thresholds({"quality_strict": 1})

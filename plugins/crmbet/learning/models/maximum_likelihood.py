@@ -50,6 +50,13 @@ class Maximum:
     converged: bool
     """Whether no more can be gained, with finite parameters above 0. Otherwise the parameters are useless."""
 
+    @property
+    def on_bound(self) -> tuple[str, ...]:
+        """Names of the shapes that ended at `LARGEST_SHAPE`, where the wall and not the data ended the search."""
+        return tuple(
+            name for name, value in self.parameters.items() if name not in SCALES and value >= LARGEST_SHAPE
+        )
+
 
 def maximise(
     names: Sequence[str],

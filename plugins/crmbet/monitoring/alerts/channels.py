@@ -7,21 +7,22 @@ no error repeats it. docs/adr/0018 says why Airflow's notifiers and Apprise do n
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
+from functools import partial
 from typing import Any
 
+from crmbet.monitoring.alerts.budget import Attempt, OutOfTime
 from crmbet.monitoring.alerts.message import Message
 
 SLACK_CONNECTION = "crmbet_alerts_slack"
 EMAIL_CONNECTION = "crmbet_alerts_email"
 WEBHOOK_CONNECTION = "crmbet_alerts_webhook"
 
-ANSWER_SECONDS = 5
+ANSWER_SECONDS = 4
 """How long a channel may take to connect, or to answer."""
-ALL_SECONDS = 10
+ALL_SECONDS = 5
 """How long all channels together may take. A channel that has not answered by then is given up."""
 SENT = "sent"
 
@@ -33,22 +34,32 @@ Send = Callable[[Any, Message], None]
 def send_to_all(
     connections: Mapping[str, Any], message: Message, seconds: float = ALL_SECONDS
 ) -> dict[str, str]:
-    """Send by every channel whose connection is given, in parallel. Never raises.
+    """Send by every channel whose connection is given, in parallel.
 
     Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
-    the channels do.
+    the channels do. A fault of our own in one of them is raised after the others have had their time.
     """
+    attempts = {
+        name: Attempt(partial(CHANNELS[name], connection, message))
+        for name, connection in connections.items()
+    }
     results: dict[str, str] = {}
-    threads = []
-    for name, connection in connections.items():
-        # A daemon thread, so that a channel that hangs does not keep the process alive.
-        thread = threading.Thread(target=_try, args=(name, connection, message, results), daemon=True)
-        thread.start()
-        threads.append(thread)
+    faults: list[Exception] = []
     deadline = time.monotonic() + seconds
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return {name: results.get(name, f"no answer in {seconds:g} s") for name in connections}
+    for name, attempt in attempts.items():
+        try:
+            attempt.result(deadline - time.monotonic())
+        except OutOfTime:
+            results[name] = f"no answer in {seconds:g} s"
+        except _failures() as error:
+            results[name] = _explain(error)
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            faults.append(error)
+        else:
+            results[name] = SENT
+    if faults:
+        raise faults[0]
+    return results
 
 
 def send_slack(connection: Any, message: Message) -> None:
@@ -97,12 +108,13 @@ CHANNELS: Mapping[str, Send] = {
 }
 
 
-def _try(name: str, connection: Any, message: Message, results: dict[str, str]) -> None:
-    try:
-        CHANNELS[name](connection, message)
-        results[name] = SENT
-    except Exception as error:  # noqa: BLE001 - however a channel fails, the others and the run go on
-        results[name] = _explain(error)
+def _failures() -> tuple[type[Exception], ...]:
+    """What a channel may fail with: its server, the network, TLS, or a malformed connection."""
+    import smtplib
+
+    import httpx
+
+    return (httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException, OSError, ValueError)
 
 
 def _explain(error: Exception) -> str:

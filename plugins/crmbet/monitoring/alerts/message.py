@@ -22,6 +22,7 @@ LONGEST_TEXT = 1_500
 LONGEST_SLACK_TEXT = 3_000
 """Characters of one block after escaping, as Slack counts them."""
 LONGEST_TITLE = 150
+LATE = "this message comes late, since none was sent when the run failed"
 TITLES: Mapping[Kind, str] = {
     "failed": "failed",
     "recovered": "has recovered",
@@ -47,6 +48,8 @@ class Message:
     breaches: tuple[Breach, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     """Name to address: log, run, report, page, runbook."""
+    is_late: bool = False
+    """Whether somebody else tells of it, because nobody was told when it happened."""
 
     @property
     def title(self) -> str:
@@ -73,6 +76,7 @@ class Message:
             "Run": self.execution_id,
             "as_of": self.as_of or "",
             "Task": f"{self.task_id}, try {self.try_number}" if self.task_id else "",
+            "Late": LATE if self.is_late else "",
         }
         return {name: _shorten(text, LONGEST_TEXT) for name, text in facts.items() if text}
 
@@ -116,7 +120,7 @@ class Message:
         blocks += [
             {"type": "section", "text": _plain(f"{name}: {text}")}
             for name, text in self.facts.items()
-            if name in ("What", "Where", "Why", "Next")
+            if name in ("What", "Where", "Why", "Next", "Late")
         ]
         blocks += [{"type": "section", "text": _plain(f"• {line}")} for line in self.checks]
         rest = [f"{name}: {text}" for name, text in self.facts.items() if name in ("Run", "Task")]
@@ -141,6 +145,7 @@ class Message:
             "breaches": [breach.model_dump(mode="json") for breach in self.breaches],
             "links": dict(self.links),
             "runbook": self.anchor,
+            "is_late": self.is_late,
         }
 
 

@@ -124,7 +124,15 @@ class ToleratedShareExpectation(QuickKwargs, BatchExpectation, ABC):
         tolerance = self._get_success_kwargs()["tolerance"]
         units = metrics.get(UNITS)
         by_chance = ALLOWED_SIGMAS * sqrt(tolerance * (1 - tolerance) / units) if units else 0.0
-        return {"success": breaking / judged <= tolerance + by_chance, "result": result}
+        allowed = min(1.0, tolerance + by_chance)
+        result["allowed_share"] = allowed
+        if units:
+            result["units"] = units
+            # The pages of Great Expectations show this beside the tolerance, which is not what was applied.
+            result["observed_value"] = (
+                f"{breaking / judged:.2%} (at most {allowed:.2%}, with the margin for chance)"
+            )
+        return {"success": breaking / judged <= allowed, "result": result}
 
     def _sample(
         self, execution_engine: Any, runtime_configuration: dict[str, Any] | None

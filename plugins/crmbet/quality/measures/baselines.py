@@ -1,8 +1,8 @@
 """Baselines on S3: the distributions that later runs are compared with. A baseline has profiles by weekday.
 
 A run uses the newest baseline that is not younger than its own as_of, so a backfill finds what a run of its time would
-have found. A run that finds none is compared with its own figures, and freezes a baseline if it passes. After that only
-a run with the param `refresh_baseline` begins a new one. What is frozen never changes.
+have found. A run that finds none says so, and freezes a baseline if it passes. After that only a run with the param
+`refresh_baseline` begins a new one. What is frozen never changes.
 
 A raw baseline is made of the four weeks before its as_of, so it has every weekday at once. A feature baseline starts
 with the table of one run. The runs of the next six days add theirs, and then each weekday has its own profile.
@@ -51,12 +51,25 @@ class Baselines:
     """By table."""
     grows: bool
     """Whether this run adds its distributions to the baseline, if it passes."""
+    is_refreshed: bool = False
+    """Whether the run was told to begin a new baseline."""
+
+    @property
+    def why_none(self) -> str | None:
+        """Why nothing is compared with a baseline; None if there is one."""
+        if self.frozen is not None:
+            return None
+        return (
+            "a new baseline begins: nothing compared"
+            if self.is_refreshed
+            else "no baseline yet: nothing compared"
+        )
 
     @property
     def note(self) -> str:
         """What the report says about the baseline, as a sentence."""
         if self.frozen is None:
-            return "Baseline: this run's own figures. They are frozen if the run passes."
+            return "Baseline: none yet. The figures of this run are frozen if it passes."
         return f"Baseline: frozen as of {self.frozen}."
 
 
@@ -66,7 +79,7 @@ def find_baselines(store: ObjectStore, run: Run, stage: Stage) -> Baselines:
     Raises `DamagedObject`.
     """
     if run.params.refresh_baseline:
-        return Baselines(None, {}, grows=True)
+        return Baselines(None, {}, grows=True, is_refreshed=True)
     folder = run.layout.baselines(stage)
     parts = list(read_records(store, [entry.key for entry in store.list(folder)], Frozen).values())
     name = max((part.frozen for part in parts if part.frozen <= run.as_of_date), default=None)

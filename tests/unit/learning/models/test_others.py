@@ -16,7 +16,7 @@ from crmbet.learning.models.calibration import calibrate
 from crmbet.learning.models.gamma_gamma import GammaGamma, Spending
 from crmbet.learning.models.histories import Histories, Reals
 from crmbet.learning.models.lifetime_value import discounted_repeats
-from crmbet.learning.models.maximum_likelihood import maximise
+from crmbet.learning.models.maximum_likelihood import Maximum, maximise
 from crmbet.learning.models.pareto_nbd import ParetoNBD
 
 pytestmark = pytest.mark.unit
@@ -51,8 +51,33 @@ def test_gamma_gamma_finds_what_made_the_data() -> None:
     found = gamma_gamma.fit(spending)
 
     assert found.converged
+    assert found.on_bound == ()
     assert found.parameters == pytest.approx({"p": 6.0, "q": 4.0, "v": 15.0}, rel=0.05)
     assert gamma_gamma.correlation(spending) == pytest.approx(0, abs=0.02)
+
+
+def alike() -> Spending:
+    """Customers who are almost the same and never vary: the likelihood rises with p and q for ever."""
+    repeats = np.tile(np.arange(1.0, 9.0), 100)
+    usual = np.repeat(np.exp(np.linspace(-0.1, 0.1, 100)) * 50, 8)
+    return Spending(repeats, repeats * usual, np.ones(800))
+
+
+def test_a_fit_that_ends_on_a_bound_says_so() -> None:
+    found = gamma_gamma.fit(alike())
+
+    assert found.converged
+    assert found.parameters["p"] > 100
+    assert found.on_bound == ("p", "q")
+    # Each shape has its bound; a scale may be any size.
+    for name, parameters in (
+        ("a", {"r": 1.0, "alpha": 400.0, "a": 100.0, "b": 2.0}),
+        ("b", {"r": 1.0, "alpha": 4.0, "a": 1.0, "b": 100.2}),
+        ("s", {"r": 1.0, "alpha": 4.0, "s": 120.0, "beta": 1e5}),
+    ):
+        assert Maximum(parameters, -1.0, 5, converged=True).on_bound == (name,)
+    inside = {"r": 99.9, "alpha": 4000.0, "a": 0.01, "b": 1.0}
+    assert Maximum(inside, -1.0, 5, converged=True).on_bound == ()
 
 
 def test_the_currency_does_not_matter() -> None:

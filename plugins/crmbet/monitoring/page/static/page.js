@@ -178,7 +178,7 @@ function drawTables(runs) {
     const keys = (result.sample_keys ?? []).filter((sample) => sample.expectation === outcome.expectation).flatMap((sample) => sample.keys);
     return [el("span", { class: "when" }, link((result.as_of ?? "?").slice(5, 10), reportUrl(result.execution_id, result.stage))),
       `${keys.length ? `${keys.join(", ")}: ` : ""}${outcome.expectation}`,
-      result.success ? tag("no drift", "good") : tag("drifted", "bad")];
+      outcome.unjudged ? outcome.unjudged : result.success ? tag("no drift", "good") : tag("drifted", "bad")];
   }));
   show("drift", drift.length ? table(["as of", "Feature", "State"], drift) : empty("No drift figures yet", "They appear after the first run that compares its features with the baseline."));
 }

@@ -1,0 +1,93 @@
+"""What is different under `airflow dags test`: no scheduler owns the run, and nobody writes the logs of its tasks.
+
+The command runs every task in its own process. If the DAG is unpaused and a scheduler is running, that scheduler takes
+the tasks of the run as well, with the settings of its own workers. Its copies refuse to work.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from crmbet.failures import PermanentFailure
+
+USER = "dag_test"
+"""Who has triggered such a run, as Airflow names it."""
+
+log = logging.getLogger(__name__)
+
+_handlers: dict[str, logging.Handler] = {}
+"""By task: what writes the log of a task that is running."""
+
+
+def is_of_dags_test(context: Any) -> bool:
+    """Whether a task belongs to a run of `airflow dags test`."""
+    return getattr(context["dag_run"], "triggering_user_name", None) == USER
+
+
+def require_own_process() -> None:
+    """Raise `PermanentFailure` if a scheduler has started this task of a run of `airflow dags test`."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
+
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if comms is None or isinstance(comms, InProcessSupervisorComms):
+        return
+    raise PermanentFailure(
+        "the scheduler has taken a task of a run that belongs to `airflow dags test`, so the task does nothing",
+        where="the DAG is unpaused, and a scheduler is running",
+        why="the task would run twice, once in each of the two, perhaps with other settings",
+        next_step="pause the DAG and run the command again, or start the run in the UI or by `airflow dags trigger`",
+    )
+
+
+def open_log(context: Any) -> None:
+    """Write the task's log as JSON lines to the file that a scheduler's worker would write, until `close_log`."""
+    from airflow.sdk.configuration import conf
+
+    ti = context["ti"]
+    folder = Path(conf.get("logging", "base_log_folder")) / f"dag_id={ti.dag_id}" / f"run_id={ti.run_id}"
+    path = folder / f"task_id={ti.task_id}" / f"attempt={ti.try_number}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        log.warning(
+            "the task's log cannot be written to the folder of logs, so it is on the screen alone: %s",
+            type(error).__name__,
+        )
+        return
+    handler.setFormatter(_json_lines())
+    logging.getLogger().addHandler(handler)
+    _handlers[ti.task_id] = handler
+
+
+def close_log(context: Any) -> None:
+    """Stop writing the task's log."""
+    handler = _handlers.pop(context["ti"].task_id, None)
+    if handler is not None:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def _json_lines() -> logging.Formatter:
+    """One JSON object a line, with the fields of Airflow's own files, and without the secrets that Airflow knows."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]
+    from structlog.contextvars import merge_contextvars
+    from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
+    from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
+
+    def without_secrets(_logger: Any, _method: str, event: Any) -> Any:
+        return redact(event)
+
+    return ProcessorFormatter(
+        foreign_pre_chain=[merge_contextvars, add_log_level, add_logger_name],
+        processors=[
+            TimeStamper(fmt="iso", utc=True),
+            format_exc_info,
+            ProcessorFormatter.remove_processors_meta,
+            without_secrets,
+            JSONRenderer(ensure_ascii=False),
+        ],
+    )

@@ -1,0 +1,86 @@
+"""The command of the original specification: a thin door to the DAGs in dags/.
+
+    python run_pipeline.py --mode batch                                    one run of user_features_daily, here and now
+    python run_pipeline.py --mode batch --execution-id manual_20250625     the same, under an id of your own
+    python run_pipeline.py --validate-only                                 the same, without backup and load
+    python run_pipeline.py --mode schedule                                 hand the DAGs to the running scheduler
+
+It needs the environment that Airflow needs: `source .local/env.sh` gives it. The exit status is 0 if the run has
+succeeded, 1 if it has failed, and 2 if the command makes no sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "plugins"))
+
+from crmbet.failures import BadParam
+from crmbet.pipeline import checked_execution_id, command_of, environment_of
+
+SCHEDULED = ("user_features_daily", "user_features_weekly")
+NO_STREAMING = (
+    "There is no streaming mode: features are as of a midnight, so a run needs whole days. Use --mode batch for one "
+    "run, or --mode schedule for one run a day."
+)
+NO_SCHEDULER = (
+    "No scheduler is running, so nothing was changed. Start one (`make ui`, `docker compose up --detach`, or "
+    "`airflow scheduler` with its other services) and try again."
+)
+HANDED_OVER = (
+    "The scheduler runs user_features_daily after every midnight and user_features_weekly on Sundays. It starts the "
+    "newest runs that are due at once: that of yesterday, and that of last week. `airflow dags pause <dag>` stops it."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="run_pipeline.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mode", choices=["batch", "schedule", "streaming"], default="batch")
+    parser.add_argument("--execution-id", help="id of the run, in the logs and in ml_features.pipeline_runs")
+    parser.add_argument("--validate-only", action="store_true", help="stop after the checks; load nothing")
+    options = parser.parse_args(arguments)
+    if options.mode == "streaming":
+        print(NO_STREAMING, file=sys.stderr)
+        return 2
+    if options.mode == "schedule":
+        if options.execution_id or options.validate_only:
+            parser.error("--execution-id and --validate-only are about one run: use them with --mode batch")
+        return _hand_over()
+    try:
+        run_id = checked_execution_id(options.execution_id)
+    except BadParam as failure:
+        parser.error(str(failure))
+    return _run_once(run_id, validate_only=options.validate_only)
+
+
+def _run_once(run_id: str, *, validate_only: bool) -> int:
+    print(f"execution_id: {run_id}", flush=True)
+    command = command_of(run_id, {"validate_only": True} if validate_only else {})
+    done = subprocess.run(command, env=environment_of(os.environ), check=False)
+    print(f"{run_id} has {'failed: read the lines above' if done.returncode else 'succeeded'}", flush=True)
+    return 1 if done.returncode else 0
+
+
+def _hand_over() -> int:
+    if _airflow("jobs", "check", "--job-type", "SchedulerJob", "--allow-multiple", "--limit", "100"):
+        print(NO_SCHEDULER, file=sys.stderr)
+        return 1
+    print(HANDED_OVER, flush=True)
+    return max(_airflow("dags", "unpause", "--yes", dag) for dag in SCHEDULED)
+
+
+def _airflow(*arguments: str) -> int:
+    command = [sys.executable, "-m", "airflow", *arguments]
+    return subprocess.run(command, env=environment_of(os.environ), check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
