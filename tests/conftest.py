@@ -62,8 +62,8 @@ GROUPS = {
     "one Airflow": (
         "integration/live/test_on_call.py",
         "integration/live/test_page.py",
+        "integration/live/test_slow_servers.py",
         "integration/live/test_ui.py",
-        "integration/live/test_unlucky.py",
     ),
     # Each starts a PostgreSQL 15 beside the 18 that all tests share.
     "loads on both servers": (
@@ -77,14 +77,9 @@ GROUPS = {
 }
 """Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
-UNMEASURED = (
-    "runs of DAGs",
-    "one Airflow",
-    "integration/quality/test_gate.py",
-    "integration/quality/test_frames.py",
-    "integration/quality/test_mutations.py",
-)
-"""Groups in which coverage is not measured."""
+MEASURED = ("unit/", "sql/", "integration/extract/")
+"""Tests in which coverage is measured. The tracer slows Python down by a third. In all other tests nearly every line
+that it follows is one of Airflow or Great Expectations."""
 LONGEST = (
     "integration/live/test_on_call.py",
     "integration/test_daily_run.py",
@@ -256,17 +251,12 @@ def airflow_env(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Leave a test and its fixtures out of the measure of coverage where the tracer would take most of the time.
-
-    It follows every line that Python executes. In a whole run of a DAG or a quality gate, nearly all of them are lines
-    of Airflow and Great Expectations, and a property test runs the same lines of ours hundreds of times.
-    """
+    """Leave a test and its fixtures out of the measure of coverage where the tracer would take most of the time."""
     cov = item.config.pluginmanager.getplugin("_cov")
     measuring = getattr(cov, "cov_controller", None)
-    costly = (
-        getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        or group_of(item.nodeid) in UNMEASURED
-    )
+    # A property test runs the same lines of ours hundreds of times.
+    is_repeated = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    costly = is_repeated or not item.nodeid.removeprefix("tests/").startswith(MEASURED)
     if measuring is None or not costly:
         return (yield)
     measuring.pause()

@@ -87,7 +87,9 @@ class DamagedObject(PermanentFailure):
     What can be made anew is made anew. So this is seen only for what nothing in the store or the sources can give back.
     """
 
-    def __init__(self, what: str, *, key: str, where: str = "", why: str = "", next_step: str = "") -> None:
+    def __init__(
+        self, what: str, *, key: str = "", where: str = "", why: str = "", next_step: str = ""
+    ) -> None:
         super().__init__(what, where=where, why=why, next_step=next_step)
         self.key = key
         """The object's key."""

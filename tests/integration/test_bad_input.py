@@ -95,7 +95,8 @@ def execute(operator: type[Any], **params: Any) -> Any:
         dag_id="user_features_daily", run_id=RUN_ID, run_type="manual", start_date=now, run_after=now,
         logical_date=None, data_interval_end=None,
     )  # fmt: skip
-    context = {"params": params, "dag_run": dag_run, "ti": SimpleNamespace(task_id="extract", try_number=1)}
+    ti = SimpleNamespace(task_id="extract", try_number=1, xcom_push=lambda **_: None)
+    context = {"params": params, "dag_run": dag_run, "ti": ti}
     try:
         return operator(task_id="extract").execute(context)
     except CrmbetError as failure:

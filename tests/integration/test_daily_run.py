@@ -11,11 +11,12 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pyarrow.parquet as pq
 import pytest
 from airflow.models.asset import AssetEvent
@@ -25,7 +26,7 @@ from sqlalchemy import select, text
 from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
 from crmbet.extract.records import ExtractManifest
-from crmbet.failures import QualityBreach
+from crmbet.failures import LoadRefused, QualityBreach
 from crmbet.features.records import FeatureManifest
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.load.records import BackupManifest, LoadManifest
@@ -512,6 +513,62 @@ def test_the_next_day_is_merged(played: Played, next_day: NextDay) -> None:
     [(days,)] = played.operator.query("SELECT count(DISTINCT as_of) FROM ml_features.user_features")
     assert days == 1
     assert run.manifest("backup_table", BackupManifest).backup is None, "the last backup equals the table"
+    assert load.backup == played.again.manifest("backup_table", BackupManifest).backup, (
+        "it is named all the same"
+    )
+
+
+def test_a_backfill_of_sources_that_were_not_captured_then_is_marked(played: Played) -> None:
+    found = played.operator.query(
+        "SELECT DISTINCT reconstructed, reconstructed_because FROM ml_features.user_features_history "
+        "WHERE as_of = (SELECT min(as_of) FROM ml_features.user_features_history)"
+    )
+    [(reconstructed, because)] = found
+    assert reconstructed
+    named, _, rest = because.partition(" do not say when their rows were known")
+    assert {"limits", "players", "transactions"} <= set(named.split(", "))
+    assert rest.startswith(", and had not been captured before ")
+    # The loader may not make temporary tables. This one goes with the transaction.
+    pairs = (
+        "CREATE TABLE ml_features.pairs AS SELECT user_id, as_of AS instant FROM ml_features.user_features_history; "
+        "SELECT count(*) FROM ml_features.training_set('ml_features.pairs', 'active_days_7d', '0 days'{})"
+    )
+    assert played.operator.query(pairs.format("")) == [(0,)]
+    [(admitted,)] = played.operator.query(pairs.format(", admit_reconstructed => true"))
+    assert admitted >= len(played.rows_after_first)
+
+
+def test_what_somebody_edits_is_put_back_and_told(
+    played: Played, next_day: NextDay, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marketing = "SELECT user_id, marketing_allowed FROM ml_features.user_features ORDER BY 1"
+    before = played.operator.query(marketing)
+    with closing(psycopg2.connect(played.operator.target_url)) as connection, connection:
+        connection.cursor().execute("UPDATE ml_features.user_features SET marketing_allowed = true")
+    edited = sum(not allowed for _, allowed in before)
+    assert edited > 10
+
+    run_id = next_day.loaded.run_id.removeprefix("manual__")
+    again = played.operator.execute(LOAD, run_id=run_id)
+
+    load = again.manifest("load_merge", LoadManifest)
+    assert (load.edited, load.updated) == (edited, edited)
+    assert played.operator.query(marketing) == before
+    assert f"edited by hand: {edited} rows of the feature table" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["extract_s3", "extract_pg"])
+def test_another_brand_is_refused_before_anything_is_read(
+    played: Played, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRMBET_BRAND", "other")
+    before = {entry.key for entry in played.operator.store.list("")}
+
+    with pytest.raises(LoadRefused, match="belongs to the brand default, and this run is of the brand other"):
+        played.operator.execute([task], run_id=f"of another brand, {task}", as_of=NEXT_DAY.isoformat())
+
+    made = {entry.key for entry in played.operator.store.list("")} - before
+    assert [key for key in made if not key.endswith("/run.json")] == []
 
 
 def test_an_unreadable_object_fails_the_raw_gate_unless_its_share_is_tolerated(next_day: NextDay) -> None:

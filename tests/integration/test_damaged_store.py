@@ -26,6 +26,7 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import attach_postgres, open_engine
 from crmbet.databases.work import Work
 from crmbet.datasets import thirty_days
+from crmbet.datasets.prefetch import LocalCopies, local_copies
 from crmbet.datasets.records import DayFiles
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.ledger import Ledger
@@ -57,6 +58,8 @@ AS_OF = date(2026, 3, 1)
 STARTED = datetime(2026, 3, 1, 6, tzinfo=UTC)
 LAYOUT = Layout(brand="default")
 FLIPS = 40
+FLIPPED = "flipped bits in objects of the store"
+"""What the end of the test run calls them."""
 
 BETS = {
     "2026-02-20": ["b1,ana,2026-02-20T12:00:00Z,slots,10.50", "b2,bia,2026-02-20T13:00:00Z,crash,7"],
@@ -269,7 +272,10 @@ def spoilt(content: bytes, other: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_is_read_as_it_was_written_or_not_at_all(site: Site, kind: str, tmp_path: Path) -> None:
+def test_a_file_is_read_as_it_was_written_or_not_at_all(
+    site: Site, kind: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(FLIPPED, FLIPS)
     keys = [key for key in site.keys(FILES[kind]) if key.endswith((".parquet", ".joblib"))]
     assert keys
     (other, *_) = (site.store.read(key) for key in site.keys("", ".parquet") if key not in keys)
@@ -293,7 +299,10 @@ def test_a_file_is_read_as_it_was_written_or_not_at_all(site: Site, kind: str, t
 
 
 @pytest.mark.parametrize("kind", RECORDS)
-def test_a_record_is_read_as_it_was_written_or_not_at_all(site: Site, kind: str) -> None:
+def test_a_record_is_read_as_it_was_written_or_not_at_all(
+    site: Site, kind: str, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(FLIPPED, FLIPS)
     folder, ending, model = RECORDS[kind]
     keys = site.keys(folder, ending)
     assert keys
@@ -442,6 +451,25 @@ def test_whatever_was_done_to_any_object_a_run_gives_the_same_table(
     assert engineer(again) == world.table
     manifest = read_manifest(site.store, again.run.prefix, "clean", CleanManifest)
     assert not any(source.made for source in manifest.sources.values()), "it was made anew once"
+
+
+def test_a_table_that_is_damaged_before_it_is_judged_or_loaded_is_made_anew(world: World, site: Site) -> None:
+    stages = site.stages()
+    for key in site.keys(FILES["tables"], ".parquet"):
+        damage(site.store, key, "cut")
+    for key in site.keys(FILES["state"], ".parquet"):
+        damage(site.store, key, "flipped")
+    site.forget("state_blocks")
+
+    def load(copies: LocalCopies) -> FeatureManifest:
+        made = read_manifest(site.store, stages.run.prefix, "engineer_features", FeatureManifest)
+        copies.urls(made.files)
+        return made
+
+    with stages.open_work() as work, local_copies(work) as copies:
+        made = stages.healed(lambda: load(copies))
+
+    assert read_table(site.store, made) == world.table
 
 
 @pytest.mark.parametrize("task", ["clean", "engineer_features"])

@@ -1,25 +1,14 @@
 -- missing: staged rows that the history lacks. superseded: staged rows that differ from the history's and were not
 -- known earlier. edited: rows of the history that say that they are equal to what is staged, and have other cells. The
--- constants of BETWEEN let the planner read only the partitions that matter. OFFSET 0 keeps the hashes below the join.
+-- constants of BETWEEN let the planner read only the partitions that matter.
 SELECT
     count(*) FILTER (WHERE history.{key} IS NULL) AS missing,
     count(*) FILTER (
         WHERE staged.known_at >= history.known_at AND staged.row_hash IS DISTINCT FROM history.row_hash
     ) AS superseded,
-    count(*) FILTER (
-        WHERE staged.row_hash = history.row_hash
-          AND (staged.cells <> history.cells OR staged.marketing_allowed <> history.marketing_allowed)
-    ) AS edited
-FROM (
-    SELECT {key}, as_of, known_at, row_hash, marketing_allowed, {cells} AS cells
-    FROM {staging}
-    OFFSET 0
-) AS staged
-LEFT JOIN (
-    SELECT {key}, as_of, known_at, row_hash, marketing_allowed, {cells} AS cells
-    FROM {table}
-    WHERE as_of BETWEEN %(oldest_staged)s AND %(newest_staged)s
-    OFFSET 0
-) AS history
+    count(*) FILTER (WHERE staged.row_hash = history.row_hash AND {cells_differ}) AS edited
+FROM {staging} AS staged
+LEFT JOIN {table} AS history
     ON history.{key} = staged.{key}
    AND history.as_of = staged.as_of
+   AND history.as_of BETWEEN %(oldest_staged)s AND %(newest_staged)s

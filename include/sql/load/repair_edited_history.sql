@@ -6,4 +6,4 @@ WHERE history.{key} = staged.{key}
   AND history.as_of = staged.as_of
   AND history.as_of BETWEEN %(oldest_staged)s AND %(newest_staged)s
   AND history.row_hash = staged.row_hash
-  AND ({target_columns}) IS DISTINCT FROM ({staged_values})
+  AND {cells_differ}

@@ -19,7 +19,7 @@ from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.sessions import hosts, session_options, silence_limit
 from crmbet.databases.silence import limit_server
 from crmbet.databases.statements import identifier, literal, statement
-from crmbet.redaction import remember
+from crmbet.redaction import remember, without_secrets
 from crmbet.run.settings import Settings, TimeoutSettings
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def attach_postgres(
     _load_extension(connection, "postgres_scanner")
     timeouts = timeouts or TimeoutSettings()
     options = session_options(dsn, timeouts)
-    if seconds := silence_limit(options["options"], timeouts):
-        limit_server(hosts(options), seconds)
+    limit_server(hosts(options), silence_limit(options["options"], timeouts))
     secret = identifier(f"crmbet_{alias}")
     clauses = "".join(f", {identifier(name)} {literal(value)}" for name, value in options.items())
     mode = "READ_ONLY" if read_only else "READ_WRITE"
@@ -102,6 +101,8 @@ def attach_postgres(
 def _add_lake_secret(
     connection: duckdb.DuckDBPyConnection, lake: LakeAccess, timeouts: TimeoutSettings
 ) -> None:
+    import duckdb
+
     _load_extension(connection, "httpfs")
     remember(lake.access_key, lake.secret_key, lake.session_token)
     connection.execute(f"SET GLOBAL http_timeout = {timeouts.answer_timeout_seconds}")
@@ -118,7 +119,11 @@ def _add_lake_secret(
         options["ENDPOINT"] = url.netloc
         options["USE_SSL"] = "true" if url.scheme == "https" else "false"
     clauses = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
-    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET crmbet_lake (TYPE s3, {clauses})")
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET crmbet_lake (TYPE s3, {clauses})")
+    except duckdb.Error as error:
+        # It quotes the statement.
+        raise without_secrets(error) from None
 
 
 def _load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -146,6 +146,8 @@ def explain_copy(error: duckdb.Error, *, what: str, where: str, remake: str) -> 
 
     text = redact(str(error))
     message = next(iter(text.splitlines()), type(error).__name__)
+    if any(sign in text for sign in TOO_MANY):
+        return _no_connection_left(where)
     if "No files found" in text or "HTTP 404" in text:
         return SourceMissing(
             f"a file of {what} is not there any more", where=where, why=message, next_step=remake

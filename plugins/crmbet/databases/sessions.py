@@ -7,6 +7,7 @@ A temporary object is never looked for before the catalogue's, and never as a fu
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -87,16 +88,15 @@ def open_session(
 
     options: dict[str, Any] = {**defaults, **session_options(dsn, timeouts, firm=firm)}
     connection: extensions.connection = psycopg2.connect(**options)
-    if seconds := silence_limit(options["options"], timeouts):
-        limit_session(connection.fileno(), seconds)
+    limit_session(connection, silence_limit(options["options"], timeouts))
     return connection
 
 
-def silence_limit(options: str, timeouts: TimeoutSettings) -> float | None:
-    """For how many seconds a healthy server may be silent, given the `options` of a session. None: for ever.
+def silence_limit(options: str, timeouts: TimeoutSettings) -> float:
+    """For how many seconds a healthy server may be silent, given the `options` of a session.
 
     A statement runs no longer than statement_timeout, and a transaction waits for us no longer than
-    idle_in_transaction_session_timeout. If one of them is 0, there is no limit.
+    idle_in_transaction_session_timeout. If one of them is 0, the limit is infinite.
     """
     limits = {
         found["name"].lower().replace("-", "_"): float(found["number"])
@@ -104,7 +104,7 @@ def silence_limit(options: str, timeouts: TimeoutSettings) -> float | None:
         for found in LIMIT.finditer(options)
     }
     if not limits or not all(limits.values()):
-        return None
+        return math.inf
     return max(limits.values()) + timeouts.connect_timeout_seconds
 
 

@@ -12,6 +12,7 @@ Only Linux tells this, and only of TCP. Elsewhere nothing is watched.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import struct
@@ -19,6 +20,11 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import ReferenceType, ref
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +36,18 @@ LEAST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 AGES = struct.Struct("=44xI4xI")
 """Of Linux's tcp_info: milliseconds since data was last sent, and since data was last received."""
 
-_sessions: dict[str, float] = {}
-"""Seconds of silence that are allowed, by the socket of a session."""
+_sessions: dict[str, tuple[ReferenceType[extensions.connection], float]] = {}
+"""Sessions of psycopg2 by their sockets, each with the seconds of silence that are allowed."""
 _servers: dict[tuple[str, int], float] = {}
-"""The same by address and port, for sessions that the engine opens."""
+"""Seconds of silence by address and port, for sessions that the engine opens."""
 _watch: threading.Thread | None = None
 _starting = threading.Lock()
 
 
-def limit_session(descriptor: int, seconds: float) -> None:
-    """Allow a session, by its socket's file descriptor, so many seconds of silence."""
+def limit_session(connection: extensions.connection, seconds: float) -> None:
+    """Allow a session's server so many seconds of silence, perhaps infinitely many, while it is asked something."""
     with suppress(OSError):
-        _sessions[str((OPEN_FILES / str(descriptor)).readlink())] = seconds
+        _sessions[_socket(OPEN_FILES / str(connection.fileno()))] = (ref(connection), seconds)
         _start()
 
 
@@ -68,7 +74,10 @@ def _start() -> None:
 def _look_for_ever() -> None:
     pause = threading.Event()
     while True:
-        limits = [*_sessions.values(), *_servers.values()]
+        for name, (reference, _) in list(_sessions.items()):
+            if reference() is None:
+                del _sessions[name]
+        limits = [*(seconds for _, seconds in list(_sessions.values())), *list(_servers.values()), math.inf]
         pause.wait(min(LONGEST_PAUSE, max(LEAST_PAUSE, min(limits) / LOOKS)))
         # A file may be closed while it is looked at.
         with suppress(OSError):
@@ -78,17 +87,33 @@ def _look_for_ever() -> None:
 
 
 def _look(descriptor: Path) -> None:
-    name = str(descriptor.readlink())
+    name = _socket(descriptor)
     if not name.startswith("socket:"):
         return
     with socket.socket(fileno=os.dup(int(descriptor.name))) as copy:
         if copy.family not in (socket.AF_INET, socket.AF_INET6) or copy.type != socket.SOCK_STREAM:
             return
-        peer = copy.getpeername()
-        limit = _sessions.get(name) or _servers.get((peer[0], peer[1]))
-        if limit is None:
+        limit = _limit(name, copy.getpeername())
+        if limit == math.inf:
             return
         ages = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, AGES.size)
         if len(ages) == AGES.size and min(AGES.unpack(ages)) > limit * 1000:
             log.warning("PostgreSQL has been silent for more than %g s: its connection is ended", limit)
             copy.shutdown(socket.SHUT_RDWR)
+
+
+def _limit(name: str, peer: tuple[str, int]) -> float:
+    from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+    reference, seconds = _sessions.get(name, (None, math.inf))
+    connection = reference() if reference else None
+    if connection is None:
+        return _servers.get(peer[:2], math.inf)
+    # An idle session waits for us and not for its server.
+    is_idle = connection.closed or connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+    return math.inf if is_idle else seconds
+
+
+def _socket(descriptor: Path) -> str:
+    """The name of an open file, such as `socket:[4711]`."""
+    return str(descriptor.readlink())

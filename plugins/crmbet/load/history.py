@@ -15,7 +15,7 @@ from crmbet.databases.postgres import single_row
 from crmbet.databases.statements import Fragment, assignments, identifier, joined, literal, render
 from crmbet.failures import LoadRefused
 from crmbet.load.session import history_name
-from crmbet.load.target import column_list, hash_of_cells, typed_columns
+from crmbet.load.target import column_list, typed_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,10 @@ def record(cursor: extensions.cursor, session: LoadSession, recording: Recording
         cursor.execute(text, values)
         return cursor.rowcount
 
-    execute("compare_with_history", cells=hash_of_cells(features))
+    cells_differ = Fragment(
+        f"({column_list(features, 'history.')}) IS DISTINCT FROM ({typed_columns(features, 'staged')})"
+    )
+    execute("compare_with_history", cells_differ=cells_differ)
     missing, superseded, edited = single_row(cursor)
     if recording.reconstructed is not None:
         execute("mark_reconstructed_rows")
@@ -95,10 +98,7 @@ def record(cursor: extensions.cursor, session: LoadSession, recording: Recording
     _ensure_partitions(cursor, session, recording.oldest, recording.newest)
     if edited:
         execute(
-            "repair_edited_history",
-            assignments=assignments(features, "staged"),
-            target_columns=column_list(features, "history."),
-            staged_values=typed_columns(features, "staged"),
+            "repair_edited_history", assignments=assignments(features, "staged"), cells_differ=cells_differ
         )
     updated = (
         execute("update_superseded_rows", assignments=assignments(columns, "staged")) if superseded else 0
@@ -108,8 +108,8 @@ def record(cursor: extensions.cursor, session: LoadSession, recording: Recording
         columns=column_list(columns),
         staged_columns=column_list(columns, "staged."),
     )
-    # The cells of what was written are compared below.
-    execute("compare_with_history", cells=Fragment("0::bigint") if not edited else hash_of_cells(features))
+    # The cells of what was inserted or updated are compared below.
+    execute("compare_with_history", cells_differ=cells_differ if edited else Fragment("false"))
     left = single_row(cursor)
     execute(
         "compare_written_history",

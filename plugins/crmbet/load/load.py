@@ -23,10 +23,9 @@ from crmbet.load.backup import back_up, list_backups
 from crmbet.load.history import Gone, Recording, record, record_gone
 from crmbet.load.target import (
     column_list,
-    hash_of_cells,
+    expected_values,
     history_shape,
     require_tables,
-    staged_values,
     target_shape,
 )
 
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
 
 Strategy = Literal["merge", "replace", "append"]
 GoneUsers = Literal["keep", "mark", "delete"]
-
-NOT_COMPARED = Fragment("0::bigint")
-"""In place of the hash of a row's cells, where only keys, as_of and row_hash are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +94,8 @@ class Comparison:
     """Staged players that the target does not have."""
     stale: int
     """Rows of the target that are not newer than staging's and differ in as_of or row_hash."""
-    edited: int
-    """Rows of the target that are equal to staging's in as_of and row_hash, and not in their cells."""
+    equal: int
+    """Rows of the target that have the as_of and row_hash of staging's."""
     returned: int
     """Rows of the target that belong to players who are gone, although staging has an equal row."""
     older: int
@@ -113,6 +109,10 @@ class Comparison:
     oldest_staged: datetime | None
     newest_staged: datetime | None
     newest_loaded: datetime | None
+    edited: int = 0
+    """Of those that are equal, rows whose cells are not. The verification does not count them."""
+    edited_returned: int = 0
+    """Of these, those of players who are gone."""
 
     @property
     def is_newest(self) -> bool:
@@ -248,7 +248,12 @@ class _Write:
 
     def compare(self) -> Comparison:
         """Compare the target with staging, with the cells of rows that say that they are equal."""
-        return self._compare(hash_of_cells(self.features))
+        found = self._compare()
+        if found.equal == 0:
+            return found
+        self._execute("count_edited_rows", cells_differ=self._cells_differ("staged"))
+        edited, edited_returned = single_row(self.cursor)
+        return replace(found, edited=edited, edited_returned=edited_returned)
 
     def count_edited_elsewhere(self, before: Comparison) -> int:
         """Count the rows that somebody has edited among those that `compare` does not compare with staging.
@@ -258,7 +263,7 @@ class _Write:
         """
         if before.rows == 0:
             return 0
-        text = render("load/count_edited_rows", edited=self._edited_rows())
+        text = render("load/count_edited_elsewhere", edited=self._edited_rows())
         self.cursor.execute(text, self._elsewhere(before))
         (edited,) = single_row(self.cursor)
         return int(edited)
@@ -317,13 +322,13 @@ class _Write:
             and not before.is_newest
         )
 
-    def _compare(self, cells: Fragment) -> Comparison:
-        self._execute("compare_with_staging", {"marks": self.rules.gone_users == "mark"}, cells=cells)
+    def _compare(self) -> Comparison:
+        self._execute("compare_with_staging", {"marks": self.rules.gone_users == "mark"})
         return Comparison(*single_row(self.cursor))
 
     def _update_changed_rows(self, before: Comparison) -> int:
         features = {name: column for name, column in self.columns.items() if name != MARKETING}
-        differs = self._cells_differ() if before.edited else Fragment("false")
+        differs = self._cells_differ("staged") if before.edited else Fragment("false")
         return self._execute(
             "update_changed_rows",
             {"is_newest": before.is_newest},
@@ -331,9 +336,10 @@ class _Write:
             cells_differ=differs,
         )
 
-    def _cells_differ(self) -> Fragment:
-        values = staged_values(self.features, "target")
-        return Fragment(f"({column_list(self.features, 'target.')}) IS DISTINCT FROM ({values})")
+    def _cells_differ(self, source: str) -> Fragment:
+        """Whether the features of a row of the target are not those that a row of another table makes it hold."""
+        expected = expected_values(self.features, source, "target")
+        return Fragment(f"({column_list(self.features, 'target.')}) IS DISTINCT FROM ({expected})")
 
     def _insert_new_rows(self, before: Comparison) -> int:
         is_past = self._is_past(before)
@@ -349,7 +355,9 @@ class _Write:
         )
 
     def _edited_rows(self) -> Fragment:
-        return self._render("find_edited_rows", history=self.history, cells=hash_of_cells(self.features))
+        return self._render(
+            "find_edited_rows", history=self.history, cells_differ=self._cells_differ("recorded")
+        )
 
     def _elsewhere(self, before: Comparison) -> dict[str, Any]:
         # Append leaves the rows of staged players alone, so all rows are compared with the history.
@@ -362,12 +370,11 @@ class _Write:
 
     def _verify(self, goal: Goal) -> None:
         """Compare the target with staging and the goal. Raises `LoadRefused`, which rolls the load back."""
-        # The cells of what was written are compared below.
-        after = self._compare(NOT_COMPARED)
+        after = self._compare()
         self._execute(
             "compare_written_rows",
             target_columns=column_list(self.columns, "target."),
-            staged_values=staged_values(self.columns, "target"),
+            staged_values=expected_values(self.columns, "staged", "target"),
         )
         written, miswritten = single_row(self.cursor)
         faults = []
@@ -432,7 +439,9 @@ def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
 
 
 def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
-    updated = before.stale + before.edited + (before.returned if before.is_newest else 0)
+    updated = before.stale + before.edited
+    if before.is_newest:
+        updated += before.returned - before.edited_returned
     if not before.is_newest and rules.gone_users == "delete":
         # An older day does not bring back a player whom the table's newest load deleted.
         return Goal(

@@ -242,15 +242,15 @@ def column_list(names: Iterable[str], prefix: str = "") -> Fragment:
     return joined([Fragment(prefix + identifier(name)) for name in names])
 
 
-def staged_values(columns: Mapping[str, FeatureColumn], written_into: str) -> Fragment:
-    """The staged columns as the table must hold them: in its types, and without marketing for a player who is gone.
+def expected_values(columns: Mapping[str, FeatureColumn], source: str, written_into: str) -> Fragment:
+    """Columns as the target must hold them: in its types, and without marketing for a player who is gone.
 
-    `written_into` is the alias of the table.
+    `source` and `written_into` are the aliases of the table that they come from and of the target.
     """
     values = [
-        Fragment(f"(staged.{identifier(name)} AND {written_into}.marketing_reason IS NULL)")
+        Fragment(f"({source}.{identifier(name)} AND {written_into}.marketing_reason IS NULL)")
         if name == MARKETING
-        else typed_columns({name: column}, "staged")
+        else typed_columns({name: column}, source)
         for name, column in columns.items()
     ]
     return joined(values)
@@ -261,17 +261,6 @@ def typed_columns(columns: Mapping[str, FeatureColumn], source: str) -> Fragment
     return joined(
         [Fragment(f"{source}.{identifier(name)}::{column.postgres_type}") for name, column in columns.items()]
     )
-
-
-def hash_of_cells(columns: Mapping[str, FeatureColumn]) -> Fragment:
-    """The hash of a row's features in the types of the target, but for `marketing_allowed`, which is compared apart."""
-    cells = [
-        Fragment(f"{identifier(name)}::{column.postgres_type}")
-        for name, column in columns.items()
-        if name != MARKETING
-    ]
-    # The seed is neither 0 nor 1: see checksum_table.sql.
-    return Fragment(f"pg_catalog.hash_record_extended(ROW({joined(cells)}), 7::bigint)")
 
 
 def _create(cursor: extensions.cursor, session: LoadSession, shape: Shape) -> None:

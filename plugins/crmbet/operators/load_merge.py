@@ -88,7 +88,7 @@ class LoadMergeOperator(BaseOperator):
         from crmbet.monitoring.hand_edits import describe_edits
 
         if edits := describe_edits(manifest):
-            self.log.warning("%s. %s", edits.what, edits.next_step)
+            self.log.warning("%s. Next: %s", edits.what, edits.next_step)
 
     @staticmethod
     def _models(

@@ -56,8 +56,12 @@ def tell_failure(context: Any) -> None:
         log.info("somebody has told already that %s of %s has failed", run_id, dag_id)
         return
     row = known.row if known.row and known.row["state"] == "failed" else None
-    order = [task.task_id for task in context["dag"].topological_sort()]
-    task_id = incidents.first_failed(dag_id, run_id, order) or (row or {}).get("failed_task")
+    task_id = None
+    # Under `airflow dags test` the DAG is another object, which cannot sort its tasks, and Airflow cannot be asked.
+    if incidents.can_ask_airflow():
+        order = [task.task_id for task in context["dag"].topological_sort()]
+        task_id = incidents.first_failed(dag_id, run_id, order)
+    task_id = task_id or (row or {}).get("failed_task")
     deadlocked = context.get("reason") == "all_tasks_deadlocked"
     _send_failure(
         dag_id,

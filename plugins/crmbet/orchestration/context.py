@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmbet.databases import postgres
-from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.databases.duckdb import attach_postgres, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.sessions import open_session
 from crmbet.databases.work import Work
@@ -54,12 +54,14 @@ class AirflowRun:
 
     run: Run
     store: ObjectStore
-    lake: LakeAccess
 
     @contextmanager
     def work(self) -> Iterator[Work]:
-        """The run with a connection of the data engine, for the length of a task."""
-        with open_engine(self.run.settings, self.lake) as connection, failures_explained(self.store.url("")):
+        """The run with a connection of the data engine, for the length of a task.
+
+        The engine has no keys of S3: it reads local copies, which were compared with their checksums.
+        """
+        with failures_explained(self.store.url("")), open_engine(self.run.settings) as connection:
             yield Work(run=self.run, store=self.store, connection=connection)
 
 
@@ -83,12 +85,12 @@ def open_run(context: Context) -> AirflowRun:
     )
     window = resolve_window(start, settings.zone)
     known_at = resolve_known_at(params.known_at, started_at)
-    store, lake = _open_lake(settings)
+    store = _open_lake(settings)
     run = Run(run_id=dag_run.run_id, window=window, known_at=known_at, params=params, settings=settings)
     run = _obey_first_try(store, run)
     bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
     log.info("as_of %s, known_at %s, run %s", run.as_of_date, run.known_at.isoformat(), run.run_id)
-    return AirflowRun(run=run, store=store, lake=lake)
+    return AirflowRun(run=run, store=store)
 
 
 def read_report(address: str) -> bytes:
@@ -100,7 +102,7 @@ def read_report(address: str) -> bytes:
 
     settings = Settings.from_environ(os.environ)
     impatience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
-    store, _ = _open_lake(settings, impatience)
+    store = _open_lake(settings, impatience)
     key = address.removeprefix(store.url(""))
     content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
     if content is None:
@@ -191,7 +193,7 @@ def _obey_first_try(store: ObjectStore, run: Run) -> Run:
     )
 
 
-def _open_lake(settings: Settings, firm: Config | None = None) -> tuple[ObjectStore, LakeAccess]:
+def _open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
     """The lake, with the time-outs of the settings unless the connection's `config_kwargs` or `firm` has others."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
@@ -207,14 +209,7 @@ def _open_lake(settings: Settings, firm: Config | None = None) -> tuple[ObjectSt
     client = hook.get_client_type(config=ours.merge(hook.config).merge(firm or Config()))
     credentials = hook.get_credentials(region_name=hook.region_name)
     _keep_secret(credentials.access_key, credentials.secret_key, credentials.token)
-    lake = LakeAccess(
-        region=hook.region_name or "us-east-1",
-        access_key=credentials.access_key,
-        secret_key=credentials.secret_key,
-        session_token=credentials.token,
-        endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
-    )
-    return ObjectStore(client, settings.lake_bucket), lake
+    return ObjectStore(client, settings.lake_bucket)
 
 
 def _dsn(connection_id: str) -> str:

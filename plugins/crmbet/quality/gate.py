@@ -34,6 +34,7 @@ from crmbet.quality.suites import (
     waits,
 )
 from crmbet.quality.wording import allowed_share, describe_allowed, describe_breach, judged_rows
+from crmbet.redaction import redact
 
 if TYPE_CHECKING:
     import duckdb
@@ -258,7 +259,7 @@ def _error(judged: ExpectationValidationResult | None) -> str | None:
     raised = _exception_messages(judged.exception_info)
     if raised:
         # A message may quote a value in single quotes, and the statement on later lines. Neither may be shown.
-        return re.sub(r"'[^']*'", "'...'", raised[0].strip().splitlines()[0])
+        return re.sub(r"'[^']*'", "'...'", redact(raised[0]).strip().splitlines()[0])
     if judged.result.get("element_count") == 0:
         return "there are no rows to judge"
     return None

@@ -48,8 +48,7 @@ class ObjectStore:
     def __init__(self, client: BaseClient, bucket: str) -> None:
         self._client: Any = client
         self.bucket = bucket
-        self._moved: set[str] = set()
-        """Keys that were moved away. A server that caches its listings may show them for a while."""
+        self._left_out: set[str] = set()
 
     def url(self, key: str) -> str:
         """The address by which the data engine reads the key."""
@@ -124,7 +123,7 @@ class ObjectStore:
         """Give an object another key. Nothing happens if it is not there."""
         from botocore.exceptions import ClientError
 
-        self._moved.add(key)
+        self.leave_out(key)
         with self._failures_explained(key):
             try:
                 # The client copies a large object in parts.
@@ -134,6 +133,10 @@ class ObjectStore:
                     raise
             else:
                 self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def leave_out(self, key: str) -> None:
+        """Show a key in no listing any more. A server that caches its listings may show it for a while."""
+        self._left_out.add(key)
 
     def delete_all(self, keys: Iterable[str]) -> None:
         """Delete objects. A key without an object is no error."""
@@ -160,7 +163,7 @@ class ObjectStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    if entry["Key"] in self._moved:
+                    if entry["Key"] in self._left_out:
                         continue
                     yield StoredObject(
                         key=entry["Key"],

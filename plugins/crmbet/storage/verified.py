@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ LETTERS = 24
 """The length of a checksum, as of all our digests."""
 NAMED = re.compile(r"\.([0-9a-f]{24})\.[a-z]+\Z")
 SEAL = re.compile(rb',?"checksum":"([0-9a-f]{24})"\}\Z')
+LONGEST_SEAL = 64
 PARQUET = b"PAR1"
 """The first and the last bytes of a Parquet file."""
 LOOKS = 2
@@ -53,27 +54,35 @@ def keep_files(store: ObjectStore, keys: Mapping[Path, str]) -> dict[Path, str]:
 def fetch_file(store: ObjectStore, key: str, path: Path) -> None:
     """Copy a file of the store to the local disk.
 
-    Raises `DamagedObject` if it is not what was written, or is gone. It has been moved aside then, so that it counts as
-    missing from now on, and whoever needs it makes it anew.
+    Raises `DamagedObject` if it is not what was written, or is gone. A damaged one has been moved aside then, so that
+    it counts as missing from now on, and whoever needs it makes it anew.
     """
+    differences: list[str] = []
     for _ in range(LOOKS):
         try:
             store.fetch(key, path)
         except SourceMissing:
-            set_aside(store, key)
+            # Nothing is moved: what the server will not give it may still have.
+            store.leave_out(key)
             raise damage(store, key, "it is gone") from None
-        why = _difference(key, path)
-        if not why:
-            return
+        except LostConnection as failure:
+            cut = _cut_off_at(failure)
+            # A connection that breaks does not break twice at the same byte. A server whose disk lost the rest does.
+            if cut is None or differences not in ([], [cut]):
+                raise
+            differences.append(cut)
+        else:
+            why = _difference(key, path)
+            if not why:
+                return
+            differences.append(why)
     set_aside(store, key)
-    raise damage(store, key, why)
+    raise damage(store, key, differences[-1])
 
 
 def set_aside(store: ObjectStore, key: str) -> None:
     """Move a damaged object where nobody reads it, and where a person can look at it."""
-    log.warning(
-        "%s is damaged or gone: what is left of it moves to %s", store.url(key), store.url(aside(key))
-    )
+    log.warning("%s is damaged and moves to %s", store.url(key), store.url(aside(key)))
     try:
         store.move(key, aside(key))
     except LostConnection as failure:
@@ -123,7 +132,8 @@ def unseal(key: str, content: bytes) -> bytes:
 
     Raises `ValueError` if the checksum is wrong.
     """
-    found = SEAL.search(content)
+    # Only the end is searched: a manifest may be megabytes.
+    found = SEAL.search(content, max(0, len(content) - LONGEST_SEAL))
     if not found:
         return content
     body = content[: found.start()] + b"}"
@@ -150,6 +160,16 @@ def checksum_in(key: str) -> str | None:
     return found.group(1) if found else None
 
 
+def _cut_off_at(failure: LostConnection) -> str | None:
+    """Where an answer ended before its time, in words; None if it was something else."""
+    from botocore.exceptions import IncompleteReadError
+
+    cause = failure.__cause__ or failure.__context__
+    if not isinstance(cause, IncompleteReadError):
+        return None
+    return f"the server gives {cause.kwargs['actual_bytes']} of its {cause.kwargs['expected_bytes']} bytes"
+
+
 def _difference(key: str, path: Path) -> str:
     """Why a copy is not the file that was written; an empty text if it is."""
     expected = checksum_in(key)
@@ -173,9 +193,3 @@ def _is_parquet(path: Path) -> bool:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:LETTERS]
-
-
-def missing(store: ObjectStore, prefixes: Iterable[str], keys: Collection[str]) -> set[str]:
-    """Those of some keys that no listing of these prefixes shows."""
-    there = {entry.key for prefix in prefixes for entry in store.list(prefix)}
-    return {*keys} - there

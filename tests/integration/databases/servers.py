@@ -17,12 +17,15 @@ STARTUP = struct.Struct("!I")
 class Proxy:
     """Passes bytes between a TCP port of this machine and a PostgreSQL on a socket, until it is told otherwise."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, most: int | None = None) -> None:
+        """`most`: so many connections are passed on, and later ones are refused."""
+        self.server_url = url
         given = parse_dsn(url)
         self._server = f"{given['host']}/.s.PGSQL.{given.get('port', '5432')}"
         self.user, self.database = given["user"], given["dbname"]
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
+        self._most = most
         self._open = threading.Event()
         self._open.set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -39,9 +42,7 @@ class Proxy:
 
     def cut(self) -> None:
         """End all connections, and refuse new ones."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._refuse()
         for pair in self._pairs:
             for end in pair:
                 with suppress(OSError):
@@ -52,6 +53,11 @@ class Proxy:
         self._open.set()
         self.cut()
 
+    def _refuse(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def _accept(self) -> None:
         while True:
             try:
@@ -61,6 +67,8 @@ class Proxy:
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._server)
             self._pairs.append((client, server))
+            if len(self._pairs) == self._most:
+                self._refuse()
             for ends in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=ends, daemon=True).start()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from threading import Timer
@@ -18,7 +21,9 @@ from crmbet.databases import postgres
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.sessions import open_session, session_options, silence_limit
+from crmbet.databases.silence import limit_server
 from crmbet.failures import LostConnection, TemporaryFailure
+from crmbet.orchestration.context import _open_lake
 from crmbet.run.settings import Settings, TimeoutSettings
 from tests.integration.databases.servers import Proxy, silent_server
 
@@ -121,6 +126,30 @@ def test_a_lake_that_accepts_and_never_answers_the_engine() -> None:
             engine.execute("SELECT * FROM read_parquet('s3://lake/x.parquet')")
 
 
+@pytest.mark.parametrize(
+    ("given", "times"), [({}, (2, 1)), ({"connect_timeout": 9, "read_timeout": 2}, (9, 2))]
+)
+def test_a_lake_that_accepts_and_never_answers_boto3(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, int], times: tuple[int, int]
+) -> None:
+    """The connection's own `config_kwargs` win."""
+    with silent_server() as port:
+        extra = {
+            "endpoint_url": f"http://127.0.0.1:{port}", "region_name": "us-east-1",
+            "config_kwargs": {"retries": {"total_max_attempts": 1}, **given},
+        }  # fmt: skip
+        lake = {"conn_type": "aws", "login": "Canary7key", "password": "Canary7secret", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
+        settings = Settings.of(lake_bucket="unused", connect_timeout_seconds=2, answer_timeout_seconds=1)
+        store = _open_lake(settings)
+
+        config = store._client.meta.config
+        assert (config.connect_timeout, config.read_timeout) == times
+        with pytest.raises(LostConnection, match="ReadTimeoutError") as failure:
+            store.read("x")
+    assert "Canary" not in "".join(traceback.format_exception(failure.value))
+
+
 def test_a_session_that_only_waits_for_us_is_ended_by_the_server(database: str) -> None:
     with closing(open_session(database, IMPATIENT)) as connection, pytest.raises(LostConnection):
         ask(connection, "SELECT 1", "SELECT 2", pause=1.5)
@@ -136,14 +165,17 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
         engine.execute("FROM postgres_query('source', 'SELECT pg_sleep(30)::text')").fetchall()
 
 
-def test_a_busy_connection_and_one_without_a_limit_are_left_alone(proxy: Proxy) -> None:
-    patient = "-c statement_timeout=0"
-    with closing(open_session(proxy.url("Canary7", options=patient), IMPATIENT)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(4)")
-            cursor.execute("SELECT 1")
-            assert cursor.fetchall() == [(1,)]
+def test_a_session_without_a_limit_and_one_that_waits_for_us_are_left_alone(proxy: Proxy) -> None:
+    # The engine's sessions with the same server have a limit.
+    limit_server([("127.0.0.1", proxy.port)], 1)
+    patient = proxy.url("Canary7", options="-c statement_timeout=0")
+    with (
+        closing(open_session(patient, IMPATIENT)) as unlimited,
+        closing(open_session(proxy.url("Canary7"), IMPATIENT)) as idle,
+    ):
+        ask(idle, "SELECT 1")
+        ask(unlimited, "SELECT pg_sleep(4)", "SELECT 1")
+        ask(idle, "SELECT 1")
 
 
 @pytest.mark.parametrize(
@@ -157,12 +189,12 @@ def test_a_busy_connection_and_one_without_a_limit_are_left_alone(proxy: Proxy) 
         ("-c STATEMENT_TIMEOUT=1h", 3602),
         ("-c statement_timeout=5s -c statement_timeout=40s", 42),
         ("-c idle_in_transaction_session_timeout=50s", 52),
-        ("-c statement_timeout=0", None),
-        ("-c idle_in_transaction_session_timeout=0 -c work_mem=4MB", None),
+        ("-c statement_timeout=0", math.inf),
+        ("-c idle_in_transaction_session_timeout=0 -c work_mem=4MB", math.inf),
     ],
 )
 def test_what_the_connection_says_decides_how_long_a_server_may_be_silent(
-    options: str, seconds: float | None
+    options: str, seconds: float
 ) -> None:
     timeouts = TimeoutSettings(
         connect_timeout_seconds=2, statement_timeout_seconds=10, idle_timeout_seconds=8

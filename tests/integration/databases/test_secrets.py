@@ -13,9 +13,10 @@ import psycopg2
 import pytest
 
 from crmbet.databases import postgres
-from crmbet.databases.duckdb import attach_postgres, open_engine
-from crmbet.databases.duckdb_failures import failures_explained
+from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
+from crmbet.databases.duckdb_failures import explain_copy, failures_explained
 from crmbet.databases.sessions import open_session
+from crmbet.databases.statements import Fragment, literal
 from crmbet.failures import (
     AccessRefused,
     BadSetting,
@@ -146,6 +147,24 @@ def test_every_way_to_fail_later(engine: duckdb.DuckDBPyConnection, proxy: Proxy
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
+def test_a_copy_into_a_target_whose_login_has_too_few_connections(
+    engine: duckdb.DuckDBPyConnection, proxy: Proxy, password: str
+) -> None:
+    attach(engine, proxy.url(password).replace("postgres:", "limited:"))
+    engine.begin()
+    engine.execute("SELECT min(n) FROM source.wide")
+    with pytest.raises(duckdb.Error) as raised:
+        engine.cursor().execute("SELECT max(n) FROM source.wide")
+    engine.rollback()
+
+    failure = explain_copy(raised.value, what="the table", where="target", remake="make it again")
+
+    assert type(failure) is TemporaryFailure
+    for spelling in _spellings(password):
+        assert spelling not in str(raised.value) + str(failure)
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
 def test_no_statement_and_no_catalogue_of_the_engine_shows_the_password(
     engine: duckdb.DuckDBPyConnection, proxy: Proxy, password: str
 ) -> None:
@@ -173,6 +192,21 @@ def test_every_way_that_psycopg2_fails(proxy: Proxy, password: str) -> None:
         assert failed(url.replace(str(proxy.port), str(port))) is TemporaryFailure
     proxy.cut()
     assert failed(url) is LostConnection
+
+
+def test_a_key_of_the_lake_that_the_engine_cannot_take_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lake = LakeAccess(region="us-east-1", access_key="Canary7 key", secret_key="Canary7 'secret'")  # noqa: S106
+    # A name of an option that the engine does not know: it quotes the whole statement.
+    monkeypatch.setattr("crmbet.databases.duckdb.literal", lambda value: Fragment(f"{literal(value)} OOPS 1"))
+
+    with pytest.raises(duckdb.Error) as failure, open_engine(Settings(lake_bucket="unused"), lake):
+        pass
+
+    shown = "".join(traceback.format_exception(failure.value))
+    assert "OOPS" in shown
+    assert "Canary7" not in shown
 
 
 @pytest.mark.parametrize(

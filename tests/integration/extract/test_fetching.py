@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import IncompleteReadError
 
 from crmbet.datasets.prefetch import fetch_ahead
-from crmbet.failures import DamagedObject
+from crmbet.failures import DamagedObject, LostConnection
 from crmbet.run.settings import Settings
 from crmbet.storage.layout import aside
 from crmbet.storage.verified import fetch_file, keep_file
@@ -133,6 +134,42 @@ def test_a_file_that_was_damaged_on_the_way_is_fetched_again(
     monkeypatch.setattr(store, "fetch", once_damaged)
     fetch_file(store, kept, tmp_path / "copy")
 
+    assert (tmp_path / "copy").read_bytes() == b"what was written"
+
+
+@pytest.mark.parametrize("left", [0, 7], ids=["emptied", "cut off"])
+def test_a_file_that_was_cut_off_on_the_servers_disk_is_damaged(
+    store: Any, services: Any, bucket: str, tmp_path: Path, left: int
+) -> None:
+    (tmp_path / "written").write_bytes(b"what was written")
+    kept = keep_file(store, tmp_path / "written", "crmbet/brand=b/state/day=1/set=2/a.parquet")
+    # The server may remember its size, and end its answer too soon.
+    (services.object_store.folder / bucket / kept).write_bytes(b"what was written"[:left])
+
+    with pytest.raises(DamagedObject, match=rf"(gives|its) {left} "):
+        fetch_file(store, kept, tmp_path / "copy")
+
+    assert kept not in [entry.key for entry in store.list("crmbet/")]
+
+
+def test_a_connection_that_breaks_is_no_damage(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "written").write_bytes(b"what was written")
+    kept = keep_file(store, tmp_path / "written", "crmbet/brand=b/state/day=1/set=2/a.parquet")
+    received = iter([3, 5])
+
+    def broken(key: str, path: Path) -> None:
+        raise LostConnection("S3 cannot be reached", where=str(path)) from IncompleteReadError(
+            actual_bytes=next(received), expected_bytes=len(key)
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "fetch", broken)
+        with pytest.raises(LostConnection):
+            fetch_file(store, kept, tmp_path / "copy")
+
+    fetch_file(store, kept, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"what was written"
 
 

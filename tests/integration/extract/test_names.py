@@ -288,6 +288,7 @@ def forget_names(store: Any) -> None:
         if b'"columns_read"' in content:
             described = json.loads(content)
             assert described.pop("columns_read")
+            assert described.pop("checksum")
             store.write(entry.key, json.dumps(described).encode())
 
 

@@ -1,8 +1,8 @@
 """One Airflow for all tests of this folder: its start costs more than they do.
 
 It is configured as `make ui` does it, with sinks for all that it sends. While it runs, one task is killed, one delivery
-is broken, one run is late; and the Slack channel hangs all the time. test_unlucky.py, which comes last, makes the
-target slow and the lake silent.
+is broken, one run is late; and the Slack channel hangs all the time. test_slow_servers.py makes the target slow and the
+lake silent.
 """
 
 from __future__ import annotations

@@ -15,11 +15,15 @@ from crmbet.contracts.table import FeatureColumn, TableContract
 from crmbet.failures import LoadRefused
 from crmbet.load.backup import sweep_backups, take_backup
 from crmbet.load.model_parameters import Origin, record_models
+from crmbet.load.quality_results import write_results
 from crmbet.load.restore import restore
 from crmbet.load.session import LoadSession
 from crmbet.load.staging import staged
 from crmbet.load.target import ensure_target
 from crmbet.load.training_set import create_training_set, ensure_training_set
+from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_alerts, read_drift, read_runs
+from crmbet.quality.checks import Check
+from crmbet.quality.report import Outcome, Report, Subject
 from tests.integration.load.load_process import learn_nothing
 from tests.integration.load.small_loads import load_rows, next_second
 from tests.integration.roles import as_login, create_roles, drop_roles
@@ -32,7 +36,13 @@ pytestmark = pytest.mark.integration
 MakeRow = Callable[..., dict[str, Any]]
 Url = Callable[[str], str]
 
-LOGINS = {"airflow": "crmbet_loader", "ana": "crmbet_reader", "rui": "crmbet_responsible_gambling"}
+LOGINS = {
+    "airflow": "crmbet_loader",
+    "ana": "crmbet_reader",
+    "page": "crmbet_monitor",
+    "rui": "crmbet_responsible_gambling",
+}
+FIGURES = ("pipeline_runs", "alerts", "quality_results")
 
 RG = {
     "rg_score": FeatureColumn(type="r01", meaning="Risk"),
@@ -144,6 +154,40 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
                 ask(url(login), f"SELECT user_id FROM ml_features.{name}")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         ask(url("airflow"), "CREATE SCHEMA elsewhere")
+
+
+def test_the_page_reads_figures_and_no_feature_whoever_comes_first(url: Url, contract: TableContract) -> None:
+    """The loader grants them when it makes the tables, and roles.sql if they are there already."""
+    ask(url("postgres"), "DROP SCHEMA ml_features CASCADE")
+    create_roles(url("postgres"))
+    subject = Subject(run_id="run", as_of=MIDNIGHT, known_at=MIDNIGHT)
+    outcome = Outcome(view="v", check=Check.COMPLETENESS, expectation="e", title="filled", passed=True)
+    for as_before_the_role in (False, True):
+        with open_monitoring(url("airflow")) as monitoring:
+            ensure_tables(monitoring)
+        with closing(psycopg2.connect(url("airflow"))) as connection:
+            session = LoadSession(
+                connection=connection, contract=contract, run_id="run", lock_timeout_seconds=5
+            )
+            write_results(session, Report("features", subject, (outcome,)), MIDNIGHT)
+            ensure_target(session)
+        if as_before_the_role:
+            for table in FIGURES:
+                ask(url("postgres"), f"REVOKE ALL ON ml_features.{table} FROM crmbet_monitor")
+            create_roles(url("postgres"))
+        with open_monitoring(url("page")) as page:
+            assert read_runs(page, "user_features_daily", 1) == []
+            assert read_alerts(page, 1) == []
+            assert read_drift(page, ["run"]) == []
+        assert ask(url("page"), "SELECT count(*) FROM ml_features.quality_results") == [(1,)]
+        for statement in (
+            "SELECT user_id FROM ml_features.user_features",
+            "SELECT user_id FROM ml_features.user_features_history",
+            "DELETE FROM ml_features.alerts",
+            "CREATE TABLE ml_features.mine (n integer)",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                ask(url("page"), statement)
 
 
 def test_what_another_login_had_made_becomes_the_loaders(url: Url) -> None:

@@ -365,24 +365,24 @@ def feature_corruptions() -> Iterable[tuple[range, str, set[str]]]:
     yield PROSPECT, "as_of = as_of + INTERVAL 1 DAY", {"as_of is the run's"}
     yield PROSPECT, "known_at = as_of", {"known_at is the run's"}
     also = {"rfm_segment": {PROSPECTS, SEGMENT}}
-    for column in (name for name, of in TABLE.columns.items() if not of.nullable):
+    for column in (name for name, of in TABLE.computed.items() if not of.nullable):
         title = f"{column} is filled"
         if title not in described("user_features"):
             continue
         yield PROSPECT, f"{column} = NULL", {title} | also.get(column, set())
     scores = {name: {SEGMENT} for name in ("recency_score", "frequency_score", "monetary_score")}
     also = {**scores, **{name: {SESSIONS} for name in ("sessions_30d", "session_minutes_max_30d")}}
-    for column, of in TABLE.columns.items():
+    for column, of in TABLE.computed.items():
         if of.minimum is not None:
             trips = {f"{column} is within the contract's range"} | also.get(column, set())
             beyond = [of.minimum - 1, *(limit + 1 for limit in [of.maximum] if limit)]
             told = {TOLD} if column == "total_transactions" else set()
             yield from ((PLAYER, f"{column} = {value}", trips | told) for value in beyond)
     also = {"rfm_segment": {SEGMENT}}
-    for column in (name for name, of in TABLE.columns.items() if of.values):
+    for column in (name for name, of in TABLE.computed.items() if of.values):
         title = f"{column} is one of the contract's values"
         yield PLAYER, f"{column} = 'bingo'", {title} | also.get(column, set())
-    for column in (name for name, of in TABLE.columns.items() if of.type in ("real", "r01")):
+    for column in (name for name, of in TABLE.computed.items() if of.type in ("real", "r01")):
         bounded = {f"{column} is within the contract's range"} if TABLE.columns[column].maximum else set()
         minutes = {SESSIONS} if column == "session_minutes_avg_30d" else set()
         yield PLAYER, f"{column} = 'nan'", {FINITE.format(column)} | bounded | minutes

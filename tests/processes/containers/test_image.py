@@ -67,13 +67,13 @@ def test_requirements_are_installed_and_checked(
 
 def test_what_is_copied_exists_and_keeps_its_place(copied: dict[str, str]) -> None:
     """The package finds include/ beside plugins/, in the image as in the repository."""
-    folders = {source: target for source, target in copied.items() if source != "requirements.txt"}
+    ours = {source: target for source, target in copied.items() if source != "requirements.txt"}
+    folders = ("dags", "plugins", "include", "config", "docs")
 
-    assert folders == {
-        source: f"{HOME}/{source}" for source in ("dags", "plugins", "include", "config", "docs")
-    }
+    assert ours == {source: f"{HOME}/{source}" for source in (*folders, "run_pipeline.py")}
     for source in folders:
         assert any((PROJECT / source).rglob("*.*")), source
+    assert (PROJECT / "run_pipeline.py").is_file()
 
 
 def test_nothing_but_what_is_copied_reaches_the_build(copied: dict[str, str]) -> None:

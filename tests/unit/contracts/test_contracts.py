@@ -40,7 +40,10 @@ SEED_COLUMNS = {
 }
 """Names of the original specification, which never change."""
 
-BOOKKEEPING = ["as_of", "known_at", "feature_set_version", "execution_id", "row_hash", "gone", "updated_at"]
+BOOKKEEPING = [
+    *("as_of", "known_at", "feature_set_version", "execution_id", "row_hash"),
+    *("gone", "marketing_reason", "updated_at"),
+]
 
 VISITS: dict[str, Any] = {
     "name": "visits",

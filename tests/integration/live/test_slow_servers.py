@@ -1,6 +1,6 @@
 """Runs that fail under a scheduler while the target is slow and the lake is silent: each is told exactly once.
 
-It comes after the other files of this folder, which count runs and alerts.
+It comes after the files of this folder that count runs and alerts, and before the one that stops Airflow.
 """
 
 from __future__ import annotations

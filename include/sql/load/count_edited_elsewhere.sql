@@ -1,0 +1,4 @@
+SELECT count(*)
+FROM (
+    {edited}
+) AS edited
