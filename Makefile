@@ -10,7 +10,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 python := .venv/bin/python
 code := plugins dags local bench config tests run_pipeline.py
 # tests/conftest.py says which tests stay together and which are handed out first.
-parallel := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 

@@ -57,12 +57,12 @@ def failed_runs(airflow_database: None) -> Iterator[None]:
     """Runs of three days, all of which failed at load_merge, in Airflow's own database."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-    from airflow.models.dagrun import DagRun
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.utils.session import create_session
     from airflow.utils.state import DagRunState, TaskInstanceState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
+    forget_runs()
     with create_session() as session:
         manager: Any = DagBundlesManager()  # type: ignore[no-untyped-call]
         manager.sync_bundles_to_db(session=session)
@@ -84,6 +84,14 @@ def failed_runs(airflow_database: None) -> Iterator[None]:
                 ti.state = TaskInstanceState.SUCCESS if done else TaskInstanceState.FAILED
         session.commit()
     yield
+    forget_runs()
+
+
+def forget_runs() -> None:
+    """Delete the runs of this file, and those that other tests of this process have left."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
     with create_session() as session:
         for run in session.query(DagRun).filter(DagRun.dag_id == DAG).all():
             session.delete(run)
