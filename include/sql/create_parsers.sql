@@ -112,8 +112,18 @@ CREATE OR REPLACE MACRO parse_iso(value) AS
 CREATE OR REPLACE MACRO parse_timestamp(value) AS
     coalesce(
         CASE
-            -- A cast to TIMESTAMP reads a Z and passes over an offset; the two colons leave no room for one.
-            WHEN (suffix(value, 'Z') AND unicode(value) BETWEEN 48 AND 57) OR (strlen(value) = 19 AND value[14] = ':' AND value[17] = ':')
+            -- A cast to TIMESTAMP reads a Z and passes over an offset. One of nothing does no harm, the two colons leave no
+            -- room for one, and a fraction of nothing but digits has none.
+            WHEN ((suffix(value, 'Z') OR suffix(value, '+00:00')) AND unicode(value) BETWEEN 48 AND 57)
+                OR (strlen(value) = 19 AND value[14] = ':' AND value[17] = ':')
+                OR (
+                    strlen(value) BETWEEN 21 AND 29
+                    AND value[20] = '.'
+                    AND value[14] = ':'
+                    AND value[17] = ':'
+                    AND unicode(value[21]) BETWEEN 48 AND 57
+                    AND try_cast(value[21:] AS UINTEGER) IS NOT NULL
+                )
                 THEN try_cast(value AS TIMESTAMP)
             WHEN plain_instant(value)
                 THEN make_timestamp(
