@@ -84,7 +84,8 @@ class LoadRefused(PermanentFailure):
 class DamagedObject(PermanentFailure):
     """An object in our store is not what was written there, or is gone.
 
-    What can be made anew is made anew. So this is seen only for what nothing in the store or the sources can give back.
+    The run makes damaged objects again where it can. You see this error only if neither store nor sources can give one
+    back.
     """
 
     def __init__(

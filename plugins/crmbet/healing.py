@@ -1,7 +1,7 @@
-"""Makes damaged objects of the store anew, from what lies below them: captures -> cleaned -> state -> table.
+"""Makes damaged objects of the store again, from what lies below them: captures -> cleaned -> state -> table.
 
 Whoever reads a damaged object moves it aside and stops. From then on it counts as missing, and the stage that makes
-such objects makes it anew, as it makes anything that is missing. Then the task that had met it is done again.
+such objects makes it again, as it makes anything that is missing. Then the task that had met it is done again.
 
 What nothing can give back stays a failure that names it: a run's own dates, frozen cut-offs, fitted models, baselines,
 and a capture that the source does not hold any more.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_ROUNDS = 50
-"""So often a task is done again. Each round makes everything anew that the one before has met."""
+"""So often a task is done again. Each round makes everything again that the one before has met."""
 
 Result = TypeVar("Result")
 
@@ -84,9 +84,9 @@ class Stages:
             return engineer_features(work, self.sources, self.table, cleaned, knowledge)
 
     def healed(self, task: Callable[[], Result]) -> Result:
-        """The result of a task. If it meets damaged objects, they are made anew, and the task is done again.
+        """The result of a task. If it meets damaged objects, they are made again, and the task is done again.
 
-        Raises `DamagedObject` for what cannot be made anew, and `DataLost` for captures that the source cannot give
+        Raises `DamagedObject` for what cannot be made again, and `DataLost` for captures that the source cannot give
         again.
         """
         met: set[str] = set()
@@ -97,11 +97,11 @@ class Stages:
                 if damage.key in met or len(met) == MOST_ROUNDS:
                     raise
                 met.add(damage.key)
-                self._make_anew(damage)
+                self._make_again(damage)
 
-    def _make_anew(self, damage: DamagedObject) -> None:
+    def _make_again(self, damage: DamagedObject) -> None:
         """Make the stage again that made the object. What is whole is found there, and what is missing is made."""
-        log.warning("what it was made from makes it anew: %s", damage)
+        log.warning("what it was made from makes it again: %s", damage)
         kind = kind_of(damage.key)
         if kind == "captures":
             self._capture_again(source_of(damage.key))

@@ -161,7 +161,7 @@ def _by_types(captures: Sequence[Capture]) -> list[tuple[bool, list[Capture]]]:
 def has_doubtful_ids(capture: Capture) -> bool:
     """Whether an earlier release captured it from a format in which an id can be a number.
 
-    Days of PostgreSQL are captured anew instead.
+    Days of PostgreSQL are captured again instead.
     """
     return not capture.exact_ids and capture.part is None and format_of(capture.chunk) in ("parquet", "json")
 

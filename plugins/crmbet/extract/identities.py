@@ -69,7 +69,7 @@ class Identities:
     ) -> dict[Identity, Capture]:
         """Captures of an earlier version, whose contracts had one name a column and which did not record it.
 
-        Its names were among those of the present contract, or the objects have to be captured anew.
+        Its names were among those of the present contract, or the objects have to be captured again.
         """
         unrecorded = {chunk for chunk, capture in ledger.newest.items() if not capture.columns_read}
         known = {

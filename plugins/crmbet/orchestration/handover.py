@@ -44,7 +44,7 @@ def hand_over(
 
 
 def stages_of(airflow_run: AirflowRun) -> Stages:
-    """The run's stages, for a task that makes one of them, or makes anew what an earlier task made."""
+    """The run's stages, for a task that makes one of them, or makes again what an earlier task made."""
     return Stages(
         run=airflow_run.run,
         store=airflow_run.store,

@@ -5,7 +5,7 @@ folder leave two done-files, and every reader chooses the same one. Reading thou
 an index copies the contents of many into one object. The index is only a copy: a done-file counts with or without it.
 
 A done-file counts only while it and all files that it names are there and whole. So what is damaged or deleted is
-missing, and is made anew like anything that was never made.
+missing, and is made again like anything that was never made.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def fetch_file(store: ObjectStore, key: str, path: Path) -> None:
     """Copy a file of the store to the local disk.
 
     Raises `DamagedObject` if it is not what was written, or is gone. A damaged one has been moved aside then, so that
-    it counts as missing from now on, and whoever needs it makes it anew.
+    it counts as missing from now on, and whoever needs it makes it again.
     """
     differences: list[str] = []
     for _ in range(LOOKS):
@@ -143,7 +143,7 @@ def unseal(key: str, content: bytes) -> bytes:
 
 
 def damage(store: ObjectStore, key: str, why: str) -> DamagedObject:
-    """The failure for one object, if nobody makes it anew."""
+    """The failure for one object, if nobody makes it again."""
     return DamagedObject(
         "an object in the store is damaged or gone",
         key=key,

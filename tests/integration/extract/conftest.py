@@ -179,3 +179,16 @@ def clean(
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@pytest.fixture
+def mapped(contract: SourceContract) -> Callable[..., SourceContract]:
+    """The contract of a source with other names in the source."""
+
+    def change(**source_names: Any) -> SourceContract:
+        described = contract.model_dump()
+        for name, given in source_names.items():
+            described["columns"][name]["source_name"] = given
+        return SourceContract.model_validate(described)
+
+    return change

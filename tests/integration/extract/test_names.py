@@ -48,19 +48,6 @@ def renamed(row: Row, **names: str) -> Row:
 
 
 @pytest.fixture
-def mapped(contract: SourceContract) -> Callable[..., SourceContract]:
-    """The contract of bets with other names in the source."""
-
-    def change(**source_names: Any) -> SourceContract:
-        described = contract.model_dump()
-        for name, given in source_names.items():
-            described["columns"][name]["source_name"] = given
-        return SourceContract.model_validate(described)
-
-    return change
-
-
-@pytest.fixture
 def cells(captured_rows: Any) -> Callable[..., list[Any]]:
     """The cells of a column in captured rows that are not torn."""
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from crmbet.contracts.source import SourceContract
 from crmbet.extract.records import SourceCaptures
 from crmbet.failures import SourceMissing
 
@@ -17,19 +16,6 @@ pytestmark = pytest.mark.integration
 
 RENAME = "ALTER TABLE tbl_transactions RENAME COLUMN {} TO {}"
 ADD = "ALTER TABLE tbl_transactions ADD COLUMN valor decimal(10,2) DEFAULT 7"
-
-
-@pytest.fixture
-def mapped(contract: SourceContract) -> Callable[..., SourceContract]:
-    """The contract of transactions with other names in the source."""
-
-    def change(**source_names: Any) -> SourceContract:
-        described = contract.model_dump()
-        for name, given in source_names.items():
-            described["columns"][name]["source_name"] = given
-        return SourceContract.model_validate(described)
-
-    return change
 
 
 @pytest.fixture
