@@ -84,11 +84,13 @@ def capture(
     given = [{"_row": number, **dict.fromkeys(names), **row} for number, row in enumerate(rows, start=1)]
     schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
     connection.register("given", pa.Table.from_pylist(given, schema))
+    happened, known = event_instant(contract, {}), known_instant(contract, {})
     query = render(
         "extract/place_rows",
         rows=Fragment("SELECT * FROM given"),
         source_key=literal(chunk),
-        event_time=event_instant(contract, {}),
+        spelled=happened.spelled,
+        event_time=happened.value,
         zone=literal(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
@@ -97,8 +99,8 @@ def capture(
     connection.unregister("given")
     contents = joined([identifier(name) for name in contract.columns])
     days = connection.execute(
-        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known_instant(contract, {})}) "
-        f"FROM {scan(store, [key])} GROUP BY _day"
+        f"SELECT _day, count(*), sum(hash({contents})::HUGEINT)::VARCHAR, max({known.value}) "
+        f"FROM (SELECT *, {known.spelled} AS _spelled FROM {scan(store, [key])}) GROUP BY _day"
     ).fetchall()
     return Capture(
         source=contract.name,

@@ -351,7 +351,10 @@ def test_the_engine_knows_every_code_that_a_contract_may_use(
 ) -> None:
     contract = mapped("bets", "placed_at", formats=[f"%Y %{code}"])
 
-    engine.execute(f"SELECT {event_instant(contract, {})} FROM (SELECT 'x' AS placed_at)")
+    instant = event_instant(contract, {})
+    engine.execute(
+        f"SELECT {instant.value} FROM (SELECT {instant.spelled} AS _spelled FROM (SELECT 'x' AS placed_at))"
+    )
 
 
 def test_times_are_read_the_same_where_rows_are_placed(engine: duckdb.DuckDBPyConnection) -> None:
@@ -362,13 +365,14 @@ def test_times_are_read_the_same_where_rows_are_placed(engine: duckdb.DuckDBPyCo
     other = "(SELECT '20/02/2026 15:00' AS placed_at, '1771588800' AS ingested_at)"
 
     def read(contract: SourceContract, rows: str) -> tuple[Any, ...]:
-        event, known = event_instant(contract, {}), known_instant(contract, {})
-        return (
+        found = [
             engine.execute(
-                f"SELECT {event}, {known}, typeof({event}), typeof({known}) FROM {rows}"
-            ).fetchone()
-            or ()
-        )
+                f"SELECT {of.value}, typeof({of.value}) FROM (SELECT {of.spelled} AS _spelled FROM {rows})"
+            ).fetchall()[0]
+            for of in (event_instant(contract, {}), known_instant(contract, {}))
+        ]
+        (event, event_type), (known, known_type) = found
+        return event, known, event_type, known_type
 
     types = ("TIMESTAMP", "TIMESTAMP")
     assert read(plain, row) == (utc("2026-02-20 15:00"), utc("2026-02-21"), *types)

@@ -90,10 +90,9 @@ def cleaned(
     engine: duckdb.DuckDBPyConnection, feed: SourceContract, reading: Reading, rows: str
 ) -> list[dict[str, Any]]:
     """Rows as the capture holds them, typed and judged; timestamps as text, since Python's end with the year 9999."""
-    day = Fragment(
-        f"operator_day({event_instant(feed, reading.types)}, 'America/Sao_Paulo', DATE '2000-01-01')"
-    )
-    captured = Fragment(f"(SELECT *, 'a' AS _source_key FROM ({rows}))")
+    happened = event_instant(feed, reading.types)
+    day = Fragment(f"operator_day({happened.value}, 'America/Sao_Paulo', DATE '2000-01-01')")
+    captured = Fragment(f"(SELECT *, 'a' AS _source_key, {happened.spelled} AS _spelled FROM ({rows}))")
     query = typed_rows(feed, captured, reading.types, day)
     found = engine.execute(
         f'SELECT * REPLACE (_known::VARCHAR AS _known, "at"::VARCHAR AS "at", known::VARCHAR AS known, '
@@ -179,4 +178,4 @@ def test_types_that_a_changed_contract_no_longer_keeps_are_read_as_text(
     )
     found = engine.execute(f"SELECT share::VARCHAR, known FROM ({query})").fetchone()
     assert found == ("0.1000", "2026-02-20 12:00:00+00")
-    assert str(known_instant(feed, types)) == "NULL::TIMESTAMP"
+    assert str(known_instant(feed, types).value) == "NULL::TIMESTAMP"

@@ -5,5 +5,5 @@ SELECT
     count(*) AS rows,
     sum(hash({contents})::HUGEINT + CASE WHEN _reject IS NULL THEN 0 ELSE hash(_reject) END)::VARCHAR AS fingerprint,
     max({known_time}) AS latest_known_time
-FROM read_parquet({file}, hive_partitioning = false)
+FROM (SELECT *, {spelled} AS _spelled FROM read_parquet({file}, hive_partitioning = false))
 GROUP BY _day

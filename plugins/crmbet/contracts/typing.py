@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from crmbet.contracts.source import NULL_VALUES, SourceColumn, SourceContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
@@ -107,28 +108,38 @@ def no_rows(contract: SourceContract) -> str:
     return typed_rows(contract, nothing, {}, Fragment("_day"))
 
 
-def event_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
-    """Expression of the instant at which a captured row happened, as naive UTC; NULL for a current-state feed.
+@dataclass(frozen=True)
+class Instant:
+    """An instant of a captured row as SQL, in two steps.
+
+    A parser looks at its text in a dozen places. If a step before it trims the text, the engine plans that once.
+    """
+
+    spelled: Fragment
+    """The expression of the captured value, without white space around it."""
+    value: Fragment
+    """The expression of the instant, as naive UTC. It reads the other one's result as `_spelled`."""
+
+
+def event_instant(contract: SourceContract, types: Mapping[str, str]) -> Instant:
+    """The instant at which a captured row happened; NULL for a current-state feed.
 
     `types` holds the engine types of the captured columns that are not text.
     """
     return _instant(contract, contract.event_time, types)
 
 
-def known_instant(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
-    """Expression of the instant at which a captured row reached the lake; NULL if the contract has no known_time."""
+def known_instant(contract: SourceContract, types: Mapping[str, str]) -> Instant:
+    """The instant at which a captured row reached the lake; NULL if the contract has no known_time."""
     return _instant(contract, contract.known_time, types)
 
 
-def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str]) -> Fragment:
+def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str]) -> Instant:
     if name is None:
-        return Fragment("NULL::TIMESTAMP")
+        return Instant(Fragment("NULL"), Fragment("NULL::TIMESTAMP"))
     engine_type = types.get(name, "VARCHAR")
-    if engine_type != "VARCHAR":
-        return Fragment(_read(contract, name, engine_type, identifier(name)))
-    # A parser looks at its text in a dozen places. As an argument, the trimming is planned once and not for each.
-    read = _read(contract, name, engine_type, "spelled")
-    return Fragment(f"list_transform([{_trimmed(contract, name)}], lambda spelled: {read})[1]")
+    spelled = Fragment(_trimmed(contract, name)) if engine_type == "VARCHAR" else identifier(name)
+    return Instant(spelled, Fragment(_read(contract, name, engine_type, "_spelled")))
 
 
 def keeps_type(column: SourceColumn, engine_type: str) -> bool:

@@ -36,12 +36,14 @@ def count_days(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
 ) -> DayCounts:
     """Count a captured file's rows by day. `types` are the engine types of the columns that are not text."""
+    known = known_instant(contract, types)
     rows = connection.execute(
         render(
             "extract/count_days",
             file=literal(str(path)),
             contents=joined([identifier(name) for name in contract.columns]),
-            known_time=known_instant(contract, types),
+            spelled=known.spelled,
+            known_time=known.value,
         )
     ).fetchall()
     return DayCounts(
@@ -49,5 +51,5 @@ def count_days(
             day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint)
             for day, count, fingerprint, _ in rows
         },
-        latest_known_time=max((known.replace(tzinfo=UTC) for *_, known in rows if known), default=None),
+        latest_known_time=max((newest.replace(tzinfo=UTC) for *_, newest in rows if newest), default=None),
     )

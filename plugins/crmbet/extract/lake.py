@@ -378,11 +378,13 @@ class _Capturing:
 
 
 def _place(reading: Reading, key: str, contract: SourceContract, run: Run) -> str:
+    happened = event_instant(contract, reading.types)
     return render(
         "extract/place_rows",
         rows=Fragment(reading.query),
         source_key=literal(key),
-        event_time=event_instant(contract, reading.types),
+        spelled=happened.spelled,
+        event_time=happened.value,
         zone=literal(run.settings.operator_timezone),
         earliest=date_literal(contract.earliest),
     )
