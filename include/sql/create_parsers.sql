@@ -243,15 +243,23 @@ CREATE OR REPLACE MACRO parse_list(value) AS
         ELSE string_split_regex(value, '[,;|]')
     END;
 
--- Whether a list is empty, or names nothing.
-CREATE OR REPLACE MACRO is_no_list(value) AS
-    len(
-        list_filter(
-            parse_list(value),
-            lambda item: coalesce(lower(trim(item)), '')
-                NOT IN ('', 'none', 'nenhum', 'nenhuma', 'no', 'n', 'nao', 'não', 'false', 'f', 'falso', '0', 'off', 'null')
-        )
-    ) = 0;
+-- The names that a JSON map says no to.
+CREATE OR REPLACE MACRO refused_names(value) AS
+    CASE
+        WHEN value LIKE '{%' AND is_readable_map(value)
+            THEN list_filter(
+                json_keys(try_cast(value AS JSON)),
+                lambda name, place: NOT parse_boolean(parse_text(json_values(value)[place]))
+            )
+    END;
+
+-- The words of a list in lower case, without those that mean nothing.
+CREATE OR REPLACE MACRO words_of(value) AS
+    list_filter(
+        list_transform(parse_list(value), lambda item: coalesce(lower(trim(item)), '')),
+        lambda item: item
+            NOT IN ('', 'none', 'nenhum', 'nenhuma', 'no', 'n', 'nao', 'não', 'false', 'f', 'falso', '0', 'off', 'null')
+    );
 
 -- What a text looks like, for a report that must not repeat it: every digit is a 9, every letter an a, and what is neither
 -- white space nor common punctuation a question mark.

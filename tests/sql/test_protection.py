@@ -133,6 +133,8 @@ UNREADABLE_CONSENTS = (
     '{"email": true, "email": false}',
     '{"email": false, "email": true}',
     '{"email": true, "EMAIL": false}',
+    '{"email": true, "e-mail": false}',
+    '{"zap": false, "whatsapp": "sim", "sms": true}',
 )
 NO_CONSENTS = (
     "[]",
@@ -253,13 +255,15 @@ def test_consents(players: Any) -> None:
         '{"email": " sim ", "sms": null}',
     )
 
-    features, _ = players("consents", [*given, *NO_CONSENTS, *UNREADABLE_CONSENTS, *NOTHING])
+    features, cleaned = players("consents", [*given, *NO_CONSENTS, *UNREADABLE_CONSENTS, *NOTHING])
 
     assert verdicts(features) == {
         **each(given, (True, None)),
         **each([*NO_CONSENTS, *NOTHING], (False, None)),
         **each(UNREADABLE_CONSENTS, (False, ["consents"])),
     }
+    # An unknown word beside a known one is counted, and forbids nothing.
+    assert cleaned.discarded == {"consents": len(UNREADABLE_CONSENTS) + 1}
 
 
 @pytest.mark.parametrize("column", ["prohibited", "self_excluded_until"])

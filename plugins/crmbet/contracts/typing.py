@@ -208,9 +208,12 @@ def _read(contract: SourceContract, name: str, engine_type: str, captured: Fragm
         case "enum":
             return _canonical(column, f"lower({text})")
         case "channels":
-            canonical = _canonical(column, "lower(trim(item))")
-            known = f"list_transform(parse_list({text}), lambda item: {canonical})"
-            return f"list_sort(list_distinct(list_filter({known}, lambda item: item IS NOT NULL)))"
+            # Two spellings of one channel may say the opposite of each other. Then nothing is known of the list.
+            named, refused = (
+                _known_words(column, f"parse_list({text})"),
+                _known_words(column, f"refused_names({text})"),
+            )
+            return f"CASE WHEN list_has_any({named}, {refused}) THEN NULL ELSE {named} END"
         case "timezone":
             return f"parse_zone({text})"
         case parser:
@@ -290,6 +293,12 @@ def _by_format(text: str, format_: str) -> str:
         for code in codes
     ]
     return f"parse_shifted_format({text}, {literal(format_)}, {literal('^' + ''.join(parts) + '$')})"
+
+
+def _known_words(column: SourceColumn, words: str) -> str:
+    """The canonical values of a list's words, sorted, each once. Unknown words are left out."""
+    known = f"list_transform({words}, lambda item: {_canonical(column, 'lower(trim(item))')})"
+    return f"list_sort(list_distinct(list_filter({known}, lambda item: item IS NOT NULL)))"
 
 
 def _canonical(column: SourceColumn, spelled: str) -> str:
@@ -375,14 +384,15 @@ def _faults(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
 
 
 def _unknown_words(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
-    """Whether each list of names holds words of which none is known: they may mean anything.
+    """Whether each list of names holds a word that is not known: it may mean anything.
 
     It is a column of its own. The engine plans a list's lambdas twice within a CASE, and four times within two.
     """
     return joined(
         [
             Fragment(
-                f"{identifier(name)} = [] AND NOT is_no_list({_said(contract, name, types)}) AS {_unknown(name)}"
+                f"len(list_filter(words_of({_said(contract, name, types)}), "
+                f"lambda item: {_canonical(column, 'item')} IS NULL)) > 0 AS {_unknown(name)}"
             )
             for name, column in contract.columns.items()
             if column.type == "channels"
@@ -391,7 +401,7 @@ def _unknown_words(contract: SourceContract, types: Mapping[str, str]) -> Fragme
 
 
 def _discarded(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
-    """A list of the tolerated columns whose value was there and became NULL, each with the shape of its text."""
+    """A list of the tolerated columns of which a value, or a part of it, is lost, each with the shape of its text."""
     tolerated = [name for name, column in contract.columns.items() if column.on_invalid == "null"]
     lost = {}
     for name in tolerated:
@@ -424,8 +434,11 @@ def _protection(contract: SourceContract) -> Fragment:
     )
     fault = f"[concat_ws(': ', split_part(_fault, ': ', 1), CASE split_part(_fault, ': ', 1) {shapes} END)]"
     if contract.protecting:
-        names = joined([literal(name) for name in contract.protecting])
-        unread = f"nullif(list_filter(_discarded, lambda entry: split_part(entry, ': ', 1) IN ({names})), [])"
+        # A list that names a channel we know is readable, whatever else it names.
+        unread_here = " ".join(
+            f"WHEN {literal(name)} THEN {_is_unread(contract, name)}" for name in contract.protecting
+        )
+        unread = f"nullif(list_filter(_discarded, lambda entry: CASE split_part(entry, ': ', 1) {unread_here} END), [])"
         # A row whose player cannot be told protects nobody, and is one of those in quarantine.
         keys = joined([literal(name) for name in contract.business_key])
         of_a_player = f"_fault IS NOT NULL AND split_part(_fault, ': ', 1) NOT IN ({keys})"
@@ -439,6 +452,11 @@ def _protection(contract: SourceContract) -> Fragment:
     return Fragment(
         f"CASE WHEN _fault IS NOT NULL AND (_reject IS NOT NULL OR {may_protect}) THEN {fault} END"
     )
+
+
+def _is_unread(contract: SourceContract, name: str) -> str:
+    is_list = contract.columns[name].type == "channels"
+    return f"coalesce(len({identifier(name)}), 0) = 0" if is_list else "true"
 
 
 def cleaned_columns(contract: SourceContract) -> Fragment:

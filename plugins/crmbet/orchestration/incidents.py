@@ -39,8 +39,8 @@ REPORT_SECONDS = 4
 """How long the lake may take to give the report of a quality gate."""
 WRITE_SECONDS = 5
 """How long the target database may take to write an alert."""
-NEEDED_SECONDS = 20
-"""What all of these and the channels may take together, with a little room."""
+SPARE_SECONDS = 2
+"""What is left over when all of these and the channels have taken their time."""
 TARGET, LAKE = "the target database", "the lake"
 """What `within` calls the servers."""
 
@@ -118,7 +118,19 @@ def has_time() -> bool:
 
     Several callbacks may wait for one process. One that would be killed half-way might be told twice.
     """
-    return seconds_left() > NEEDED_SECONDS
+    needed = LOOK_SECONDS + REPORT_SECONDS + WRITE_SECONDS + channel_seconds() + SPARE_SECONDS
+    return seconds_left() > needed
+
+
+def channel_seconds() -> int:
+    """How long all channels of alerts together may take. A bad setting does not silence an alert."""
+    from crmbet.run.settings import Settings, TimeoutSettings
+
+    try:
+        return Settings.from_environ(os.environ).timeouts.alert_timeout_seconds
+    except CrmbetError as error:
+        log.warning("the default time is given to channels of alerts: %s", error)
+        return TimeoutSettings().alert_timeout_seconds
 
 
 def seconds_left() -> float:
@@ -193,7 +205,7 @@ def send(  # noqa: PLR0913 - all but the first by name
         links=links,
         is_late=is_late,
     )
-    delivered = send_to_all(configured_channels(), message)
+    delivered = send_to_all(configured_channels(), message, channel_seconds())
     log.log(LEVELS[kind], "ALERT %s dag=%s run=%s task=%s: %s", kind, dag_id, run_id, task_id, failure.what)
     for name, result in delivered.items():
         log.log(logging.INFO if result == "sent" else logging.WARNING, "alert by %s: %s", name, result)

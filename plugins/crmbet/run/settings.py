@@ -429,6 +429,15 @@ class TimeoutSettings(_Group):
         le=604_800,
         description="How long a transaction of ours may do nothing before PostgreSQL ends it, in seconds.",
     )
+    alert_timeout_seconds: int = Field(
+        default=5,
+        ge=1,
+        le=20,
+        description=(
+            "How long Slack, mail and webhook together may take to accept an alert, in seconds. What has not "
+            "answered by then is given up."
+        ),
+    )
     extract_timeout_minutes: int = _minutes(
         "extract_timeout_minutes",
         "Longest time of one try of extract_s3 and extract_pg of the daily run, in minutes.",

@@ -19,7 +19,7 @@ from crmbet.monitoring.alerts.channels import (
 )
 from crmbet.monitoring.alerts.message import Message
 from crmbet.monitoring.outcome import Failure
-from crmbet.orchestration.incidents import configured_channels
+from crmbet.orchestration.incidents import channel_seconds, configured_channels
 from local import ports
 from tests.integration.live.sinks import MailSink, WebSink, mail_sink, web_sink
 
@@ -71,7 +71,7 @@ def test_what_went_wrong_is_said_without_the_secret(
     if "port" in filled:
         filled["port"] = int(filled["port"])
 
-    results = send_to_all({name: connection(**filled)}, MESSAGE)
+    results = send_to_all({name: connection(**filled)}, MESSAGE, 5)
 
     assert results == {name: result}
     assert SECRET not in json.dumps(results)
@@ -84,7 +84,7 @@ def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: Mai
         WEBHOOK_CONNECTION: connection(host="127.0.0.1", port=int(web.url.rpartition(":")[2]), schema="http", password="token"),  # noqa: S106, E501
     }  # fmt: skip
 
-    results = send_to_all(connections, MESSAGE, seconds=1)
+    results = send_to_all(connections, MESSAGE, 1)
 
     assert results == {
         SLACK_CONNECTION: "no answer in 1 s",
@@ -117,7 +117,7 @@ def test_a_connection_that_cannot_be_read_is_passed_over_and_the_log_says_why(
 def test_a_fault_of_our_own_is_raised_once_the_others_have_sent(
     web: WebSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def send(connection: Any, message: Message) -> None:
+    def send(connection: Any, message: Message, seconds: float) -> None:
         raise NameError("not defined")
 
     monkeypatch.setattr(channels, "CHANNELS", {**channels.CHANNELS, SLACK_CONNECTION: send})
@@ -127,6 +127,26 @@ def test_a_fault_of_our_own_is_raised_once_the_others_have_sent(
         send_to_all(
             {SLACK_CONNECTION: connection(), WEBHOOK_CONNECTION: connection(host=f"{web.url}/alerts")},
             MESSAGE,
+            5,
         )
 
     assert len(web.bodies("/alerts")) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, 5),
+        ({"CRMBET_ALERT_TIMEOUT_SECONDS": "9"}, 9),
+        ({"CRMBET_ALERT_TIMEOUT_SECONDS": "soon"}, 5),
+        ({"CRMBET_ALERT_TIMEOUT_SECONDS": "9", "CRMBET_THREADS": "none"}, 5),
+    ],
+)
+def test_a_bad_setting_does_not_silence_an_alert(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], seconds: int
+) -> None:
+    monkeypatch.setenv("CRMBET_LAKE_BUCKET", "lake")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert channel_seconds() == seconds

@@ -80,6 +80,8 @@ BAD_VALUES = [
     ("ANSWER_TIMEOUT_SECONDS", "0"),
     ("STATEMENT_TIMEOUT_SECONDS", "1h"),
     ("IDLE_TIMEOUT_SECONDS", "-1"),
+    ("ALERT_TIMEOUT_SECONDS", "0"),
+    ("ALERT_TIMEOUT_SECONDS", "60"),
     *((name.upper(), value) for name in MINUTES for value in ("0", "-5", "2h", "90.5", "10081", "forever")),
     ("MAX_SOURCE_SHRINK", "many"),
     ("VERIFY_DAYS", "0"),

@@ -20,27 +20,24 @@ SLACK_CONNECTION = "crmbet_alerts_slack"
 EMAIL_CONNECTION = "crmbet_alerts_email"
 WEBHOOK_CONNECTION = "crmbet_alerts_webhook"
 
-ANSWER_SECONDS = 4
-"""How long a channel may take to connect, or to answer."""
-ALL_SECONDS = 5
-"""How long all channels together may take. A channel that has not answered by then is given up."""
+ANSWER_SHARE = 0.8
+"""How much of the time of all channels one of them may take to connect, or to answer. So its own error comes first."""
 SENT = "sent"
 
 log = logging.getLogger(__name__)
 
-Send = Callable[[Any, Message], None]
+Send = Callable[[Any, Message, float], None]
+"""Sends a message by a connection. The last argument is how long it may take to connect, or to answer, in seconds."""
 
 
-def send_to_all(
-    connections: Mapping[str, Any], message: Message, seconds: float = ALL_SECONDS
-) -> dict[str, str]:
+def send_to_all(connections: Mapping[str, Any], message: Message, seconds: float) -> dict[str, str]:
     """Send by every channel whose connection is given, in parallel.
 
     Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
     the channels do. A fault of our own in one of them is raised after the others have had their time.
     """
     attempts = {
-        name: Attempt(partial(CHANNELS[name], connection, message))
+        name: Attempt(partial(CHANNELS[name], connection, message, seconds * ANSWER_SHARE))
         for name, connection in connections.items()
     }
     results: dict[str, str] = {}
@@ -62,19 +59,19 @@ def send_to_all(
     return results
 
 
-def send_slack(connection: Any, message: Message) -> None:
+def send_slack(connection: Any, message: Message, seconds: float) -> None:
     """Post to a Slack incoming webhook. Its address is `host`, followed by the password if there is one."""
     address = "/".join(part.strip("/") for part in (_address(connection), connection.password) if part)
-    _post(address, message.to_slack(), {})
+    _post(address, message.to_slack(), {}, seconds)
 
 
-def send_webhook(connection: Any, message: Message) -> None:
+def send_webhook(connection: Any, message: Message, seconds: float) -> None:
     """Post JSON to any address. A password is sent as a bearer token."""
     headers = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
-    _post(_address(connection), message.to_document(), headers)
+    _post(_address(connection), message.to_document(), headers, seconds)
 
 
-def send_email(connection: Any, message: Message) -> None:
+def send_email(connection: Any, message: Message, seconds: float) -> None:
     """Send by SMTP to the addresses in the extra field `to`. TLS is used if the server offers it."""
     import smtplib
 
@@ -91,7 +88,7 @@ def send_email(connection: Any, message: Message) -> None:
     mail.add_alternative(message.to_html(), subtype="html")
     implicit_tls = not extra.get("disable_ssl", connection.port != 465)
     connect = smtplib.SMTP_SSL if implicit_tls else smtplib.SMTP
-    with connect(connection.host, connection.port or 25, timeout=ANSWER_SECONDS) as server:
+    with connect(connection.host, connection.port or 25, timeout=seconds) as server:
         server.ehlo()
         if not implicit_tls and not extra.get("disable_tls") and server.has_extn("starttls"):
             server.starttls()
@@ -146,10 +143,10 @@ def _address(connection: Any) -> str:
     return host
 
 
-def _post(address: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+def _post(address: str, body: dict[str, Any], headers: dict[str, str], seconds: float) -> None:
     import httpx
 
     # httpx logs every address at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    response = httpx.post(address, json=body, headers=headers, timeout=ANSWER_SECONDS)
+    response = httpx.post(address, json=body, headers=headers, timeout=seconds)
     response.raise_for_status()
