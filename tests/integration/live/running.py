@@ -92,7 +92,8 @@ class Live:
         return [mail for mail in self.mail.mails if run_id in plain_text(mail)]
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 900) -> Any:
+    """Ask until the answer is not empty. A busy machine takes minutes to start an Airflow; what hangs takes longer."""
     deadline = time.monotonic() + seconds
     while not (result := what()):
         assert time.monotonic() < deadline, "what the test waits for does not come"
@@ -180,5 +181,5 @@ def kill(live: Live, run_id: str, task_id: str) -> None:
     running = (
         "SELECT pid FROM task_instance WHERE run_id = %s AND task_id = %s AND state = 'running' AND pid > 0"
     )
-    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id), seconds=240)
+    ((pid,),) = wait_for(lambda: live.query("airflow", running, run_id, task_id))
     os.kill(pid, signal.SIGKILL)
