@@ -156,5 +156,5 @@ class Stages:
         )
 
 
-MADE_BY_THEIR_READER = ("state", "sessions", "session_bets", "state_blocks", "feature_tables")
+MADE_BY_THEIR_READER = ("state", "sessions", "session_bets", "feature_tables")
 """Kinds of objects that the stage which reads them also makes."""

@@ -21,7 +21,8 @@ from typing import TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from crmbet.clean.records import CleanManifest
-from crmbet.datasets.records import DayFiles
+from crmbet.datasets.records import DayFiles, Segment
+from crmbet.datasets.segments import chosen_days
 from crmbet.extract.ledger import captures_by_digest, has_the_same_rows, newest_captures
 from crmbet.extract.records import Capture, ExtractManifest
 from crmbet.failures import DamagedObject
@@ -41,7 +42,7 @@ INDEXES_KEPT = 2
 READ_AT_ONCE = 32
 """Manifests in memory at once. There are several for each day, and each names every day of the history."""
 
-DAY_DATASETS = ("state", "sessions", "state_blocks", "session_bets")
+DAY_DATASETS = ("state", "sessions", "session_bets")
 """Datasets kept by day that do not belong to one source."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -194,17 +195,16 @@ class _Planning:
                 self.kept.update((key, *capture.files))
 
     def keep_days(self, dataset: str) -> None:
-        """Keep the files of each day that were made last, and the files that kept runs have used."""
-        days = dict(self._done_files(dataset, DayFiles))
-        newest: dict[object, tuple[datetime, str]] = {}
-        for day in days.values():
-            newest[day.day] = max(newest.get(day.day, (day.made_at, day.digest)), (day.made_at, day.digest))
-        for key, day in days.items():
-            files = [*day.files, *day.quarantine_files]
+        """Keep each segment that holds the files of a day that were made last, or files that kept runs have used."""
+        segments = dict(self._done_files(dataset, Segment))
+        newest = chosen_days(segments, lambda _: True)
+        for key, segment in segments.items():
+            files = [name for day in segment.days for name in (*day.files, *day.quarantine_files)]
             used = bool(files) and self.kept.issuperset(files)
-            if used or day.digest == newest[day.day][1] or self._is_young(key):
+            last = any(day == newest[day.day] for day in segment.days)
+            if used or last or self._is_young(key):
                 self.kept.add(key)
-                self._keep_files([day])
+                self._keep_files(segment.days)
 
     def keep_fitted_models(self) -> None:
         """Keep young models, and all models of the newest as_of, so that a run always has some to fall back on."""
@@ -218,8 +218,8 @@ class _Planning:
 
     def keep_tables(self) -> None:
         """Keep the done-files of feature tables as long as the runs that made the tables are kept."""
-        for key, table in self._done_files(f"{self.layout.root}feature_tables/", DayFiles):
-            if self._is_young(key) or self.kept.issuperset(table.files):
+        for key, segment in self._done_files(f"{self.layout.root}feature_tables/", Segment):
+            if self._is_young(key) or all(self.kept.issuperset(table.files) for table in segment.days):
                 self.kept.add(key)
 
     def keep_damaged(self) -> None:
@@ -305,7 +305,7 @@ REASONS = {
     "quarantine": "quarantined rows that nothing names",
     "state": "state that nothing names",
     "sessions": "sessions that nothing names",
-    "state_blocks": "thirty-day files that newer ones replace",
+    "state_blocks": "thirty-day files of an earlier release",
     "session_bets": "sessions that nothing names",
     "models": "model parameters past the retention",
     "feature_tables": "runs past the retention",

@@ -32,7 +32,7 @@ from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.work import Work
-from crmbet.datasets import thirty_days
+from crmbet.datasets import segments
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
@@ -220,12 +220,12 @@ def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
 
 def _run(site: Site, attempt: Attempt) -> None:
     run, store = attempt.run(site.bucket), site.store
-    # A history of a week has files of several days too.
-    thirty_days.PERIOD = 3
+    # The first two days of a history are in a month that is over soon.
+    segments.FEW_FILES = 1
     if not attempt.matrix:
         vars(engineer)["write_matrix"] = _write_no_matrix
     with (
-        open_engine(run.settings, site.lake) as connection,
+        open_engine(run.settings) as connection,
         _killed_at(attempt.kill_at, store),
     ):
         work = Work(run=run, store=store, connection=connection)

@@ -25,9 +25,9 @@ from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import attach_postgres, open_engine
 from crmbet.databases.work import Work
-from crmbet.datasets import thirty_days
+from crmbet.datasets import segments
 from crmbet.datasets.prefetch import LocalCopies, local_copies
-from crmbet.datasets.records import DayFiles
+from crmbet.datasets.records import Segment
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.postgres import SOURCE, capture_relation
@@ -176,9 +176,9 @@ class World:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small() -> Iterator[None]:
-    """A thirty-day file holds three days, and a folder of a few done-files gets an index."""
+    """Two files of a month are joined, and a folder of a few done-files gets an index."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(thirty_days, "PERIOD", 3)
+        patch.setattr(segments, "FEW_FILES", 1)
         patch.setattr(done_files, "INDEX_FROM", 2)
         yield
 
@@ -241,15 +241,14 @@ FILES = {
     "cleaned": "cleaned/",
     "quarantine": "quarantine/",
     "state": "state/",
-    "thirty-day files": "state_blocks/",
     "sessions": "sessions/",
     "tables": "runs/run_id=run-1/features/",
     "matrix": "runs/run_id=run-1/matrix/",
 }
 RECORDS: dict[str, tuple[str, str, type[BaseModel]]] = {
     "done-files of captures": ("captures/", DONE, Capture),
-    "done-files of days": ("cleaned/", DONE, DayFiles),
-    "done-files of tables": ("feature_tables/", DONE, DayFiles),
+    "done-files of days": ("cleaned/", DONE, Segment),
+    "done-files of tables": ("feature_tables/", DONE, Segment),
     "learned": ("runs/run_id=run-1/features/", ".json", Learned),
     "fits": ("models/", ".json", FittedModels),
     "cut-offs": ("thresholds/", ".json", FrozenCutOffs),
@@ -347,8 +346,8 @@ def test_what_an_earlier_version_wrote_is_read_as_it_is(site: Site, tmp_path: Pa
     fetch_file(site.store, old, tmp_path / "copy")
     assert checksum_in(old) is None
     assert b"checksum" not in content
-    assert parse_record(site.store, done, content, DayFiles) == parse_record(
-        site.store, done, seal(done, content), DayFiles
+    assert parse_record(site.store, done, content, Segment) == parse_record(
+        site.store, done, seal(done, content), Segment
     )
     for damaged in (b"", b"PAR1", content, (site.store.read(key) or b"")[:-1]):
         site.store.write(old, damaged)
@@ -364,14 +363,13 @@ def above_captures(source: str) -> tuple[str, ...]:
     return (f"cleaned/source={source}", f"quarantine/source={source}", *ABOVE_CLEANED)
 
 
-ABOVE_CLEANED = ("state", "state_blocks", "sessions", "feature_tables")
+ABOVE_CLEANED = ("state", "sessions", "feature_tables")
 DAMAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "captures": (FILES["captures"], above_captures("bets")),
     "captures of PostgreSQL": (FILES["captures of PostgreSQL"], above_captures("transactions")),
     "cleaned": ("cleaned/source=bets/", ABOVE_CLEANED),
     "quarantine": ("quarantine/source=limits/", ("feature_tables",)),
-    "state": (FILES["state"], ("state_blocks", "feature_tables")),
-    "thirty-day files": (FILES["thirty-day files"], ("feature_tables",)),
+    "state": (FILES["state"], ("feature_tables",)),
     "sessions": (FILES["sessions"], ("feature_tables",)),
     "tables": (FILES["tables"], ()),
     "matrix": (FILES["matrix"], ()),
@@ -421,7 +419,6 @@ DATASETS = (
     "cleaned/source=bets/",
     "quarantine/source=limits/",
     "state/",
-    "state_blocks/",
     "sessions/",
     "feature_tables/",
     "runs/run_id=run-1/features/",
@@ -459,7 +456,7 @@ def test_a_table_that_is_damaged_before_it_is_judged_or_loaded_is_made_anew(worl
         damage(site.store, key, "cut")
     for key in site.keys(FILES["state"], ".parquet"):
         damage(site.store, key, "flipped")
-    site.forget("state_blocks")
+    site.forget("feature_tables")
 
     def load(copies: LocalCopies) -> FeatureManifest:
         made = read_manifest(site.store, stages.run.prefix, "engineer_features", FeatureManifest)

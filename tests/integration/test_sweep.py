@@ -101,10 +101,10 @@ def kinds(swept: SweepPlan) -> set[str]:
     return {key.removeprefix(LAYOUT.root).partition("/")[0] for key in named(swept)}
 
 
-def test_what_kept_runs_name_stays_and_only_copies_of_it_go(operator: ChangingOperator) -> None:
+def test_what_kept_runs_name_stays(operator: ChangingOperator) -> None:
     doomed = plan(operator, PAST_THE_GRACE)
 
-    assert kinds(doomed) == {"state_blocks"}
+    assert named(doomed) == set()
     assert doomed.unknown == [], "the layout knows every key that a run writes"
 
 
@@ -140,10 +140,7 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
 
     assert kinds(doomed) == {
         "captures",
-        "cleaned",
-        "state",
         "sessions",
-        "state_blocks",
         "feature_tables",
         "runs",
     }

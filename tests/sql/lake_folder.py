@@ -19,6 +19,7 @@ from crmbet.contracts.typing import event_instant, known_instant
 from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.databases.work import Work
+from crmbet.datasets import segments
 from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
 from crmbet.failures import SourceMissing
 from crmbet.run.run import Run
@@ -136,20 +137,18 @@ def accepted_rows(
     connection: duckdb.DuckDBPyConnection, store: ObjectStore, cleaned: CleanedSource
 ) -> list[dict[str, Any]]:
     """The rows that were accepted, as they were written."""
-    return _rows(connection, store, [key for day in cleaned.days for key in day.files])
+    return _rows(connection, segments.rows_of_days(store, cleaned.days))
 
 
 def quarantined_rows(
     connection: duckdb.DuckDBPyConnection, store: ObjectStore, cleaned: CleanedSource
 ) -> list[dict[str, Any]]:
     """The rows in quarantine, as they were written."""
-    return _rows(connection, store, cleaned.quarantine_files)
+    return _rows(connection, segments.quarantined_rows(store, cleaned.quarantined_days))
 
 
-def _rows(
-    connection: duckdb.DuckDBPyConnection, store: ObjectStore, files: Sequence[str]
-) -> list[dict[str, Any]]:
-    if not files:
+def _rows(connection: duckdb.DuckDBPyConnection, found: Fragment | None) -> list[dict[str, Any]]:
+    if not found:
         return []
-    rows = connection.sql(f"FROM {scan(store, files)}")
+    rows = connection.sql(f"FROM {found}")
     return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]

@@ -453,7 +453,7 @@ def test_cleaned_columns_are_those_that_features_expect_of_an_absent_source(
         cleaned = clean(
             engine, store, RUN, contract, capture(engine, store, RUN, contract, rows, f"raw/{source}/a")
         )
-        files = [key for day in cleaned.days for key in day.files]
+        files = cleaned.files
 
         absent = render("clean/no_rows", columns=typed_columns(contract))
         written = column_types(engine, scan(store, files))

@@ -155,7 +155,7 @@ def features_of(
     """User to features of a world in which some sources are those that were really cleaned."""
     create_world(engine, world)
     for source, of in cleaned.items():
-        if files := [key for day in of.days for key in day.files]:
+        if files := of.files:
             engine.execute(f"CREATE OR REPLACE TEMPORARY TABLE {source} AS FROM {scan(store, files)}")
         if of.quarantine_files:
             lost = render(

@@ -65,6 +65,7 @@ def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures)
         outside["ingested after known_at"] = unknown_yet
     cleaned = CleanedSource(
         days=[day for day in days if day.day != UNDATED_DAY],
+        undated=next((day for day in days if day.day == UNDATED_DAY), None),
         quarantine_files=sorted({key for day in days for key in day.quarantine_files}),
         extracted=captures.extracted,
         accepted=sum(day.rows for day in days),
@@ -229,7 +230,9 @@ class CleanedDays:
                 known_at=known_at,
             )
             for part in write_days(self.work, f"quarantine/source={contract.name}", rows, days):
-                made[part.day] = made[part.day].model_copy(update={"quarantine_files": part.files})
+                made[part.day] = made[part.day].model_copy(
+                    update={"quarantine_files": part.files, "days_in_quarantine": part.days_in_files}
+                )
         for day, fate, fault, count in fates:
             made[day] = made[day].model_copy(update=_fate(made[day], fate, fault, count))
         for day, name, count in discarded:

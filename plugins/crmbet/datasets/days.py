@@ -1,9 +1,9 @@
 """Datasets kept by day: finds the days that are there, makes the missing ones, and writes their files.
 
-The name of a day's folder holds the digest of everything that the day was made from. A changed input or statement
-leads to another folder, and a retry finds what an earlier try finished. Every attempt gives its files names of their
-own. The done-file is written last and names the files that count, so parallel runs and killed tasks leave at most
-files that nobody reads.
+Every day has the digest of everything that it was made from. A changed input or statement gives another digest, and a
+retry finds what an earlier try finished. The days of a batch share files, which are a segment. Every attempt gives its
+files names of their own. The done-file is written last and names the days and files that count, so parallel runs and
+killed tasks leave at most files that nobody reads.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Protocol
 
-from crmbet.databases.scratch import scratch_folder
-from crmbet.databases.statements import Fragment, literal, render
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import Fetched, fetch_ahead
-from crmbet.datasets.records import DayFiles
+from crmbet.datasets.records import DayFiles, Segment
+from crmbet.datasets.segments import find_days, folder_of_days, join_months, write_rows
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
-from crmbet.storage.done_files import Content, DoneFiles
+from crmbet.storage.done_files import DoneFiles
 from crmbet.storage.layout import Layout, attempt_name
-from crmbet.storage.object_store import ObjectStore
-from crmbet.storage.verified import keep_files
 
 log = logging.getLogger(__name__)
 
-BATCH_DAYS = 30
+BATCH_DAYS = 100
 """Days made by one statement: enough to share its fixed cost, few enough to bound what a kill loses."""
 BATCH_ROWS = 1_000_000
 """Rows that the days of one statement are made from, unless a single day has more: twice as many spill at 1 GB."""
@@ -72,35 +68,6 @@ class EnsuredDays:
     """Those that were missing. A dry run has not made them: they have no files."""
 
 
-@dataclass(frozen=True)
-class WrittenFile:
-    """One file of a partitioned write."""
-
-    key: str
-    day: date
-    rows: int
-
-
-def find_days(
-    store: ObjectStore, layout: Layout, dataset: str, digests: Mapping[date, str]
-) -> tuple[dict[date, DayFiles], DoneFiles[DayFiles]]:
-    """The days (day to digest) that are finished already, all files being there, and the dataset's done-files."""
-    folders = {layout.day(dataset, day, digest).prefix for day, digest in digests.items()}
-    content = Content(
-        model=DayFiles,
-        folder=lambda day: layout.day(dataset, day.day, day.digest).prefix,
-        files=lambda day: [*day.files, *day.quarantine_files],
-    )
-    done_files = DoneFiles.read(store, layout.dataset(dataset), content, wanted=folders.__contains__)
-    finished: dict[date, DayFiles] = {}
-    for key in sorted(done_files.records):
-        day = done_files.records[key]
-        earlier = finished.get(day.day)
-        if earlier is None or day.made_at > earlier.made_at:
-            finished[day.day] = day
-    return finished, done_files
-
-
 def ensure_days(work: Work, dataset: Dataset) -> EnsuredDays:
     """Make the wanted days that are missing, batch by batch. A dry run only finds out which they are."""
     run = work.run
@@ -123,18 +90,22 @@ def ensure_days(work: Work, dataset: Dataset) -> EnsuredDays:
     with closing(fetch_ahead(work.store, run.settings, keys)) as fetched:
         for batch, files in zip(planned, fetched, strict=True):
             made = {day.day: day for day in dataset.make({day: wanted[day] for day in batch}, files)}
-            done_files.write(
-                {
-                    run.layout.day(dataset.name, day.day, day.digest).done_file(attempt_name()): day
-                    for day in made.values()
-                }
-            )
+            write_segment(done_files, run.layout, dataset.name, list(made.values()))
             finished |= made
             progress.advance(len(batch), sum(rows[day] for day in batch))
     progress.finish()
     done_files.set_aside(done_files.damaged.copy())
+    days = join_months(work, dataset.name, [finished[day] for day in sorted(wanted)], done_files)
     done_files.write_index(attempt_name())
-    return EnsuredDays(days=[finished[day] for day in sorted(wanted)], made=missing)
+    return EnsuredDays(days=days, made=missing)
+
+
+def write_segment(
+    done_files: DoneFiles[Segment], layout: Layout, dataset: str, days: Sequence[DayFiles]
+) -> None:
+    """Write the done-file of days that were made together: from now on they count."""
+    key = folder_of_days(layout, dataset, days).done_file(attempt_name())
+    done_files.write({key: Segment(days=list(days))})
 
 
 def unmade_day(run: Run, day: date, digest: str) -> DayFiles:
@@ -163,34 +134,14 @@ def batches(
 
 
 def write_days(work: Work, dataset: str, query: str, days: Mapping[date, WantedDay]) -> list[DayFiles]:
-    """Write a query's rows into the folders of their `_day`; returns every given day, those without rows too."""
-    made = {day: unmade_day(work.run, day, part.digest) for day, part in days.items()}
-    for file in write_by_day(work, dataset, query, days):
-        day = made[file.day]
-        made[file.day] = day.model_copy(
-            update={"files": [*day.files, file.key], "rows": day.rows + file.rows}
-        )
-    return list(made.values())
+    """Write a query's rows, each of one of these days, into one file; returns every given day.
 
-
-def write_by_day(work: Work, dataset: str, query: str, days: Mapping[date, WantedDay]) -> list[WrittenFile]:
-    """Write a query's rows into the folders of their `_day`, one file a day, or more where a day is large.
-
-    The query's days are all among `days`.
+    A day without rows has no file.
     """
-    attempt = attempt_name()
-    with scratch_folder(work.run.settings) as folder:
-        copied = work.connection.execute(
-            render(
-                "datasets/copy_by_day",
-                rows=Fragment(query),
-                folder=literal(str(folder)),
-                names=literal(attempt + "_{i}"),
-            )
-        ).fetchall()
-        paths = {Path(name): date.fromisoformat(partition["_day"]) for name, *_, partition in copied}
-        folders = {day: work.run.layout.day(dataset, day, days[day].digest).prefix for day in paths.values()}
-        keys = keep_files(work.store, {path: f"{folders[day]}{path.name}" for path, day in paths.items()})
+    files, rows = write_rows(work, dataset, query, {day: part.digest for day, part in days.items()})
     return [
-        WrittenFile(key=keys[Path(name)], day=paths[Path(name)], rows=int(rows)) for name, rows, *_ in copied
+        unmade_day(work.run, day, part.digest).model_copy(
+            update={"files": files, "days_in_files": len(rows), "rows": rows[day]} if rows.get(day) else {}
+        )
+        for day, part in days.items()
     ]

@@ -10,10 +10,11 @@ from functools import cached_property
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_columns
-from crmbet.databases.parquet import Located, scan
+from crmbet.databases.parquet import Located
 from crmbet.databases.statements import Fragment, identifier, literal, render, statement
 from crmbet.databases.work import Work
 from crmbet.datasets.records import DayFiles
+from crmbet.datasets.segments import quarantined_rows, rows_of_days
 from crmbet.storage.digests import digest
 
 
@@ -33,10 +34,11 @@ class CleanedDays:
     def _by_source(self) -> dict[str, dict[date, DayFiles]]:
         return {name: {day.day: day for day in source.days} for name, source in self.cleaned.sources.items()}
 
-    def create_view(self, name: str, source: str, keys: Sequence[str], files: Located) -> None:
-        """Make a view of a source's rows in these files; without files it has the columns and no rows."""
-        if keys:
-            rows = render("databases/read_rows", source=scan(files, keys))
+    def create_view(self, name: str, source: str, days: Iterable[DayFiles], files: Located) -> None:
+        """Make a view of a source's rows of some days; without rows it has the columns."""
+        found = rows_of_days(files, days)
+        if found:
+            rows = render("databases/read_rows", source=found)
         else:
             rows = render("clean/no_rows", columns=typed_columns(self.contracts[source]))
         self.work.connection.execute(
@@ -44,24 +46,25 @@ class CleanedDays:
         )
 
     @property
-    def quarantined_protection(self) -> Mapping[str, Sequence[str]]:
-        """Files of rows in quarantine, by source, among which a self-exclusion may be."""
-        sources = {name: self.cleaned.sources.get(name) for name in ("limits", "players")}
-        return {name: of.quarantine_files for name, of in sources.items() if of and of.quarantine_files}
+    def quarantined_protection(self) -> Mapping[str, Sequence[DayFiles]]:
+        """Days with rows in quarantine, by source, among which a self-exclusion may be."""
+        days = {
+            name: self.cleaned.sources[name].quarantined_days
+            for name in ("limits", "players")
+            if name in self.cleaned.sources
+        }
+        return {name: some for name, some in days.items() if some}
 
     def create_unreadable_exclusions(self, files: Located) -> None:
         """Make the view `unreadable_exclusions` of rows that may be about a self-exclusion and cannot be read."""
         parts = [
-            render(
-                "features/themes/read_unreadable_exclusions",
-                source=scan(files, keys),
-                name=literal(source),
-            )
-            for source, keys in self.quarantined_protection.items()
+            render("features/themes/read_unreadable_exclusions", source=rows, name=literal(source))
+            for source, days in self.quarantined_protection.items()
+            if (rows := quarantined_rows(files, days))
         ]
-        rows = "\nUNION ALL\n".join(parts) or statement("features/themes/no_unreadable_exclusions")
+        union = "\nUNION ALL\n".join(parts) or statement("features/themes/no_unreadable_exclusions")
         self.work.connection.execute(
-            render("databases/create_view", name=identifier("unreadable_exclusions"), rows=Fragment(rows))
+            render("databases/create_view", name=identifier("unreadable_exclusions"), rows=Fragment(union))
         )
 
     def digest(self, statements: str, parts: Iterable[str]) -> str:
@@ -71,5 +74,4 @@ class CleanedDays:
 
 def rows_of(files: Located, days: Iterable[DayFiles], no_rows: str) -> Fragment:
     """A table expression of the rows of some days; without files it is the statement `no_rows`."""
-    keys = [key for day in days for key in day.files]
-    return scan(files, keys) if keys else Fragment(f"({statement(no_rows)})")
+    return rows_of_days(files, days) or Fragment(f"({statement(no_rows)})")

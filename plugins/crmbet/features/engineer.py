@@ -18,7 +18,6 @@ from crmbet.databases.statements import Fragment, statement
 from crmbet.databases.work import Work
 from crmbet.datasets.days import ensure_days
 from crmbet.datasets.prefetch import local_copies
-from crmbet.datasets.thirty_days import files_to_read
 from crmbet.features.cleaned_days import CleanedDays
 from crmbet.features.kept_table import KeptTable, TableInputs, copy_table, find_table, keep_table, write_table
 from crmbet.features.knowledge import Knowledge
@@ -58,8 +57,8 @@ def engineer_features(
     log.info("state: %d days, %d of them made now", len(state.days), len(state.made))
     manifest = FeatureManifest(
         files=[],
-        state_files=[key for day in state.days for key in day.files],
-        session_files=[key for day in sessions.days for key in day.files],
+        state_files=sorted({key for day in state.days for key in day.files}),
+        session_files=sorted({key for day in sessions.days for key in day.files}),
         users=0,
         state_rows=sum(day.rows for day in state.days),
         session_rows=sum(day.rows for day in sessions.days),
@@ -80,7 +79,7 @@ def engineer_features(
         sources=sources,
         table=table,
         days=(state.days, sessions.days, players),
-        quarantined=[key for keys in days.quarantined_protection.values() for key in keys],
+        quarantined=days.quarantined_protection,
         fits=read_earlier_fits(work.store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
     )
     cut_offs = _frozen_cut_offs(work)
@@ -89,15 +88,13 @@ def engineer_features(
     if made:
         log.info("nothing that the features are made from has changed: the table of an earlier run is copied")
     else:
-        with timed(log, "thirty-day files of state"):
-            state_files = files_to_read(work, "state_blocks", state.days)
         with local_copies(work) as files:
-            days.create_view("players", "players", [key for day in players for key in day.files], files)
+            days.create_view("players", "players", players, files)
             days.create_unreadable_exclusions(files)
             made = _make_table(
                 work,
                 inputs,
-                state=State(days).rows_of(files, state_files),
+                state=State(days).rows_of(files, state.days),
                 sessions=sessions.rows(files),
                 cut_offs=cut_offs,
             )

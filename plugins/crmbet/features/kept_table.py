@@ -12,9 +12,10 @@ from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import render, statements_digest
 from crmbet.databases.work import Work
-from crmbet.datasets.days import find_days, unmade_day
+from crmbet.datasets.days import unmade_day, write_segment
 from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.records import DayFiles
+from crmbet.datasets.segments import find_days
 from crmbet.failures import DamagedObject
 from crmbet.features.records import Learned
 from crmbet.features.variables import SIGNATURE, variables
@@ -40,8 +41,8 @@ class TableInputs:
     table: TableContract
     days: Sequence[Sequence[DayFiles]]
     """The days of state, sessions and players."""
-    quarantined: Sequence[str]
-    """Files of rows in quarantine that may protect players, each in a folder that its digest names."""
+    quarantined: Mapping[str, Sequence[DayFiles]]
+    """Source to days with rows in quarantine that may protect players."""
     fits: Mapping[str, ModelFit]
     """Earlier parameters, for models that cannot be fitted to this run's players."""
 
@@ -57,7 +58,11 @@ class TableInputs:
             None if cut_offs is None else sorted(cut_offs.items()),
             sorted((name, fit.model_dump_json()) for name, fit in self.fits.items()),
             [[(day.day, day.digest) for day in part] for part in self.days],
-            sorted({key.rpartition("/")[0] for key in self.quarantined}),
+            sorted(
+                self.run.layout.day(f"quarantine/source={source}", day.day, day.digest).prefix.rstrip("/")
+                for source, days in self.quarantined.items()
+                for day in days
+            ),
             statements_digest(
                 ".", "features/themes", "learning", "features/state", "features/sessions", "clean"
             ),
@@ -123,16 +128,13 @@ def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:
     run = work.run
     write_record(work.store, _learned_key(table.files), table.learned, indent=1)
     _, done_files = find_days(work.store, run.layout, DATASET, {})
-    done_files.write(
-        {
-            run.layout.day(DATASET, run.as_of_date, identity).done_file(attempt_name()): (
-                unmade_day(run, run.as_of_date, identity).model_copy(
-                    update={"files": table.files, "rows": table.users}
-                )
-            )
-            for identity in identities
-        }
-    )
+    kept = [
+        unmade_day(run, run.as_of_date, identity).model_copy(
+            update={"files": table.files, "rows": table.users}
+        )
+        for identity in sorted(identities)
+    ]
+    write_segment(done_files, run.layout, DATASET, kept)
     done_files.write_index(attempt_name())
 
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
-from crmbet.databases.parquet import scan
 from crmbet.databases.statements import identifier, render
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
+from crmbet.datasets.segments import rows_of_days
 from crmbet.extract.records import ExtractManifest
 
 LATE = timedelta(days=1)
@@ -73,11 +73,11 @@ def _last_known(work: Work, contract: SourceContract, cleaned: CleanManifest) ->
     if contract.known_time is None:
         return None
     source = cleaned.sources.get(contract.name)
-    files = [key for day in source.days for key in day.files] if source else []
-    if not files:
-        return work.run.window.as_of
     with local_copies(work) as copies:
-        text = render("features/last_known", rows=scan(copies, files), known=identifier(contract.known_time))
+        rows = rows_of_days(copies, source.days if source else [])
+        if rows is None:
+            return work.run.window.as_of
+        text = render("features/last_known", rows=rows, known=identifier(contract.known_time))
         ((silent, newest),) = work.connection.execute(text).fetchall()
     if silent or newest is None:
         return None

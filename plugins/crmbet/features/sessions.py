@@ -55,7 +55,7 @@ def ensure_sessions(cleaned: CleanedDays) -> Sessions:
     recorded = [day for day in source.days if _is_recent(day.day, cleaned)]
 
     def rows(files: Located) -> Fragment:
-        cleaned.create_view("recorded", "sessions", [key for day in recorded for key in day.files], files)
+        cleaned.create_view("recorded", "sessions", recorded, files)
         query = render(
             "features/sessions/add_bets",
             recorded=identifier("recorded"),
@@ -92,8 +92,9 @@ class DerivedSessions:
 
     def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
         """Derive the sessions of some days."""
-        keys = sorted({key for day in days.values() for key in day.reads})
-        self.cleaned.create_view("bets", "bets", keys, files)
+        bets = self.cleaned.of("bets")
+        around = {near for day in days for near in _days_from(day, -1, 1) if near in bets}
+        self.cleaned.create_view("bets", "bets", [bets[day] for day in sorted(around)], files)
         query = render("features/sessions/derive_sessions", days=_date_list(days))
         return write_days(self.cleaned.work, self.name, query, days)
 
@@ -122,10 +123,9 @@ class SessionBets:
     def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
         """Assign the bets of some days to their sessions."""
         bets = self.cleaned.of("bets")
-        placed = [key for day in days for key in bets[day].files]
-        sessions = {key for day in days for near in self._sessions_around(day) for key in near.files}
-        self.cleaned.create_view("bets", "bets", placed, files)
-        self.cleaned.create_view("recorded", "sessions", sorted(sessions), files)
+        sessions = {near.day: near for day in days for near in self._sessions_around(day)}
+        self.cleaned.create_view("bets", "bets", [bets[day] for day in days], files)
+        self.cleaned.create_view("recorded", "sessions", sessions.values(), files)
         query = render("features/sessions/assign_bets", days=_date_list(days))
         return write_days(self.cleaned.work, self.name, query, days)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from crmbet.databases.parquet import Located, scan
+from crmbet.databases.parquet import Located
 from crmbet.databases.statements import Fragment, statement, statements_digest
 from crmbet.datasets.days import WantedDay, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
+from crmbet.datasets.segments import rows_of_days
 from crmbet.features.cleaned_days import CleanedDays
 
 SOURCES = ("bets", "transactions", "communications", "limits")
@@ -34,14 +35,13 @@ class State:
         """Summarise the events of some days."""
         for source in SOURCES:
             by_day = self.cleaned.of(source)
-            keys = [key for day in days if day in by_day for key in by_day[day].files]
-            self.cleaned.create_view(source, source, keys, files)
+            self.cleaned.create_view(source, source, [by_day[day] for day in days if day in by_day], files)
         return write_days(self.cleaned.work, self.name, statement("features/state/summarise_days"), days)
 
-    def rows_of(self, files: Located, keys: Sequence[str]) -> Fragment:
-        """A table expression of the state in these files."""
-        if keys:
-            return scan(files, keys)
+    def rows_of(self, files: Located, days: Iterable[DayFiles]) -> Fragment:
+        """A table expression of the state of these days."""
+        if rows := rows_of_days(files, days):
+            return rows
         # Nothing happened before as_of; players may have registered.
         for source in SOURCES:
             self.cleaned.create_view(source, source, [], files)

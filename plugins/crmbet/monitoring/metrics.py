@@ -360,8 +360,7 @@ def _named_files(
         for captures in manifest.sources.values():
             named.update(key for capture in captures.captures for key in capture.files)
     for source in clean.sources.values() if clean else ():
-        named.update(source.quarantine_files)
-        named.update(key for day in source.days for key in day.files)
+        named.update(source.quarantine_files, source.files)
     return named
 
 

@@ -3,12 +3,12 @@
     crmbet/brand=<brand>/
         captures/source=<source>/chunk=<digest>/     what a source said, as it said it
         <dataset>/_index/<attempt>.json              contents of many done-files in one object
-        cleaned/source=<source>/day=<day>/set=<digest>/
-        quarantine/source=<source>/day=<day>/set=<digest>/   rows of that day that break their contract
-        state/day=<day>/set=<digest>/                one row per player and day
-        sessions/day=<day>/set=<digest>/             one row per session, derived from bets
-        state_blocks/day=<first day>/set=<digest>/   a copy of the state, thirty days to a file
-        session_bets/day=<day>/set=<digest>/         bets of that day by recorded session
+        cleaned/source=<source>/day=<first day>/set=<digest>/      a segment: some days, in order
+        quarantine/source=<source>/day=<first day>/set=<digest>/   rows of its days that break their contract
+        state/day=<first day>/set=<digest>/          one row per player and day
+        sessions/day=<first day>/set=<digest>/       one row per session, derived from bets
+        session_bets/day=<first day>/set=<digest>/   bets by day and recorded session
+        state_blocks/                                what releases before 0.8.0 kept beside the state
         thresholds/version=<v>/as_of=<date>/         frozen cut-offs of the responsible-gambling markers
         models/as_of=<date>/                         parameters that a run fitted, for those that cannot
         feature_tables/day=<as_of>/set=<digest>/     done-files that name the run whose feature table was made from this
@@ -147,6 +147,11 @@ def aside(key: str) -> str:
     """Where a damaged object is kept: below the root of its brand, where nothing is read."""
     root, rest = _split(key)
     return f"{root}{DAMAGED}{rest}"
+
+
+def dataset_of(key: str) -> str:
+    """The name of the dataset kept by day that a file belongs to, such as 'cleaned/source=bets'."""
+    return _split(key)[1].partition("/day=")[0]
 
 
 def kind_of(key: str) -> str:

@@ -107,9 +107,7 @@ def test_bets(
     assert {row["bet_id"]: row["_day"] for row in captured_rows(captures)} == {
         key: operator_day(instant) for key, instant in expected.items()
     }
-    found = engine.sql(
-        f"SELECT bet_id, placed_at, ingested_at FROM {scan(store, [key for day in cleaned.days for key in day.files])}"
-    ).fetchall()
+    found = engine.sql(f"SELECT bet_id, placed_at, ingested_at FROM {scan(store, cleaned.files)}").fetchall()
     assert {key: (placed.replace(tzinfo=UTC), known.replace(tzinfo=UTC)) for key, placed, known in found} == {
         key: (instant, instant) for key, instant in expected.items()
     }
@@ -137,8 +135,7 @@ def test_players(
     cleaned = clean(capture(players), players)
 
     found = engine.sql(
-        "SELECT user_id, registered_at, self_excluded_until "
-        f"FROM {scan(store, [key for day in cleaned.days for key in day.files])}"
+        f"SELECT user_id, registered_at, self_excluded_until FROM {scan(store, cleaned.files)}"
     ).fetchall()
     assert {key: (registered, until) for key, registered, until in found} == {
         f"p{number}": (datetime.fromisoformat(INSTANTS[text]),) * 2 for number, text in enumerate(texts)

@@ -37,7 +37,7 @@ def test_every_row_has_its_fate(
     cleaned = clean(capture(contract), contract)
 
     [key] = contract.business_key
-    accepted = rows_of(engine, store, [file for day in cleaned.days for file in day.files])
+    accepted = rows_of(engine, store, cleaned.files)
     assert {
         row[key]: {column: row[column] for column in fates["accepted"].get(row[key], ())} for row in accepted
     } == fates.get("accepted", {})

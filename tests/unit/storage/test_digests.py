@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from crmbet.contracts.strict import content_digest
 from crmbet.databases import statements
 from crmbet.datasets.records import DayFiles
-from crmbet.datasets.thirty_days import ThirtyDays
+from crmbet.datasets.segments import folder_of_days
 from crmbet.extract.ledger import chunk_digest
 from crmbet.storage.digests import digest
+from crmbet.storage.layout import Layout
 
 pytestmark = pytest.mark.unit
 
@@ -35,7 +35,6 @@ def test_every_use_has_the_recipe_of_the_stores_that_exist(
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "a.sql").write_text("SELECT 1")
     monkeypatch.setattr(statements, "STATEMENTS", tmp_path)
-    no_work: Any = None
     day = DayFiles(
         day=date(2026, 3, 1), digest="d1", files=[], rows=1, made_at=datetime(2026, 4, 1, tzinfo=UTC)
     )
@@ -43,5 +42,7 @@ def test_every_use_has_the_recipe_of_the_stores_that_exist(
     assert statements.statements_digest("clean") == hashlib.sha256(b"a.sql\0SELECT 1\0").hexdigest()[:16]
     assert chunk_digest("bets", "key") == hashlib.sha256(b"bets\0key").hexdigest()[:24]
     assert content_digest({"b": 1, "a": [2]}) == hashlib.sha256(b'{"a": [2], "b": 1}').hexdigest()[:16]
-    wanted = ThirtyDays(no_work, "state_blocks", {day.day: [day]}).wanted()
-    assert wanted[day.day].digest == hashlib.sha256(b"2026-03-01 d1").hexdigest()[:24]
+    layout, next_day = Layout(brand="acme"), day.model_copy(update={"day": date(2026, 3, 2), "digest": "d2"})
+    assert folder_of_days(layout, "state", [day]).prefix == "crmbet/brand=acme/state/day=2026-03-01/set=d1/"
+    both = hashlib.sha256(b"2026-03-01 d1\0002026-03-02 d2").hexdigest()[:24]
+    assert folder_of_days(layout, "state", [next_day, day]).prefix.endswith(f"day=2026-03-01/set={both}/")

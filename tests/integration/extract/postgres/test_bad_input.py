@@ -56,7 +56,7 @@ def accepted(engine: duckdb.DuckDBPyConnection, store: ObjectStore) -> Callable[
     """The rows that were found good."""
 
     def read(cleaned: CleanedSource) -> list[Row]:
-        files = [key for day in cleaned.days for key in day.files]
+        files = cleaned.files
         rows = engine.sql(f"FROM {scan(store, files)} ORDER BY created_at, amount")
         return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
