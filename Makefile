@@ -46,8 +46,8 @@ test-full: setup  ## Run the tests, those of full size too
 coverage:  ## Run the tests and measure which branches of the pipeline they take
 	@$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
-chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement; attack, hang and overhear them; damage the store; on PostgreSQL 15 too
-	@$(python) -m pytest tests/integration/load tests/integration/databases tests/integration/test_canaries.py tests/integration/test_damaged_store.py --numprocesses 2 --dist worksteal $(ARGS)
+chaos: setup  ## Kill loads, PostgreSQL and S3 at every statement; attack, slow down, hang and overhear them; damage the store; on PostgreSQL 15 too
+	@$(python) -m pytest tests/integration/load tests/integration/databases tests/integration/live/test_slow_servers.py tests/integration/test_canaries.py tests/integration/test_damaged_store.py --numprocesses 2 --dist worksteal $(ARGS)
 	@TEST_POSTGRES=15 $(python) -m pytest tests/integration/load --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: setup typecheck  ## Check style, format, types and the order of imports

@@ -23,8 +23,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from crmbet.clean.records import CleanManifest
 from crmbet.datasets.records import DayFiles, Segment
 from crmbet.datasets.segments import chosen_days
-from crmbet.extract.ledger import captures_by_digest, has_the_same_rows, newest_captures
-from crmbet.extract.records import Capture, ExtractManifest
+from crmbet.extract.ledger import all_captures, captures_by_digest, has_the_same_rows, newest_captures
+from crmbet.extract.records import CaptureSegment, ExtractManifest
 from crmbet.failures import DamagedObject
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import Record, manifest_key
@@ -172,8 +172,8 @@ class _Planning:
 
     def keep_captures(self, dataset: str) -> None:
         """Keep what a run with a known_at within the retention may use, with all done-files of a capture's digest."""
-        done_files = dict(self._done_files(dataset, Capture))
-        contents = captures_by_digest(done_files.values())
+        segments = dict(self._done_files(dataset, CaptureSegment))
+        contents = captures_by_digest(all_captures(segments))
         before = newest_captures(
             capture for capture in contents.values() if capture.captured_at <= self._oldest_kept
         )
@@ -188,11 +188,14 @@ class _Planning:
         }
         # A capture that a kept run has used keeps its done-files, which say since when it was known.
         wanted |= {
-            capture.digest for capture in done_files.values() if self.kept.issuperset(capture.files or [""])
+            capture.digest
+            for capture in all_captures(segments)
+            if self.kept.issuperset(capture.files or [""])
         }
-        for key, capture in done_files.items():
-            if capture.digest in wanted or self._is_young(key):
-                self.kept.update((key, *capture.files))
+        for key, segment in segments.items():
+            if self._is_young(key) or any(capture.digest in wanted for capture in segment.captures):
+                # A done-file counts only while all files that it names are there.
+                self.kept.update((key, *(name for capture in segment.captures for name in capture.files)))
 
     def keep_days(self, dataset: str) -> None:
         """Keep each segment that holds the files of a day that were made last, or files that kept runs have used."""

@@ -31,7 +31,7 @@ from crmbet.datasets.records import Segment
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.postgres import SOURCE, capture_relation
-from crmbet.extract.records import Capture, ExtractManifest
+from crmbet.extract.records import CaptureSegment, ExtractManifest
 from crmbet.failures import DamagedObject, DataLost
 from crmbet.features.records import FeatureManifest, Learned
 from crmbet.healing import MOST_ROUNDS, Stages
@@ -176,10 +176,10 @@ class World:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small() -> Iterator[None]:
-    """Two files of a month are joined, and a folder of a few done-files gets an index."""
+    """Two files of a month are joined, and a folder of one done-file gets an index."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "FEW_FILES", 1)
-        patch.setattr(done_files, "INDEX_FROM", 2)
+        patch.setattr(done_files, "INDEX_FROM", 1)
         yield
 
 
@@ -246,7 +246,7 @@ FILES = {
     "matrix": "runs/run_id=run-1/matrix/",
 }
 RECORDS: dict[str, tuple[str, str, type[BaseModel]]] = {
-    "done-files of captures": ("captures/", DONE, Capture),
+    "done-files of captures": ("captures/", DONE, CaptureSegment),
     "done-files of days": ("cleaned/", DONE, Segment),
     "done-files of tables": ("feature_tables/", DONE, Segment),
     "learned": ("runs/run_id=run-1/features/", ".json", Learned),

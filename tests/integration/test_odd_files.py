@@ -90,8 +90,7 @@ def odd(open_operator: Callable[[], Any], tmp_path_factory: pytest.TempPathFacto
     accepted, quarantined = {}, {}
     for name in ("bets", "players"):
         [key] = load_source_contracts()[name].business_key
-        files = [file for day in cleaned[name].days for file in day.files]
-        accepted[name] = {row[key]: row for row in rows_of(operator, files)}
+        accepted[name] = {row[key]: row for row in rows_of(operator, cleaned[name].files)}
         for row in rows_of(operator, cleaned[name].quarantine_files):
             quarantined[row["source_key"], row["source_row"]] = (row["business_key"], row["reason"])
     target = operator.query("SELECT user_id, to_jsonb(row) FROM ml_features.user_features AS row")

@@ -89,7 +89,7 @@ def capture(
     query = render(
         "extract/place_rows",
         rows=Fragment("SELECT * FROM given"),
-        source_key=literal(chunk),
+        source_key=Fragment(f"{literal(chunk)} AS _source_key,"),
         spelled=happened.spelled,
         event_time=happened.value,
         zone=literal(run.settings.operator_timezone),

@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from crmbet.clean.records import CleanedSource
-from crmbet.databases.parquet import scan
 from crmbet.databases.statements import literal, render
+from crmbet.datasets import segments
 from tests.sql.lake_folder import FolderStore, capture, clean, quarantined_rows
 from tests.sql.world import Row, World, contracts, create_world, query_world
 
@@ -155,12 +155,12 @@ def features_of(
     """User to features of a world in which some sources are those that were really cleaned."""
     create_world(engine, world)
     for source, of in cleaned.items():
-        if files := of.files:
-            engine.execute(f"CREATE OR REPLACE TEMPORARY TABLE {source} AS FROM {scan(store, files)}")
-        if of.quarantine_files:
+        if rows := segments.rows_of_days(store, of.days):
+            engine.execute(f"CREATE OR REPLACE TEMPORARY TABLE {source} AS FROM {rows}")
+        if quarantined := segments.quarantined_rows(store, of.quarantined_days):
             lost = render(
                 "features/themes/read_unreadable_exclusions",
-                source=scan(store, of.quarantine_files),
+                source=quarantined,
                 name=literal(source),
             )
             engine.execute(f"CREATE OR REPLACE TEMPORARY TABLE unreadable_exclusions AS {lost}")

@@ -3,7 +3,7 @@
 -- places, and planning its expression once takes longer than reading a small file.
 SELECT
     * EXCLUDE (_spelled, _happened),
-    {source_key} AS _source_key,
+    {source_key}
     operator_day(_happened, {zone}, {earliest}) AS _day
 FROM (
     SELECT *, {event_time} AS _happened

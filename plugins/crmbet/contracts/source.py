@@ -233,6 +233,14 @@ class SourceContract(Strict):
         return content_digest([self.earliest, *times])
 
 
+def key_alone(contract: SourceContract) -> SourceContract:
+    """The contract of a source of which nothing but the business key, and the time of a fact, is looked at."""
+    names = {*contract.business_key, contract.event_time}
+    described = contract.model_dump(exclude={"known_time", "not_before", "protecting_rows"})
+    described["columns"] = {name: of for name, of in described["columns"].items() if name in names}
+    return SourceContract.model_validate(described)
+
+
 def _described(name: SourceName) -> str | dict[str, str]:
     return name if isinstance(name, str) else name.model_dump()
 

@@ -10,9 +10,30 @@ from crmbet.extract.records import UNDATED, Capture
 
 
 def captured_rows(files: Located, captures: Sequence[Capture]) -> Fragment:
-    """The rows of captures that have files. A file may also hold other chunks: see `Capture.part`."""
-    if all(capture.part is None for capture in captures):
-        return scan(files, sorted({key for capture in captures for key in capture.files}))
+    """The rows of captures that have files. A file may also hold other chunks of their source."""
+    if any(capture.part is not None for capture in captures):
+        return _rows_of_days(files, captures)
+    wanted: dict[str, set[str]] = {}
+    held: dict[str, int] = {}
+    for capture in captures:
+        for key in capture.files:
+            wanted.setdefault(key, set()).add(capture.chunk)
+            held[key] = capture.chunks_in_files
+    whole = sorted(key for key, chunks in wanted.items() if len(chunks) == held[key])
+    selected = [render("databases/read_rows", source=scan(files, whole))] if whole else []
+    selected += [
+        render(
+            "extract/select_objects",
+            file=scan(files, [key]),
+            keys=joined([literal(chunk) for chunk in sorted(wanted[key])]),
+        )
+        for key in sorted(wanted.keys() - {*whole})
+    ]
+    return Fragment("(" + "\nUNION ALL BY NAME\n".join(selected) + ")")
+
+
+def _rows_of_days(files: Located, captures: Sequence[Capture]) -> Fragment:
+    """The rows of captures of PostgreSQL, whose files hold many days."""
     chunks: dict[str, list[str]] = {}
     for capture in captures:
         for key in capture.files:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,20 +32,36 @@ class DayCounts:
         return sum(day.rows for day in self.days.values())
 
 
+def count_parts(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
+) -> dict[str, DayCounts]:
+    """Count a captured file's rows by object and day. The arguments are those of `count_days`."""
+    counted = connection.execute(_counting("extract/count_parts", path, contract, types)).fetchall()
+    by_key: dict[str, list[tuple[date | None, int, str, datetime | None]]] = {}
+    for key, *of_day in counted:
+        by_key.setdefault(key, []).append((of_day[0], of_day[1], of_day[2], of_day[3]))
+    return {key: _day_counts(rows) for key, rows in by_key.items()}
+
+
 def count_days(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
 ) -> DayCounts:
     """Count a captured file's rows by day. `types` are the engine types of the columns that are not text."""
+    return _day_counts(connection.execute(_counting("extract/count_days", path, contract, types)).fetchall())
+
+
+def _counting(name: str, path: Path, contract: SourceContract, types: Mapping[str, str]) -> str:
     known = known_instant(contract, types)
-    rows = connection.execute(
-        render(
-            "extract/count_days",
-            file=literal(str(path)),
-            contents=joined([identifier(name) for name in contract.columns]),
-            spelled=known.spelled,
-            known_time=known.value,
-        )
-    ).fetchall()
+    return render(
+        name,
+        file=literal(str(path)),
+        contents=joined([identifier(column) for column in contract.columns]),
+        spelled=known.spelled,
+        known_time=known.value,
+    )
+
+
+def _day_counts(rows: Sequence[tuple[date | None, int, str, datetime | None]]) -> DayCounts:
     return DayCounts(
         days={
             day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint)

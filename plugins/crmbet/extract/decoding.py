@@ -21,6 +21,7 @@ from typing import Any
 
 from crmbet.databases.scratch import require_room
 from crmbet.extract.unreadable import UnreadableObject
+from crmbet.run.settings import EngineSettings, size_in_bytes
 
 BYTES_AT_ONCE = 1 << 20
 HARMLESS_SIZE = 16 << 20
@@ -55,6 +56,11 @@ class UnpackLimits:
     """Times its size as it was delivered."""
     size: int
     """Bytes."""
+
+    @classmethod
+    def of(cls, settings: EngineSettings) -> UnpackLimits:
+        """The limits of a deployment."""
+        return cls(settings.max_unpacked_ratio, size_in_bytes(settings.max_unpacked_size))
 
     def check(self, packed: int, unpacked: int) -> None:
         """Raises `UnreadableObject` if so many bytes become more than they may."""

@@ -59,12 +59,16 @@ class Reading:
     """Engine types of the columns that are not text in the result of `query`."""
     header: tuple[str, ...] | None = None
     """The names of the file's columns; None if each record has its own."""
+    source: str = ""
+    """SELECT of `_row` and `record`, if each record has its own names."""
     losses: tuple[str, ...] = ()
     """Parts of the file that cannot be read, in words. Their records are among the rejected ones."""
     size: int = 0
     """Bytes of the text that was read; 0 for a format that is not text."""
     set_aside: int = 0
     """Bytes of the records that cannot be told apart or read, and are set aside."""
+    is_plain: bool = False
+    """Whether the text is read as it is, since nothing in it looks unusual."""
     undecided: str | None = None
     """The `_reject` of records that a slower way may read. A reading that has one cannot be trusted."""
 
@@ -84,6 +88,18 @@ def readings(
     sought, path_values = in_path(contract, key)
     for reading in _readings_of_content(connection, path, key, sought, limits):
         yield with_path_values(reading, sought, path_values)
+
+
+def plain_reading(
+    connection: duckdb.DuckDBPyConnection, path: Path, format_: str, contract: SourceContract
+) -> Reading | None:
+    """The reading of CSV or JSON lines as they are; None if something in the file looks unusual.
+
+    Raises `UnreadableObject` as `readings` does.
+    """
+    read = _read_csv(path, contract) if format_ == "csv" else _read_json(connection, path, contract)
+    first = next(read)
+    return first if first.is_plain else None
 
 
 def _readings_of_content(
@@ -136,7 +152,7 @@ def _read_parquet(
     wanted = {
         name: source_name for name, source_name in _names(contract).items() if source_name in footer.names
     }
-    unknown = _unknown(footer.names, contract)
+    unknown = unknown_columns(footer.names, contract)
     types = None
     if not (footer.is_scattered or footer.wide.intersection(wanted.values())):
         types = _types_for_the_engine(connection, path)
@@ -282,7 +298,7 @@ def _as_text(column: str, engine_type: str, *, decimal_comma: bool) -> str:
 
 def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
     """First as the engine reads it, then mended, with the damaged records set aside."""
-    first = read_header(path, _every_name(contract))
+    first = read_header(path, every_name(contract))
     if first is None:
         yield _read_nothing(contract)
         return
@@ -294,7 +310,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
     columns = dict(zip(header, places, strict=True))
     described = joined([Fragment(f"{literal(place)}: 'VARCHAR'") for place in places])
     values = _values(contract, columns)
-    unknown = _unknown(header, contract)
+    unknown = unknown_columns(header, contract)
     counted = survey(path, quotes=True)
     if not (counted.open_quote or counted.odd):
         query = render(
@@ -304,7 +320,14 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
             delimiter=literal(delimiter),
             values=values,
         )
-        yield Reading(query, counted.records - 1, unknown, header=tuple(header), size=path.stat().st_size)
+        yield Reading(
+            query,
+            counted.records - 1,
+            unknown,
+            header=tuple(header),
+            size=path.stat().st_size,
+            is_plain=True,
+        )
     mended = mend_csv(path, delimiter, len(header))
     _require_all_lines(mended, counted.lines)
     query = render(
@@ -375,13 +398,21 @@ def _read_ordinary_json(
             raise
         return None
     query = render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
-    return Reading(query, records, unknown, size=path.stat().st_size, undecided=NO_OBJECT)
+    return Reading(
+        query,
+        records,
+        unknown,
+        source=source,
+        size=path.stat().st_size,
+        is_plain=elements is None,
+        undecided=NO_OBJECT,
+    )
 
 
 def _read_split_json(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, *, is_array: bool
 ) -> Reading:
-    records = split(path, is_array=is_array, names=_every_name(contract))
+    records = split(path, is_array=is_array, names=every_name(contract))
     if not records.records:
         return _read_nothing(contract)
     source = render(
@@ -411,13 +442,13 @@ def _check_keys(
         return keys or []
 
     some = names(f"LIMIT {SAMPLED_RECORDS}")
-    if not _missing(some, contract):
-        return _unknown(some, contract)
+    if not missing_columns(some, contract):
+        return unknown_columns(some, contract)
     every = names("")
     if not every:
         raise UnreadableObject("it holds no JSON object: deliver one array of objects, or one object a line")
     _check_columns(every, contract)
-    return _unknown(every, contract)
+    return unknown_columns(every, contract)
 
 
 def _json_values(contract: SourceContract) -> dict[str, Fragment]:
@@ -463,7 +494,7 @@ def _names(contract: SourceContract) -> dict[str, str]:
     return {name: names[0] for name, names in file_names(contract).items() if names}
 
 
-def _every_name(contract: SourceContract) -> frozenset[str]:
+def every_name(contract: SourceContract) -> frozenset[str]:
     """All names that columns of a contract may have in a file."""
     return frozenset(name for names in file_names(contract).values() for name in names)
 
@@ -483,7 +514,7 @@ def _check_columns(names: Sequence[str], contract: SourceContract) -> None:
     repeated = [name for name in known if names.count(name) > 1]
     if repeated:
         raise UnreadableObject(f"column {', '.join(repeated)} appears more than once")
-    missing = _missing(names, contract)
+    missing = missing_columns(names, contract)
     if missing and not known:
         # The message does not repeat the names that are there: they may be data.
         raise UnreadableObject(
@@ -497,7 +528,7 @@ def _check_columns(names: Sequence[str], contract: SourceContract) -> None:
         )
 
 
-def _missing(names: Sequence[str], contract: SourceContract) -> list[str]:
+def missing_columns(names: Sequence[str], contract: SourceContract) -> list[str]:
     """The required columns that are not among the names, each with all its names in the source."""
     return [
         " or ".join(map(str, contract.source_names[name]))
@@ -520,5 +551,6 @@ def _values(
     )
 
 
-def _unknown(names: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
-    return tuple(sorted({name for name in names if name} - _every_name(contract)))
+def unknown_columns(names: Iterable[str], contract: SourceContract) -> tuple[str, ...]:
+    """The names that no column of the contract has."""
+    return tuple(sorted({name for name in names if name} - every_name(contract)))

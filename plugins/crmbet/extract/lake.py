@@ -1,8 +1,9 @@
 """Captures the lake: every object of a feed, once per content.
 
 A chunk is one object, identified by key, ETag and size. It is fetched once, rewritten as Parquet on the local disk,
-counted there, and uploaded. Its folder is named by a digest of the object and of all that decides how its rows are read
-and dated. It counts once its done-file exists. An object that cannot be read is set aside, and the others go on.
+counted there, and uploaded. Small objects share a file. The folder is named by a digest of the object and of all that
+decides how its rows are read and dated. It counts once its done-file exists. An object that cannot be read is set
+aside, and the others go on.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import event_instant
 from crmbet.databases.duckdb_failures import describe_file_error, is_lack_of_resources
 from crmbet.databases.scratch import lack_of_room_explained, scratch_folder
-from crmbet.databases.statements import Fragment, date_literal, literal, render
+from crmbet.databases.statements import literal, render
 from crmbet.databases.work import Work
-from crmbet.datasets.days import BATCH_DAYS
 from crmbet.extract.day_counts import DayCounts, count_days
 from crmbet.extract.decoding import UnpackLimits
 from crmbet.extract.deliveries import Deliveries
 from crmbet.extract.formats import Reading, readings
+from crmbet.extract.gathering import lots
 from crmbet.extract.identities import Identities, Identity
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.listing import Listing, Table, describe_passed_over, some_objects, sort_listing
 from crmbet.extract.names import columns_read, incomplete_columns
 from crmbet.extract.parquet_mending import NAMED_LOSSES
 from crmbet.extract.records import Capture, SourceCaptures, Unreadable
+from crmbet.extract.together import capture_lot
 from crmbet.extract.unreadable import UnreadableObject
+from crmbet.extract.writing import MANY_DAYS, place_rows, sort_by_day, write_capture
 from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
-from crmbet.run.settings import size_in_bytes
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
 from crmbet.storage.verified import keep_file
@@ -185,10 +186,16 @@ def _capture_all(
         ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
     ):
         capturing = _Capturing(work, contract, ledger, folder)
+        for lot in lots(objects):
+            made += capture_lot(work, contract, ledger, lot, folder)
+        gathered = {capture.digest for capture in made}
         tasks = {
-            pool.submit(capturing.capture, identity, entry): identity for identity, entry in objects.items()
+            pool.submit(capturing.capture, identity, entry): identity
+            for identity, entry in objects.items()
+            if identity.digest not in gathered
         }
         large: list[Identity] = []
+        progress.advance(len(made), sum(capture.extracted for capture in made))
 
         def settle(entry: StoredObject, result: Callable[[], Capture]) -> None:
             try:
@@ -304,7 +311,8 @@ class _Capturing:
         written = local.with_name("written.parquet")
         why = ""
         for reading in self._readings(connection, local, entry):
-            why = self._write(connection, reading, entry, written)
+            query = place_rows(reading, entry.key, self.contract, self.work.run)
+            why = write_capture(connection, reading, query, written)
             if not why:
                 break
         if why:
@@ -317,8 +325,8 @@ class _Capturing:
         counts = count_days(connection, written, self.contract, reading.types)
         if not counts.rows:
             log.warning("%s holds no record", self.work.store.url(entry.key))
-        if len(counts.days) > BATCH_DAYS:
-            written = _sort_by_day(connection, written)
+        if len(counts.days) > MANY_DAYS:
+            written = sort_by_day(connection, written)
         if reading.set_aside:
             log.warning(
                 "%s: %d of %d bytes are no records and are set aside",
@@ -334,64 +342,9 @@ class _Capturing:
         import duckdb
 
         try:
-            yield from readings(connection, local, entry.key, self.contract, self._limits())
+            limits = UnpackLimits.of(self.work.run.settings.engine)
+            yield from readings(connection, local, entry.key, self.contract, limits)
         except duckdb.Error as error:
             if is_lack_of_resources(error):
                 raise
             raise UnreadableObject(describe_file_error(error, local.parent)) from None
-
-    def _limits(self) -> UnpackLimits:
-        engine = self.work.run.settings.engine
-        return UnpackLimits(engine.max_unpacked_ratio, size_in_bytes(engine.max_unpacked_size))
-
-    def _write(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        reading: Reading,
-        entry: StoredObject,
-        written: Path,
-    ) -> str:
-        """Write the rows of a reading. Returns why they cannot be trusted, or an empty text if they can."""
-        import duckdb
-
-        copy = render(
-            "extract/copy_to_capture",
-            rows=Fragment(_place(reading, entry.key, self.contract, self.work.run)),
-            url=literal(str(written)),
-        )
-        try:
-            (rows,) = connection.execute(copy).fetchone() or (0,)
-        except duckdb.Error as error:
-            if is_lack_of_resources(error):
-                raise
-            return describe_file_error(error, written.parent)
-        if rows != reading.records:
-            return f"it holds {reading.records} records, its parser gives {rows}"
-        if reading.undecided is not None:
-            undecided = connection.execute(
-                render("extract/count_undecided", file=literal(str(written))), [reading.undecided]
-            )
-            (rows,) = undecided.fetchone() or (0,)
-            if rows:
-                return f"{rows} of its {reading.records} records cannot be told apart"
-        return ""
-
-
-def _place(reading: Reading, key: str, contract: SourceContract, run: Run) -> str:
-    happened = event_instant(contract, reading.types)
-    return render(
-        "extract/place_rows",
-        rows=Fragment(reading.query),
-        source_key=literal(key),
-        spelled=happened.spelled,
-        event_time=happened.value,
-        zone=literal(run.settings.operator_timezone),
-        earliest=date_literal(contract.earliest),
-    )
-
-
-def _sort_by_day(connection: duckdb.DuckDBPyConnection, written: Path) -> Path:
-    """Sort a file of many days by day. It is read once for each batch of days, which then skips the rest."""
-    ordered = written.with_name("ordered.parquet")
-    connection.execute(render("extract/sort_by_day", file=literal(str(written)), url=literal(str(ordered))))
-    return ordered

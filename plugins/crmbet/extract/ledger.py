@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crmbet.extract.records import Capture, ExtractManifest, SourceCaptures, Unreadable
+from crmbet.extract.records import (
+    Capture,
+    CaptureSegment,
+    ExtractManifest,
+    SourceCaptures,
+    Unreadable,
+)
 from crmbet.failures import DamagedObject, DataLost, SourceShrunk
 from crmbet.run.run import Run
 from crmbet.run.tasks import EXTRACTS
@@ -39,7 +45,7 @@ class Ledger:
 
     run: Run
     source: str
-    done_files: DoneFiles[Capture]
+    done_files: DoneFiles[CaptureSegment]
     by_digest: dict[str, Capture]
     lost: set[str] = field(default_factory=set)
     """Digests of captures that are known and whose files are gone."""
@@ -64,26 +70,27 @@ class Ledger:
     def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
         """Read all done-files of a source. What a damaged one said is looked for in the manifests of earlier runs."""
         content = Content(
-            model=Capture,
-            folder=lambda capture: run.layout.capture(source, capture.digest).prefix,
-            files=lambda capture: capture.files,
+            model=CaptureSegment,
+            folder=lambda segment: run.layout.capture(source, segment.captures[0].digest).prefix,
+            files=lambda segment: [key for capture in segment.captures for key in capture.files],
         )
         done_files = DoneFiles.read(store, run.layout.captures(source), content)
-        whole = captures_by_digest(done_files.records[key] for key in sorted(done_files.records))
-        incomplete = captures_by_digest(done_files.incomplete[key] for key in sorted(done_files.incomplete))
+        whole = captures_by_digest(all_captures(done_files.records))
+        incomplete = captures_by_digest(all_captures(done_files.incomplete))
         lost = incomplete.keys() - whole.keys()
         by_digest = {**incomplete, **whole}
         for each in incomplete.keys() & whole.keys():
             by_digest[each] = _known_since(whole[each], incomplete[each])
         unknown = {_digest_of(key) for key in done_files.damaged} - by_digest.keys()
+        found: dict[str, Capture] = {}
         if unknown:
             found = _captures_of_manifests(store, run, source, unknown)
             there = {entry.key for entry in store.list(run.layout.captures(source))}
+            found = {each: capture for each, capture in found.items() if each not in by_digest}
             by_digest |= found
             lost |= {each for each, capture in found.items() if not there.issuperset(capture.files)}
         ledger = cls(run, source, done_files, by_digest, lost, unknown - by_digest.keys())
-        if recovered := [by_digest[each] for each in sorted(unknown & by_digest.keys())]:
-            ledger._write({ledger._done_file(capture): capture for capture in recovered})
+        ledger._write(_by_files(found[each] for each in sorted(found)))
         return ledger
 
     @property
@@ -122,13 +129,12 @@ class Ledger:
         return max(alike, key=lambda capture: (capture.captured_at, capture.digest), default=None)
 
     def record(self, captures: Iterable[Capture]) -> list[Capture]:
-        """Write the done-files of finished captures. Returns the captures as the ledger knows them now.
+        """Write one done-file for captures that share files. Returns the captures as the ledger knows them now.
 
-        A capture that lost too many rows gets no done-file, so that the next run asks again, unless the run accepts
+        A capture that lost too many rows is left out of it, so that the next run asks again, unless the run accepts
         deletions. This may be called from several threads.
         """
-        settled = []
-        done_files = {}
+        settled, kept = [], []
         with self._lock:
             for capture in captures:
                 first = self.by_digest.get(capture.digest)
@@ -139,9 +145,9 @@ class Ledger:
                 if self._accepts_deletions or not self._shrank(known):
                     self.by_digest[known.digest] = known
                     self.lost.discard(known.digest)
-                    done_files[self._done_file(known)] = known
+                    kept.append(known)
                 settled.append(known)
-        self._write(done_files)
+        self._write([kept] if kept else [])
         return settled
 
     def settle(
@@ -214,7 +220,7 @@ class Ledger:
         ]
         corrections += [_tombstone(before, self.run) for before in gone.values()]
         self.by_digest |= {capture.digest: capture for capture in corrections}
-        self._write({self._done_file(capture): capture for capture in corrections})
+        self._write([capture] for capture in corrections)
 
     def _refuse_loss(self, captures: Iterable[Capture]) -> None:
         """Raise `DataLost` if any of these captures is lost, or if it cannot be told which one is."""
@@ -241,12 +247,16 @@ class Ledger:
                 changes[chunk] = ("changed" if before and not before.gone else "new", days)
         return changes
 
-    def _write(self, done_files: Mapping[str, Capture]) -> None:
-        if not self.run.params.dry_run:
+    def _write(self, segments: Iterable[list[Capture]]) -> None:
+        """Write a done-file for each of these lists, in the folder of its first capture."""
+        done_files = {
+            self.run.layout.capture(self.source, captures[0].digest).done_file(attempt_name()): (
+                CaptureSegment(captures=captures)
+            )
+            for captures in segments
+        }
+        if done_files and not self.run.params.dry_run:
             self.done_files.write(done_files)
-
-    def _done_file(self, capture: Capture) -> str:
-        return self.run.layout.capture(self.source, capture.digest).done_file(attempt_name())
 
     def _source_captures(
         self,
@@ -265,6 +275,20 @@ class Ledger:
             unreadable=list(unreadable),
             bitemporal_from=min((capture.captured_at for capture in self.by_digest.values()), default=None),
         )
+
+
+def all_captures(segments: Mapping[str, CaptureSegment]) -> Iterator[Capture]:
+    """The captures of segments, which are by the keys of their done-files."""
+    for key in sorted(segments):
+        yield from segments[key].captures
+
+
+def _by_files(captures: Iterable[Capture]) -> list[list[Capture]]:
+    """Captures that share their files together."""
+    segments: dict[tuple[str, ...], list[Capture]] = {}
+    for capture in captures:
+        segments.setdefault(tuple(capture.files) or (capture.digest,), []).append(capture)
+    return list(segments.values())
 
 
 def captures_by_digest(captures: Iterable[Capture]) -> dict[str, Capture]:
@@ -298,29 +322,29 @@ def _known_since(capture: Capture, lost: Capture) -> Capture:
 
 
 def _digest_of(done_file: str) -> str:
-    """The digest of the capture that a done-file is about."""
+    """The digest of the first capture that a done-file is about."""
     return folder_of(done_file).rstrip("/").rpartition("chunk=")[2]
 
 
 def _captures_of_manifests(
     store: ObjectStore, run: Run, source: str, digests: Iterable[str]
 ) -> dict[str, Capture]:
-    """What the manifests of earlier runs say of some captures, the newest first."""
+    """What the manifests of earlier runs say of some captures, and of those in the same files, the newest first."""
     tasks = tuple(f"/{task}.json" for task in EXTRACTS)
     manifests = [entry for entry in store.list(run.layout.runs) if entry.key.endswith(tasks)]
     wanted = {*digests}
     found: dict[str, Capture] = {}
     for entry in sorted(manifests, key=lambda entry: entry.last_modified, reverse=True):
-        if found.keys() >= wanted:
-            break
         try:
             manifest = read_record(store, entry.key, ExtractManifest)
         except DamagedObject as damage:
             log.warning("it is not asked for captures: %s", damage)
             continue
         of = manifest.sources.get(source) if manifest else None
-        for capture in of.captures if of else ():
-            if capture.digest in wanted:
+        captures = of.captures if of else []
+        files = {key for capture in captures if capture.digest in wanted for key in capture.files}
+        for capture in captures:
+            if capture.digest in wanted or not files.isdisjoint(capture.files):
                 found.setdefault(capture.digest, capture)
     return found
 

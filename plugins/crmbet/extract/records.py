@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crmbet.contracts.source import SourceName
 from crmbet.run.records import Record
@@ -43,7 +44,7 @@ class ColumnsRead(Record):
 
 
 class Capture(Record):
-    """One captured chunk: the content of a done-file, and an entry of the manifest."""
+    """One captured chunk: an entry of a done-file and of the manifest."""
 
     source: str
     chunk: str
@@ -52,6 +53,8 @@ class Capture(Record):
     files: list[str]
     part: str | None = None
     """Which rows of the files belong to the chunk: those of a UTC day (ISO), or UNDATED. None means all rows."""
+    chunks_in_files: int = 1
+    """How many lake objects have rows in these files. If there are more, `_source_key` tells them apart."""
     types: dict[str, str] = Field(default_factory=dict)
     """Engine types of the columns that are not captured as text."""
     columns_read: ColumnsRead | None = None
@@ -76,6 +79,18 @@ class Capture(Record):
     """known_at of the run that wrote the files: later than captured_at only after a full refresh."""
     gone: bool = False
     """Whether the source has deleted the chunk. Such a capture has no files."""
+
+
+class CaptureSegment(Record):
+    """Chunks that were captured together, in the same files: the content of a done-file."""
+
+    captures: list[Capture] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_chunk(cls, given: Any) -> Any:
+        """Before 0.8.0 a done-file was about one chunk."""
+        return given if not isinstance(given, Mapping) or "captures" in given else {"captures": [given]}
 
 
 class Unreadable(Record):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crmbet.clean.clean import UNDATED_DAY, rows_in_scope, typed_day
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
-from crmbet.contracts.source import SourceContract
+from crmbet.contracts.source import SourceContract, key_alone
 from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import Located, scan
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
@@ -331,7 +331,8 @@ class _Delivered:
             return _all(kept)
         last_day = self.work.run.window.last_day
         earlier = {last_day - timedelta(days=days) for days in range(1, REPEAT_DAYS + 1)} & set(by_day)
-        rows = self._select(contract, by_day, earlier) if earlier else None
+        # Of earlier days only the keys are asked for, and typing the other columns takes long to plan.
+        rows = self._select(key_alone(contract), by_day, earlier) if earlier else None
         return mark_repeated(self.work.connection, contract, kept, rows)
 
     def _judge_changed(
@@ -347,7 +348,7 @@ class _Delivered:
                 f"{len(changed)} earlier days of {contract.name} changed; the newest {len(judged)} were judged."
             )
         if judged:
-            rows = self._select(contract, by_day, set(judged))
+            rows = self._typed(contract, by_day, set(judged), f"{contract.name}_changed.parquet")
             self.changed_days += judge_days(self.work.connection, contract, rows)
             self.notes += describe_discarded(self.work.connection, contract, rows)
             self._protect(contract, rows)

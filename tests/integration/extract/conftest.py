@@ -20,6 +20,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.parquet import scan
 from crmbet.databases.work import Work
+from crmbet.extract.captured import captured_rows as rows_of_captures
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.records import SourceCaptures
 from crmbet.run.params import RunParams
@@ -152,8 +153,17 @@ def captured_rows(
     """What was captured, in the order of the files it came from."""
 
     def read(captures: SourceCaptures) -> list[Row]:
-        files = [key for capture in captures.captures for key in capture.files]
-        rows = engine.sql(f"FROM {scan(store, files)} ORDER BY _source_key, _row")
+        filled = [capture for capture in captures.captures if capture.files]
+        if not filled:
+            return []
+        shared = any(capture.chunks_in_files > 1 or capture.part for capture in filled)
+        # The engine reads all files of a scan as the types of the first.
+        source = (
+            rows_of_captures(store, filled)
+            if shared
+            else scan(store, [key for capture in filled for key in capture.files])
+        )
+        rows = engine.sql(f"FROM {source} ORDER BY _source_key, _row")
         return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
     return read

@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from crmbet.contracts.files import load_source_contracts
 from crmbet.databases.work import Work
-from crmbet.extract import lake
+from crmbet.extract import gathering, lake
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.records import SourceCaptures
 from crmbet.failures import SourceChanged, SourceUnreadable, TemporaryFailure
@@ -357,6 +357,7 @@ def test_an_object_that_needs_more_memory_than_there_is_is_set_aside_alone(
 def test_an_object_for_which_memory_was_short_once_is_read_alone(
     put: Any, capture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gathering, "SMALL_SIZE", 0)
     for number in range(4):
         put(f"{number}.csv", csv_text(csv_line(number)))
     convert = lake._Capturing._convert

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from crmbet.contracts.files import load_source_contracts
-from crmbet.databases.parquet import scan
+from crmbet.datasets.segments import rows_of_days
 from tests.integration.extract.deliveries import Row, bet, parquet
 
 pytestmark = pytest.mark.integration
@@ -107,7 +107,9 @@ def test_bets(
     assert {row["bet_id"]: row["_day"] for row in captured_rows(captures)} == {
         key: operator_day(instant) for key, instant in expected.items()
     }
-    found = engine.sql(f"SELECT bet_id, placed_at, ingested_at FROM {scan(store, cleaned.files)}").fetchall()
+    found = engine.sql(
+        f"SELECT bet_id, placed_at, ingested_at FROM {rows_of_days(store, cleaned.days)}"
+    ).fetchall()
     assert {key: (placed.replace(tzinfo=UTC), known.replace(tzinfo=UTC)) for key, placed, known in found} == {
         key: (instant, instant) for key, instant in expected.items()
     }
@@ -135,7 +137,7 @@ def test_players(
     cleaned = clean(capture(players), players)
 
     found = engine.sql(
-        f"SELECT user_id, registered_at, self_excluded_until FROM {scan(store, cleaned.files)}"
+        f"SELECT user_id, registered_at, self_excluded_until FROM {rows_of_days(store, cleaned.days)}"
     ).fetchall()
     assert {key: (registered, until) for key, registered, until in found} == {
         f"p{number}": (datetime.fromisoformat(INSTANTS[text]),) * 2 for number, text in enumerate(texts)

@@ -271,12 +271,13 @@ def forget_names(store: Any) -> None:
     for entry in list(store.list("crmbet/")):
         if "/captures/" not in entry.key or entry.key.endswith(".parquet"):
             continue
-        content = store.read(entry.key)
-        if b'"columns_read"' in content:
-            described = json.loads(content)
-            assert described.pop("columns_read")
-            assert described.pop("checksum")
-            store.write(entry.key, json.dumps(described).encode())
+        described = json.loads(store.read(entry.key))
+        if "captures" in described:
+            store.delete_all([entry.key])
+            for captured in described["captures"]:
+                assert captured.pop("columns_read")
+                folder = entry.key[: entry.key.index("chunk=")] + f"chunk={captured['digest']}/"
+                store.write(f"{folder}old_done.json", json.dumps(captured).encode())
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -1,6 +1,7 @@
 """Runs that fail under a scheduler while the target is slow and the lake is silent: each is told exactly once.
 
-It comes after the files of this folder that count runs and alerts, and before the one that stops Airflow.
+It comes after the files of this folder that count runs and alerts, and before the one that stops Airflow. `make chaos`
+runs it; test_telling.py tries the same without a scheduler.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from local import airflow
 from local.postgres import EmbeddedPostgres
 from tests.integration.live.running import DAG, Live, trigger, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.full]
 
 LOST = "unlucky-1"
 UNLUCKY = (LOST, "unlucky-2", "unlucky-3")

@@ -17,8 +17,8 @@ from crmbet.clean.clean import clean_source
 from crmbet.clean.records import CleanedSource
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
-from crmbet.databases.parquet import scan
 from crmbet.databases.work import Work
+from crmbet.datasets.segments import rows_of_days
 from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import UNDATED, SourceCaptures
 from crmbet.extract.relation import SOURCE
@@ -56,8 +56,7 @@ def accepted(engine: duckdb.DuckDBPyConnection, store: ObjectStore) -> Callable[
     """The rows that were found good."""
 
     def read(cleaned: CleanedSource) -> list[Row]:
-        files = cleaned.files
-        rows = engine.sql(f"FROM {scan(store, files)} ORDER BY created_at, amount")
+        rows = engine.sql(f"FROM {rows_of_days(store, cleaned.days)} ORDER BY created_at, amount")
         return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
     return read
