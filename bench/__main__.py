@@ -28,6 +28,7 @@ from bench import (
     parsing,
     quality,
     simulation,
+    small_objects,
     unchanged,
 )
 from bench.events import Events
@@ -82,6 +83,10 @@ class Bench:
         return extract_s3.measure(
             self.workbench, self.options.extract_s3_rows, self.options.extract_s3_rounds
         )
+
+    def small_objects(self) -> list[Figure]:
+        """What a small object costs, with others and alone."""
+        return small_objects.measure(self.workbench, self.options.small_objects)
 
     def features(self) -> list[Figure]:
         """Clean and engineer_features, compared with pandas."""
@@ -146,6 +151,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "simulation": Bench.simulation,
     "extract_pg": Bench.extract_pg,
     "extract_s3": Bench.extract_s3,
+    "small_objects": Bench.small_objects,
     "features": Bench.features,
     "models": Bench.models,
     "markers": Bench.markers,
@@ -182,7 +188,7 @@ def _read_options() -> argparse.Namespace:
         prog="python -m bench",
         description=__doc__,
         epilog="\n".join(
-            ["groups:", *(f"  {name:<12}{measure.__doc__}" for name, measure in GROUPS.items())]
+            ["groups:", *(f"  {name:<14}{measure.__doc__}" for name, measure in GROUPS.items())]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -205,6 +211,7 @@ def _read_options() -> argparse.Namespace:
     add("--extract-pg-rows", "5M", "extract_pg: transactions")
     add("--extract-s3-rows", "10M", "extract_s3: bets")
     add("--extract-s3-rounds", "3", "extract_s3: repetitions")
+    add("--small-objects", "5k", "small_objects: objects")
     add("--features-bets", "10M", "features: bets")
     add("--features-transactions", "10M", "features: transactions")
     add("--features-players", "200k", "features: players")

@@ -58,7 +58,9 @@ def ran(open_changing_operator: Callable[[], ChangingOperator]) -> Ran:
         "INSERT INTO tbl_transactions VALUES (gen_random_uuid(), 'ana', 10, 'deposit', 'completed', '2018-11-01 12:00')"
     )
     operator.put("bets/a.csv", bets("b1"))
-    operator.put("bets/b.csv", f"{HEADER}\nb9,bia,2018-11-03T12:00:00Z,slots,1\n")
+    # Another delimiter: objects of one shape would share a captured file, and a sweep keeps a file or removes it.
+    other = f"{HEADER}\nb9,bia,2018-11-03T12:00:00Z,slots,1\n".replace(",", ";")
+    operator.put("bets/b.csv", other)
     # The second run writes a matrix, and so one of every kind of object.
     first, second = operator.attempt(AS_OF, matrix=False), operator.attempt(AS_OF)
     finish(operator.site, first)

@@ -1,5 +1,6 @@
--- A Parquet file, every value as text or as a type that loses nothing.
+-- A Parquet file, or several with one schema, every value as text or as a type that loses nothing.
 SELECT
+    {file}
     file_row_number + 1 AS _row,
     CASE
         WHEN {has_nul} THEN 'malformed record: bytes that are no text'

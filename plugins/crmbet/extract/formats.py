@@ -68,7 +68,7 @@ class Reading:
     set_aside: int = 0
     """Bytes of the records that cannot be told apart or read, and are set aside."""
     is_plain: bool = False
-    """Whether the text is read as it is, since nothing in it looks unusual."""
+    """Whether the file is read as it is, since nothing in it looks unusual."""
     undecided: str | None = None
     """The `_reject` of records that a slower way may read. A reading that has one cannot be trusted."""
 
@@ -99,6 +99,18 @@ def plain_reading(
     """
     read = _read_csv(path, contract) if format_ == "csv" else _read_json(connection, path, contract)
     first = next(read)
+    return first if first.is_plain else None
+
+
+def plain_parquet(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], contract: SourceContract
+) -> Reading | None:
+    """The reading of Parquet files with one schema; None if it has something unusual.
+
+    Its query says by `_file` from which file a row is. Its number of records is that of the first file. Raises
+    `UnreadableObject` as `readings` does.
+    """
+    first = next(_read_parquet(connection, paths[0], contract, paths))
     return first if first.is_plain else None
 
 
@@ -143,9 +155,15 @@ def _check_unpacked_size(path: Path, limits: UnpackLimits) -> None:
 
 
 def _read_parquet(
-    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    contract: SourceContract,
+    together: Sequence[Path] = (),
 ) -> Iterator[Reading]:
-    """First as the engine reads it, then rewritten without what the engine cannot read."""
+    """First as the engine reads it, then rewritten without what the engine cannot read.
+
+    The first reading is of all files of `together`, if any are given. They have the schema of `path`.
+    """
     footer = _read_footer(connection, path)
     contract = in_header(contract, footer.names)
     _check_columns(footer.names, contract)
@@ -164,7 +182,13 @@ def _read_parquet(
             unknown_columns=unknown,
             records=footer.records,
             header=tuple(footer.names),
-            **_parquet_columns(path, contract, {name: (of, types[of]) for name, of in places.items()}),
+            is_plain=True,
+            **_parquet_columns(
+                Fragment(f"[{joined([literal(str(each)) for each in together or (path,)])}]"),
+                contract,
+                {name: (of, types[of]) for name, of in places.items()},
+                with_file=bool(together),
+            ),
         )
     tolerated = {name for name in wanted if contract.columns[name].on_invalid == "null"}
     mended = mend_parquet(path, wanted, tolerated)
@@ -175,7 +199,7 @@ def _read_parquet(
         header=tuple(footer.names),
         losses=mended.losses,
         **_parquet_columns(
-            mended.path,
+            literal(str(mended.path)),
             contract,
             {name: (of, types[of]) for name, of in mended.columns.items()},
             mended,
@@ -228,14 +252,17 @@ def _parquet(path: Path) -> Fragment:
 
 
 def _parquet_columns(
-    path: Path,
+    url: Fragment,
     contract: SourceContract,
     columns: Mapping[str, tuple[str, str]],
     mended: MendedParquet | None = None,
+    *,
+    with_file: bool = False,
 ) -> dict[str, Any]:
     """The query of a Parquet file, and the types of the columns that are not text in its result.
 
-    `columns` has the name and the engine's type of each column in the file, by its name in the contract.
+    `columns` has the name and the engine's type of each column in the file, by its name in the contract. With
+    `with_file`, `_file` says from which file a row is.
     """
     commas = _with_decimal_comma(contract)
     marks = mended.unreadable if mended else {}
@@ -264,7 +291,8 @@ def _parquet_columns(
             texts.append(expressions[name])
     query = render(
         "extract/read_parquet",
-        url=literal(str(path)),
+        url=url,
+        file=Fragment("filename AS _file," if with_file else ""),
         has_nul=Fragment(" OR ".join(f"contains({text}, chr(0))" for text in texts) or "false"),
         faults=Fragment("\n        ".join(faults)),
         set_aside=Fragment("_reject" if mended else "NULL::VARCHAR"),

@@ -1,8 +1,8 @@
-"""Gathers small text objects of one shape in one file, so that one statement reads them all.
+"""Finds small objects of one shape, which one statement reads, and joins the text of such objects in one file.
 
 A statement costs milliseconds to plan, and a file and a done-file cost two requests. For an object of a few rows that
-is nearly all of the work. Objects of CSV have one shape if they have one header and one delimiter. Objects of JSON
-lines all have one. What has another format, or looks unusual in any way, is read alone.
+is nearly all of the work. Objects of CSV have one shape if they have one header and one delimiter, and those of Parquet
+if they have one schema. Objects of JSON lines all have one. What looks unusual in any way is read alone.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ SMALL_SIZE = 1 << 20
 LOT_OBJECTS = 500
 LOT_SIZE = 32 << 20
 """So many objects and bytes, as they were delivered, are gathered at once. A kill loses no more than that."""
+FEW_ROW_GROUPS = 8
+"""A small Parquet file of more row groups is unusual."""
 LINE_FEED = b"\n"
 
 
@@ -36,34 +38,37 @@ class Shape(NamedTuple):
     """What objects must have in common to be gathered."""
 
     format: str
-    delimiter: str
-    header: tuple[str, ...]
+    delimiter: str = ""
+    header: tuple[str, ...] = ()
+    schema: str = ""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One small object that is gathered with others."""
+    """One small object that is read with others."""
 
     identity: Identity
     entry: StoredObject
-    head: bytes
-    """The line with the header, if the format has one."""
-    body: bytes
-    """All other lines."""
+    path: Path
+    """Its local copy."""
     records: int
     """Its records, counted without a parser."""
-    numbers: int
+    head: bytes = b""
+    """The line with the header, if it is text with one."""
+    body: bytes = b""
+    """All other lines of text."""
+    numbers: int = 0
     """How many numbers its records take: a blank line of JSON has one, too."""
-    size: int
+    size: int = 0
     """Bytes of its text."""
 
 
 def lots(objects: Mapping[Identity, StoredObject]) -> Iterator[dict[Identity, StoredObject]]:
-    """Small objects of text, in lots that are gathered at once. Single ones are left out."""
+    """Small objects, in lots that are gathered at once. Single ones are left out."""
     lot: dict[Identity, StoredObject] = {}
     size = 0
     for identity, entry in objects.items():
-        if not 0 < entry.size <= SMALL_SIZE or format_of(entry.key) not in ("csv", "json"):
+        if not 0 < entry.size <= SMALL_SIZE:
             continue
         if lot and (len(lot) == LOT_OBJECTS or size + entry.size > LOT_SIZE):
             yield lot
@@ -77,13 +82,15 @@ def lots(objects: Mapping[Identity, StoredObject]) -> Iterator[dict[Identity, St
 def shape_of(
     path: Path, identity: Identity, entry: StoredObject, contract: SourceContract, limits: UnpackLimits
 ) -> tuple[Shape, Part] | None:
-    """The shape of an object, by its local copy, and its lines; None if it has to be read alone.
+    """The shape of an object, by its local copy, and what is read of it; None if it has to be read alone.
 
     Raises `UnreadableObject` for what cannot be read alone either.
     """
     _, path_values = in_path(contract, entry.key)
     if path_values:
         return None
+    if format_of(entry.key) == "parquet":
+        return _shape_of_parquet(path, identity, entry, limits)
     plain = plain_text(unpack(path, entry.key, limits))
     size = plain.stat().st_size
     if size > SMALL_SIZE:
@@ -102,18 +109,35 @@ def shape_of(
         if not content.lstrip().startswith(b"{"):
             return None
         lines = content.count(LINE_FEED)
-        part = Part(identity, entry, head=b"", body=content, records=counted.lines, numbers=lines, size=size)
-        return Shape("json", "", ()), part
+        part = Part(identity, entry, plain, counted.lines, body=content, numbers=lines, size=size)
+        return Shape("json"), part
     header = read_header(plain, every_name(contract))
     head, _, body = content.partition(LINE_FEED)
     # The header has to be the first line, all of it: no blank line before it, and no quote that the next line closes.
     if header is None or not head.strip() or head.count(b'"') % 2:
         return None
     records = counted.records - 1
-    part = Part(
-        identity, entry, head=head + LINE_FEED, body=body, records=records, numbers=records, size=size
-    )
+    part = Part(identity, entry, plain, records, head=head + LINE_FEED, body=body, numbers=records, size=size)
     return Shape("csv", header.delimiter, tuple(header.names)), part
+
+
+def _shape_of_parquet(
+    path: Path, identity: Identity, entry: StoredObject, limits: UnpackLimits
+) -> tuple[Shape, Part] | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        footer = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return None
+    if footer.num_row_groups > FEW_ROW_GROUPS:
+        return None
+    pages = sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
+    limits.check(entry.size, max(pages, footer.num_rows))
+    # The first line of its text is the address of the object.
+    _, _, schema = str(footer.schema).partition("\n")
+    return Shape("parquet", schema=schema), Part(identity, entry, path, footer.num_rows)
 
 
 def gather(parts: Sequence[Part], path: Path) -> None:
@@ -121,6 +145,11 @@ def gather(parts: Sequence[Part], path: Path) -> None:
     with path.open("wb") as file:
         file.write(parts[0].head)
         file.writelines(part.body for part in parts)
+
+
+def files(parts: Sequence[Part]) -> Fragment:
+    """Rows of the local copy of each part, and of its key."""
+    return joined([Fragment(f"({literal(str(part.path))}, {literal(part.entry.key)})") for part in parts])
 
 
 def places(parts: Sequence[Part]) -> Fragment:

@@ -21,8 +21,8 @@ from crmbet.databases.statements import Fragment, joined, literal, quoted, rende
 from crmbet.databases.work import Work
 from crmbet.extract.day_counts import DayCounts, count_parts
 from crmbet.extract.decoding import UnpackLimits
-from crmbet.extract.formats import Reading, missing_columns, plain_reading, unknown_columns
-from crmbet.extract.gathering import Part, Shape, gather, places, shape_of
+from crmbet.extract.formats import Reading, missing_columns, plain_parquet, plain_reading, unknown_columns
+from crmbet.extract.gathering import Part, Shape, files, gather, places, shape_of
 from crmbet.extract.identities import Identity
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.names import columns_read
@@ -66,7 +66,6 @@ def capture_lot(
         for number, (shape, parts) in enumerate(shapes.items()):
             if len(parts) > 1:
                 path = Path(name) / f"gathered-{number}"
-                gather(parts, path)
                 if together := _read_together(work, contract, shape, parts, path):
                     made += _record(work, contract, ledger, together)
     return made
@@ -98,11 +97,10 @@ def _read_together(
         with work.connection.cursor() as cursor:
             # The numbers of records are their places in the file.
             cursor.execute("SET SESSION preserve_insertion_order = true")
-            reading = plain_reading(cursor, path, shape.format, contract)
+            reading = _placed_reading(cursor, contract, shape, parts, path)
             if reading is None:
                 return None
-            placed = render("extract/place_parts", rows=Fragment(reading.query), places=places(parts))
-            query = place_rows(replace(reading, query=placed), None, contract, work.run)
+            query = place_rows(reading, None, contract, work.run)
             if write_capture(cursor, reading, query, written):
                 return None
             counts = count_parts(cursor, written, contract, reading.types)
@@ -125,6 +123,30 @@ def _read_together(
     return _Together(
         reading=reading, parts=parts, written=written, counts=counts, names=names, incomplete=incomplete
     )
+
+
+def _placed_reading(
+    connection: duckdb.DuckDBPyConnection,
+    contract: SourceContract,
+    shape: Shape,
+    parts: Sequence[Part],
+    path: Path,
+) -> Reading | None:
+    """The reading of all parts, whose rows say of which object they are; None if anything is unusual."""
+    records = sum(part.records for part in parts)
+    if shape.format == "parquet":
+        reading = plain_parquet(connection, [part.path for part in parts], contract)
+        statement, beginnings = "extract/place_files", files(parts)
+    else:
+        gather(parts, path)
+        reading = plain_reading(connection, path, shape.format, contract)
+        if reading and reading.records != records:
+            return None
+        statement, beginnings = "extract/place_parts", places(parts)
+    if reading is None:
+        return None
+    query = render(statement, rows=Fragment(reading.query), places=beginnings)
+    return replace(reading, query=query, records=records)
 
 
 def _rows(counts: Mapping[str, DayCounts], part: Part) -> int:
@@ -155,12 +177,12 @@ def _incomplete(
 def _record(work: Work, contract: SourceContract, ledger: Ledger, together: _Together) -> list[Capture]:
     """Upload the file and write its done-file."""
     run, reading = work.run, together.reading
-    files: list[str] = []
+    keys: list[str] = []
     if together.counts:
         first = together.parts[0].identity.digest
-        files = [f"{run.layout.capture(contract.name, first).prefix}{attempt_name()}.parquet"]
+        keys = [f"{run.layout.capture(contract.name, first).prefix}{attempt_name()}.parquet"]
         if not run.params.dry_run:
-            files = [keep_file(work.store, together.written, files[0])]
+            keys = [keep_file(work.store, together.written, keys[0])]
     captures = []
     for part in together.parts:
         counts = together.counts.get(part.entry.key)
@@ -178,7 +200,7 @@ def _record(work: Work, contract: SourceContract, ledger: Ledger, together: _Tog
                 source=contract.name,
                 chunk=part.entry.key,
                 digest=part.identity.digest,
-                files=files if counts else [],
+                files=keys if counts else [],
                 chunks_in_files=len(together.counts),
                 types=dict(reading.types),
                 columns_read=columns_read(

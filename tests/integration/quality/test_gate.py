@@ -10,7 +10,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from great_expectations import ExpectationSuite
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract
@@ -684,6 +683,8 @@ def test_an_expectation_that_got_lost_fails(
     judge: Judge, rewrite: Callable[..., Path], monkeypatch: Any
 ) -> None:
     """Great Expectations drops what it takes for the same: here it answers one expectation too few."""
+    from great_expectations import ExpectationSuite
+
     original = ExpectationSuite.__init__
 
     def forgetful(self: Any, expectations: Any = (), **kwargs: Any) -> None:
