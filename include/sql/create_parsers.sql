@@ -102,9 +102,10 @@ CREATE OR REPLACE MACRO instant_parts(value) AS
     );
 
 -- All other spellings of ISO 8601 and RFC 9557: without seconds or separators, with a comma before the fraction, t and z
--- in lower case, a space before the offset, a zone by its name. Reading one costs twenty times as much.
+-- in lower case, a space before the offset, a zone by its name. Reading one costs twenty times as much. So does reading a
+-- NULL, unless it gives no list to begin with.
 CREATE OR REPLACE MACRO parse_iso(value) AS
-    list_transform([instant_parts(value)], lambda part: join_instant(part))[1];
+    list_transform(CASE WHEN value IS NOT NULL THEN [instant_parts(value)] END, lambda part: join_instant(part))[1];
 
 -- Naive UTC. Text without a zone is UTC. A cast keeps the zone that a text names for the texts after it, so no text with
 -- a letter other than T and Z is ever cast to TIMESTAMPTZ. TRY is for the last hours that the engine can hold, of the
@@ -112,17 +113,17 @@ CREATE OR REPLACE MACRO parse_iso(value) AS
 CREATE OR REPLACE MACRO parse_timestamp(value) AS
     coalesce(
         CASE
-            -- A cast to TIMESTAMP reads a Z and passes over an offset. One of nothing does no harm, the two colons leave no
-            -- room for one, and a fraction of nothing but digits has none.
-            WHEN ((suffix(value, 'Z') OR suffix(value, '+00:00')) AND unicode(value) BETWEEN 48 AND 57)
-                OR (strlen(value) = 19 AND value[14] = ':' AND value[17] = ':')
+            -- A cast to TIMESTAMP reads a Z and passes over an offset. One of nothing does no harm, the second form has no
+            -- room for one, and a fraction of nothing but digits has none. LIKE takes a tenth of the time of a pattern.
+            WHEN (
+                (suffix(value, 'Z') OR suffix(value, '+00') OR suffix(value, '+00:00'))
+                AND value LIKE '____-__-_____:%'
+            )
+                OR value LIKE '____-__-_____:__:__'
                 OR (
-                    strlen(value) BETWEEN 21 AND 29
-                    AND value[20] = '.'
-                    AND value[14] = ':'
-                    AND value[17] = ':'
-                    AND unicode(value[21]) BETWEEN 48 AND 57
-                    AND try_cast(value[21:] AS UINTEGER) IS NOT NULL
+                    value LIKE '____-__-_____:__:__.%'
+                    AND strlen(value) <= 29
+                    AND regexp_matches(value, '[.][0-9]+$')
                 )
                 THEN try_cast(value AS TIMESTAMP)
             WHEN plain_instant(value)
