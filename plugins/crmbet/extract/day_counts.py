@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import known_instant
-from crmbet.databases.statements import identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.extract.records import UNDATED, DayCount
 
 if TYPE_CHECKING:
@@ -36,24 +36,25 @@ def count_parts(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
 ) -> dict[str, DayCounts]:
     """Count a captured file's rows by object and day. The arguments are those of `count_days`."""
-    counted = connection.execute(_counting("extract/count_parts", path, contract, types)).fetchall()
+    counted = connection.execute(_counting("_source_key, _day", path, contract, types)).fetchall()
     by_key: dict[str, list[tuple[date | None, int, str, datetime | None]]] = {}
-    for key, *of_day in counted:
-        by_key.setdefault(key, []).append((of_day[0], of_day[1], of_day[2], of_day[3]))
-    return {key: _day_counts(rows) for key, rows in by_key.items()}
+    for key, day, rows, fingerprint, newest in counted:
+        by_key.setdefault(key, []).append((day, rows, fingerprint, newest))
+    return {key: _day_counts(of_object) for key, of_object in by_key.items()}
 
 
 def count_days(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
 ) -> DayCounts:
     """Count a captured file's rows by day. `types` are the engine types of the columns that are not text."""
-    return _day_counts(connection.execute(_counting("extract/count_days", path, contract, types)).fetchall())
+    return _day_counts(connection.execute(_counting("_day", path, contract, types)).fetchall())
 
 
-def _counting(name: str, path: Path, contract: SourceContract, types: Mapping[str, str]) -> str:
+def _counting(by: str, path: Path, contract: SourceContract, types: Mapping[str, str]) -> str:
     known = known_instant(contract, types)
     return render(
-        name,
+        "extract/count_days",
+        by=Fragment(by),
         file=literal(str(path)),
         contents=joined([identifier(column) for column in contract.columns]),
         spelled=known.spelled,
