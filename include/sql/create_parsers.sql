@@ -102,8 +102,8 @@ CREATE OR REPLACE MACRO instant_parts(value) AS
     );
 
 -- All other spellings of ISO 8601 and RFC 9557: without seconds or separators, with a comma before the fraction, t and z
--- in lower case, a space before the offset, a zone by its name. Reading one costs twenty times as much. So does reading a
--- NULL, unless it gives no list to begin with.
+-- in lower case, a space before the offset, a zone by its name. Reading one costs twenty times as much. A NULL has no
+-- list, so that it costs nothing.
 CREATE OR REPLACE MACRO parse_iso(value) AS
     list_transform(CASE WHEN value IS NOT NULL THEN [instant_parts(value)] END, lambda part: join_instant(part))[1];
 

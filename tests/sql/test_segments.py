@@ -107,33 +107,29 @@ def test_every_day_is_read_as_it_was_made_last_also_after_months_are_joined(
         assert rows(engine, store, [day]) == ({day.day: read[day.day]} if day.day in read else {})
 
 
-def test_a_month_that_is_not_over_is_left_alone(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    store: Any = FolderStore(tmp_path)
-    work = work_at(engine, store, datetime(2026, 3, 1, tzinfo=UTC))
-    march = [date(2026, 3, number) for number in range(1, 8)]
-    for day in march:
-        make(work, {day: (1, 2)})
-    days, done_files = find_days(store, work.run.layout, "state", dict.fromkeys(march, "1"))
-
-    assert join_months(work, "state", [days[day] for day in march], done_files) == [
-        days[day] for day in march
-    ]
-
-
-def test_more_rows_than_one_task_joins_are_left_alone(
-    engine: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("month", "most_rows"),
+    [(3, segments.JOINED_ROWS), (1, 13)],
+    ids=["not over", "more rows than one task joins"],
+)
+def test_some_months_are_left_alone(
+    engine: duckdb.DuckDBPyConnection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    month: int,
+    most_rows: int,
 ) -> None:
     store: Any = FolderStore(tmp_path)
     work = work_at(engine, store, datetime(2026, 3, 1, tzinfo=UTC))
-    january = [date(2026, 1, number) for number in range(1, 8)]
-    for day in january:
+    week = [date(2026, month, number) for number in range(1, 8)]
+    for day in week:
         make(work, {day: (1, 2)})
-    days, done_files = find_days(store, work.run.layout, "state", dict.fromkeys(january, "1"))
-    monkeypatch.setattr(segments, "JOINED_ROWS", 13)
+    days, done_files = find_days(store, work.run.layout, "state", dict.fromkeys(week, "1"))
+    monkeypatch.setattr(segments, "JOINED_ROWS", most_rows)
 
-    assert join_months(work, "state", [days[day] for day in january], done_files) == [
-        days[day] for day in january
-    ]
+    joined = join_months(work, "state", [days[day] for day in week], done_files)
+
+    assert joined == [days[day] for day in week]
 
 
 def test_of_files_made_at_one_instant_those_joined_last_count() -> None:

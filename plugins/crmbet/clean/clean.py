@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date
 
-from crmbet.clean.records import CleanedSource
+from crmbet.clean.records import UNDATED_DAY, CleanedSource
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import CAPTURED_TYPES, cleaned_columns, no_rows, typed_rows
 from crmbet.databases.parquet import Located
@@ -39,9 +39,6 @@ from crmbet.run.run import Run
 from crmbet.storage.digests import digest
 
 log = logging.getLogger(__name__)
-
-UNDATED_DAY = date(1, 1, 1)
-"""Rows without a readable event time are kept under this day. All of them are in quarantine."""
 
 SNAPSHOT_DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})/")
 

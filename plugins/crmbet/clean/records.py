@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from pydantic import Field
 
 from crmbet.datasets.records import DayFiles
 from crmbet.run.records import Record
+
+UNDATED_DAY = date(1, 1, 1)
+"""Rows without a readable event time are kept under this day. All of them are in quarantine."""
 
 
 class CleanedSource(Record):
@@ -37,7 +40,21 @@ class CleanedSource(Record):
     @property
     def quarantined_days(self) -> list[DayFiles]:
         """The days with rows in quarantine, the undated rows among them."""
-        return [day for day in (*self.days, self.undated) if day and day.quarantine_files]
+        undated = self.undated or self._undated_of_an_earlier_release
+        return [day for day in (*self.days, undated) if day and day.quarantine_files]
+
+    @property
+    def _undated_of_an_earlier_release(self) -> DayFiles | None:
+        """Manifests before 0.8.0 name the files of undated rows, and nothing else of them. Each file is of one day."""
+        dated = {key for day in self.days for key in day.quarantine_files}
+        files = [key for key in self.quarantine_files if key not in dated]
+        if not files:
+            return None
+        digest = files[0].rpartition("/")[0].rpartition("set=")[2]
+        made_at = max((day.made_at for day in self.days), default=datetime.min.replace(tzinfo=UTC))
+        return DayFiles(
+            day=UNDATED_DAY, digest=digest, files=[], rows=0, made_at=made_at, quarantine_files=files
+        )
 
 
 class CleanManifest(Record):

@@ -1,7 +1,7 @@
-"""Finds small objects of one shape, which one statement reads, and joins the text of such objects in one file.
+"""Finds small objects that are alike, which one statement reads, and joins the text of such objects in one file.
 
 A statement costs milliseconds to plan, and a file and a done-file cost two requests. For an object of a few rows that
-is nearly all of the work. Objects of CSV have one shape if they have one header and one delimiter, and those of Parquet
+is nearly all of the work. Objects of CSV are alike if they have one header and one delimiter, and those of Parquet
 if they have one schema. Objects of JSON lines all have one. What looks unusual in any way is read alone.
 """
 
@@ -34,7 +34,7 @@ FEW_ROW_GROUPS = 8
 LINE_FEED = b"\n"
 
 
-class Shape(NamedTuple):
+class Likeness(NamedTuple):
     """What objects must have in common to be gathered."""
 
     format: str
@@ -79,18 +79,19 @@ def lots(objects: Mapping[Identity, StoredObject]) -> Iterator[dict[Identity, St
         yield lot
 
 
-def shape_of(
+def likeness_of(
     path: Path, identity: Identity, entry: StoredObject, contract: SourceContract, limits: UnpackLimits
-) -> tuple[Shape, Part] | None:
-    """The shape of an object, by its local copy, and what is read of it; None if it has to be read alone.
+) -> tuple[Likeness, Part] | None:
+    """Look at the local copy of an object. Returns what it has in common with others, and the part to be read.
 
+    Returns None if the object has to be read alone.
     Raises `UnreadableObject` for what cannot be read alone either.
     """
     _, path_values = in_path(contract, entry.key)
     if path_values:
         return None
     if format_of(entry.key) == "parquet":
-        return _shape_of_parquet(path, identity, entry, limits)
+        return _likeness_of_parquet(path, identity, entry, limits)
     plain = plain_text(unpack(path, entry.key, limits))
     size = plain.stat().st_size
     if size > SMALL_SIZE:
@@ -110,7 +111,7 @@ def shape_of(
             return None
         lines = content.count(LINE_FEED)
         part = Part(identity, entry, plain, counted.lines, body=content, numbers=lines, size=size)
-        return Shape("json"), part
+        return Likeness("json"), part
     header = read_header(plain, every_name(contract))
     head, _, body = content.partition(LINE_FEED)
     # The header has to be the first line, all of it: no blank line before it, and no quote that the next line closes.
@@ -118,12 +119,12 @@ def shape_of(
         return None
     records = counted.records - 1
     part = Part(identity, entry, plain, records, head=head + LINE_FEED, body=body, numbers=records, size=size)
-    return Shape("csv", header.delimiter, tuple(header.names)), part
+    return Likeness("csv", header.delimiter, tuple(header.names)), part
 
 
-def _shape_of_parquet(
+def _likeness_of_parquet(
     path: Path, identity: Identity, entry: StoredObject, limits: UnpackLimits
-) -> tuple[Shape, Part] | None:
+) -> tuple[Likeness, Part] | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -137,11 +138,11 @@ def _shape_of_parquet(
     limits.check(entry.size, max(pages, footer.num_rows))
     # The first line of its text is the address of the object.
     _, _, schema = str(footer.schema).partition("\n")
-    return Shape("parquet", schema=schema), Part(identity, entry, path, footer.num_rows)
+    return Likeness("parquet", schema=schema), Part(identity, entry, path, footer.num_rows)
 
 
 def gather(parts: Sequence[Part], path: Path) -> None:
-    """Write parts of one shape as one file, with the header of the first."""
+    """Write parts that are alike as one file, with the header of the first."""
     with path.open("wb") as file:
         file.write(parts[0].head)
         file.writelines(part.body for part in parts)

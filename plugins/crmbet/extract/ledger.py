@@ -329,7 +329,10 @@ def _digest_of(done_file: str) -> str:
 def _captures_of_manifests(
     store: ObjectStore, run: Run, source: str, digests: Iterable[str]
 ) -> dict[str, Capture]:
-    """What the manifests of earlier runs say of some captures, and of those in the same files, the newest first."""
+    """Read some captures from the manifests of earlier runs. If manifests differ, the newest one counts.
+
+    Captures that share files with these are returned too.
+    """
     tasks = tuple(f"/{task}.json" for task in EXTRACTS)
     manifests = [entry for entry in store.list(run.layout.runs) if entry.key.endswith(tasks)]
     wanted = {*digests}

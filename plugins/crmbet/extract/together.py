@@ -22,7 +22,7 @@ from crmbet.databases.work import Work
 from crmbet.extract.day_counts import DayCounts, count_parts
 from crmbet.extract.decoding import UnpackLimits
 from crmbet.extract.formats import Reading, missing_columns, plain_parquet, plain_reading, unknown_columns
-from crmbet.extract.gathering import Part, Shape, files, gather, places, shape_of
+from crmbet.extract.gathering import Likeness, Part, files, gather, likeness_of, places
 from crmbet.extract.identities import Identity
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.names import columns_read
@@ -57,23 +57,23 @@ def capture_lot(
         work.store.in_parallel(
             lambda pair: work.store.download(*pair), list(zip(lot.values(), copies, strict=True))
         )
-        shapes: dict[Shape, list[Part]] = {}
+        groups: dict[Likeness, list[Part]] = {}
         for (identity, entry), path in zip(lot.items(), copies, strict=True):
             # What is wrong with an object is said when it is captured alone.
             with suppress(UnreadableObject):
-                if found := shape_of(path, identity, entry, contract, limits):
-                    shapes.setdefault(found[0], []).append(found[1])
-        for number, (shape, parts) in enumerate(shapes.items()):
+                if found := likeness_of(path, identity, entry, contract, limits):
+                    groups.setdefault(found[0], []).append(found[1])
+        for number, (likeness, parts) in enumerate(groups.items()):
             if len(parts) > 1:
                 path = Path(name) / f"gathered-{number}"
-                if together := _read_together(work, contract, shape, parts, path):
+                if together := _read_together(work, contract, likeness, parts, path):
                     made += _record(work, contract, ledger, together)
     return made
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Together:
-    """Parts of one shape, after they have been written as one captured file."""
+    """Parts that are alike, after they have been written as one captured file."""
 
     reading: Reading
     parts: Sequence[Part]
@@ -87,7 +87,7 @@ class _Together:
 
 
 def _read_together(
-    work: Work, contract: SourceContract, shape: Shape, parts: Sequence[Part], path: Path
+    work: Work, contract: SourceContract, likeness: Likeness, parts: Sequence[Part], path: Path
 ) -> _Together | None:
     """Read and write parts, and count what was written. None if anything is unusual, whatever it is."""
     import duckdb
@@ -97,7 +97,7 @@ def _read_together(
         with work.connection.cursor() as cursor:
             # The numbers of records are their places in the file.
             cursor.execute("SET SESSION preserve_insertion_order = true")
-            reading = _placed_reading(cursor, contract, shape, parts, path)
+            reading = _placed_reading(cursor, contract, likeness, parts, path)
             if reading is None:
                 return None
             query = place_rows(reading, None, contract, work.run)
@@ -128,18 +128,18 @@ def _read_together(
 def _placed_reading(
     connection: duckdb.DuckDBPyConnection,
     contract: SourceContract,
-    shape: Shape,
+    likeness: Likeness,
     parts: Sequence[Part],
     path: Path,
 ) -> Reading | None:
     """The reading of all parts, whose rows say of which object they are; None if anything is unusual."""
     records = sum(part.records for part in parts)
-    if shape.format == "parquet":
+    if likeness.format == "parquet":
         reading = plain_parquet(connection, [part.path for part in parts], contract)
         statement, beginnings = "extract/place_files", files(parts)
     else:
         gather(parts, path)
-        reading = plain_reading(connection, path, shape.format, contract)
+        reading = plain_reading(connection, path, likeness.format, contract)
         if reading and reading.records != records:
             return None
         statement, beginnings = "extract/place_parts", places(parts)

@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmbet.clean.clean import UNDATED_DAY, rows_in_scope, typed_day
-from crmbet.clean.records import CleanManifest
+from crmbet.clean.clean import rows_in_scope, typed_day
+from crmbet.clean.records import UNDATED_DAY, CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract, key_alone
 from crmbet.contracts.table import TableContract
