@@ -2,7 +2,7 @@
 
 A statement costs milliseconds to plan, and a file and a done-file cost two requests. For an object of a few rows that
 is nearly all of the work. Objects of CSV are alike if they have one header and one delimiter, and those of Parquet
-if they have one schema. Objects of JSON lines all have one. What looks unusual in any way is read alone.
+if they have one schema. Objects of JSON lines always are. What looks unusual in any way is read alone.
 """
 
 from __future__ import annotations
