@@ -148,6 +148,10 @@ CREATE OR REPLACE MACRO parse_shifted_format(value, format, pattern) AS
             THEN parse_format(value, format)
     END;
 
+-- The same, where %Z is a part of the format: strptime reads BST as the time of Bangladesh, and other abbreviations too.
+CREATE OR REPLACE MACRO parse_zoned_format(value, format, pattern) AS
+    CASE WHEN names_zone(regexp_extract(value, pattern, 1)) THEN parse_format(value, format) END;
+
 -- For ever, as PostgreSQL and other software spell it.
 CREATE OR REPLACE MACRO end_of_time(value) AS
     CASE WHEN lower(ltrim(value, '+')) IN ('infinity', 'inf') THEN TIMESTAMP '9999-12-31 23:59:59' END;

@@ -256,6 +256,8 @@ TIMES: list[tuple[list[str], Mapping[str, Any]]] = [
             "20/02/2026 12:00:00 America/Sao_Paulo": utc("2026-02-20 15:00"),
             "20/02/2026 12:00:00": utc("2026-02-20 12:00"),
             "2026-02-20T12:00:00-03:00": utc("2026-02-20 15:00"),
+            "20/02/2026 12:00:00 UTC": utc("2026-02-20 12:00"),
+            "20/02/2026 12:00:00 BST": UNREADABLE,
             "20/02/2026 12:00:00 Mars/Olympus": UNREADABLE,
             "-infinity": UNREADABLE,
         },

@@ -41,6 +41,9 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "parse_date({})": tuple(clock + zone for clock in CLOCKS for zone in ZONES),
     "parse_format({}, '%Y-%m-%d %H:%M:%S %Z')": tuple(f"2026-08-10 12:00:00{zone}" for zone in ZONES),
     "parse_format({}, '%Y-%m-%d %H:%M:%S%z')": tuple(f"2026-08-10 12:00:00{zone}" for zone in ZONES),
+    "parse_zoned_format({}, '%Y-%m-%d %H:%M:%S %Z', ' ([A-Z]+)$')": tuple(
+        f"2026-08-10 12:00:00{zone}" for zone in ZONES
+    ),
     "parse_format({}, '%d/%m/%Y %H:%M')": (
         "10/08/2026 12:00",
         "31/02/2026 12:00",

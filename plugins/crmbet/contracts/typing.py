@@ -279,20 +279,22 @@ def _time(column: SourceColumn, text: str) -> str:
 
 def _by_format(text: str, format_: str) -> str:
     codes = re.findall(r"%-?.|[^%]", format_, re.DOTALL)
-    if "%z" not in codes:
-        return f"parse_format({text}, {literal(format_)})"
-    shift = r"([-+][0-9]{2}(?::?[0-9]{2}){0,2})"
-    parts = [
-        shift
-        if code == "%z"
-        else ".*?"
-        if code.startswith("%")
-        else r"\s*"
-        if code.isspace()
-        else re.escape(code)
-        for code in codes
-    ]
-    return f"parse_shifted_format({text}, {literal(format_)}, {literal('^' + ''.join(parts) + '$')})"
+    checked = {
+        "%z": ("parse_shifted_format", r"([-+][0-9]{2}(?::?[0-9]{2}){0,2})"),
+        "%Z": ("parse_zoned_format", "([A-Za-z][-+/_A-Za-z0-9]*)"),
+    }
+    for code, (parser, part) in checked.items():
+        if code in codes:
+            pattern = "".join(part if found == code else _pattern_of(found) for found in codes)
+            return f"{parser}({text}, {literal(format_)}, {literal(f'^{pattern}$')})"
+    return f"parse_format({text}, {literal(format_)})"
+
+
+def _pattern_of(code: str) -> str:
+    """A pattern for what a piece of a format may match."""
+    if code.startswith("%"):
+        return ".*?"
+    return r"\s*" if code.isspace() else re.escape(code)
 
 
 def _known_words(column: SourceColumn, words: str) -> str:

@@ -29,6 +29,7 @@ from crmbet.extract.listing import format_of
 from crmbet.extract.mending import Mended, mend_csv
 from crmbet.extract.names import SAMPLED_RECORDS, file_names, in_header, in_path, with_path_values
 from crmbet.extract.parquet_mending import MendedParquet, mend_parquet
+from crmbet.extract.parquet_size import check_long_texts, check_pages, repeating_columns
 from crmbet.extract.splitting import NO_OBJECT, split
 from crmbet.extract.unreadable import UnreadableObject
 
@@ -103,14 +104,17 @@ def plain_reading(
 
 
 def plain_parquet(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], contract: SourceContract
+    connection: duckdb.DuckDBPyConnection,
+    paths: Sequence[Path],
+    contract: SourceContract,
+    limits: UnpackLimits,
 ) -> Reading | None:
     """The reading of Parquet files with one schema; None if it has something unusual.
 
     Its query says by `_file` from which file a row is. Its number of records is that of the first file. Raises
     `UnreadableObject` as `readings` does.
     """
-    first = next(_read_parquet(connection, paths[0], contract, paths))
+    first = next(_read_parquet(connection, paths[0], contract, limits, together=paths))
     return first if first.is_plain else None
 
 
@@ -130,16 +134,18 @@ def _readings_of_content(
         case None:
             yield _read_nothing(contract)
         case "parquet":
-            _check_unpacked_size(path, limits)
-            yield from _read_parquet(connection, path, contract)
+            yield from _read_parquet(connection, path, contract, limits)
         case "csv":
             yield from _read_csv(plain_text(path), contract)
         case _:
             yield from _read_json(connection, plain_text(path), contract)
 
 
-def _check_unpacked_size(path: Path, limits: UnpackLimits) -> None:
-    """Raises `UnreadableObject` if a Parquet file says that its pages unpack to more than they may."""
+def _check_pages(path: Path, limits: UnpackLimits) -> frozenset[str]:
+    """Raises `UnreadableObject` if the pages of a Parquet file unpack to more than they may.
+
+    Returns the columns that may become more than their pages.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -147,23 +153,24 @@ def _check_unpacked_size(path: Path, limits: UnpackLimits) -> None:
     try:
         footer = pq.read_metadata(path)
     except (pa.ArrowException, OSError):
-        return  # the engine says what is wrong with it
-    pages = sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
-    # A record that takes no byte counts as one.
-    unpacked = max(pages, footer.num_rows)
-    limits.check(path.stat().st_size, unpacked)
+        return frozenset()  # the engine says what is wrong with it
+    check_pages(footer, path.stat().st_size, limits)
+    return repeating_columns(footer)
 
 
 def _read_parquet(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     contract: SourceContract,
+    limits: UnpackLimits,
     together: Sequence[Path] = (),
 ) -> Iterator[Reading]:
     """First as the engine reads it, then rewritten without what the engine cannot read.
 
-    The first reading is of all files of `together`, if any are given. They have the schema of `path`.
+    The first reading is of all files of `together`, if any are given. They have the schema of `path`, and the pages of
+    each have been checked.
     """
+    repeating = None if together else _check_pages(path, limits)
     footer = _read_footer(connection, path)
     contract = in_header(contract, footer.names)
     _check_columns(footer.names, contract)
@@ -178,6 +185,13 @@ def _read_parquet(
         # By place: the engine renames one of two columns whose names differ only in case.
         engine_names = dict(zip(footer.names, types, strict=True))
         places = {name: engine_names[source_name] for name, source_name in wanted.items()}
+        texts = {
+            engine_names[source_name]: types[engine_names[source_name]]
+            for source_name in wanted.values()
+            if types[engine_names[source_name]] in ("VARCHAR", "BLOB")
+            and (repeating is None or source_name in repeating)
+        }
+        check_long_texts(connection, together or [path], texts, limits)
         yield Reading(
             unknown_columns=unknown,
             records=footer.records,

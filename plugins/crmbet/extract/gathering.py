@@ -22,6 +22,7 @@ from crmbet.extract.headers import read_header
 from crmbet.extract.identities import Identity
 from crmbet.extract.listing import format_of
 from crmbet.extract.names import in_path
+from crmbet.extract.parquet_size import check_pages
 from crmbet.storage.object_store import StoredObject
 
 SMALL_SIZE = 1 << 20
@@ -134,8 +135,7 @@ def _likeness_of_parquet(
         return None
     if footer.num_row_groups > FEW_ROW_GROUPS:
         return None
-    pages = sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
-    limits.check(entry.size, max(pages, footer.num_rows))
+    check_pages(footer, entry.size, limits)
     # The first line of its text is the address of the object.
     _, _, schema = str(footer.schema).partition("\n")
     return Likeness("parquet", schema=schema), Part(identity, entry, path, footer.num_rows)

@@ -97,7 +97,8 @@ def _read_together(
         with work.connection.cursor() as cursor:
             # The numbers of records are their places in the file.
             cursor.execute("SET SESSION preserve_insertion_order = true")
-            reading = _placed_reading(cursor, contract, likeness, parts, path)
+            limits = UnpackLimits.of(work.run.settings.engine)
+            reading = _placed_reading(cursor, contract, likeness, parts, path, limits=limits)
             if reading is None:
                 return None
             query = place_rows(reading, None, contract, work.run)
@@ -131,11 +132,13 @@ def _placed_reading(
     likeness: Likeness,
     parts: Sequence[Part],
     path: Path,
+    *,
+    limits: UnpackLimits,
 ) -> Reading | None:
     """The reading of all parts, whose rows say of which object they are; None if anything is unusual."""
     records = sum(part.records for part in parts)
     if likeness.format == "parquet":
-        reading = plain_parquet(connection, [part.path for part in parts], contract)
+        reading = plain_parquet(connection, [part.path for part in parts], contract, limits)
         statement, beginnings = "extract/place_files", files(parts)
     else:
         gather(parts, path)

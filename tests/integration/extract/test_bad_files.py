@@ -223,6 +223,10 @@ BOMBS = {
     "bomb.parquet": parquet(
         [bet(1, user_id=" " * 1000)] * 20_000, REQUIRED, compression="zstd", use_dictionary=False
     ),
+    "dictionary.parquet": parquet([bet(1, user_id=" " * 2000)] * 20_000, REQUIRED, compression="zstd"),
+    "dictionary-of-bytes.parquet": parquet(
+        [bet(1, user_id=b"x" * 20_000)] * 1000, REQUIRED, compression="zstd"
+    ),
     "bomb.parquet.gz": gzip.compress(parquet([bet(1, x="")] * 2 + [bet(2)], REQUIRED) + BOMB),
 }
 
@@ -243,6 +247,24 @@ def test_a_bomb_is_set_aside_alone(put: Any, capture: Any, captured_rows: Any) -
     assert capture(settings={"max_unpacked_ratio": 1_000_000, "max_unpacked_size": "20MB"}).unreadable
     wide = capture(settings={"max_unpacked_ratio": 1_000_000})
     assert {*reasons(wide)} <= {"bomb.parquet.gz"}, "that is no Parquet file"
+
+
+def test_short_words_are_repeated_as_often_as_a_file_likes(put: Any, capture: Any) -> None:
+    put("words.parquet", parquet([bet(1, user_id="x" * 900)] * 20_000, REQUIRED, compression="zstd"))
+
+    captures = capture()
+
+    assert not captures.unreadable
+    assert captures.extracted == 20_000
+
+
+def test_small_objects_with_long_repeated_texts_are_set_aside(put: Any, capture: Any) -> None:
+    for number in range(3):
+        rows = [bet(1, user_id=" " * 1000 + str(number))] * 20_000
+        put(f"{number}.parquet", parquet(rows, REQUIRED, compression="zstd"))
+    put("good.csv", csv_text(csv_line(1)))
+
+    assert reasons(capture()).keys() == {"0.parquet", "1.parquet", "2.parquet"}
 
 
 def test_a_disk_that_fills_up_blames_no_object(
