@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench import (
+    clean,
     extract_pg,
     extract_s3,
     features,
@@ -88,6 +89,10 @@ class Bench:
         """What a small object costs, with others and alone."""
         return small_objects.measure(self.workbench, self.options.small_objects)
 
+    def clean(self) -> list[Figure]:
+        """Cleaning text, compared with judging every row."""
+        return clean.measure(self.workbench, self.options.clean_rows, self.options.clean_rounds)
+
     def features(self) -> list[Figure]:
         """Clean and engineer_features, compared with pandas."""
         sizes = self.options
@@ -152,6 +157,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "extract_pg": Bench.extract_pg,
     "extract_s3": Bench.extract_s3,
     "small_objects": Bench.small_objects,
+    "clean": Bench.clean,
     "features": Bench.features,
     "models": Bench.models,
     "markers": Bench.markers,
@@ -212,6 +218,8 @@ def _read_options() -> argparse.Namespace:
     add("--extract-s3-rows", "10M", "extract_s3: bets")
     add("--extract-s3-rounds", "3", "extract_s3: repetitions")
     add("--small-objects", "5k", "small_objects: objects")
+    add("--clean-rows", "1M", "clean: bets")
+    add("--clean-rounds", "3", "clean: repetitions")
     add("--features-bets", "10M", "features: bets")
     add("--features-transactions", "10M", "features: transactions")
     add("--features-players", "200k", "features: players")

@@ -107,32 +107,29 @@ CREATE OR REPLACE MACRO instant_parts(value) AS
 CREATE OR REPLACE MACRO parse_iso(value) AS
     list_transform(CASE WHEN value IS NOT NULL THEN [instant_parts(value)] END, lambda part: join_instant(part))[1];
 
+-- A cast to TIMESTAMP reads a Z and passes over an offset. A text without a plus or a third dash has none. LIKE takes a
+-- third of the time of a pattern.
+CREATE OR REPLACE MACRO names_no_offset(value) AS
+    value LIKE '____-__-_____:__:__%' AND NOT (contains(value, '+') OR value LIKE '%-%-%-%');
+
+-- The spellings of nearly all software; NULL for any other.
+CREATE OR REPLACE MACRO plain_timestamp(value) AS
+    CASE
+        WHEN names_no_offset(value) THEN try_cast(value AS TIMESTAMP)
+        -- An offset of nothing does no harm.
+        WHEN (suffix(value, '+00') OR suffix(value, '+00:00')) AND value LIKE '____-__-_____:%'
+            THEN try_cast(value AS TIMESTAMP)
+        WHEN plain_instant(value)
+            THEN make_timestamp(
+                epoch_us(TRY(try_cast(CASE WHEN plain_instant(value) THEN value END AS TIMESTAMPTZ)))
+            )
+    END;
+
 -- Naive UTC. Text without a zone is UTC. A cast keeps the zone that a text names for the texts after it, so no text with
 -- a letter other than T and Z is ever cast to TIMESTAMPTZ. TRY is for the last hours that the engine can hold, of the
 -- year 294247, at which try_cast itself fails.
 CREATE OR REPLACE MACRO parse_timestamp(value) AS
-    coalesce(
-        CASE
-            -- A cast to TIMESTAMP reads a Z and passes over an offset. One of nothing does no harm, the second form has no
-            -- room for one, and a fraction of nothing but digits has none. LIKE takes a tenth of the time of a pattern.
-            WHEN (
-                (suffix(value, 'Z') OR suffix(value, '+00') OR suffix(value, '+00:00'))
-                AND value LIKE '____-__-_____:%'
-            )
-                OR value LIKE '____-__-_____:__:__'
-                OR (
-                    value LIKE '____-__-_____:__:__.%'
-                    AND strlen(value) <= 29
-                    AND regexp_matches(value, '[.][0-9]+$')
-                )
-                THEN try_cast(value AS TIMESTAMP)
-            WHEN plain_instant(value)
-                THEN make_timestamp(
-                    epoch_us(TRY(try_cast(CASE WHEN plain_instant(value) THEN value END AS TIMESTAMPTZ)))
-                )
-        END,
-        parse_iso(value)
-    );
+    coalesce(plain_timestamp(value), parse_iso(value));
 
 -- By a strptime format: %z and %Z give the zone. Of these three words strptime makes a day in 1900.
 CREATE OR REPLACE MACRO parse_format(value, format) AS
@@ -218,8 +215,23 @@ CREATE OR REPLACE MACRO parse_zone(value) AS
 CREATE OR REPLACE MACRO local_time(instant, zone) AS
     timezone(zone, make_timestamptz(epoch_us(instant)));
 
-CREATE OR REPLACE MACRO operator_day(instant, zone, earliest) AS
-    CASE WHEN instant >= earliest AND instant < TIMESTAMP '2100-01-01' THEN local_time(instant, zone)::DATE END;
+-- The same by a list of the zone's shifts (crmbet.databases.zones).
+CREATE OR REPLACE MACRO shifted_time(instant, zone, shifts) AS
+    coalesce(
+        CASE
+            WHEN instant >= TIMESTAMP '1970-01-01'
+                THEN make_timestamp(epoch_us(instant) + shifts[1 + (epoch_us(instant) >> 41)])
+        END,
+        local_time(instant, zone)
+    );
+
+CREATE OR REPLACE MACRO operator_time(instant) AS
+    shifted_time(instant, getvariable('operator_zone'), getvariable('operator_shifts'));
+
+CREATE OR REPLACE MACRO operator_day(instant, zone, shifts, earliest) AS
+    CASE
+        WHEN instant >= earliest AND instant < TIMESTAMP '2100-01-01' THEN shifted_time(instant, zone, shifts)::DATE
+    END;
 
 -- The values of a JSON map, by position: a path made of a key with a quote or a wildcard in it fails. It is not called
 -- `map_values`: it would hide the engine's function of that name.

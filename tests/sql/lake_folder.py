@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from crmbet.clean.clean import clean_source
 from crmbet.clean.records import CleanedSource
+from crmbet.contracts.instants import event_instant, known_instant
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import event_instant, known_instant
 from crmbet.databases.parquet import scan, write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.databases.work import Work
+from crmbet.databases.zones import zone_shifts
 from crmbet.datasets import segments
 from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
 from crmbet.failures import SourceMissing
@@ -93,6 +94,7 @@ def capture(
         spelled=happened.spelled,
         event_time=happened.value,
         zone=literal(run.settings.operator_timezone),
+        shifts=zone_shifts(run.settings.operator_timezone),
         earliest=Fragment(f"DATE {literal(contract.earliest.isoformat())}"),
     )
     key = f"{run.layout.capture(contract.name, chunk.replace('/', '-')).prefix}{attempt_name()}.parquet"

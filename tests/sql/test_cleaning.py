@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crmbet.contracts import typing as typing_rules
+from crmbet.contracts.bounds import bounds_of
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.parquet import column_types, scan
@@ -681,8 +681,9 @@ class TestReuse:
         assert clean(engine, store, RUN, stricter, captured).quarantined == {"stake: above the maximum": 1}
 
         made = self.days_made(store)
-        rule = typing_rules._bounds
-        monkeypatch.setattr(typing_rules, "_bounds", lambda *given: [*rule(*given), ("false", "odd")])
+        monkeypatch.setattr(
+            "crmbet.contracts.typing.bounds_of", lambda *given: [*bounds_of(*given), ("false", "odd")]
+        )
         clean(engine, store, RUN, contract, captured)
         assert self.days_made(store) > made
 

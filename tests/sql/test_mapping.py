@@ -15,8 +15,8 @@ import duckdb
 import pytest
 import yaml
 
+from crmbet.contracts.instants import event_instant, known_instant
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import event_instant, known_instant
 from local.workspace import PROJECT
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
 from tests.sql.world import TYPICAL, World, contracts

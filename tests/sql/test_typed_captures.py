@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crmbet.contracts.instants import event_instant, known_instant
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import event_instant, keeps_type, known_instant, typed_rows
+from crmbet.contracts.typing import typed_rows
+from crmbet.contracts.values import keeps_type
 from crmbet.databases.statements import Fragment, literal
 from crmbet.extract.decoding import UnpackLimits
 from crmbet.extract.formats import Reading, readings
@@ -91,7 +93,7 @@ def cleaned(
 ) -> list[dict[str, Any]]:
     """Rows as the capture holds them, typed and judged; timestamps as text, since Python's end with the year 9999."""
     happened = event_instant(feed, reading.types)
-    day = Fragment(f"operator_day({happened.value}, 'America/Sao_Paulo', DATE '2000-01-01')")
+    day = Fragment(f"operator_day({happened.value}, 'America/Sao_Paulo', NULL::BIGINT[], DATE '2000-01-01')")
     captured = Fragment(f"(SELECT *, 'a' AS _source_key, {happened.spelled} AS _spelled FROM ({rows}))")
     query = typed_rows(feed, captured, reading.types, day)
     found = engine.execute(

@@ -4,7 +4,7 @@ SELECT
     CASE
         WHEN _known > {known_at} THEN 'unknown yet'
         WHEN _fault IS NOT NULL THEN 'quarantined'
-        WHEN rowid IN (SELECT id FROM duplicates WHERE place > 1) THEN 'duplicate'
+        WHEN _id IN (SELECT id FROM duplicates WHERE place > 1) THEN 'duplicate'
         ELSE 'accepted'
     END AS fate,
     regexp_replace(_fault, ' \([0-9]+ bytes?\)$', '') AS reason,

@@ -1,5 +1,6 @@
 -- Of good rows that share a business key on one day, which one stands: the latest known, then one whose protection
--- cannot be read (the player counts as protected), then the highest source key, then the highest contents. Ranked apart, since few rows are duplicates and ranking all of them is dear.
+-- cannot be read (the player counts as protected), then the highest source key, then the highest contents.
+-- They are ranked apart: few rows are duplicates, and ranking all of them is costly.
 CREATE OR REPLACE TEMPORARY TABLE duplicates AS
 WITH repeated AS (
     SELECT {key}, _day
@@ -9,7 +10,7 @@ WITH repeated AS (
     HAVING count(*) > 1
 )
 SELECT
-    typed.rowid AS id,
+    typed._id AS id,
     row_number() OVER (
         PARTITION BY {key}, _day
         ORDER BY

@@ -3,4 +3,4 @@ SELECT {columns}, _day
 FROM typed
 WHERE _fault IS NULL
     AND (_known IS NULL OR _known <= {known_at})
-    AND rowid NOT IN (SELECT id FROM duplicates WHERE place > 1)
+    AND _id NOT IN (SELECT id FROM duplicates WHERE place > 1)

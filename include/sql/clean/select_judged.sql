@@ -1,4 +1,3 @@
--- The rows of some days as the raw checks see them: typed, judged, duplicates and faulty ones included.
-SELECT * EXCLUDE (_raw, _known)
-FROM ({rows})
-WHERE _day IN ({days})
+-- A batch as the raw checks see it: typed, judged, duplicates and faulty rows included.
+SELECT * EXCLUDE (_raw, _known, _id)
+FROM typed

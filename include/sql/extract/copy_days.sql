@@ -4,7 +4,7 @@
 -- on dictionaries early saved a tenth of the time, since ids and instants never fit into one.
 COPY (
     WITH quarters AS (
-        SELECT start, operator_day(start, {zone}, {earliest}) AS _day
+        SELECT start, operator_day(start, {zone}, {shifts}, {earliest}) AS _day
         FROM (
             SELECT day + n * INTERVAL '15 minutes' AS start
             FROM unnest({days}) AS days(day), range(96) AS places(n)

@@ -4,7 +4,7 @@
 SELECT
     * EXCLUDE (_spelled, _happened),
     {source_key}
-    operator_day(_happened, {zone}, {earliest}) AS _day
+    operator_day(_happened, {zone}, {shifts}, {earliest}) AS _day
 FROM (
     SELECT *, {event_time} AS _happened
     FROM (SELECT *, {spelled} AS _spelled FROM ({rows}))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, date
 
 from crmbet.clean.records import UNDATED_DAY, CleanedSource
+from crmbet.clean.typed import has_doubtful_ids, typed_batch
+from crmbet.contracts.plain import looked_over_rows
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import CAPTURED_TYPES, cleaned_columns, no_rows, typed_rows
-from crmbet.databases.parquet import Located
+from crmbet.contracts.typing import CAPTURED_TYPES, cleaned_columns, typed_rows
 from crmbet.databases.statements import (
     Fragment,
-    date_literal,
     identifier,
     joined,
     literal,
@@ -31,8 +31,6 @@ from crmbet.databases.work import Work
 from crmbet.datasets.days import WantedDay, ensure_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
-from crmbet.extract.captured import captured_rows
-from crmbet.extract.listing import format_of
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
 from crmbet.run.run import Run
@@ -123,47 +121,6 @@ def day_digests(
     return {day: _digest(run, rules, day, parts) for day, parts in by_day.items()}
 
 
-def typed_day(
-    files: Located,
-    contract: SourceContract,
-    captures: Sequence[Capture],
-    days: Iterable[date],
-) -> str:
-    """SELECT of the typed, judged rows of some days, duplicates included; no captures give no rows."""
-    filled = [capture for capture in captures if capture.files]
-    if not filled:
-        return no_rows(contract)
-    if contract.event_time is None:
-        (snapshot,) = days
-        day = date_literal(snapshot)
-    else:
-        day = Fragment("_day")
-    return "\nUNION ALL\n".join(
-        f"({typed_rows(contract, captured_rows(files, alike), alike[0].types, day, doubtful_ids=doubtful)})"
-        for doubtful, alike in _by_types(filled)
-    )
-
-
-def _by_types(captures: Sequence[Capture]) -> list[tuple[bool, list[Capture]]]:
-    """Group captures by the types of their columns: the engine reads all files of a scan as the types of the first.
-
-    With each group, whether its ids may be numbers that an earlier release spelled.
-    """
-    alike: dict[tuple[bool, frozenset[tuple[str, str]]], list[Capture]] = {}
-    for capture in captures:
-        kind = (has_doubtful_ids(capture), frozenset(capture.types.items()))
-        alike.setdefault(kind, []).append(capture)
-    return [(doubtful, group) for (doubtful, _), group in alike.items()]
-
-
-def has_doubtful_ids(capture: Capture) -> bool:
-    """Whether an earlier release captured it from a format in which an id can be a number.
-
-    Days of PostgreSQL are captured again instead.
-    """
-    return not capture.exact_ids and capture.part is None and format_of(capture.chunk) in ("parquet", "json")
-
-
 @dataclass(frozen=True)
 class CleanedDays:
     """The dataset of a source's cleaned days."""
@@ -192,21 +149,23 @@ class CleanedDays:
 
     def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
         """Clean some days in one pass. Raises `RowsUnaccounted` if rows went in and did not come out."""
-        connection, contract, run = self.work.connection, self.contract, self.work.run
         batch = [capture for day in days for capture in self.by_day[day]]
         captures = list({capture.digest: capture for capture in batch}.values())
+        with typed_batch(self.work.connection, self.contract, files, captures, days):
+            made = self._write(days)
+        self.work.connection.execute("DROP TABLE duplicates")
+        for day, wanted in days.items():
+            _account_day(made[day], wanted.rows, self.contract)
+        return list(made.values())
+
+    def _write(self, days: Mapping[date, WantedDay]) -> dict[date, DayFiles]:
+        """Write the files of the rows that are in `typed`."""
+        connection, contract, run = self.work.connection, self.contract, self.work.run
         known_at = Fragment(
             f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
         )
         key = joined([identifier(name) for name in contract.business_key])
         columns = joined([identifier(name) for name in contract.columns])
-        connection.execute(
-            render(
-                "clean/type_batch",
-                rows=Fragment(typed_day(files, contract, captures, days)),
-                days=joined([date_literal(day) for day in days]),
-            )
-        )
         connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))
         fates = connection.execute(render("clean/count_fates", known_at=known_at)).fetchall()
         discarded = connection.execute(render("clean/count_discarded", known_at=known_at)).fetchall()
@@ -235,11 +194,7 @@ class CleanedDays:
         for day, name, count in discarded:
             values = {**made[day].discarded, name: count}
             made[day] = made[day].model_copy(update={"discarded": values})
-        connection.execute("DROP TABLE typed")
-        connection.execute("DROP TABLE duplicates")
-        for day, wanted in days.items():
-            _account_day(made[day], wanted.rows, contract)
-        return list(made.values())
+        return made
 
 
 def _fate(day: DayFiles, fate: str, fault: str | None, rows: int) -> dict[str, object]:
@@ -273,13 +228,13 @@ def _snapshot_day(capture: Capture, run: Run) -> date:
 
 def _rules(contract: SourceContract) -> str:
     """Identity of all that decides the fate of a row: the contract, the statements, and the typing rules."""
+    files, day = Fragment("files"), Fragment("_day")
     generated = [
-        typed_rows(
-            contract, Fragment("files"), dict.fromkeys(contract.columns, captured_as), Fragment("_day")
-        )
+        rows(contract, files, dict.fromkeys(contract.columns, captured_as), day)
         for captured_as in CAPTURED_TYPES
+        for rows in (looked_over_rows, typed_rows)
     ]
-    generated.append(typed_rows(contract, Fragment("files"), {}, Fragment("_day"), doubtful_ids=True))
+    generated.append(typed_rows(contract, files, {}, day, doubtful_ids=True))
     return repr((contract.digest, statements_digest(".", "clean"), generated))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
+from crmbet.databases.zones import zone_shifts
 from crmbet.extract.day_counts import DayCounts
 from crmbet.extract.days_to_read import Span, joined_spans
 from crmbet.extract.records import UNDATED, DayCount
@@ -83,6 +84,7 @@ def copy_days(
             event_time=identifier(relation.event.name),
             source_key=literal(relation.name),
             zone=literal(run.settings.operator_timezone),
+            shifts=zone_shifts(run.settings.operator_timezone),
             earliest=date_literal(contract.earliest),
             days=Fragment(f"[{joined([date_literal(day) for day in batch.dated])}]::DATE[]"),
             path=literal(str(path)),

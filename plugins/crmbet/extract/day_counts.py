@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crmbet.contracts.instants import known_instant
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import known_instant
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.extract.records import UNDATED, DayCount
 

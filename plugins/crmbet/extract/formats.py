@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import keeps_type
+from crmbet.contracts.values import keeps_type
 from crmbet.databases.duckdb_failures import is_lack_of_resources
 from crmbet.databases.parquet import LARGEST_PRECISION, column_types
 from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crmbet.contracts.instants import event_instant
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import event_instant
 from crmbet.databases.duckdb_failures import describe_file_error, is_lack_of_resources
 from crmbet.databases.statements import Fragment, date_literal, literal, render
+from crmbet.databases.zones import zone_shifts
 from crmbet.extract.formats import Reading
 from crmbet.run.run import Run
 
@@ -29,6 +30,7 @@ def place_rows(reading: Reading, key: str | None, contract: SourceContract, run:
         spelled=happened.spelled,
         event_time=happened.value,
         zone=literal(run.settings.operator_timezone),
+        shifts=zone_shifts(run.settings.operator_timezone),
         earliest=date_literal(contract.earliest),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.databases.statements import Fragment, date_literal, identifier, literal, render
+from crmbet.databases.zones import zone_shifts
 from crmbet.run.run import Run
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def variables(run: Run) -> dict[str, Fragment]:
         "last_day": date_literal(run.window.last_day),
         "known_at": _instant(run.known_at),
         "operator_zone": literal(settings.operator_timezone),
+        "operator_shifts": zone_shifts(settings.operator_timezone),
         "ticket_low": Fragment(f"{settings.features.ticket_low}::DECIMAL(14, 2)"),
         "ticket_high": Fragment(f"{settings.features.ticket_high}::DECIMAL(14, 2)"),
         "adult_age": Fragment(f"{settings.features.adult_age}::INTEGER"),

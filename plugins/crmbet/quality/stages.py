@@ -13,13 +13,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmbet.clean.clean import rows_in_scope, typed_day
+from crmbet.clean.clean import rows_in_scope
 from crmbet.clean.records import UNDATED_DAY, CleanManifest
+from crmbet.clean.typed import typed_batch
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract, key_alone
 from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import Located, scan
-from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, identifier, literal, render, statement
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.listing import describe_passed_over
@@ -332,7 +333,8 @@ class _Delivered:
         last_day = self.work.run.window.last_day
         earlier = {last_day - timedelta(days=days) for days in range(1, REPEAT_DAYS + 1)} & set(by_day)
         # Of earlier days only the keys are asked for, and typing the other columns takes long to plan.
-        rows = self._select(key_alone(contract), by_day, earlier) if earlier else None
+        alone = f"{contract.name}_earlier.parquet"
+        rows = self._typed(key_alone(contract), by_day, earlier, alone) if earlier else None
         return mark_repeated(self.work.connection, contract, kept, rows)
 
     def _judge_changed(
@@ -366,7 +368,8 @@ class _Delivered:
             if capture.chunk in chunks and capture.digest not in judged
         ]
         if undated:
-            self._protect(contract, self._select(contract, {UNDATED_DAY: undated}, {UNDATED_DAY}))
+            name = f"{contract.name}_undated.parquet"
+            self._protect(contract, self._typed(contract, {UNDATED_DAY: undated}, {UNDATED_DAY}, name))
 
     def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
         """The distributions of the judged rows."""
@@ -407,19 +410,14 @@ class _Delivered:
     def _typed(
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date], name: str
     ) -> Fragment:
-        return _keep(self.work.connection, self.folder / name, self._select(contract, by_day, days)[1:-1])
-
-    def _select(
-        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date]
-    ) -> Fragment:
+        """The typed rows of some days, copied to a file."""
         dated = days - {UNDATED_DAY} or days
         used = {capture.digest: capture for day in dated for capture in by_day.get(day, ())}
         captures = list(used.values())
         # All at once: reading a capture asks for its files one by one.
         self.files.urls([key for capture in captures for key in capture.files])
-        rows = typed_day(self.files, contract, captures, days)
-        wanted = joined([date_literal(day) for day in sorted(days)] or [Fragment("NULL")])
-        return Fragment(f"({render('clean/select_judged', rows=Fragment(rows), days=wanted)})")
+        with typed_batch(self.work.connection, contract, self.files, captures, sorted(days)):
+            return _keep(self.work.connection, self.folder / name, statement("clean/select_judged"))
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> Fragment:

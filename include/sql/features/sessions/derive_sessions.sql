@@ -9,7 +9,7 @@ WITH placed AS (
         stake,
         payout,
         balance_after,
-        (local_time(placed_at, getvariable('operator_zone')) - INTERVAL 6 HOURS)::DATE AS block
+        (operator_time(placed_at) - INTERVAL 6 HOURS)::DATE AS block
     FROM bets
 ),
 marked AS (
@@ -53,7 +53,7 @@ SELECT
     payout_sum,
     last_bet.stake AS last_stake,
     last_bet.balance_after AS last_balance,
-    local_time(started_at, getvariable('operator_zone'))::DATE AS _day
+    operator_time(started_at)::DATE AS _day
 FROM sessions
 WHERE _day IN ({days})
 ORDER BY _day, user_id, started_at

@@ -55,7 +55,7 @@ WITH bet_days AS (
         list_sort(list_distinct(list(game_id) FILTER (game_id IS NOT NULL))) AS game_ids,
         -- One entry a bet.
         list_sort(list(device_type) FILTER (device_type IS NOT NULL)) AS devices
-    FROM (SELECT *, hour(local_time(placed_at, getvariable('operator_zone'))) AS hour FROM bets)
+    FROM (SELECT *, hour(operator_time(placed_at)) AS hour FROM bets)
     GROUP BY user_id, _day
 ),
 transaction_days AS (

@@ -1,0 +1,3 @@
+-- Rows that were judged.
+SELECT *, {number} AS _id
+FROM {judged}

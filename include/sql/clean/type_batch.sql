@@ -1,5 +1,0 @@
--- The rows of some days, typed and judged, held for the statements that follow.
-CREATE OR REPLACE TEMPORARY TABLE typed AS
-SELECT *
-FROM ({rows})
-WHERE _day IN ({days})

@@ -1,0 +1,132 @@
+"""The rows of some days, typed and judged: what cleaning and the raw gate look at.
+
+Rows are looked over first, and judged only if something in them is odd (crmbet.contracts.plain). Both ways give the
+same, but judging takes several times as long, and a tenth of a second even for a single row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from crmbet.contracts.plain import looked_over_rows
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.typing import known_time, no_captured_rows, typed_rows
+from crmbet.databases.parquet import Located
+from crmbet.databases.statements import Fragment, date_literal, identifier, joined, render
+from crmbet.extract.captured import captured_rows
+from crmbet.extract.listing import format_of
+from crmbet.extract.records import Capture
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@contextmanager
+def typed_batch(
+    connection: duckdb.DuckDBPyConnection,
+    contract: SourceContract,
+    files: Located,
+    captures: Sequence[Capture],
+    days: Iterable[date],
+) -> Iterator[None]:
+    """Make the view `typed` of the rows of some days, duplicates and faulty ones included.
+
+    It has the columns of `typed_rows`, and `_id`, a number for each row. All rows of a current-state feed are of the
+    one day that is given.
+    """
+    wanted = [date_literal(day) for day in days] or [Fragment("NULL::DATE")]
+    day = Fragment("_day") if contract.event_time else wanted[0]
+    batch = _Batch(connection, contract, joined(wanted))
+    filled = [capture for capture in captures if capture.files]
+    try:
+        for doubtful, alike in _by_types(filled):
+            read = batch.judge_doubtful if doubtful else batch.look_over
+            read(captured_rows(files, alike), alike[0].types, day)
+        if not filled:
+            batch.look_over(no_captured_rows(contract), {}, day)
+        connection.execute(render("clean/create_typed", rows=batch.rows()))
+        yield
+    finally:
+        connection.execute("DROP VIEW IF EXISTS typed")
+        batch.drop()
+
+
+@dataclass
+class _Batch:
+    """Tables with the rows of some days: rows that were looked over, and rows that were judged."""
+
+    connection: duckdb.DuckDBPyConnection
+    contract: SourceContract
+    days: Fragment
+    looked_over: list[Fragment] = field(default_factory=list)
+    judged: list[Fragment] = field(default_factory=list)
+
+    def look_over(self, rows: Fragment, types: Mapping[str, str], day: Fragment) -> None:
+        """Hold rows as plain values, and judge the odd ones among them."""
+        table = Fragment(f"looked_over_{len(self.looked_over)}")
+        self.looked_over.append(table)
+        self._hold("clean/look_over_batch", table, looked_over_rows(self.contract, rows, types, day))
+        (odd,) = self.connection.execute(render("clean/count_odd", looked_over=table)).fetchone() or (0,)
+        if odd:
+            cells = Fragment(f"({render('clean/select_odd_cells', looked_over=table)})")
+            self._judge(typed_rows(self.contract, cells, types, Fragment("_placed")))
+
+    def judge_doubtful(self, rows: Fragment, types: Mapping[str, str], day: Fragment) -> None:
+        """Judge rows whose ids may be numbers that an earlier release spelled. None of them is plain."""
+        self._judge(typed_rows(self.contract, rows, types, day, doubtful_ids=True))
+
+    def rows(self) -> Fragment:
+        """SELECT of all rows with their numbers."""
+        parts = Fragment(str(len(self.looked_over) + len(self.judged)))
+        columns = joined([identifier(name) for name in self.contract.columns])
+        known = known_time(self.contract)
+        selects = [
+            render("clean/select_plain_rows", looked_over=table, columns=columns, known=known, number=number)
+            for number, table in _numbered(self.looked_over, parts, first=0)
+        ] + [
+            render("clean/select_judged_rows", judged=table, number=number)
+            for number, table in _numbered(self.judged, parts, first=len(self.looked_over))
+        ]
+        return Fragment("\nUNION ALL BY NAME\n".join(selects))
+
+    def drop(self) -> None:
+        """Forget the rows."""
+        for table in (*self.looked_over, *self.judged):
+            self.connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+    def _judge(self, rows: str) -> None:
+        table = Fragment(f"judged_{len(self.judged)}")
+        self.judged.append(table)
+        self._hold("clean/judge_batch", table, rows)
+
+    def _hold(self, statement: str, table: Fragment, rows: str) -> None:
+        self.connection.execute(render(statement, table=table, rows=Fragment(rows), days=self.days))
+
+
+def _numbered(tables: Sequence[Fragment], parts: Fragment, *, first: int) -> list[tuple[Fragment, Fragment]]:
+    """With each table, an expression that numbers its rows as no row of another table."""
+    return [(Fragment(f"rowid * {parts} + {first + place}"), table) for place, table in enumerate(tables)]
+
+
+def _by_types(captures: Sequence[Capture]) -> list[tuple[bool, list[Capture]]]:
+    """Group captures by the types of their columns: the engine reads all files of a scan as the types of the first.
+
+    With each group, whether its ids may be numbers that an earlier release spelled.
+    """
+    alike: dict[tuple[bool, frozenset[tuple[str, str]]], list[Capture]] = {}
+    for capture in captures:
+        kind = (has_doubtful_ids(capture), frozenset(capture.types.items()))
+        alike.setdefault(kind, []).append(capture)
+    return [(doubtful, group) for (doubtful, _), group in alike.items()]
+
+
+def has_doubtful_ids(capture: Capture) -> bool:
+    """Whether an earlier release captured it from a format in which an id can be a number.
+
+    Days of PostgreSQL are captured again instead.
+    """
+    return not capture.exact_ids and capture.part is None and format_of(capture.chunk) in ("parquet", "json")

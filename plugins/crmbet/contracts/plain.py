@@ -1,0 +1,147 @@
+"""Plain rows: nearly every cell is spelled so plainly that a cast reads it, and most rows have no other cells.
+
+A row that has another cell, or a value out of bounds, is odd. What parsers, faults and the rest of `typed_rows` make of
+a row costs several times as much as a cast, so that in a large batch only odd rows get it. A plain row has the values
+that `typed_rows` would give it, no fault, and nothing that was discarded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from crmbet.contracts.bounds import NO_IDS, number_bounds
+from crmbet.contracts.source import SourceColumn, SourceContract
+from crmbet.contracts.values import canonical, cleaned_type, has_no_words, raw, read_value, stays_typed
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+
+NOT_PLAIN = r"[^ -Z\\\]-z|}~]|  |^ | $|^$"
+"""In texts with a space between them: a letter that is not ASCII, a control character, a bracket that may begin a JSON
+object or list, or white space around a text."""
+
+
+def looked_over_rows(
+    contract: SourceContract, files: Fragment, types: Mapping[str, str], day: Fragment
+) -> str:
+    """SELECT of captured rows as plain values, with `_odd`: whether that is not what they mean.
+
+    The arguments are those of `typed_rows`. Besides the contract's columns it has `_odd`, `_row`, `_reject`,
+    `_source_key`, `_placed` (the operator day, NULL if there is none) and `_captured`, a struct of an odd row's cells.
+    """
+    names = contract.columns
+    folded = [
+        Fragment(f"lower(trim({identifier(name)})) AS {_folded(name)}")
+        for name in names
+        if _is_plain_enum(contract, name, types)
+    ]
+    values = {name: value for name in names if (value := plain_value(contract, name, types))}
+    return render(
+        "clean/look_over",
+        files=files,
+        day=day,
+        raw=joined([*(Fragment(f"{identifier(name)} AS {raw(name)}") for name in names), *folded]),
+        plain=joined([Fragment(f"{value} AS {_plain(name)}") for name, value in values.items()])
+        or Fragment("NULL AS _no_values"),
+        odd=Fragment(f"coalesce({' OR '.join(_oddities(contract, types))}, false)"),
+        values=joined(
+            [Fragment(f"{_of_plain_row(contract, name, types)} AS {identifier(name)}") for name in names]
+        ),
+        cells=joined([Fragment(f"{identifier(name)} := {raw(name)}") for name in names]),
+    )
+
+
+def plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) -> str | None:
+    """The value of a plain cell, NULL of any other cell; None if the column has no plain cells, or is plain text."""
+    column, engine_type, cell = contract.columns[name], types.get(name, "VARCHAR"), raw(name)
+    if stays_typed(column, engine_type):
+        return read_value(contract, name, engine_type, cell)
+    if _is_plain_enum(contract, name, types):
+        return canonical(column, _folded(name))
+    if engine_type != "VARCHAR" or not has_no_words(contract, name):
+        return None
+    match column.type:
+        case "integer" | "decimal" if column.decimal_mark == ".":
+            value = f"try_cast({cell} AS {cleaned_type(column)})"
+            # A cast takes a sign and a space for 0.
+            return f"CASE WHEN {value} <> 0 OR suffix({cell}, '0') THEN {value} END"
+        case "real" if column.decimal_mark == ".":
+            return f"finite(try_cast({cell} AS DOUBLE))"
+        case "boolean":
+            return f"CASE {cell} WHEN 'true' THEN true WHEN 'false' THEN false END"
+        case "timestamp" if column.formats[:1] in ([], ["iso"]):
+            return f"plain_timestamp({cell})"
+        case _:
+            return None
+
+
+def _is_plain_text(contract: SourceContract, name: str, types: Mapping[str, str]) -> bool:
+    """Whether the plain value is the captured text itself. All texts of a row are looked at together."""
+    return contract.columns[name].type == "text" and types.get(name, "VARCHAR") == "VARCHAR"
+
+
+def _is_plain_enum(contract: SourceContract, name: str, types: Mapping[str, str]) -> bool:
+    column = contract.columns[name]
+    spellings = {
+        spelling.lower()
+        for canonical, synonyms in column.values.items()
+        for spelling in (canonical, *synonyms)
+    }
+    return (
+        column.type == "enum"
+        and types.get(name, "VARCHAR") == "VARCHAR"
+        and not spellings & {word.lower() for word in contract.null_values}
+    )
+
+
+def _of_plain_row(contract: SourceContract, name: str, types: Mapping[str, str]) -> str:
+    if _is_plain_text(contract, name, types):
+        return raw(name)
+    if plain_value(contract, name, types):
+        return _plain(name)
+    return f"NULL::{cleaned_type(contract.columns[name])}"
+
+
+def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
+    """Conditions under which a row is odd; NULL counts as false."""
+    odd = ["_reject IS NOT NULL"]
+    if contract.event_time:
+        odd.append("_placed IS NULL")
+    texts = [raw(name) for name in contract.columns if _is_plain_text(contract, name, types)]
+    for name, column in contract.columns.items():
+        if raw(name) in texts:
+            odd += _oddities_of_text(column, raw(name))
+        elif plain_value(contract, name, types):
+            odd += [condition for condition, _ in number_bounds(column, _plain(name))]
+            odd.append(
+                f"{_plain(name)} IS NULL" + ("" if column.required else f" AND {raw(name)} IS NOT NULL")
+            )
+        else:
+            odd.append("true" if column.required else f"{raw(name)} IS NOT NULL")
+    odd += [
+        f"{_plain(name)} < {_plain(other)}"
+        for name, other in contract.not_before.items()
+        # A value of any other column is odd in itself.
+        if plain_value(contract, name, types) and plain_value(contract, other, types)
+    ]
+    if texts:
+        words = [*map(re.escape, contract.null_values), f"(?i:{'|'.join(map(re.escape, NO_IDS))})"]
+        pattern = f"{NOT_PLAIN}|(?:^| )(?:{'|'.join(words)})(?: |$)"
+        odd.append(f"regexp_matches(concat_ws(' ', {joined(texts)}), {literal(pattern)})")
+    return odd
+
+
+def _oddities_of_text(column: SourceColumn, text: str) -> list[str]:
+    odd = [f"{text} IS NULL"] if column.required else []
+    if column.max_length is not None:
+        # Of a plain text, a letter is a byte.
+        odd.append(f"strlen({text}) > {column.max_length}")
+    return odd
+
+
+def _folded(name: str) -> Fragment:
+    """The column of a word in lower case. It is made first: the engine makes it anew for each spelling it compares."""
+    return identifier(f"folded_{name}")
+
+
+def _plain(name: str) -> Fragment:
+    return identifier(f"plain_{name}")

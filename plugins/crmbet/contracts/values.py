@@ -1,0 +1,187 @@
+"""How a captured cell becomes a value, as SQL. The parsers are macros in include/sql/create_parsers.sql."""
+
+from __future__ import annotations
+
+import re
+
+from crmbet.contracts.source import NULL_VALUES, SourceColumn, SourceContract
+from crmbet.databases.statements import Fragment, identifier, literal
+
+NEVER_WORDS = ("integer", "decimal", "real", "timestamp", "date", "boolean", "timezone")
+"""Types of which the usual words for nothing are no values anyway, so that nobody has to look for them."""
+INSTANTS = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+
+
+def raw(name: str) -> Fragment:
+    """The column that holds a captured value beside what is made of it."""
+    return identifier(f"raw_{name}")
+
+
+def keeps_type(column: SourceColumn, engine_type: str) -> bool:
+    """Whether a value of the engine's type becomes the same cell or fault as its text would (docs/adr/0014).
+
+    A double is not kept for a decimal column, since its digits can differ from those of its text. A time for which the
+    contract has formats is read as text.
+    """
+    match column.type:
+        case "timestamp":
+            return engine_type in INSTANTS and not column.formats
+        case "date":
+            return engine_type == "DATE" and not column.formats
+        case "decimal":
+            decimal = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", engine_type)
+            return engine_type in INTEGERS or (decimal is not None and int(decimal[1]) <= column.scale)
+        case "integer":
+            return engine_type in INTEGERS
+        case "real":
+            return engine_type == "DOUBLE"
+        case "boolean":
+            return engine_type == "BOOLEAN"
+        case _:
+            return False
+
+
+def stays_typed(column: SourceColumn, engine_type: str) -> bool:
+    """Whether a captured value has the type of a value already, and needs no parser."""
+    # PostgreSQL has already parsed its instants, so formats do not apply to them.
+    return keeps_type(column, engine_type) or (column.type == "timestamp" and engine_type in INSTANTS)
+
+
+def read_value(contract: SourceContract, name: str, engine_type: str, captured: Fragment | str) -> str:
+    """The value of a captured column. Text has no white space around it any more."""
+    column = contract.columns[name]
+    if stays_typed(column, engine_type):
+        return _read_typed(column, captured, engine_type)
+    text = captured if engine_type == "VARCHAR" else f"{captured}::VARCHAR"
+    match column.type:
+        case "text":
+            return f"parse_id({text})" if name in contract.ids else text
+        case "integer" | "decimal" | "real":
+            return _number(column, text)
+        case "timestamp" if column.protects:
+            return f"coalesce({_time(column, text)}, end_of_time({text}))"
+        case "timestamp" | "date":
+            return _time(column, text)
+        case "enum":
+            return canonical(column, f"lower({text})")
+        case "channels":
+            # Two spellings of one channel may say the opposite of each other. Then nothing is known of the list.
+            named, refused = (
+                _known_words(column, f"parse_list({text})"),
+                _known_words(column, f"refused_names({text})"),
+            )
+            return f"CASE WHEN list_has_any({named}, {refused}) THEN NULL ELSE {named} END"
+        case "timezone":
+            return f"parse_zone({text})"
+        case parser:
+            return f"parse_{parser}({text})"
+
+
+def trimmed(contract: SourceContract, name: str, captured: Fragment) -> str:
+    """Captured text without white space around it; NULL if there is none, or if a word says that there is none."""
+    text = f"parse_text({captured})"
+    return text if has_no_words(contract, name) else without_words(contract, text)
+
+
+def has_no_words(contract: SourceContract, name: str) -> bool:
+    """Whether no word of the contract for nothing could be a value of the column."""
+    return contract.columns[name].type in NEVER_WORDS and {*contract.null_values} <= {*NULL_VALUES}
+
+
+def without_words(contract: SourceContract, text: Fragment | str) -> str:
+    """A text; NULL if it is one of the contract's words for nothing."""
+    for word in contract.null_values:
+        text = f"nullif({text}, {literal(word)})"
+    return text
+
+
+def _read_typed(column: SourceColumn, name: Fragment | str, engine_type: str) -> str:
+    match column.type:
+        case "timestamp":
+            instant = f"in_our_era(make_timestamp(epoch_us(finite({name}))))"
+            if engine_type == "TIMESTAMP":
+                instant = f"in_our_era({name})"
+            return f"coalesce({instant}, end_of_time({name}::VARCHAR))" if column.protects else instant
+        case "date":
+            return f"in_our_era({name})"
+        case "real":
+            return f"finite({name})"
+        case _:
+            return f"try_cast({name} AS {cleaned_type(column)})"
+
+
+def _number(column: SourceColumn, text: str) -> str:
+    """Read a number. A cast alone reads nearly every one; try the slow pattern only if the cast fails."""
+    spelled = f"swap_marks({text})" if column.decimal_mark == "," else text
+    engine_type = cleaned_type(column)
+    value = (
+        f"coalesce(try_cast({spelled} AS {engine_type}), try_cast(plain_number({spelled}) AS {engine_type}))"
+    )
+    return f"finite({value})" if column.type == "real" else value
+
+
+def _time(column: SourceColumn, text: str) -> str:
+    iso = f"parse_{column.type}({text})"
+    if not column.formats:
+        return iso
+    named = {"iso": iso, "epoch_s": f"parse_epoch_s({text})", "epoch_ms": f"parse_epoch_ms({text})"}
+    readers = [named.get(spelled) or _by_format(text, spelled) for spelled in column.formats]
+    return f"coalesce({', '.join(readers)})::{cleaned_type(column)}"
+
+
+def _by_format(text: str, format_: str) -> str:
+    codes = re.findall(r"%-?.|[^%]", format_, re.DOTALL)
+    checked = {
+        "%z": ("parse_shifted_format", r"([-+][0-9]{2}(?::?[0-9]{2}){0,2})"),
+        "%Z": ("parse_zoned_format", "([A-Za-z][-+/_A-Za-z0-9]*)"),
+    }
+    for code, (parser, part) in checked.items():
+        if code in codes:
+            pattern = "".join(part if found == code else _pattern_of(found) for found in codes)
+            return f"{parser}({text}, {literal(format_)}, {literal(f'^{pattern}$')})"
+    return f"parse_format({text}, {literal(format_)})"
+
+
+def _pattern_of(code: str) -> str:
+    """A pattern for what a piece of a format may match."""
+    if code.startswith("%"):
+        return ".*?"
+    return r"\s*" if code.isspace() else re.escape(code)
+
+
+def _known_words(column: SourceColumn, words: str) -> str:
+    """The canonical values of a list's words, sorted, each once. Unknown words are left out."""
+    known = f"list_transform({words}, lambda item: {canonical(column, 'lower(trim(item))')})"
+    return f"list_sort(list_distinct(list_filter({known}, lambda item: item IS NOT NULL)))"
+
+
+def canonical(column: SourceColumn, spelled: str) -> str:
+    """A CASE that maps every spelling of the contract onto its canonical value, and anything else onto NULL."""
+    branches = (
+        f"WHEN {literal(spelling.strip().lower())} THEN {literal(canonical)}"
+        for canonical, synonyms in column.values.items()
+        for spelling in (canonical, *synonyms)
+    )
+    return f"CASE {spelled} {' '.join(branches)} END"
+
+
+def cleaned_type(column: SourceColumn) -> str:
+    """The engine's type of a column's values."""
+    match column.type:
+        case "decimal":
+            return f"DECIMAL({column.precision}, {column.scale})"
+        case "integer":
+            return "BIGINT"
+        case "real":
+            return "DOUBLE"
+        case "boolean":
+            return "BOOLEAN"
+        case "timestamp":
+            return "TIMESTAMP"
+        case "date":
+            return "DATE"
+        case "channels":
+            return "VARCHAR[]"
+        case _:
+            return "VARCHAR"
