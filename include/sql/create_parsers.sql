@@ -19,8 +19,8 @@ CREATE OR REPLACE MACRO parse_text(value) AS
     END;
 
 -- Letters that look alike and are spelled by other code points (é as one or as two) are one id.
-CREATE OR REPLACE MACRO parse_id(value) AS
-    CASE WHEN strlen(value) = length(value) THEN parse_text(value) ELSE nfc_normalize(parse_text(value)) END;
+CREATE OR REPLACE MACRO normal_id(value) AS
+    CASE WHEN strlen(value) = length(value) THEN value ELSE nfc_normalize(value) END;
 
 -- An instant without a zone, or with an offset of less than 18 hours: the spellings of nearly all software.
 CREATE OR REPLACE MACRO plain_instant(value) AS

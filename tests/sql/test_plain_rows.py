@@ -28,7 +28,10 @@ CELLS: Mapping[str, Sequence[str]] = yaml.safe_load(Path(__file__).with_name("ce
 KINDS = {
     **dict.fromkeys(("integer", "decimal", "real"), "number"),
     **dict.fromkeys(("timestamp", "date"), "time"),
-    "boolean": "flag", "channels": "list", "timezone": "zone", "text": "text",
+    "boolean": "flag",
+    "channels": "list",
+    "timezone": "zone",
+    "text": "text",
 }
 
 

@@ -56,7 +56,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "parse_boolean({})": ("true", "VERDADEIRO", "0.0", "x", "2", ""),
     "parse_zone({})": ("America/Sao_Paulo", "Asia/Tokyo", "UTC", "Brasilia", ""),
     "parse_text({})": (" a ", "\u3000b", "", "c\u00a0", "é\u0085"),
-    "parse_id({})": ("Jose\u0301", "José", " a", "\u2003"),
+    "normal_id(parse_text({}))": ("Jose\u0301", "José", " a", "\u2003"),
     "parse_list({})": ('["a", "b"]', '{"a": true, "*": 1}', "a;b|c", '["a"', "[]", ""),
     "try_cast(plain_number({}) AS DECIMAL(18, 4))": ("R$ 1,234.50", "1 234", "12,34", "-5 BRL", "1e3"),
     "try_cast({} AS DATE)": ("2026-08-10 12:00:00 Asia/Tokyo", "2026-08-10", "infinity", "?"),

@@ -1,9 +1,13 @@
 -- Captured rows as values, each with its first fault.
 -- The texts are trimmed by a step of their own. Parsers and faults look at a text in dozens of places, and planning its
 -- expression for each of them would take seconds.
-WITH spelled AS (
-    SELECT _row, _reject, _source_key, {day} AS _placed, {raw}, {spelled}
+WITH trimmed AS (
+    SELECT _row, _reject, _source_key, {day} AS _placed, {raw}, {trimmed}
     FROM {files}
+),
+spelled AS (
+    SELECT *, {spelled}
+    FROM trimmed
 ),
 raw AS (
     SELECT *, {values}

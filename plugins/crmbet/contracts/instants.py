@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crmbet.contracts.source import SourceContract
-from crmbet.contracts.values import read_value, trimmed
+from crmbet.contracts.values import read_value, spelled
 from crmbet.databases.statements import Fragment, identifier
 
 
@@ -40,7 +40,7 @@ def _instant(contract: SourceContract, name: str | None, types: Mapping[str, str
     if name is None:
         return Instant(Fragment("NULL"), Fragment("NULL::TIMESTAMP"))
     engine_type = types.get(name, "VARCHAR")
-    spelled = (
-        Fragment(trimmed(contract, name, identifier(name))) if engine_type == "VARCHAR" else identifier(name)
-    )
-    return Instant(spelled, Fragment(read_value(contract, name, engine_type, "_spelled")))
+    text = identifier(name)
+    if engine_type == "VARCHAR":
+        text = Fragment(spelled(contract, name, f"parse_text({text})"))
+    return Instant(text, Fragment(read_value(contract, name, engine_type, "_spelled")))

@@ -17,7 +17,7 @@ from crmbet.contracts.values import (
     has_no_words,
     raw,
     read_value,
-    trimmed,
+    spelled,
     without_words,
 )
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
@@ -50,19 +50,18 @@ def typed_rows(
     the expression of the row's operator day. With `doubtful_ids`, an id that looks like a number which an earlier
     release spelled is a fault.
     """
+    texts = [name for name in contract.columns if types.get(name, "VARCHAR") == "VARCHAR"]
     return render(
         "clean/type_rows",
         files=files,
         day=day,
         raw=joined([Fragment(f"{identifier(name)} AS {raw(name)}") for name in contract.columns]),
-        spelled=joined(
-            [
-                Fragment(f"{trimmed(contract, name, identifier(name))} AS {_spelled(name)}")
-                for name in contract.columns
-                if types.get(name, "VARCHAR") == "VARCHAR"
-            ]
-        )
+        trimmed=joined([Fragment(f"parse_text({identifier(name)}) AS {_trimmed(name)}") for name in texts])
         or Fragment("NULL AS _no_texts"),
+        spelled=joined(
+            [Fragment(f"{spelled(contract, name, _trimmed(name))} AS {_spelled(name)}") for name in texts]
+        )
+        or Fragment("NULL AS _no_spelled_texts"),
         values=joined(
             [
                 Fragment(f"{_value(contract, name, types.get(name, 'VARCHAR'))} AS {identifier(name)}")
@@ -71,13 +70,7 @@ def typed_rows(
         ),
         columns=joined([identifier(name) for name in contract.columns]),
         # The engine spells a column that was captured as another type, such as a UUID: it has no control characters.
-        texts=joined(
-            [
-                identifier(name)
-                for name, column in contract.columns.items()
-                if column.type == "text" and types.get(name, "VARCHAR") == "VARCHAR"
-            ]
-        )
+        texts=joined([identifier(name) for name in texts if contract.columns[name].type == "text"])
         or Fragment("''"),
         unseen=UNSEEN,
         known=known_time(contract),
@@ -101,6 +94,10 @@ def no_captured_rows(contract: SourceContract) -> Fragment:
         f"(SELECT NULL::BIGINT AS _row, NULL::VARCHAR AS _reject, {empty}, NULL::VARCHAR AS _source_key, "
         "NULL::DATE AS _day WHERE false)"
     )
+
+
+def _trimmed(name: str) -> Fragment:
+    return identifier(f"trimmed_{name}")
 
 
 def _spelled(name: str) -> Fragment:
@@ -196,12 +193,15 @@ def _discarded(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
             lost[name] += f" AND ltrim(lower({said}), '+-') IS DISTINCT FROM 'nan'"
     if not lost:
         return Fragment("NULL::VARCHAR[]")
-    shapes = {name: f"shape_of({_said(contract, name, types)})" for name in lost}
-    entries = [f"CASE WHEN {lost[name]} THEN {literal(name + ': ')} || {shapes[name]} END" for name in lost]
+    entries = [
+        f"CASE WHEN {condition} THEN {{'name': {literal(name)}, 'said': {_said(contract, name, types)}}} END"
+        for name, condition in lost.items()
+    ]
     # Nearly every row keeps all its values, and a look at NULLs costs nothing.
     return Fragment(
         f"CASE WHEN {' OR '.join(f'({condition})' for condition in lost.values())} "
-        f"THEN nullif(list_filter([{', '.join(entries)}], lambda entry: entry IS NOT NULL), []) END"
+        f"THEN nullif(list_transform(list_filter([{', '.join(entries)}], lambda entry: entry.said IS NOT NULL), "
+        "lambda entry: entry.name || ': ' || shape_of(entry.said)), []) END"
     )
 
 
@@ -210,10 +210,9 @@ def _protection(contract: SourceContract) -> Fragment:
 
     Of a faulty row, that is what its fault says. Nothing in a rejected record can be relied on.
     """
-    shapes = " ".join(
-        f"WHEN {literal(name)} THEN shape_of({raw(name)}::VARCHAR)" for name in contract.columns
-    )
-    fault = f"[concat_ws(': ', split_part(_fault, ': ', 1), CASE split_part(_fault, ': ', 1) {shapes} END)]"
+    cells = " ".join(f"WHEN {literal(name)} THEN {raw(name)}::VARCHAR" for name in contract.columns)
+    at_fault = "split_part(_fault, ': ', 1)"
+    fault = f"[concat_ws(': ', {at_fault}, shape_of(CASE {at_fault} {cells} END))]"
     if contract.protecting:
         # A list that names a channel we know is readable, whatever else it names.
         unread_here = " ".join(

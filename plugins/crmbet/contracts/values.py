@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from crmbet.contracts.source import NULL_VALUES, SourceColumn, SourceContract
-from crmbet.databases.statements import Fragment, identifier, literal
+from crmbet.databases.statements import Fragment, identifier, joined, literal
 
 NEVER_WORDS = ("integer", "decimal", "real", "timestamp", "date", "boolean", "timezone")
 """Types of which the usual words for nothing are no values anyway, so that nobody has to look for them."""
@@ -56,7 +56,7 @@ def read_value(contract: SourceContract, name: str, engine_type: str, captured: 
     text = captured if engine_type == "VARCHAR" else f"{captured}::VARCHAR"
     match column.type:
         case "text":
-            return f"parse_id({text})" if name in contract.ids else text
+            return f"normal_id({text})" if name in contract.ids else text
         case "integer" | "decimal" | "real":
             return _number(column, text)
         case "timestamp" if column.protects:
@@ -78,10 +78,9 @@ def read_value(contract: SourceContract, name: str, engine_type: str, captured: 
             return f"parse_{parser}({text})"
 
 
-def trimmed(contract: SourceContract, name: str, captured: Fragment) -> str:
-    """Captured text without white space around it; NULL if there is none, or if a word says that there is none."""
-    text = f"parse_text({captured})"
-    return text if has_no_words(contract, name) else without_words(contract, text)
+def spelled(contract: SourceContract, name: str, trimmed: str) -> str:
+    """Text without white space around it; NULL if there is none, or if a word says that there is none."""
+    return trimmed if has_no_words(contract, name) else without_words(contract, trimmed)
 
 
 def has_no_words(contract: SourceContract, name: str) -> bool:
@@ -91,9 +90,9 @@ def has_no_words(contract: SourceContract, name: str) -> bool:
 
 def without_words(contract: SourceContract, text: Fragment | str) -> str:
     """A text; NULL if it is one of the contract's words for nothing."""
-    for word in contract.null_values:
-        text = f"nullif({text}, {literal(word)})"
-    return text
+    if not contract.null_values:
+        return str(text)
+    return f"CASE WHEN {text} NOT IN ({joined([literal(word) for word in contract.null_values])}) THEN {text} END"
 
 
 def _read_typed(column: SourceColumn, name: Fragment | str, engine_type: str) -> str:
@@ -158,12 +157,13 @@ def _known_words(column: SourceColumn, words: str) -> str:
 
 def canonical(column: SourceColumn, spelled: str) -> str:
     """A CASE that maps every spelling of the contract onto its canonical value, and anything else onto NULL."""
+    # The engine makes `spelled` anew for each WHEN, so there is one for each value, and not for each spelling.
     branches = (
-        f"WHEN {literal(spelling.strip().lower())} THEN {literal(canonical)}"
+        f"WHEN {spelled} IN ({joined([literal(word) for word in sorted(words)])}) THEN {literal(canonical)}"
         for canonical, synonyms in column.values.items()
-        for spelling in (canonical, *synonyms)
+        if (words := {spelling.strip().lower() for spelling in (canonical, *synonyms)})
     )
-    return f"CASE {spelled} {' '.join(branches)} END"
+    return f"CASE {' '.join(branches)} END"
 
 
 def cleaned_type(column: SourceColumn) -> str:
