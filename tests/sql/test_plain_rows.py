@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crmbet.contracts.plain import looked_over_rows
+from crmbet.contracts.plain import looked_over_rows, may_be_plain
 from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.contracts.typing import known_time, typed_rows
 from crmbet.databases.statements import Fragment, identifier, joined, render
@@ -106,6 +106,14 @@ def test_an_ordinary_row_is_plain(engine: duckdb.DuckDBPyConnection, name: str) 
     both_ways(engine, contract, [plain_row(contract, **dict.fromkeys(never))])
 
     assert engine.execute("SELECT bool_or(_odd) FROM looked_over").fetchone() == (False,)
+
+
+def test_a_feed_that_only_parsers_read_has_no_plain_rows() -> None:
+    bets = contracts()["bets"]
+
+    assert may_be_plain(bets, {})
+    assert not may_be_plain(variants()["other"], {}), "its stakes have a comma"
+    assert not may_be_plain(bets, {"user_id": "UUID"})
 
 
 def test_cells_that_were_captured_with_a_type(engine: duckdb.DuckDBPyConnection) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
-from crmbet.contracts.plain import looked_over_rows
+from crmbet.contracts.plain import looked_over_rows, may_be_plain
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import known_time, no_captured_rows, typed_rows
 from crmbet.databases.parquet import Located
@@ -44,8 +44,11 @@ def typed_batch(
     filled = [capture for capture in captures if capture.files]
     try:
         for doubtful, alike in _by_types(filled):
-            read = batch.judge_doubtful if doubtful else batch.look_over
-            read(captured_rows(files, alike), alike[0].types, day)
+            rows, types = captured_rows(files, alike), alike[0].types
+            if may_be_plain(contract, types) and not doubtful:
+                batch.look_over(rows, types, day)
+            else:
+                batch.judge(rows, types, day, doubtful_ids=doubtful)
         if not filled:
             batch.look_over(no_captured_rows(contract), {}, day)
         connection.execute(render("clean/create_typed", rows=batch.rows()))
@@ -73,11 +76,16 @@ class _Batch:
         (odd,) = self.connection.execute(render("clean/count_odd", looked_over=table)).fetchone() or (0,)
         if odd:
             cells = Fragment(f"({render('clean/select_odd_cells', looked_over=table)})")
-            self._judge(typed_rows(self.contract, cells, types, Fragment("_placed")))
+            self.judge(cells, types, Fragment("_placed"))
 
-    def judge_doubtful(self, rows: Fragment, types: Mapping[str, str], day: Fragment) -> None:
-        """Judge rows whose ids may be numbers that an earlier release spelled. None of them is plain."""
-        self._judge(typed_rows(self.contract, rows, types, day, doubtful_ids=True))
+    def judge(
+        self, rows: Fragment, types: Mapping[str, str], day: Fragment, *, doubtful_ids: bool = False
+    ) -> None:
+        """Hold rows as they are judged. Doubtful ids may be numbers that an earlier release spelled."""
+        table = Fragment(f"judged_{len(self.judged)}")
+        self.judged.append(table)
+        typed = typed_rows(self.contract, rows, types, day, doubtful_ids=doubtful_ids)
+        self._hold("clean/judge_batch", table, typed)
 
     def rows(self) -> Fragment:
         """SELECT of all rows with their numbers."""
@@ -97,11 +105,6 @@ class _Batch:
         """Forget the rows."""
         for table in (*self.looked_over, *self.judged):
             self.connection.execute(f"DROP TABLE IF EXISTS {table}")
-
-    def _judge(self, rows: str) -> None:
-        table = Fragment(f"judged_{len(self.judged)}")
-        self.judged.append(table)
-        self._hold("clean/judge_batch", table, rows)
 
     def _hold(self, statement: str, table: Fragment, rows: str) -> None:
         self.connection.execute(render(statement, table=table, rows=Fragment(rows), days=self.days))

@@ -50,6 +50,15 @@ def looked_over_rows(
     )
 
 
+def may_be_plain(contract: SourceContract, types: Mapping[str, str]) -> bool:
+    """Whether a row can be plain at all: a required value that only a parser reads makes each row odd."""
+    return all(
+        _is_plain_text(contract, name, types) or plain_value(contract, name, types)
+        for name, column in contract.columns.items()
+        if column.required
+    )
+
+
 def plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) -> str | None:
     """The value of a plain cell, NULL of any other cell; None if the column has no plain cells, or is plain text."""
     column, engine_type, cell = contract.columns[name], types.get(name, "VARCHAR"), raw(name)
