@@ -113,7 +113,7 @@ def test_a_feed_that_only_parsers_read_has_no_plain_rows() -> None:
 
     assert may_be_plain(bets, {})
     assert not may_be_plain(variants()["other"], {}), "its stakes have a comma"
-    assert not may_be_plain(bets, {"user_id": "UUID"})
+    assert not may_be_plain(bets, {"user_id": "BLOB"})
 
 
 def test_cells_that_were_captured_with_a_type(engine: duckdb.DuckDBPyConnection) -> None:
@@ -125,6 +125,8 @@ def test_cells_that_were_captured_with_a_type(engine: duckdb.DuckDBPyConnection)
         "is_bonus": "BOOLEAN",
         "payout": "BIGINT",
         "session_id": "UUID",
+        "game_id": "BIGINT",
+        "device_type": "DATE",
     }
     cells: Mapping[str, Sequence[str | None]] = {
         "placed_at": [None, "2026-02-20 12:00:00", "infinity", "0001-01-01"],
@@ -133,8 +135,10 @@ def test_cells_that_were_captured_with_a_type(engine: duckdb.DuckDBPyConnection)
         "is_bonus": [None, "true"],
         "payout": ["1", "-1"],
         "session_id": ["11111111-1111-1111-1111-111111111111"],
+        "game_id": ["-5", "0"],
+        "device_type": ["2026-02-20"],
     }
-    plain = plain_row(contract, session_id=None, stake="1", payout="1")
+    plain = plain_row(contract, session_id=None, game_id=None, device_type=None, stake="1", payout="1")
     rows = [{**plain, name: cell} for name, some in cells.items() for cell in some]
 
     looked_over, judged = both_ways(engine, contract, rows, types)

@@ -12,7 +12,15 @@ from collections.abc import Mapping
 
 from crmbet.contracts.bounds import NO_IDS, number_bounds
 from crmbet.contracts.source import SourceColumn, SourceContract
-from crmbet.contracts.values import canonical, cleaned_type, has_no_words, raw, read_value, stays_typed
+from crmbet.contracts.values import (
+    INTEGERS,
+    canonical,
+    cleaned_type,
+    has_no_words,
+    raw,
+    read_value,
+    stays_typed,
+)
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 
 NOT_PLAIN = r"[^ -Z\\\]-z|}~]|  |^ | $|^$"
@@ -64,6 +72,8 @@ def plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) -
     column, engine_type, cell = contract.columns[name], types.get(name, "VARCHAR"), raw(name)
     if stays_typed(column, engine_type):
         return read_value(contract, name, engine_type, cell)
+    if column.type == "text" and engine_type in ("UUID", *INTEGERS):
+        return f"{cell}::VARCHAR"
     if _is_plain_enum(contract, name, types):
         return canonical(column, _folded(name))
     if engine_type != "VARCHAR" or not has_no_words(contract, name):
@@ -118,9 +128,10 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
     texts = [raw(name) for name in contract.columns if _is_plain_text(contract, name, types)]
     for name, column in contract.columns.items():
         if raw(name) in texts:
-            odd += _oddities_of_text(column, raw(name))
+            odd += ([f"{raw(name)} IS NULL"] if column.required else []) + _too_long(column, raw(name))
         elif plain_value(contract, name, types):
             odd += [condition for condition, _ in number_bounds(column, _plain(name))]
+            odd += _too_long(column, _plain(name))
             odd.append(
                 f"{_plain(name)} IS NULL" + ("" if column.required else f" AND {raw(name)} IS NOT NULL")
             )
@@ -139,12 +150,9 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
     return odd
 
 
-def _oddities_of_text(column: SourceColumn, text: str) -> list[str]:
-    odd = [f"{text} IS NULL"] if column.required else []
-    if column.max_length is not None:
-        # Of a plain text, a letter is a byte.
-        odd.append(f"strlen({text}) > {column.max_length}")
-    return odd
+def _too_long(column: SourceColumn, text: str) -> list[str]:
+    # Of a plain text, a letter is a byte.
+    return [] if column.max_length is None else [f"strlen({text}) > {column.max_length}"]
 
 
 def _folded(name: str) -> Fragment:
