@@ -263,6 +263,16 @@ TIMES: list[tuple[list[str], Mapping[str, Any]]] = [
         },
     ),
     (
+        ["%m/%d %I:%M %p %Z %Y", "%A %d %b %Z %Y"],
+        {
+            "02/20 11:00 PM UTC 2026": utc("2026-02-20 23:00"),
+            "02/20 11:00 PM America/Sao_Paulo 2026": utc("2026-02-21 02:00"),
+            "02/20 11:00 PM EST 2026": UNREADABLE,
+            "Friday 20 Feb UTC 2026": utc("2026-02-20 00:00"),
+            "Friday 20 Feb BRT 2026": UNREADABLE,
+        },
+    ),
+    (
         ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"],
         {
             "02/03/2025 10:00": utc("2025-02-03 10:00"),
@@ -295,7 +305,9 @@ TIMES: list[tuple[list[str], Mapping[str, Any]]] = [
 
 
 @pytest.mark.parametrize(
-    ("formats", "expected"), TIMES, ids=["none", "day_first", "zones", "order", "seconds", "milliseconds"]
+    ("formats", "expected"),
+    TIMES,
+    ids=["none", "day_first", "zones", "zones_within", "order", "seconds", "milliseconds"],
 )
 def test_times(
     engine: duckdb.DuckDBPyConnection, store: FolderStore, formats: list[str], expected: Mapping[str, Any]

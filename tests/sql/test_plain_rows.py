@@ -23,7 +23,7 @@ from tests.sql.world import contracts
 
 pytestmark = pytest.mark.sql
 
-SPACES = ("", " ", "\t", "\u00a0", "\u2003", "\n")
+SPACES = ("", " ", "\t\t", "\u00a0", "\u2003", "\n")
 CELLS: Mapping[str, Sequence[str]] = yaml.safe_load(Path(__file__).with_name("cells.yaml").read_text("utf-8"))
 KINDS = {
     **dict.fromkeys(("integer", "decimal", "real"), "number"),
@@ -50,7 +50,16 @@ def variants() -> Mapping[str, SourceContract]:
     described["columns"]["stake"]["decimal_mark"] = ","
     described["columns"]["placed_at"]["formats"] = ["iso", "epoch_s"]
     described["columns"]["ingested_at"]["formats"] = ["%d/%m/%Y %H:%M"]
-    return {**contracts(), "other": SourceContract.model_validate(described)}
+    kinds = {"type": "enum", "meaning": "a kind"}
+    described["columns"] |= {
+        "trimmed_game_id": {"type": "text", "meaning": "named as a helper column might be"},
+        "blank": {**kinds, "values": {"nothing": ["", " - "], "u1": []}},
+        "small": {**kinds, "values": {"i": [], "é": ["É"]}},
+    }
+    described["not_before"] = {"session_id": "game_id", "blank": "device_type"}
+    other = SourceContract.model_validate(described)
+    words = SourceContract.model_validate({**described, "null_values": ["\u0130", "É"]})
+    return {**contracts(), "other": other, "words": words}
 
 
 def plain_row(contract: SourceContract, **cells: str | None) -> dict[str, str | None]:

@@ -1,5 +1,5 @@
--- A list of the shifts of a zone's clock, as text. A clock that is changed stays so for more than a day, so noon of
--- each day and both ends of a month show every change.
+-- A list of the shifts of a zone's clock, as text. A clock that is changed stays so for more than a day, so one look a day
+-- and one at both ends of a month show every change.
 WITH months AS (
     SELECT range AS month, range << 41 AS starts, (range + 1) << 41 AS ends
     FROM range(1 + (epoch_us(TIMESTAMP '2100-01-01') >> 41))

@@ -73,10 +73,13 @@ class _Batch:
         table = Fragment(f"looked_over_{len(self.looked_over)}")
         self.looked_over.append(table)
         self._hold("clean/look_over_batch", table, looked_over_rows(self.contract, rows, types, day))
-        (odd,) = self.connection.execute(render("clean/count_odd", looked_over=table)).fetchone() or (0,)
+        count = render("clean/count_odd", looked_over=table)
+        odd, others = self.connection.execute(count).fetchone() or (0, 0)
         if odd:
             cells = Fragment(f"({render('clean/select_odd_cells', looked_over=table)})")
             self.judge(cells, types, Fragment("_placed"))
+            if not others:
+                self.connection.execute(f"DROP TABLE {self.looked_over.pop()}")
 
     def judge(
         self, rows: Fragment, types: Mapping[str, str], day: Fragment, *, doubtful_ids: bool = False

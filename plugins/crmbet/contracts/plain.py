@@ -21,9 +21,9 @@ from crmbet.contracts.values import (
     read_value,
     stays_typed,
 )
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
 
-NOT_PLAIN = r"[^ -Z\\\]-z|}~]|  |^ | $|^$"
+NOT_PLAIN = r"[^ -Z\\\]-z|}~]|  |^ | $"
 """In texts with a space between them: a letter that is not ASCII, a control character, a bracket that may begin a JSON
 object or list, or white space around a text."""
 
@@ -78,17 +78,18 @@ def plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) -
         return canonical(column, _folded(name))
     if engine_type != "VARCHAR" or not has_no_words(contract, name):
         return None
+    # A cast takes a sign and white space for 0, and an exponent and white space for a number.
+    ends_well = f"{cell}[-1] BETWEEN '0' AND '9'"
     match column.type:
         case "integer" | "decimal" if column.decimal_mark == ".":
-            value = f"try_cast({cell} AS {cleaned_type(column)})"
-            # A cast takes a sign and a space for 0.
-            return f"CASE WHEN {value} <> 0 OR suffix({cell}, '0') THEN {value} END"
+            return f"CASE WHEN {ends_well} THEN try_cast({cell} AS {cleaned_type(column)}) END"
         case "real" if column.decimal_mark == ".":
-            return f"finite(try_cast({cell} AS DOUBLE))"
+            return f"CASE WHEN {ends_well} THEN finite(try_cast({cell} AS DOUBLE)) END"
         case "boolean":
             return f"CASE {cell} WHEN 'true' THEN true WHEN 'false' THEN false END"
         case "timestamp" if column.formats[:1] in ([], ["iso"]):
-            return f"plain_timestamp({cell})"
+            # White space in front would stand for digits of the year.
+            return f"CASE WHEN {cell} >= '0' THEN plain_timestamp({cell}) END"
         case _:
             return None
 
@@ -101,14 +102,17 @@ def _is_plain_text(contract: SourceContract, name: str, types: Mapping[str, str]
 def _is_plain_enum(contract: SourceContract, name: str, types: Mapping[str, str]) -> bool:
     column = contract.columns[name]
     spellings = {
-        spelling.lower()
+        spelling.strip().lower()
         for canonical, synonyms in column.values.items()
         for spelling in (canonical, *synonyms)
     }
+    words = {"", *(word.lower() for word in contract.null_values)}
+    # Of other letters, the engine may make other small ones than Python.
     return (
         column.type == "enum"
         and types.get(name, "VARCHAR") == "VARCHAR"
-        and not spellings & {word.lower() for word in contract.null_values}
+        and not spellings & words
+        and all(word.isascii() for word in words)
     )
 
 
@@ -138,15 +142,13 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
         else:
             odd.append("true" if column.required else f"{raw(name)} IS NOT NULL")
     odd += [
-        f"{_plain(name)} < {_plain(other)}"
+        f"{_of_plain_row(contract, name, types)} < {_of_plain_row(contract, other, types)}"
         for name, other in contract.not_before.items()
-        # A value of any other column is odd in itself.
-        if plain_value(contract, name, types) and plain_value(contract, other, types)
     ]
     if texts:
         words = [*map(re.escape, contract.null_values), f"(?i:{'|'.join(map(re.escape, NO_IDS))})"]
         pattern = f"{NOT_PLAIN}|(?:^| )(?:{'|'.join(words)})(?: |$)"
-        odd.append(f"regexp_matches(concat_ws(' ', {joined(texts)}), {literal(pattern)})")
+        odd.append(f"regexp_matches(concat_ws(' ', '.', {joined(texts)}), {literal(pattern)})")
     return odd
 
 
@@ -157,8 +159,8 @@ def _too_long(column: SourceColumn, text: str) -> list[str]:
 
 def _folded(name: str) -> Fragment:
     """The column of a word in lower case. It is made first: the engine makes it anew for each spelling it compares."""
-    return identifier(f"folded_{name}")
+    return quoted(f"_folded_{name}")
 
 
 def _plain(name: str) -> Fragment:
-    return identifier(f"plain_{name}")
+    return quoted(f"_plain_{name}")

@@ -20,7 +20,7 @@ from crmbet.contracts.values import (
     spelled,
     without_words,
 )
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
 
 SPELLED_NUMBER = (
     r"-?([0-9]+[.]0+|[0-9]([.][0-9]+)?e([-+][0-9]{1,3}|2[1-9]|[3-9][0-9]|[12][0-9]{2}|30[0-8])|inf(inity)?)"
@@ -97,15 +97,15 @@ def no_captured_rows(contract: SourceContract) -> Fragment:
 
 
 def _trimmed(name: str) -> Fragment:
-    return identifier(f"trimmed_{name}")
+    return quoted(f"_trimmed_{name}")
 
 
 def _spelled(name: str) -> Fragment:
-    return identifier(f"spelled_{name}")
+    return quoted(f"_spelled_{name}")
 
 
 def _unknown(name: str) -> Fragment:
-    return identifier(f"unknown_{name}")
+    return quoted(f"_unknown_{name}")
 
 
 def _value(contract: SourceContract, name: str, engine_type: str) -> str:

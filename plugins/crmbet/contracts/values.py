@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from crmbet.contracts.source import NULL_VALUES, SourceColumn, SourceContract
-from crmbet.databases.statements import Fragment, identifier, joined, literal
+from crmbet.databases.statements import Fragment, joined, literal, quoted
 
 NEVER_WORDS = ("integer", "decimal", "real", "timestamp", "date", "boolean", "timezone")
 """Types of which the usual words for nothing are no values anyway, so that nobody has to look for them."""
@@ -15,7 +15,7 @@ INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 def raw(name: str) -> Fragment:
     """The column that holds a captured value beside what is made of it."""
-    return identifier(f"raw_{name}")
+    return quoted(f"_raw_{name}")
 
 
 def keeps_type(column: SourceColumn, engine_type: str) -> bool:
@@ -144,9 +144,11 @@ def _by_format(text: str, format_: str) -> str:
 
 def _pattern_of(code: str) -> str:
     """A pattern for what a piece of a format may match."""
-    if code.startswith("%"):
-        return ".*?"
-    return r"\s*" if code.isspace() else re.escape(code)
+    if not code.startswith("%"):
+        return r"\s*" if code.isspace() else re.escape(code)
+    if code[-1] in "aAbBp":
+        return "[A-Za-z]+"
+    return {"%": "%", "n": r"\s*", "t": r"\s*", "z": ".*?", "Z": ".*?"}.get(code[-1], "[0-9]+")
 
 
 def _known_words(column: SourceColumn, words: str) -> str:

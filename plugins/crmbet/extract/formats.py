@@ -29,7 +29,7 @@ from crmbet.extract.listing import format_of
 from crmbet.extract.mending import Mended, mend_csv
 from crmbet.extract.names import SAMPLED_RECORDS, file_names, in_header, in_path, with_path_values
 from crmbet.extract.parquet_mending import MendedParquet, mend_parquet
-from crmbet.extract.parquet_size import check_long_texts, check_pages, repeating_columns
+from crmbet.extract.parquet_size import check_long_texts, check_pages, may_be_long, repeating_columns
 from crmbet.extract.splitting import NO_OBJECT, split
 from crmbet.extract.unreadable import UnreadableObject
 
@@ -171,6 +171,7 @@ def _read_parquet(
     each have been checked.
     """
     repeating = None if together else _check_pages(path, limits)
+    packed = sum(each.stat().st_size for each in together or [path])
     footer = _read_footer(connection, path)
     contract = in_header(contract, footer.names)
     _check_columns(footer.names, contract)
@@ -188,10 +189,10 @@ def _read_parquet(
         texts = {
             engine_names[source_name]: types[engine_names[source_name]]
             for source_name in wanted.values()
-            if types[engine_names[source_name]] in ("VARCHAR", "BLOB")
+            if may_be_long(types[engine_names[source_name]])
             and (repeating is None or source_name in repeating)
         }
-        check_long_texts(connection, together or [path], texts, limits)
+        check_long_texts(connection, together or [path], texts, packed, limits)
         yield Reading(
             unknown_columns=unknown,
             records=footer.records,
@@ -207,6 +208,8 @@ def _read_parquet(
     tolerated = {name for name in wanted if contract.columns[name].on_invalid == "null"}
     mended = mend_parquet(path, wanted, tolerated)
     types = column_types(connection, _parquet(mended.path))
+    texts = {name: of for name, of in types.items() if may_be_long(of)}
+    check_long_texts(connection, [mended.path], texts, packed, limits)
     yield Reading(
         unknown_columns=unknown,
         records=footer.records,

@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,25 +51,6 @@ log = logging.getLogger(__name__)
 
 OBJECTS_UNDER_WAY = 8
 """Objects that are fetched, read or uploaded at once. No more than these lie on the local disk."""
-
-
-FEEDS_AT_ONCE = 2
-"""Feeds that are captured side by side: while one waits for S3 or for Python, the engine reads another."""
-
-
-def capture_feeds(work: Work, feeds: Iterable[SourceContract]) -> dict[str, SourceCaptures | None]:
-    """Capture what is new in some feeds. Returns by name what `capture_feed` does.
-
-    If feeds fail, the others are captured all the same, and the failure of the first one is raised.
-    """
-
-    def capture(feed: SourceContract) -> SourceCaptures | None:
-        with work.connection.cursor() as cursor:
-            return capture_feed(replace(work, connection=cursor), feed)
-
-    with ThreadPoolExecutor(FEEDS_AT_ONCE) as pool:
-        tasks = {feed.name: pool.submit(capture, feed) for feed in feeds}
-    return {name: task.result() for name, task in tasks.items()}
 
 
 def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
@@ -303,6 +284,7 @@ class _Capturing:
         import duckdb
 
         connection = self.work.connection
+        (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
         connection.execute("SET GLOBAL threads = 1")
         try:
             return self.capture(identity, entry)
@@ -314,7 +296,7 @@ class _Capturing:
                 "even if it is read alone: deliver it in smaller files or row groups, or raise the limit"
             ) from None
         finally:
-            connection.execute(f"SET GLOBAL threads = {self.work.run.settings.engine.threads}")
+            connection.execute(f"SET GLOBAL threads = {int(threads)}")
 
     def _convert(
         self, connection: duckdb.DuckDBPyConnection, local: Path, entry: StoredObject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,24 +29,25 @@ def check_pages(footer: FileMetaData, packed: int, limits: UnpackLimits) -> None
 
 
 def repeating_columns(footer: FileMetaData) -> frozenset[str]:
-    """Columns whose pages may refer to one text so often that it matters."""
-    chunks = (group.column(place) for group in _row_groups(footer) for place in range(group.num_columns))
-    return frozenset(
-        chunk.path_in_schema
-        for chunk in chunks
-        if chunk.physical_type == "BYTE_ARRAY"
-        and not WRITTEN_OUT.issuperset(chunk.encodings)
-        and chunk.num_values * chunk.total_uncompressed_size > HARMLESS_SIZE
-    )
+    """Top-level columns whose pages may refer to one text so often that it matters."""
+    most: Counter[str] = Counter()
+    for group in _row_groups(footer):
+        for chunk in map(group.column, range(group.num_columns)):
+            if "BYTE_ARRAY" in chunk.physical_type and not WRITTEN_OUT.issuperset(chunk.encodings):
+                # A name may have a dot itself.
+                for name in {chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]}:
+                    most[name] += chunk.num_values * chunk.total_uncompressed_size
+    return frozenset(name for name, size in most.items() if size > HARMLESS_SIZE)
 
 
 def check_long_texts(
     connection: duckdb.DuckDBPyConnection,
     paths: Sequence[Path],
     columns: Mapping[str, str],
+    packed: int,
     limits: UnpackLimits,
 ) -> None:
-    """Raises `UnreadableObject` if the long texts in columns of text become more than they may.
+    """Raises `UnreadableObject` if the long texts of files of so many bytes become more than they may.
 
     `columns` has the engine's type of each. A file that cannot be read passes.
     """
@@ -64,11 +66,16 @@ def check_long_texts(
         if is_lack_of_resources(error):
             raise
         return  # the reading of the file says what is wrong with it
-    limits.check(sum(path.stat().st_size for path in paths), long_texts)
+    limits.check(packed, long_texts)
+
+
+def may_be_long(engine_type: str) -> bool:
+    """Whether values of a type may be long texts, or hold some."""
+    return engine_type in ("VARCHAR", "BLOB", "JSON") or not engine_type.replace("_", "").isalnum()
 
 
 def _bytes_of_long(name: str, engine_type: str) -> str:
-    length = f"octet_length({quoted(name)})" if engine_type == "BLOB" else f"strlen({quoted(name)})"
+    length = f"octet_length({quoted(name)})" if engine_type == "BLOB" else f"strlen({quoted(name)}::VARCHAR)"
     return f"coalesce(sum({length}) FILTER ({length} > {LONG_TEXT}), 0)"
 
 

@@ -16,7 +16,7 @@ class ExtractS3Operator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_s3.json`; returns its address and the records by feed."""
         from crmbet.contracts.files import load_source_contracts
-        from crmbet.extract.lake import capture_feeds
+        from crmbet.extract.lake import capture_feed
         from crmbet.extract.records import ExtractManifest
         from crmbet.orchestration.context import open_run, refuse_other_brand
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
@@ -25,7 +25,7 @@ class ExtractS3Operator(BaseOperator):
         refuse_other_brand(airflow_run)
         feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
         with airflow_run.work() as work:
-            captured = capture_feeds(work, feeds)
+            captured = {feed.name: capture_feed(work, feed) for feed in feeds}
         present = {name: captures for name, captures in captured.items() if captures is not None}
         for name in captured.keys() - present.keys():
             self.log.info("the optional feed %s is absent: its columns stay NULL", name)

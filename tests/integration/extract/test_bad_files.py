@@ -224,9 +224,17 @@ BOMBS = {
         [bet(1, user_id=" " * 1000)] * 20_000, REQUIRED, compression="zstd", use_dictionary=False
     ),
     "dictionary.parquet": parquet([bet(1, user_id=" " * 2000)] * 20_000, REQUIRED, compression="zstd"),
-    "dictionary-of-bytes.parquet": parquet(
-        [bet(1, user_id=b"x" * 20_000)] * 1000, REQUIRED, compression="zstd"
-    ),
+    **{
+        f"dictionary-{name}.parquet": parquet(
+            [bet(1, user_id=text)] * 20_000, schema, compression="zstd", **more
+        )
+        for name, text, schema, more in [
+            ("of-bytes", b"x" * 2000, {**REQUIRED, "user_id": pa.binary()}, {}),
+            ("of-one-width", b"x" * 2000, {**REQUIRED, "user_id": pa.binary(2000)}, {}),
+            ("of-many-groups", "x" * 19_000, REQUIRED, {"row_group_size": 800}),
+            ("in-lists", ["x" * 2000], {**REQUIRED, "user_id": pa.list_(pa.string())}, {}),
+        ]
+    },
     "bomb.parquet.gz": gzip.compress(parquet([bet(1, x="")] * 2 + [bet(2)], REQUIRED) + BOMB),
 }
 
