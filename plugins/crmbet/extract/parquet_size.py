@@ -71,7 +71,8 @@ def check_long_texts(
 
 def may_be_long(engine_type: str) -> bool:
     """Whether values of a type may be long texts, or hold some."""
-    return engine_type in ("VARCHAR", "BLOB", "JSON") or not engine_type.replace("_", "").isalnum()
+    nested = ("[", "STRUCT", "MAP", "UNION", "JSON")
+    return engine_type in ("VARCHAR", "BLOB") or any(mark in engine_type for mark in nested)
 
 
 def _bytes_of_long(name: str, engine_type: str) -> str:
