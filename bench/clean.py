@@ -1,4 +1,4 @@
-"""Cleaning captured text: processor time, compared with judging every row and writing a file a day, as 0.7.0 did."""
+"""Cleaning captured text: processor time, compared with judging every row and writing one file for each day."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC
 
 from bench.events import Events, deliver_bets
 from bench.figures import Figure
@@ -14,7 +13,15 @@ from bench.workbench import PipelineRun, Workbench
 from crmbet.clean.clean import clean_source, rows_in_scope
 from crmbet.contracts.files import load_source_contracts
 from crmbet.contracts.typing import cleaned_columns, typed_rows
-from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
+from crmbet.databases.statements import (
+    Fragment,
+    date_literal,
+    identifier,
+    instant_literal,
+    joined,
+    literal,
+    render,
+)
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.captured import captured_rows
@@ -61,8 +68,7 @@ def _clean(work: Work, captures: SourceCaptures) -> int:
 def _judge_all(work: Work, captures: SourceCaptures) -> int:
     connection = work.connection
     days, _ = rows_in_scope(work.run, CONTRACT, captures.captures)
-    known = work.run.known_at.astimezone(UTC).replace(tzinfo=None)
-    known_at = Fragment(f"TIMESTAMP {literal(known.isoformat(' '))}")
+    known_at = instant_literal(work.run.known_at)
     with local_copies(work) as files, tempfile.TemporaryDirectory() as folder:
         rows = typed_rows(CONTRACT, captured_rows(files, captures.captures), {}, Fragment("_day"))
         wanted = joined([date_literal(day) for day in days])

@@ -23,7 +23,7 @@ CREATE OR REPLACE MACRO normal_id(value) AS
     CASE WHEN strlen(value) = length(value) THEN value ELSE nfc_normalize(value) END;
 
 -- An instant without a zone, or with an offset of less than 18 hours: the spellings of nearly all software.
-CREATE OR REPLACE MACRO plain_instant(value) AS
+CREATE OR REPLACE MACRO is_usual_instant(value) AS
     regexp_full_match(
         value,
         '[0-9]{4,6}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([-+](0[0-9]|1[0-7])(:?[0-5][0-9])?)?)?'
@@ -119,9 +119,9 @@ CREATE OR REPLACE MACRO plain_timestamp(value) AS
         -- An offset of nothing does no harm.
         WHEN (suffix(value, '+00') OR suffix(value, '+00:00')) AND value LIKE '____-__-_____:%'
             THEN try_cast(value AS TIMESTAMP)
-        WHEN plain_instant(value)
+        WHEN is_usual_instant(value)
             THEN make_timestamp(
-                epoch_us(TRY(try_cast(CASE WHEN plain_instant(value) THEN value END AS TIMESTAMPTZ)))
+                epoch_us(TRY(try_cast(CASE WHEN is_usual_instant(value) THEN value END AS TIMESTAMPTZ)))
             )
     END;
 
@@ -184,7 +184,7 @@ CREATE OR REPLACE MACRO parse_date(value) AS
 
 -- A number as people write it, in the spelling that a cast reads: without a currency's sign or code on either side, and
 -- without commas or (no-break) spaces between thousands, which stand in groups of three or make it unreadable.
-CREATE OR REPLACE MACRO plain_number(value) AS
+CREATE OR REPLACE MACRO castable_number(value) AS
     CASE
         WHEN regexp_full_match(
             value,

@@ -58,7 +58,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "parse_text({})": (" a ", "\u3000b", "", "c\u00a0", "é\u0085"),
     "normal_id(parse_text({}))": ("Jose\u0301", "José", " a", "\u2003"),
     "parse_list({})": ('["a", "b"]', '{"a": true, "*": 1}', "a;b|c", '["a"', "[]", ""),
-    "try_cast(plain_number({}) AS DECIMAL(18, 4))": ("R$ 1,234.50", "1 234", "12,34", "-5 BRL", "1e3"),
+    "try_cast(castable_number({}) AS DECIMAL(18, 4))": ("R$ 1,234.50", "1 234", "12,34", "-5 BRL", "1e3"),
     "try_cast({} AS DATE)": ("2026-08-10 12:00:00 Asia/Tokyo", "2026-08-10", "infinity", "?"),
 }
 """By expression: texts of every shape that it tells apart."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import date
 
 from crmbet.clean.records import UNDATED_DAY, CleanedSource
 from crmbet.clean.typed import has_doubtful_ids, typed_batch
@@ -22,6 +22,7 @@ from crmbet.contracts.typing import CAPTURED_TYPES, cleaned_columns, typed_rows
 from crmbet.databases.statements import (
     Fragment,
     identifier,
+    instant_literal,
     joined,
     literal,
     render,
@@ -161,9 +162,7 @@ class CleanedDays:
     def _write(self, days: Mapping[date, WantedDay]) -> dict[date, DayFiles]:
         """Write the files of the rows that are in `typed`."""
         connection, contract, run = self.work.connection, self.contract, self.work.run
-        known_at = Fragment(
-            f"TIMESTAMP {literal(run.known_at.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}"
-        )
+        known_at = instant_literal(run.known_at)
         key = joined([identifier(name) for name in contract.business_key])
         columns = joined([identifier(name) for name in contract.columns])
         connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))

@@ -42,7 +42,7 @@ def looked_over_rows(
         for name in names
         if _is_plain_enum(contract, name, types)
     ]
-    values = {name: value for name in names if (value := plain_value(contract, name, types))}
+    values = {name: value for name in names if (value := _plain_value(contract, name, types))}
     return render(
         "clean/look_over",
         files=files,
@@ -61,13 +61,13 @@ def looked_over_rows(
 def may_be_plain(contract: SourceContract, types: Mapping[str, str]) -> bool:
     """Whether a row can be plain at all: a required value that only a parser reads makes each row odd."""
     return all(
-        _is_plain_text(contract, name, types) or plain_value(contract, name, types)
+        _is_plain_text(contract, name, types) or _plain_value(contract, name, types)
         for name, column in contract.columns.items()
         if column.required
     )
 
 
-def plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) -> str | None:
+def _plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) -> str | None:
     """The value of a plain cell, NULL of any other cell; None if the column has no plain cells, or is plain text."""
     column, engine_type, cell = contract.columns[name], types.get(name, "VARCHAR"), raw(name)
     if stays_typed(column, engine_type):
@@ -103,11 +103,11 @@ def _is_plain_enum(contract: SourceContract, name: str, types: Mapping[str, str]
     column = contract.columns[name]
     spellings = {
         spelling.strip().lower()
-        for canonical, synonyms in column.values.items()
-        for spelling in (canonical, *synonyms)
+        for value, synonyms in column.values.items()
+        for spelling in (value, *synonyms)
     }
     words = {"", *(word.lower() for word in contract.null_values)}
-    # Of other letters, the engine may make other small ones than Python.
+    # Outside of ASCII, the engine's lower case may differ from Python's.
     return (
         column.type == "enum"
         and types.get(name, "VARCHAR") == "VARCHAR"
@@ -119,7 +119,7 @@ def _is_plain_enum(contract: SourceContract, name: str, types: Mapping[str, str]
 def _of_plain_row(contract: SourceContract, name: str, types: Mapping[str, str]) -> str:
     if _is_plain_text(contract, name, types):
         return raw(name)
-    if plain_value(contract, name, types):
+    if _plain_value(contract, name, types):
         return _plain(name)
     return f"NULL::{cleaned_type(contract.columns[name])}"
 
@@ -133,7 +133,7 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
     for name, column in contract.columns.items():
         if raw(name) in texts:
             odd += ([f"{raw(name)} IS NULL"] if column.required else []) + _too_long(column, raw(name))
-        elif plain_value(contract, name, types):
+        elif _plain_value(contract, name, types):
             odd += [condition for condition, _ in number_bounds(column, _plain(name))]
             odd += _too_long(column, _plain(name))
             odd.append(
@@ -158,7 +158,10 @@ def _too_long(column: SourceColumn, text: str) -> list[str]:
 
 
 def _folded(name: str) -> Fragment:
-    """The column of a word in lower case. It is made first: the engine makes it anew for each spelling it compares."""
+    """The column of a word in lower case.
+
+    It is a column since the engine would compute an expression once for each word that it is compared with.
+    """
     return quoted(f"_folded_{name}")
 
 

@@ -112,10 +112,10 @@ def _read_typed(column: SourceColumn, name: Fragment | str, engine_type: str) ->
 
 def _number(column: SourceColumn, text: str) -> str:
     """Read a number. A cast alone reads nearly every one; try the slow pattern only if the cast fails."""
-    spelled = f"swap_marks({text})" if column.decimal_mark == "," else text
+    number = f"swap_marks({text})" if column.decimal_mark == "," else text
     engine_type = cleaned_type(column)
     value = (
-        f"coalesce(try_cast({spelled} AS {engine_type}), try_cast(plain_number({spelled}) AS {engine_type}))"
+        f"coalesce(try_cast({number} AS {engine_type}), try_cast(castable_number({number}) AS {engine_type}))"
     )
     return f"finite({value})" if column.type == "real" else value
 
@@ -125,7 +125,7 @@ def _time(column: SourceColumn, text: str) -> str:
     if not column.formats:
         return iso
     named = {"iso": iso, "epoch_s": f"parse_epoch_s({text})", "epoch_ms": f"parse_epoch_ms({text})"}
-    readers = [named.get(spelled) or _by_format(text, spelled) for spelled in column.formats]
+    readers = [named.get(format_) or _by_format(text, format_) for format_ in column.formats]
     return f"coalesce({', '.join(readers)})::{cleaned_type(column)}"
 
 
@@ -159,7 +159,7 @@ def _known_words(column: SourceColumn, words: str) -> str:
 
 def canonical(column: SourceColumn, spelled: str) -> str:
     """A CASE that maps every spelling of the contract onto its canonical value, and anything else onto NULL."""
-    # The engine makes `spelled` anew for each WHEN, so there is one for each value, and not for each spelling.
+    # The engine computes `spelled` once for each WHEN. One WHEN for each value is fewer than one for each spelling.
     branches = (
         f"WHEN {spelled} IN ({joined([literal(word) for word in sorted(words)])}) THEN {literal(canonical)}"
         for canonical, synonyms in column.values.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +62,11 @@ def literal(value: str) -> Fragment:
 def date_literal(day: date) -> Fragment:
     """A day as a DATE."""
     return Fragment(f"DATE {literal(day.isoformat())}")
+
+
+def instant_literal(instant: datetime) -> Fragment:
+    """An instant as a TIMESTAMP without a zone, in UTC."""
+    return Fragment(f"TIMESTAMP {literal(instant.astimezone(UTC).replace(tzinfo=None).isoformat(' '))}")
 
 
 def joined(fragments: list[Fragment], separator: str = ", ") -> Fragment:

@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,12 @@ def test_an_object_that_cannot_be_read_is_set_aside_alone(
     assert len(markers) == 1, "what was set aside is looked at again by the next run"
 
 
+def repeated(user_id: Any, schema: Mapping[str, pa.DataType] | None = None, **options: Any) -> bytes:
+    """A Parquet file of 20,000 bets of one player, whose id it refers to again and again."""
+    rows = [bet(1, user_id=user_id, stake=Decimal(10) if "stake" in (schema or {}) else "10")] * 20_000
+    return parquet(rows, {**REQUIRED, **(schema or {})}, compression="zstd", **options)
+
+
 BOMB = csv_text(*[csv_line(1, user_id=" " * 1000)] * 20_000).encode()
 BOMBS = {
     "bomb.csv.gz": gzip.compress(BOMB),
@@ -223,18 +230,15 @@ BOMBS = {
     "bomb.parquet": parquet(
         [bet(1, user_id=" " * 1000)] * 20_000, REQUIRED, compression="zstd", use_dictionary=False
     ),
-    "dictionary.parquet": parquet([bet(1, user_id=" " * 2000)] * 20_000, REQUIRED, compression="zstd"),
-    **{
-        f"dictionary-{name}.parquet": parquet(
-            [bet(1, user_id=text)] * 20_000, schema, compression="zstd", **more
-        )
-        for name, text, schema, more in [
-            ("of-bytes", b"x" * 2000, {**REQUIRED, "user_id": pa.binary()}, {}),
-            ("of-one-width", b"x" * 2000, {**REQUIRED, "user_id": pa.binary(2000)}, {}),
-            ("of-many-groups", "x" * 19_000, REQUIRED, {"row_group_size": 800}),
-            ("in-lists", ["x" * 2000], {**REQUIRED, "user_id": pa.list_(pa.string())}, {}),
-        ]
-    },
+    "dictionary.parquet": repeated(" " * 2000),
+    "dictionary-of-bytes.parquet": repeated(b"x" * 2000, {"user_id": pa.binary()}),
+    "dictionary-of-one-width.parquet": repeated(b"x" * 2000, {"user_id": pa.binary(2000)}),
+    "dictionary-of-many-groups.parquet": repeated("x" * 19_000, row_group_size=800),
+    "dictionary-in-lists.parquet": repeated(["x" * 2000], {"user_id": pa.list_(pa.string())}),
+    "dictionary-to-be-mended.parquet": repeated("x" * 2000, {"stake": pa.decimal256(50, 2)}),
+    "prefixes.parquet": repeated(
+        "x" * 2000, use_dictionary=False, column_encoding={"user_id": "DELTA_BYTE_ARRAY"}
+    ),
     "bomb.parquet.gz": gzip.compress(parquet([bet(1, x="")] * 2 + [bet(2)], REQUIRED) + BOMB),
 }
 
