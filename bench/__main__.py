@@ -31,6 +31,7 @@ from bench import (
     simulation,
     small_objects,
     unchanged,
+    year,
 )
 from bench.events import Events
 from bench.figures import Figure, print_table, write_json
@@ -142,6 +143,10 @@ class Bench:
         """The monitoring page in a browser."""
         return page.measure(self.workbench, self.options.rounds)
 
+    def year(self) -> list[Figure]:
+        """The objects that a year of daily runs leaves."""
+        return year.measure(self.workbench, self.options.year_days, self.options.year_players)
+
     def quality(self) -> list[Figure]:
         """The quality gates, compared with bare SQL and pandas."""
         sizes = self.options
@@ -167,6 +172,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "growth": Bench.growth,
     "page": Bench.page,
     "quality": Bench.quality,
+    "year": Bench.year,
 }
 
 
@@ -255,6 +261,8 @@ def _read_options() -> argparse.Namespace:
     add("--quality-feature-rows", "1M", "quality: players")
     add("--quality-pandas-rows", "1M", "quality: bets that pandas judges")
     add("--growth-days", "365", "growth: days")
+    add("--year-days", "365", "year: days")
+    add("--year-players", "40", "year: players")
     return parser.parse_args()
 
 

@@ -21,6 +21,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.work import Work
 from crmbet.extract.lake import capture_feed
+from crmbet.extract.ledger import Ledger
 from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import Capture, ExtractManifest
 from crmbet.failures import DamagedObject, DataLost
@@ -117,30 +118,45 @@ class Stages:
         return key.startswith(tuple(made)) or key == manifest_key(self.run.prefix, "engineer_features")
 
     def _capture_again(self, source: str) -> None:
-        """Capture a source's missing content again, and name the new files in the run's manifest.
+        """Find a source's missing content, or capture it again, and name the new files in the run's manifest.
 
-        Content that is new since the run's extract is captured too, and not used by the run.
+        The content may lie in another file by now, with other captures of its month. If it has to be captured, what is
+        new since the run's extract is captured too, and not used by the run.
         """
         contract = self.sources[source]
         task = "extract_s3" if contract.kind == "lake" else "extract_pg"
         manifest = read_manifest(self.store, self.run.prefix, task, ExtractManifest)
         before = manifest.sources[source]
+        stored = self._stored(before.captures, source)
+        missing = any(capture.digest not in stored for capture in before.captures)
+        found = self._captured_now(contract) if missing else []
+        captures = [
+            stored.get(capture.digest) or self._replacement(capture, found) for capture in before.captures
+        ]
+        sources = {**manifest.sources, source: before.model_copy(update={"captures": captures})}
+        write_manifest(self.store, self.run.prefix, task, ExtractManifest(sources=sources))
+
+    def _stored(self, captures: list[Capture], source: str) -> dict[str, Capture]:
+        """Those of some captures, by digest, that are in the store: where they were, or where they have been joined."""
+        there = {entry.key for entry in self.store.list(self.run.layout.captures(source))}
+        ledger = Ledger.read(self.store, self.run, source)
+        known = {
+            digest: capture for digest, capture in ledger.by_digest.items() if not ledger.is_lost(capture)
+        }
+        where_they_were = {capture.digest: capture for capture in captures if there.issuperset(capture.files)}
+        return known | where_they_were
+
+    def _captured_now(self, contract: SourceContract) -> list[Capture]:
+        """Capture what a source holds now and the store lacks; returns all captures of it."""
         with self.open_work() as opened:
             # What is whole is not captured once more, whatever the run was asked for.
             params = self.run.params.model_copy(update={"full_refresh": False})
             work = replace(opened, run=replace(self.run, params=params))
             if contract.kind == "postgres":
                 self.attach_source(work.connection)
-                found = capture_relation(work, contract)
-            else:
-                found = capture_feed(work, contract) or before.model_copy(update={"captures": []})
-        there = {entry.key for entry in self.store.list(self.run.layout.captures(source))}
-        captures = [
-            capture if there.issuperset(capture.files) else self._replacement(capture, found.captures)
-            for capture in before.captures
-        ]
-        sources = {**manifest.sources, source: before.model_copy(update={"captures": captures})}
-        write_manifest(self.store, self.run.prefix, task, ExtractManifest(sources=sources))
+                return capture_relation(work, contract).captures
+            found = capture_feed(work, contract)
+            return found.captures if found else []
 
     def _replacement(self, lost: Capture, found: list[Capture]) -> Capture:
         """The new capture of lost content. Raises `DataLost` if the source has other content by now."""

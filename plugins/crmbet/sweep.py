@@ -2,11 +2,15 @@
 
 It makes a plan first, and then removes exactly what the plan says. It keeps:
 
-- every run that is younger than the retention, with everything that its manifests name;
+- every run that is younger than the retention, with its manifests, its reports and its feature table;
+- the content of all captures that these runs have used;
 - for each chunk, the captures within the retention and the newest one before it, so that a run with any known_at within
   the retention finds what was known then;
 - for each day, the files that were made last, which the next run will need;
-- everything that is younger than a grace period, since a run under way has files that no manifest names yet.
+- everything that is younger than a grace period, since a run under way has files that no manifest names yet, and every
+  file that a manifest of that time names.
+
+An older run that is tried again finds its captures by their digests, and makes from them what else it misses.
 """
 
 from __future__ import annotations
@@ -23,12 +27,19 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from crmbet.clean.records import CleanManifest
 from crmbet.datasets.records import DayFiles, Segment
 from crmbet.datasets.segments import chosen_days
-from crmbet.extract.ledger import all_captures, captures_by_digest, has_the_same_rows, newest_captures
-from crmbet.extract.records import CaptureSegment, ExtractManifest
+from crmbet.extract.ledger import (
+    all_captures,
+    captures_by_digest,
+    has_the_same_rows,
+    newest_captures,
+    place_of_files,
+)
+from crmbet.extract.records import Capture, CaptureSegment, ExtractManifest
 from crmbet.failures import DamagedObject
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import Record, manifest_key
 from crmbet.run.settings import Settings
+from crmbet.run.tasks import EXTRACTS
 from crmbet.storage.done_files import folder_of
 from crmbet.storage.layout import DAMAGED, DONE, INDEX, Layout
 from crmbet.storage.object_store import ObjectStore, StoredObject
@@ -113,6 +124,8 @@ class _Planning:
     unknown: set[str] = field(default_factory=set)
     """Folders of all other objects."""
     kept: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    """Digests of the captures that kept runs have used."""
     old: set[str] = field(default_factory=set)
     """Objects of runs past the retention."""
 
@@ -139,27 +152,28 @@ class _Planning:
         )
 
     def keep_runs(self) -> None:
-        """Keep young runs, their reports, and all that their manifests name."""
+        """Keep young runs and their reports, and the files that manifests within the grace period name."""
         folders: dict[str, list[str]] = {}
         for key in (*self._below(self.layout.runs), *self._below(self.layout.reports)):
             _, _, rest = key.partition("run_id=")
             folders.setdefault(rest.partition("/")[0], []).append(key)
         young: list[str] = []
+        recent: list[str] = []
         for run, keys in folders.items():
             if max(self.entries[key].last_modified for key in keys) >= self._oldest_kept:
                 self.kept.update(keys)
                 young.append(f"{self.layout.runs}run_id={run}/")
+                if any(self._is_young(key) for key in keys):
+                    recent.append(young[-1])
             else:
                 self.old.update(keys)
-        for task in ("extract_s3", "extract_pg"):
-            for extract in self._manifests(young, task, ExtractManifest):
-                for source in extract.sources.values():
-                    self.kept.update(key for capture in source.captures for key in capture.files)
-        for clean in self._manifests(young, "clean", CleanManifest):
+        self.used.update(capture.digest for capture in self._captures_used(young))
+        self.kept.update(key for capture in self._captures_used(recent) for key in capture.files)
+        for clean in self._manifests(recent, "clean", CleanManifest):
             for cleaned in clean.sources.values():
                 self._keep_files(cleaned.days)
                 self.kept.update(cleaned.quarantine_files)
-        for features in self._manifests(young, "engineer_features", FeatureManifest):
+        for features in self._manifests(recent, "engineer_features", FeatureManifest):
             self.kept.update(features.state_files, features.session_files)
 
     def keep_cut_offs(self) -> None:
@@ -171,7 +185,7 @@ class _Planning:
         self.kept.update(self._below(f"{self.layout.root}baselines/"))
 
     def keep_captures(self, dataset: str) -> None:
-        """Keep what a run with a known_at within the retention may use, with all done-files of a capture's digest."""
+        """Keep what a run with a known_at within the retention may use, each in the files that readers choose."""
         segments = dict(self._done_files(dataset, CaptureSegment))
         contents = captures_by_digest(all_captures(segments))
         before = newest_captures(
@@ -186,19 +200,26 @@ class _Planning:
             for capture in contents.values()
             if has_the_same_rows(capture, newest[capture.chunk])
         }
-        # A capture that a kept run has used keeps its done-files, which say since when it was known.
-        wanted |= {
-            capture.digest
-            for capture in all_captures(segments)
-            if self.kept.issuperset(capture.files or [""])
-        }
+        wanted |= self.used
+        places: dict[str, list[tuple[bool, tuple[object, ...], datetime, str]]] = {}
         for key, segment in segments.items():
-            if self._is_young(key) or any(capture.digest in wanted for capture in segment.captures):
-                # A done-file counts only while all files that it names are there.
-                self.kept.update((key, *(name for capture in segment.captures for name in capture.files)))
+            names = {name for capture in segment.captures for name in capture.files}
+            is_whole = self.entries.keys() >= names
+            if self._is_young(key) or (names and self.kept.issuperset(names)):
+                self._keep_segment(key, segment)
+            for capture in segment.captures:
+                if capture.digest in wanted:
+                    place = (is_whole, place_of_files(capture), capture.captured_at, key)
+                    places.setdefault(capture.digest, []).append(place)
+        for of_content in places.values():
+            *_, chosen = max(of_content)
+            self._keep_segment(chosen, segments[chosen])
+            # Another one may say that the content has been known for longer.
+            *_, first = min(of_content, key=lambda place: (place[2], place[-1] != chosen, place[-1]))
+            self._keep_segment(first, segments[first])
 
     def keep_days(self, dataset: str) -> None:
-        """Keep each segment that holds the files of a day that were made last, or files that kept runs have used."""
+        """Keep each segment that holds the files of a day that were made last, or files that young runs have used."""
         segments = dict(self._done_files(dataset, Segment))
         newest = chosen_days(segments, lambda _: True)
         for key, segment in segments.items():
@@ -266,6 +287,16 @@ class _Planning:
             for entries in by_folder.values()
             for entry in sorted(entries, key=lambda entry: (entry.last_modified, entry.key))[-INDEXES_KEPT:]
         }
+
+    def _keep_segment(self, key: str, segment: CaptureSegment) -> None:
+        """Keep a done-file with all files that it names: it counts only while they are there."""
+        self.kept.update((key, *(name for capture in segment.captures for name in capture.files)))
+
+    def _captures_used(self, runs: Sequence[str]) -> Iterator[Capture]:
+        for task in EXTRACTS:
+            for extract in self._manifests(runs, task, ExtractManifest):
+                for source in extract.sources.values():
+                    yield from source.captures
 
     def _keep_files(self, days: Iterable[DayFiles]) -> None:
         for day in days:

@@ -103,11 +103,23 @@ def kinds(swept: SweepPlan) -> set[str]:
     return {key.removeprefix(LAYOUT.root).partition("/")[0] for key in named(swept)}
 
 
-def test_what_kept_runs_name_stays(operator: ChangingOperator) -> None:
-    doomed = plan(operator, PAST_THE_GRACE)
+def test_within_the_grace_nothing_goes(operator: ChangingOperator) -> None:
+    doomed = plan(operator, timedelta(days=6))
 
     assert named(doomed) == set()
     assert doomed.unknown == [], "the layout knows every key that a run writes"
+
+
+def test_past_the_grace_a_run_that_is_tried_again_makes_what_newer_days_have_replaced(
+    operator: ChangingOperator, ran: Ran
+) -> None:
+    doomed = plan(operator, PAST_THE_GRACE)
+    sweep_by(operator, doomed)
+
+    assert kinds(doomed) == {"cleaned", "state", "sessions"}
+    params = {"known_at": ran.first.known_at.isoformat()}
+    finish(operator.site, replace(ran.first, params=params))
+    assert cells(operator.site, ran.first) == ran.before
 
 
 def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(

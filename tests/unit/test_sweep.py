@@ -183,6 +183,31 @@ def test_whatever_was_captured_a_known_at_within_the_retention_finds_the_same(
     assert plan(store).objects == plan(store).done_files == []
 
 
+def test_of_a_content_that_was_joined_the_new_file_stays(store: Any) -> None:
+    alone = store.capture("a1", ago(900))
+    file = store.put(f"{LAYOUT.capture('bets', 'a1').prefix}joined.parquet", at=ago(30))
+    moved = alone.model_copy(update={"files": [file], "joined_at": ago(30)})
+    store.put(LAYOUT.capture("bets", "a1").done_file("joined"), moved.model_dump_json().encode(), at=ago(30))
+    store.manifest("r1", "extract_s3", extract(alone), at=ago(60))
+
+    swept(store)
+
+    assert not store.objects.keys() & {*alone.files, LAYOUT.capture("bets", "a1").done_file("a1")}
+    assert ledger(store).find("a1") == moved
+
+
+def test_a_content_that_a_kept_run_has_used_stays(store: Any) -> None:
+    # The run was asked to keep what the source has replaced, so it used content that was not the newest.
+    used = store.capture("a1", ago(900))
+    store.capture("b2", ago(800))
+    store.capture("c3", ago(700))
+    store.manifest("r1", "extract_s3", extract(used), at=ago(60))
+
+    swept(store)
+
+    assert ledger(store).by_digest.keys() == {"a1", "c3"}
+
+
 def test_a_tombstone_stays(store: Any) -> None:
     store.capture("a1", ago(900))
     gone = store.capture("b2", ago(800), files=[]).model_copy(update={"gone": True})
@@ -206,7 +231,10 @@ def test_a_young_marker_keeps_its_files(store: Any) -> None:
     assert file in store.objects
 
 
-def test_a_day_that_is_all_quarantine_is_kept_for_the_run_that_used_it(store: Any) -> None:
+@pytest.mark.parametrize(("days", "is_kept"), [(6, True), (8, False)])
+def test_a_day_that_is_all_quarantine_is_kept_for_the_young_run_that_used_it(
+    store: Any, days: int, is_kept: bool
+) -> None:
     bad = store.put(f"{LAYOUT.day('quarantine/source=bets', TODAY, 'a1').prefix}f.parquet", at=ago(300))
     used = store.day("cleaned/source=bets", "a1", ago(300), quarantine_files=[bad])
     store.day("cleaned/source=bets", "b2", ago(200))
@@ -214,12 +242,13 @@ def test_a_day_that_is_all_quarantine_is_kept_for_the_run_that_used_it(store: An
         days=[used], quarantine_files=[bad], extracted=1, accepted=0, duplicates=0,
         quarantined={"user_id: missing": 1}, outside={}, made=[],
     )  # fmt: skip
-    store.manifest("r1", "clean", CleanManifest(sources={"bets": cleaned}), at=ago(300))
+    store.manifest("r1", "clean", CleanManifest(sources={"bets": cleaned}), at=ago(days))
 
     swept(store)
 
     marker = LAYOUT.day("cleaned/source=bets", TODAY, "a1").done_file("a1")
-    assert store.objects.keys() >= {bad, marker}
+    assert (store.objects.keys() >= {bad, marker}) == is_kept
+    assert (store.objects.keys().isdisjoint({bad, marker})) != is_kept
 
 
 # What is not ours --------------------------------------------------------------------------------------------------

@@ -108,6 +108,11 @@ def write_rows(
         return [keep_file(work.store, path, f"{folder.prefix}{attempt_name()}.parquet")], counted
 
 
+def is_over(month: date, as_of_date: date) -> bool:
+    """Whether all days of the month that begins on a date are before as_of."""
+    return (month + timedelta(days=31)).replace(day=1) <= as_of_date
+
+
 def join_months(
     work: Work, dataset: str, days: Sequence[DayFiles], done_files: DoneFiles[Segment]
 ) -> list[DayFiles]:
@@ -117,8 +122,8 @@ def join_months(
     for month, in_month in groupby(days, key=lambda day: day.day.replace(day=1)):
         of_month = [day for day in in_month if day.files or day.quarantine_files]
         rows = sum(day.rows for day in of_month)
-        is_over = _next_month(month) <= work.run.as_of_date
-        if not is_over or rows > room or len({key for day in of_month for key in day.files}) <= FEW_FILES:
+        files = {key for day in of_month for key in day.files}
+        if len(files) <= FEW_FILES or rows > room or not is_over(month, work.run.as_of_date):
             continue
         room -= rows
         log.info("%s: the %d days of %s are joined in one file", dataset, len(of_month), f"{month:%Y-%m}")
@@ -174,7 +179,3 @@ def _rows(files: Located, parts: Iterable[tuple[str, date, int]]) -> Fragment | 
     if len(selects) > 1:
         return Fragment("(" + "\nUNION ALL BY NAME\n".join(f"FROM {rows}" for rows in selects) + ")")
     return selects[0] if selects else None
-
-
-def _next_month(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)

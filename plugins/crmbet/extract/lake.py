@@ -29,6 +29,7 @@ from crmbet.extract.deliveries import Deliveries
 from crmbet.extract.formats import Reading, readings
 from crmbet.extract.gathering import lots
 from crmbet.extract.identities import Identities, Identity
+from crmbet.extract.joining import join_months
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.listing import Listing, Table, describe_passed_over, some_objects, sort_listing
 from crmbet.extract.names import columns_read, incomplete_columns
@@ -76,6 +77,8 @@ def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
     if unreadable:
         unreadable = _mark_foreign(work, contract, ledger, unreadable)
     used = ledger.settle(current, made=len(made), unreadable=unreadable)
+    if not run.params.dry_run:
+        used = join_months(work, ledger, used)
     holds_nothing = {capture.chunk for capture in current if not capture.extracted}
     empty = [entry for entry in objects if entry.key in holds_nothing]
     used = used.model_copy(

@@ -150,6 +150,11 @@ class Ledger:
         self._write([kept] if kept else [])
         return settled
 
+    def move(self, captures: Sequence[Capture]) -> None:
+        """Write one done-file for captures whose rows lie in other files from now on."""
+        self._write([list(captures)])
+        self.by_digest |= {capture.digest: capture for capture in captures}
+
     def settle(
         self,
         current: Iterable[Capture],
@@ -300,6 +305,12 @@ def captures_by_digest(captures: Iterable[Capture]) -> dict[str, Capture]:
     return by_digest
 
 
+def place_of_files(capture: Capture) -> tuple[object, ...]:
+    """The order of captures of one content: every reader chooses the files of the last one."""
+    joined_at = capture.joined_at
+    return (capture.made_at, joined_at is not None, joined_at or capture.made_at, capture.files)
+
+
 def newest_captures(captures: Iterable[Capture]) -> dict[str, Capture]:
     """The newest capture of each chunk."""
     newest: dict[str, Capture] = {}
@@ -311,8 +322,11 @@ def newest_captures(captures: Iterable[Capture]) -> dict[str, Capture]:
 
 
 def _same_content(first: Capture, second: Capture) -> Capture:
-    """Merge two captures of one content: it is known since the earlier one, and read from the files made last."""
-    files = max(first, second, key=lambda capture: (capture.made_at, capture.files))
+    """Merge two captures of one content: it is known since the earlier one, and read from the files made last.
+
+    Of files that are equally new, those that were joined last are read.
+    """
+    files = max(first, second, key=place_of_files)
     return files.model_copy(update={"captured_at": min(first.captured_at, second.captured_at)})
 
 

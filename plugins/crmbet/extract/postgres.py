@@ -23,6 +23,7 @@ from crmbet.datasets.days import batches
 from crmbet.extract.copying import Batch, captured_types, copy_days, count_chunks
 from crmbet.extract.day_counts import DayCounts
 from crmbet.extract.days_to_read import DaysToRead, all_days, days_to_read
+from crmbet.extract.joining import join_months
 from crmbet.extract.ledger import Ledger, chunk_digest
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.extract.relation import SOURCE, WHERE, Relation, ask_postgres, describe_relation
@@ -114,7 +115,8 @@ def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
         progress.finish()
     current = [found[day] or made[day.digest] for day in days]
     unseen = [chunk for chunk in ledger.newest if not wanted.covers(chunk)]
-    return ledger.settle(current, made=len(made), unseen=unseen).model_copy(update={"future": future})
+    used = ledger.settle(current, made=len(made), unseen=unseen).model_copy(update={"future": future})
+    return used if run.params.dry_run else join_months(work, ledger, used)
 
 
 @contextmanager

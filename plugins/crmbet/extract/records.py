@@ -77,6 +77,8 @@ class Capture(Record):
     """known_at of the first run that captured this content."""
     made_at: datetime
     """known_at of the run that wrote the files: later than captured_at only after a full refresh."""
+    joined_at: datetime | None = None
+    """known_at of the run that copied the rows into a file of many captures."""
     gone: bool = False
     """Whether the source has deleted the chunk. Such a capture has no files."""
 

@@ -349,7 +349,7 @@ class RetentionSettings(_Group):
         default=7,
         ge=1,
         description=(
-            "Days that an object is kept although no manifest names it, because a run may still be writing it."
+            "Days that an object is kept although nothing needs it: a run may be writing it, or may be tried again."
         ),
     )
 

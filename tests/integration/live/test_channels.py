@@ -86,11 +86,9 @@ def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: Mai
 
     results = send_to_all(connections, MESSAGE, 1)
 
-    assert results == {
-        SLACK_CONNECTION: "ReadTimeout",
-        EMAIL_CONNECTION: SENT,
-        WEBHOOK_CONNECTION: SENT,
-    }
+    # Its own time-out, or that of all channels together.
+    assert results.pop(SLACK_CONNECTION) in {"ReadTimeout", "no answer in 1 s"}
+    assert results == {EMAIL_CONNECTION: SENT, WEBHOOK_CONNECTION: SENT}
     _, headers, body = next(post for post in web.posts if post[2].get("dag_id"))
     assert headers["Authorization"] == "Bearer token"
     assert body["failure"]["what"] == "it was killed"

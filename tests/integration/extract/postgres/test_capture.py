@@ -11,11 +11,12 @@ import pytest
 
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.statements import render
-from crmbet.extract import copying
+from crmbet.extract import copying, joining
 from crmbet.extract.days_to_read import Span
 from crmbet.extract.records import SourceCaptures
 from crmbet.extract.relation import SOURCE, ask_postgres, describe_relation, postgres_query
 from crmbet.failures import LostConnection, SourceMissing, SourceShrunk
+from tests.integration.extract.conftest import FIRST_RUN
 
 pytestmark = pytest.mark.integration
 
@@ -410,3 +411,27 @@ def test_the_log_says_how_far_it_is(source: Any, capture: Any, caplog: pytest.Lo
 
 def _fail() -> None:
     raise LostConnection("S3 answered 503")
+
+
+def test_days_of_a_month_that_is_over_are_joined_and_every_known_at_finds_its_rows(
+    source: Any, add: Any, capture: Any, captured_rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "FEW_FILES", 1)
+    runs = [capture()]
+    for instant in ("2026-08-10 14:00:00", "2026-08-09 15:00:00", "2026-08-07 15:00:00", None):
+        add(instant)
+        runs.append(capture())
+    rows = [captured_rows(each) for each in runs]
+    september = date(2026, 9, 1)
+
+    joined = capture(as_of=september)
+
+    # Rows without a day are of no month.
+    [data] = {key for each in joined.captures for key in each.files if each.chunk != "undated"}
+    assert captured_rows(joined) == rows[-1]
+    again = capture(as_of=september)
+    assert (again.new, again.changed, again.captures) == (0, {}, joined.captures)
+    for hours, expected in enumerate(rows):
+        instant = FIRST_RUN + timedelta(hours=hours)
+        assert captured_rows(capture(known_at=instant.isoformat(), as_of=september)) == expected
+    assert not any(data in each.files for each in runs[-1].captures)

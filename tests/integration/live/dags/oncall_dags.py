@@ -1,11 +1,17 @@
-"""The real DAG, whose failures are not tried again so that a test need not wait, and one that misses its deadline."""
+"""The real DAG, whose failures are not tried again so that a test need not wait, and one that misses its deadline.
+
+Two tasks are killed as soon as they begin. A test that waits for a task to begin, and kills it then, may come too late.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from datetime import timedelta
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
 from airflow.sdk import (  # type: ignore[attr-defined]
     DAG,
@@ -18,13 +24,23 @@ from airflow.sdk.definitions.timetables.simple import NullTimetable
 
 from crmbet.orchestration.alerts import ALERTED
 
+KILLED_TASKS = {("killed", "extract_s3"), ("broken", "record_run")}
+"""Ids of runs, and of their tasks."""
 PROJECT = Path(__file__).parents[4]
+
+
+def be_killed(context: Any) -> None:
+    """Kill this process, as the kernel does when memory runs out."""
+    if (context["run_id"], context["ti"].task_id) in KILLED_TASKS:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 
 # Nobody but the test starts a run.
 dag = run_path(str(PROJECT / "dags" / "user_features_daily.py"))["dag"]
 dag.timetable = NullTimetable()
 for one in dag.tasks:
     one.retries = 0
+    one._pre_execute_hook = be_killed
 
 late = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_QUEUED_AT,
