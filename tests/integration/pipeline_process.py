@@ -222,7 +222,7 @@ def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
 def _run(site: Site, attempt: Attempt) -> None:
     run, store = attempt.run(site.bucket), site.store
     # The first two days of a history are in a month that is over soon.
-    segments.FEW_FILES = joining.FEW_FILES = 1
+    segments.FEW_FILES = vars(joining)["FEW_FILES"] = 1
     if not attempt.matrix:
         vars(engineer)["write_matrix"] = _write_no_matrix
     with (

@@ -27,6 +27,7 @@ from crmbet.extract.formats import MANY_ROW_GROUPS, Reading, readings
 from crmbet.extract.parquet_mending import ROWS_TOGETHER
 from crmbet.extract.unreadable import UnreadableObject
 from tests.integration.extract.deliveries import broken
+from tests.tiers import now
 
 pytestmark = pytest.mark.sql
 
@@ -124,7 +125,7 @@ def test_text_that_is_not_utf_8_is_read_as_that_of_csv(read: Any, kind: Any, pla
 @pytest.mark.parametrize(
     "index", [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint32()], ids=str
 )
-@pytest.mark.parametrize("place", [0, 500, 999])
+@pytest.mark.parametrize("place", now(999, full=[0, 500]))
 def test_a_bad_letter_in_a_categorical_loses_nothing(read: Any, index: pa.DataType, place: int) -> None:
     texts = [b"slots", b"telem\xf3vel"]
     codes = pa.array([number == place for number in range(1_000)]).cast(index)
@@ -270,7 +271,7 @@ def test_a_decimal_wider_than_the_engines_is_read_exactly_or_quarantined(
 
 
 @pytest.mark.parametrize("column", ["bet_id", "user_id", "placed_at", "game_type", "stake"])
-@pytest.mark.parametrize("group", [1, 2, 3])
+@pytest.mark.parametrize("group", now(2, full=[1, 3]))
 def test_a_broken_page_loses_the_rows_that_it_names(read: Any, column: str, group: int) -> None:
     content = broken(written(bets(300), row_group_size=100), column, group)
 
@@ -382,7 +383,7 @@ def sound_columns() -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "values"), list(sound_columns()), ids=lambda of: str(getattr(of, "type", of))
 )
-@pytest.mark.parametrize("int96", [False, True])
+@pytest.mark.parametrize("int96", now(False, full=[True]))
 def test_a_sound_file_is_the_same_when_it_is_rewritten(
     engine: Any, tmp_path: Path, name: str, values: Any, int96: bool
 ) -> None:

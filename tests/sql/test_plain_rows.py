@@ -20,6 +20,7 @@ from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.contracts.typing import known_time, typed_rows
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from tests.sql.world import contracts
+from tests.tiers import now
 
 pytestmark = pytest.mark.sql
 
@@ -83,7 +84,7 @@ def test_any_cell_among_plain_ones(engine: duckdb.DuckDBPyConnection, name: str)
     assert looked_over == judged
 
 
-@pytest.mark.parametrize("name", variants())
+@pytest.mark.parametrize("name", now("bets", full=variants()))
 @settings(
     derandomize=True,
     database=None,

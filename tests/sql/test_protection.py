@@ -19,6 +19,7 @@ from crmbet.databases.statements import literal, render
 from crmbet.datasets import segments
 from tests.sql.lake_folder import FolderStore, capture, clean, quarantined_rows
 from tests.sql.world import Row, World, contracts, create_world, query_world
+from tests.tiers import now
 
 pytestmark = pytest.mark.sql
 
@@ -266,7 +267,7 @@ def test_consents(players: Any) -> None:
     assert cleaned.discarded == {"consents": len(UNREADABLE_CONSENTS) + 1}
 
 
-@pytest.mark.parametrize("column", ["prohibited", "self_excluded_until"])
+@pytest.mark.parametrize("column", now("self_excluded_until", full=["prohibited"]))
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("objects", [("a.csv", "a.csv"), ("a.csv", "b.csv")])
 def test_among_rows_of_one_player_that_which_cannot_be_read_stands(

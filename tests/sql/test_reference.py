@@ -42,7 +42,7 @@ def two_threads(engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
         engine.execute("SET threads = 1")
 
 
-@settings(REPEATABLE, max_examples=20)
+@settings(REPEATABLE, max_examples=8)
 @given(world=crowded_worlds())
 def test_sql_equals_the_reference(engine: duckdb.DuckDBPyConnection, world: World) -> None:
     found = compute_features(engine, world)

@@ -6,6 +6,7 @@ names for the texts after it, so that a later time without a zone moved by hours
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -76,6 +77,12 @@ def read(engine: duckdb.DuckDBPyConnection, expression: str, texts: list[str | N
     ]
 
 
+@cache
+def _read_alone(engine: duckdb.DuckDBPyConnection, expression: str) -> dict[str | None, Any]:
+    """The value of each text, read by a statement of its own."""
+    return {text: read(engine, expression, [text])[0] for text in (*TEXTS[expression], None)}
+
+
 @pytest.mark.parametrize("expression", TEXTS)
 @settings(derandomize=True, database=None, deadline=None, max_examples=8)
 @given(data=st.data())
@@ -84,7 +91,7 @@ def test_a_row_is_read_as_if_it_were_alone(
 ) -> None:
     texts = data.draw(st.permutations((*TEXTS[expression], None) * 2))
     cut = data.draw(st.integers(0, len(texts)))
-    alone = {text: read(engine, expression, [text])[0] for text in {*texts}}
+    alone = _read_alone(engine, expression)
 
     found = [value for batch in (texts[:cut], texts[cut:]) for value in read(engine, expression, batch)]
     assert found == [alone[text] for text in texts]

@@ -7,6 +7,7 @@ import pytest
 
 from crmbet.databases.statements import literal
 from crmbet.databases.zones import zone_shifts
+from tests.tiers import now
 
 pytestmark = pytest.mark.sql
 
@@ -22,7 +23,7 @@ ZONES = (
 )
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("zone", now("America/Sao_Paulo", "Australia/Lord_Howe", full=ZONES))
 def test_the_shift_of_a_month_is_the_shift_of_each_instant(
     engine: duckdb.DuckDBPyConnection, zone: str
 ) -> None:

@@ -40,6 +40,7 @@ from tests.integration.extract.deliveries import (
     parquet,
     zstd,
 )
+from tests.tiers import now
 
 pytestmark = pytest.mark.integration
 
@@ -751,7 +752,7 @@ def test_parquet_values_of_another_type_are_quarantined_one_by_one(
     assert cleaned.quarantined == {"stake: missing": 2, "stake: unreadable": 1}
 
 
-@pytest.mark.parametrize("doubles", [pa.float64(), pa.float32()])
+@pytest.mark.parametrize("doubles", now(pa.float64(), full=[pa.float32()]))
 @pytest.mark.parametrize("column", ["payout", "rtp", "is_bonus", "ingested_at", "device_type"])
 def test_a_nan_in_a_column_of_doubles_is_no_value(
     put_parquet: Any, capture: Any, clean: Any, column: str, doubles: pa.DataType

@@ -18,6 +18,7 @@ import pytest
 from crmbet.contracts.files import load_source_contracts
 from crmbet.datasets.segments import rows_of_days
 from tests.integration.extract.deliveries import Row, bet, parquet
+from tests.tiers import now
 
 pytestmark = pytest.mark.integration
 
@@ -79,7 +80,7 @@ def operator_day(instant: datetime) -> date:
 
 
 @pytest.mark.parametrize("write", [as_csv, as_json_lines, as_json_array, as_parquet])
-@pytest.mark.parametrize(("seed", "copies"), [(1, 1), (2, 3), (3, 200)])
+@pytest.mark.parametrize(("seed", "copies"), now((3, 200), full=[(1, 1), (2, 3)]))
 def test_bets(
     put: Any,
     capture: Any,

@@ -21,6 +21,7 @@ from crmbet.extract.records import Capture, SourceCaptures
 from crmbet.failures import SourceUnreadable
 from local.workspace import PROJECT
 from tests.integration.extract.deliveries import REQUIRED, TEXT, Row, bet, json_lines, parquet
+from tests.tiers import now
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +66,9 @@ def of(captures: SourceCaptures, end: str) -> Capture:
 # Several names ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", [["stake", "amount"], ["amount", "stake"], ["x", "amount", "y", "stake"]])
+@pytest.mark.parametrize(
+    "names", now(["x", "amount", "y", "stake"], full=[["stake", "amount"], ["amount", "stake"]])
+)
 def test_a_column_that_was_renamed_is_read_before_and_after(
     put: Any, capture: Any, clean: Any, cells: Any, mapped: Any, names: list[str]
 ) -> None:
@@ -123,7 +126,7 @@ def test_of_two_names_in_one_file_the_first_counts_and_the_other_is_told(
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json"])
-@pytest.mark.parametrize("later", [1, 99, 100, 151])
+@pytest.mark.parametrize("later", now(100, full=[1, 99, 151]))
 def test_a_name_put_in_front_counts_although_only_a_later_record_has_it(
     put: Any, capture: Any, cells: Any, mapped: Any, kind: str, later: int
 ) -> None:
@@ -219,7 +222,7 @@ def test_a_header_of_later_names_shows_the_delimiter(put: Any, capture: Any, cel
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("before", ["stake", ["stake"], "amount", ["amount"]])
+@pytest.mark.parametrize("before", now("stake", full=[["stake"], "amount", ["amount"]]))
 def test_names_that_are_added_anywhere_capture_nothing_anew(
     put: Any, capture: Any, mapped: Any, kind: str, before: Any
 ) -> None:
@@ -240,7 +243,9 @@ def test_names_that_are_added_anywhere_capture_nothing_anew(
         assert (again.new, again.captures, again.changed) == (0, first.captures, {}), names
 
 
-@pytest.mark.parametrize("names", [["stake", "amount"], ["amount", "stake"], ["x", "amount", "stake"]])
+@pytest.mark.parametrize(
+    "names", now(["x", "amount", "stake"], full=[["stake", "amount"], ["amount", "stake"]])
+)
 @pytest.mark.parametrize("before", ["stake", "amount"])
 def test_a_store_of_a_version_without_lists_is_not_captured_anew(
     put: Any, capture: Any, mapped: Any, store: Any, before: str, names: list[str]
@@ -281,7 +286,7 @@ def forget_names(store: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("names", [["payout", "prize"], ["prize", "payout"]])
+@pytest.mark.parametrize("names", now(["prize", "payout"], full=[["payout", "prize"]]))
 def test_an_object_that_has_the_added_name_alone_is_captured_anew_and_the_past_stays(
     put: Any, capture: Any, cells: Any, mapped: Any, make_run: Any, kind: str, names: list[str]
 ) -> None:

@@ -75,8 +75,11 @@ DELIVERY |= {
 }
 
 BESIDE = {
-    name: DELIVERY[name] for name in ("a.csv", "crlf.csv", "a.jsonl", "blank.jsonl", "a.parquet", "b.parquet")
+    "csv": ("a.csv", "crlf.csv"),
+    "json": ("a.jsonl", "blank.jsonl"),
+    "parquet": ("a.parquet", "b.parquet"),
 }
+"""Objects of each format: what is unusual may spoil those of its own."""
 UNUSUAL: dict[str, bytes | str] = {
     "open quote.csv": csv('x1,"ana,2026-08-01T12:00:00Z,slots,1', "x2,bia,2026-08-01T12:00:00Z,slots,2"),
     "short record.csv": csv("x3,ana", "x4,bia,2026-08-01T12:00:00Z,slots,2"),
@@ -150,4 +153,5 @@ def test_objects_that_share_a_file_are_as_they_are_alone(
 def test_an_unusual_object_loses_nothing_of_those_beside_it(
     compare: Callable[[dict[str, bytes | str]], SourceCaptures], name: str
 ) -> None:
-    compare({**BESIDE, name: UNUSUAL[name]})
+    [beside] = (names for kind, names in BESIDE.items() if kind in name)
+    compare({**{each: DELIVERY[each] for each in beside}, name: UNUSUAL[name]})

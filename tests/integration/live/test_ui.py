@@ -56,6 +56,7 @@ def test_the_administrator_gets_in_and_others_do_not(started: Live) -> None:
     assert stat.S_IMODE((started.workspace.airflow_home / PASSWORD_FILE).stat().st_mode) == 0o600
 
 
+@pytest.mark.full
 def test_a_dead_component_comes_back_and_the_others_stay(started: Live) -> None:
     before = components(started.workspace)
     triggerer = before.pop("triggerer")

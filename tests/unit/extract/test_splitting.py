@@ -15,6 +15,7 @@ from crmbet.extract import splitting as module
 from crmbet.extract.counting import LONGEST_LINE
 from crmbet.extract.splitting import BETWEEN, MALFORMED_TEXT, NO_OBJECT, TOO_LONG, split
 from crmbet.extract.unreadable import UnreadableObject
+from tests.tiers import now
 
 pytestmark = pytest.mark.unit
 
@@ -454,7 +455,7 @@ def test_bytes_that_are_no_text_are_named(file: Path) -> None:
     ],
     ids=range(11),
 )
-@pytest.mark.parametrize("is_array", [False, True])
+@pytest.mark.parametrize("is_array", now(True, full=[False]))
 def test_work_grows_with_the_file_and_not_with_its_square(file: Path, content: str, is_array: bool) -> None:
     if is_array and content[0] != "[":
         return

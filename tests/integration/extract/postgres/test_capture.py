@@ -432,6 +432,6 @@ def test_days_of_a_month_that_is_over_are_joined_and_every_known_at_finds_its_ro
     again = capture(as_of=september)
     assert (again.new, again.changed, again.captures) == (0, {}, joined.captures)
     for hours, expected in enumerate(rows):
-        instant = FIRST_RUN + timedelta(hours=hours)
-        assert captured_rows(capture(known_at=instant.isoformat(), as_of=september)) == expected
+        known_at = (FIRST_RUN + timedelta(hours=hours)).isoformat()
+        assert captured_rows(capture(known_at=known_at, as_of=september)) == expected
     assert not any(data in each.files for each in runs[-1].captures)
