@@ -65,6 +65,13 @@ GROUPS = {
         "integration/live/test_slow_servers.py",
         "integration/live/test_ui.py",
     ),
+    # Great Expectations takes eight seconds to import.
+    "gates": (
+        "integration/quality/test_frames.py",
+        "integration/quality/test_gate.py",
+        "integration/quality/test_mutations.py",
+        "integration/quality/test_protecting_rows.py",
+    ),
     # Each starts a PostgreSQL 15 beside the 18 that all tests share.
     "loads on both servers": (
         "integration/load/test_history.py",

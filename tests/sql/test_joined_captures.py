@@ -176,3 +176,15 @@ def test_a_month_with_a_damaged_file_is_left_to_whoever_needs_it(
     assert all(not each.joined_at for each in joined.captures)
     assert "stay where they are" in caplog.text
     assert operator.ledger().lost == {"a2"}, "it was set aside"
+
+
+def test_a_month_that_needs_more_memory_than_there_is_fails_no_run(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run_out(*_: Any) -> Any:
+        raise duckdb.OutOfMemoryException("Out of Memory Error: failed to pin a block")
+
+    monkeypatch.setattr(joining, "_join", run_out)
+
+    assert all(not each.joined_at for each in operator.join().captures)
+    assert "stay where they are: Out of Memory" in caplog.text

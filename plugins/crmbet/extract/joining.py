@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from crmbet.databases.duckdb_failures import is_lack_of_resources
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import literal, render
 from crmbet.databases.work import Work
@@ -20,7 +21,8 @@ from crmbet.datasets.segments import FEW_FILES, JOINED_ROWS, is_over
 from crmbet.extract.captured import captured_rows
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
-from crmbet.failures import DamagedObject, RowsUnaccounted
+from crmbet.failures import DamagedObject, RowsUnaccounted, TemporaryFailure
+from crmbet.redaction import redact
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.verified import keep_file
 
@@ -35,6 +37,8 @@ def join_months(work: Work, ledger: Ledger, used: SourceCaptures) -> SourceCaptu
 
     A dry run, and one that goes back to a known_at, join nothing.
     """
+    import duckdb
+
     room = JOINED_ROWS
     moved: dict[str, Capture] = {}
     for (month, _), captures in sorted(_by_month(ledger).items(), key=lambda item: item[0][0]):
@@ -50,9 +54,11 @@ def join_months(work: Work, ledger: Ledger, used: SourceCaptures) -> SourceCaptu
         try:
             with local_copies(work) as copies:
                 joined = [capture for content in contents for capture in _join(work, content, copies)]
-        except DamagedObject as damage:
-            # The run may not need it. If it does, whoever reads it has it made again.
-            log.warning("the captures of %s stay where they are: %s", f"{month:%Y-%m}", damage)
+        except (DamagedObject, TemporaryFailure, duckdb.Error) as error:
+            # The run needs none of this. If it needs a damaged capture, whoever reads that has it made again.
+            if isinstance(error, duckdb.Error) and not is_lack_of_resources(error):
+                raise
+            log.warning("the captures of %s stay where they are: %s", f"{month:%Y-%m}", redact(str(error)))
             continue
         ledger.move(joined)
         moved |= {capture.digest: capture for capture in joined}
