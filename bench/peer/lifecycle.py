@@ -75,12 +75,12 @@ def _value(deposits: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         patterns[name] = np.nan
     if model is not None:
         days_to_come = ParetoNBD.of(model)
-        patterns["p_alive"] = np.round(days_to_come.p_alive(histories), 6) + 0.0
-        patterns["expected_deposit_days_30d"] = (
-            np.round(days_to_come.expected_repeats(histories, HORIZON_DAYS / DAYS_A_WEEK), 6) + 0.0
-        )
+        alive = days_to_come.p_alive(histories)
+        expected = alive * days_to_come.expected_repeats_if_alive(histories, HORIZON_DAYS / DAYS_A_WEEK)
+        patterns["p_alive"] = np.round(alive, 6) + 0.0
+        patterns["expected_deposit_days_30d"] = np.round(expected, 6) + 0.0
         patterns["discounted_days"] = discounted_repeats(
-            days_to_come, histories, settings.models.clv_monthly_discount_rate
+            days_to_come, histories, alive, settings.models.clv_monthly_discount_rate
         )
     players = players.join(patterns.set_index(HISTORY).drop(columns="players"), on=HISTORY)
 

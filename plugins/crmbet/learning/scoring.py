@@ -231,13 +231,13 @@ def _score_deposits(
         scores = dict.fromkeys(("p_alive", "expected_deposit_days_30d", "discounted_days"))
     else:
         model = ParetoNBD(**fit.parameters)
+        alive = model.p_alive(histories)
+        expected = alive * model.expected_repeats_if_alive(histories, HORIZON_DAYS / DAYS_A_WEEK)
         scores = {
-            "p_alive": _rounded(model.p_alive(histories)),
-            "expected_deposit_days_30d": _rounded(
-                model.expected_repeats(histories, HORIZON_DAYS / DAYS_A_WEEK)
-            ),
+            "p_alive": _rounded(alive),
+            "expected_deposit_days_30d": _rounded(expected),
             "discounted_days": discounted_repeats(
-                model, histories, settings.models.clv_monthly_discount_rate
+                model, histories, alive, settings.models.clv_monthly_discount_rate
             ),
         }
     _register(connection, "deposit_scores", grouped, scores)

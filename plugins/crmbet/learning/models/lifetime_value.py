@@ -11,12 +11,14 @@ MONTHS = 12
 MONTH_DAYS = 30
 
 
-def discounted_repeats(model: ParetoNBD, histories: Histories, monthly_discount_rate: float) -> Reals:
+def discounted_repeats(
+    model: ParetoNBD, histories: Histories, alive: Reals, monthly_discount_rate: float
+) -> Reals:
     """Expected occasions in the next twelve months of 30 days, with those of month m divided by (1 + d)^m.
 
-    Occasions are discounted as if paid at the end of their month. As in Fader, Hardie and Lee, "RFM and CLV: using
-    iso-value curves for customer base analysis", Journal of Marketing Research 42(4), 2005, summed by months. The model
-    is in weeks.
+    `alive` is P(alive) of each history by the model, which is in weeks. Occasions are discounted as if paid at the end
+    of their month. As in Fader, Hardie and Lee, "RFM and CLV: using iso-value curves for customer base analysis",
+    Journal of Marketing Research 42(4), 2005, summed by months.
     """
     total = np.zeros_like(histories.repeats)
     before = np.zeros_like(total)
@@ -24,5 +26,5 @@ def discounted_repeats(model: ParetoNBD, histories: Histories, monthly_discount_
         until = model.expected_repeats_if_alive(histories, month * MONTH_DAYS / DAYS_A_WEEK)
         total += (until - before) / (1.0 + monthly_discount_rate) ** month
         before = until
-    discounted: Reals = total * model.p_alive(histories)
+    discounted: Reals = total * alive
     return discounted

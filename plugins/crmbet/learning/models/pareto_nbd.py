@@ -17,7 +17,7 @@ from scipy.special import digamma, expit, gammaln
 
 from crmbet.learning.models.histories import Histories, Reals
 from crmbet.learning.models.maximum_likelihood import Maximum, maximise
-from crmbet.learning.models.quadrature import FIT_NODES, integrate
+from crmbet.learning.models.quadrature import integrate, logarithm
 
 NAMES = ("r", "alpha", "s", "beta")
 MANY_PATTERNS = 10_000
@@ -45,7 +45,7 @@ class ParetoNBD:
         """
         x, last, end = histories.repeats, histories.recency, histories.observed
         shape = self.r + x
-        gone = integrate(a=self.alpha, b=self.beta, p=shape, q=self.s + 1.0, low=last, high=end).logarithm
+        gone = logarithm(a=self.alpha, b=self.beta, p=shape, q=self.s + 1.0, low=last, high=end)
         log_odds = np.log(self.s) + shape * np.log(self.alpha + end) + self.s * np.log(self.beta + end) + gone
         # 1 / (1 + e^z), stable for any z.
         probability: Reals = expit(-log_odds)
@@ -59,12 +59,9 @@ class ParetoNBD:
         """
         x, end = histories.repeats, histories.observed
         shape = self.r + x
-        integral = integrate(a=self.alpha, b=self.beta, p=shape + 1.0, q=self.s, low=end, high=end + horizon)
+        integral = logarithm(a=self.alpha, b=self.beta, p=shape + 1.0, q=self.s, low=end, high=end + horizon)
         given_alive = np.exp(
-            np.log(shape)
-            + shape * np.log(self.alpha + end)
-            + self.s * np.log(self.beta + end)
-            + integral.logarithm
+            np.log(shape) + shape * np.log(self.alpha + end) + self.s * np.log(self.beta + end) + integral
         )
         return np.clip(self.p_alive(histories) * given_alive, 0.0, 1.0)
 
@@ -113,7 +110,7 @@ def _mean_log_likelihood(parameters: Reals, histories: Histories) -> tuple[float
     r, alpha, s, beta = (float(value) for value in parameters)
     x, last, end = histories.repeats, histories.recency, histories.observed
     shape = r + x
-    gone = integrate(a=alpha, b=beta, p=shape, q=s + 1.0, low=last, high=end, nodes=FIT_NODES)
+    gone = integrate(a=alpha, b=beta, p=shape, q=s + 1.0, low=last, high=end)
     log_alpha_end, log_beta_end = np.log(alpha + end), np.log(beta + end)
     log_alive = -shape * log_alpha_end - s * log_beta_end
     log_gone = np.log(s) + gone.logarithm

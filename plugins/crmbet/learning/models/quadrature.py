@@ -6,6 +6,7 @@ distance from the nearer of the two poles. Gauss-Legendre nodes over the part th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -36,14 +37,11 @@ class Integral:
     mean_inverse_b: Reals
 
 
-def integrate(
-    *, a: float, b: float, p: Reals, q: Reals | float, low: Reals, high: Reals, nodes: int = SCORE_NODES
-) -> Integral:
-    """Integrate for arrays of exponents and ranges, with low <= high and positive a and b."""
-    p, q = np.broadcast_to(p, low.shape), np.broadcast_to(q, low.shape)
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(low), BLOCK)] or [slice(0)]
+def integrate(*, a: float, b: float, p: Reals, q: float, low: Reals, high: Reals) -> Integral:
+    """Integrate for arrays of exponents `p` and ranges, with low <= high and positive a and b."""
     parts = [
-        _integrate_block(a=a, b=b, p=p[at], q=q[at], low=low[at], high=high[at], nodes=nodes) for at in blocks
+        _means(ranges) if a <= b else _swapped(_means(ranges))
+        for ranges in _blocks(a=a, b=b, p=p, q=q, low=low, high=high)
     ]
     return Integral(
         **{
@@ -53,53 +51,108 @@ def integrate(
     )
 
 
-def _integrate_block(
-    *, a: float, b: float, p: Reals, q: Reals, low: Reals, high: Reals, nodes: int
-) -> Integral:
-    if a <= b:
-        return _integrate(near=a, far=b, p=p, q=q, low=low, high=high, nodes=nodes)
-    swapped = _integrate(near=b, far=a, p=q, q=p, low=low, high=high, nodes=nodes)
+def logarithm(*, a: float, b: float, p: Reals, q: float, low: Reals, high: Reals) -> Reals:
+    """The logarithm of the integral alone, to more digits; the arguments are those of `integrate`."""
+    found = []
+    for ranges in _blocks(a=a, b=b, p=p, q=q, low=low, high=high):
+        total = np.zeros_like(ranges.width)
+        for point in ranges.points(SCORE_NODES):
+            total += point.density
+        found.append(ranges.logarithm(total))
+    return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """The integrand at one node of each range, over u = log((near + y) / (near + low))."""
+
+    density: Reals
+    """With the weight of the node."""
+    u: Reals
+    rise: Reals
+    """log((far + y) / (far + low))."""
+    near_y: Reals
+    far_y: Reals
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ranges:
+    """Some ranges of the integral if -near is the nearer pole. `p` is its exponent, `q` that of the other."""
+
+    p: Reals
+    q: Reals
+    near_low: Reals
+    far_low: Reals
+    gap: float
+    width: Reals
+    """The part of the range that matters, in u."""
+
+    @classmethod
+    def of(cls, near: float, far: float, *, p: Reals, q: Reals, low: Reals, high: Reals) -> _Ranges:
+        near_low, far_low = near + low, far + low
+        width = np.log1p((high - low) / near_low)
+        # The integrand over u falls at least as fast as this.
+        rate = p - 1.0 + q * near_low / far_low
+        with np.errstate(divide="ignore"):
+            width = np.where(rate > 0, np.minimum(width, NEGLIGIBLE / rate), width)
+        return cls(p=p, q=q, near_low=near_low, far_low=far_low, gap=far - near, width=width)
+
+    def points(self, nodes: int) -> Iterator[_Point]:
+        """The integrand at the nodes of Gauss and Legendre."""
+        for node, weight in zip(*_nodes(nodes), strict=True):
+            u = self.width * node
+            near_y = self.near_low * np.exp(u)
+            far_y = self.gap + near_y
+            rise = np.log(far_y / self.far_low)
+            yield _Point(weight * np.exp((1.0 - self.p) * u - self.q * rise), u, rise, near_y, far_y)
+
+    def logarithm(self, total: Reals) -> Reals:
+        """The logarithm of the integral, given the sum of the densities."""
+        with np.errstate(divide="ignore"):
+            found: Reals = (
+                np.log(self.width * total)
+                + (1.0 - self.p) * np.log(self.near_low)
+                - self.q * np.log(self.far_low)
+            )
+        return found
+
+
+def _blocks(*, a: float, b: float, p: Reals, q: float, low: Reals, high: Reals) -> Iterator[_Ranges]:
+    of_a, of_b = np.broadcast_to(p, low.shape), np.broadcast_to(q, low.shape)
+    for start in range(0, max(len(low), 1), BLOCK):
+        at = slice(start, start + BLOCK)
+        if a <= b:
+            yield _Ranges.of(a, b, p=of_a[at], q=of_b[at], low=low[at], high=high[at])
+        else:
+            yield _Ranges.of(b, a, p=of_b[at], q=of_a[at], low=low[at], high=high[at])
+
+
+def _means(ranges: _Ranges) -> Integral:
+    """The integral with its means, as if `a` was the nearer pole."""
+    total, log_near, log_far, inverse_near, inverse_far = (np.zeros_like(ranges.width) for _ in range(5))
+    for point in ranges.points(FIT_NODES):
+        total += point.density
+        log_near += point.density * point.u
+        log_far += point.density * point.rise
+        inverse_near += point.density / point.near_y
+        inverse_far += point.density / point.far_y
     return Integral(
-        logarithm=swapped.logarithm,
-        mean_log_a=swapped.mean_log_b,
-        mean_log_b=swapped.mean_log_a,
-        mean_inverse_a=swapped.mean_inverse_b,
-        mean_inverse_b=swapped.mean_inverse_a,
+        logarithm=ranges.logarithm(total),
+        mean_log_a=log_near / total + np.log(ranges.near_low),
+        mean_log_b=log_far / total + np.log(ranges.far_low),
+        mean_inverse_a=inverse_near / total,
+        mean_inverse_b=inverse_far / total,
     )
 
 
-def _integrate(
-    *, near: float, far: float, p: Reals | float, q: Reals | float, low: Reals, high: Reals, nodes: int
-) -> Integral:
-    """The same if -near is the nearer pole. `p` is the exponent of the nearer pole, `q` that of the other."""
-    near_low, far_low = near + low, far + low
-    width = np.log1p((high - low) / near_low)
-    # The integrand over u = log((near + y) / (near + low)) falls at least as fast as this.
-    rate = p - 1.0 + q * near_low / far_low
-    with np.errstate(divide="ignore"):
-        width = np.where(rate > 0, np.minimum(width, NEGLIGIBLE / rate), width)
-    total = np.zeros_like(width)
-    log_near, log_far, inverse_near, inverse_far = (np.zeros_like(width) for _ in range(4))
-    gap = far - near
-    for node, weight in zip(*_nodes(nodes), strict=True):
-        u = width * node
-        near_y = near_low * np.exp(u)
-        far_y = gap + near_y
-        rise = np.log(far_y / far_low)
-        density = weight * np.exp((1.0 - p) * u - q * rise)
-        total += density
-        log_near += density * u
-        log_far += density * rise
-        inverse_near += density / near_y
-        inverse_far += density / far_y
-    with np.errstate(divide="ignore"):
-        logarithm = np.log(width * total) + (1.0 - p) * np.log(near_low) - q * np.log(far_low)
+def _swapped(found: Integral) -> Integral:
+    """The same if `b` is the nearer pole."""
     return Integral(
-        logarithm=logarithm,
-        mean_log_a=log_near / total + np.log(near_low),
-        mean_log_b=log_far / total + np.log(far_low),
-        mean_inverse_a=inverse_near / total,
-        mean_inverse_b=inverse_far / total,
+        logarithm=found.logarithm,
+        mean_log_a=found.mean_log_b,
+        mean_log_b=found.mean_log_a,
+        mean_inverse_a=found.mean_inverse_b,
+        mean_inverse_b=found.mean_inverse_a,
     )
 
 

@@ -132,8 +132,8 @@ def test_lifetime_value_without_discount_is_the_expectation_of_a_year() -> None:
     patterns = Histories(np.array([2.0]), np.array([30.0]), np.array([38.0]), np.ones(1))
     months = [model.expected_repeats(patterns, number * 30 / 7) for number in range(13)]
 
-    assert discounted_repeats(model, patterns, 0.0) == pytest.approx(months[12])
-    assert discounted_repeats(model, patterns, 0.01) == pytest.approx(
+    assert discounted_repeats(model, patterns, model.p_alive(patterns), 0.0) == pytest.approx(months[12])
+    assert discounted_repeats(model, patterns, model.p_alive(patterns), 0.01) == pytest.approx(
         sum((months[m] - months[m - 1]) / 1.01**m for m in range(1, 13))
     )
 

@@ -154,7 +154,7 @@ def test_nothing_overflows() -> None:
                 model.p_alive(extreme),
                 model.p_active(extreme, MONTH),
                 model.expected_repeats(extreme, MONTH),
-                discounted_repeats(model, extreme, 0.01),
+                discounted_repeats(model, extreme, model.p_alive(extreme), 0.01),
                 model.log_likelihood(extreme),
             ]
         assert all(np.isfinite(score).all() for score in scores)
