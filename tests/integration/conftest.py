@@ -178,7 +178,8 @@ def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[]
                 "AIRFLOW_CONN_CRMBET_TARGET": json.dumps(connection),
                 "CRMBET_TARGET_URL": target_url,
             }
-            for variable, value in variables.items():
+            # Several processes share the processors.
+            for variable, value in {**variables, "CRMBET_THREADS": "1"}.items():
                 patch.setenv(variable, value)
             return Operator(bucket, os.environ["CRMBET_SOURCE_URL"], target_url)
 

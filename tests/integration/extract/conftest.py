@@ -46,7 +46,7 @@ def engine(services: Any) -> Iterator[duckdb.DuckDBPyConnection]:
         secret_key=keys.secret_access_key,
         endpoint_url=services.object_store.endpoint,
     )
-    with open_engine(Settings(lake_bucket="unused"), lake) as connection:
+    with open_engine(Settings.of(lake_bucket="unused", threads=1), lake) as connection:
         yield connection
 
 
@@ -115,7 +115,8 @@ def make_run(bucket: str) -> Callable[..., Run]:
 
     def make(*, settings: Mapping[str, Any] | None = None, **params: Any) -> Run:
         nonlocal number
-        chosen = Settings.of(lake_bucket=bucket, **(settings or {}))
+        # Several processes share the processors.
+        chosen = Settings.of(**{"lake_bucket": bucket, "threads": 1, **(settings or {})})
         run = Run(
             run_id=f"manual__{number}",
             window=Window(as_of_date=AS_OF, as_of=midnight(AS_OF, chosen.zone)),
