@@ -84,9 +84,9 @@ GROUPS = {
 }
 """Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
-MEASURED = ("unit/", "sql/")
-"""Tests in which coverage is measured. The tracer makes Python half as slow again. In all other tests nearly every line
-that it follows is one of Airflow, Great Expectations or botocore."""
+MEASURED = ("unit/", "sql/", "integration/extract/")
+"""Tests in which coverage is measured. The tracer slows Python down by a third. In all other tests nearly every line
+that it follows is one of Airflow or Great Expectations."""
 LONGEST = (
     "integration/live/test_on_call.py",
     "integration/test_daily_run.py",
