@@ -28,6 +28,7 @@ from crmbet.databases.work import Work
 from crmbet.datasets import segments
 from crmbet.datasets.prefetch import LocalCopies, local_copies
 from crmbet.datasets.records import Segment
+from crmbet.extract import joining
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.postgres import SOURCE, capture_relation
@@ -540,6 +541,28 @@ def test_a_capture_is_not_replaced_by_other_content_within_its_run(site: Site) -
     extract(later)
     clean(later)
     assert "bia" in engineer(later)
+
+
+def test_an_older_run_finds_content_that_was_joined_although_the_source_has_replaced_it(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep removes the files that the run's manifest names."""
+    monkeypatch.setattr(joining, "FEW_FILES", 0)
+    monkeypatch.setattr(joining, "is_over", lambda *_: True)
+    stages = site.stages()
+    used = read_manifest(site.store, stages.run.prefix, "extract_s3", ExtractManifest).sources["bets"]
+    with site.stages(2).open_work() as work:
+        joined = joining.join_months(work, Ledger.read(site.store, work.run, "bets"), used)
+    old = {key for capture in used.captures for key in capture.files}
+    assert old.isdisjoint(key for capture in joined.captures for key in capture.files)
+    for key in old:
+        (site.store.folder / key).unlink()
+    site.store.write(CHUNK, (site.store.read(CHUNK) or b"") + b"b9,bia,2026-02-20T20:00:00Z,slots,1\n")
+    site.forget(*above_captures("bets"))
+
+    clean(stages)
+
+    assert engineer(stages) == world.table
 
 
 def test_a_run_that_goes_back_says_that_what_was_known_is_lost(site: Site) -> None:
