@@ -52,7 +52,6 @@ from crmbet.storage.object_store import StoredObject
 from crmbet.storage.verified import checksum_in, fetch_file, parse_record, seal, unseal, write_record
 from crmbet.sweep import plan_sweep
 from tests.sql.lake_folder import FolderStore
-from tests.tiers import now
 
 pytestmark = pytest.mark.integration
 
@@ -395,7 +394,7 @@ def damage(store: Disk, key: str, how: str, other: str = "") -> None:
             store.write(key, store.read(other) or b"")
 
 
-@pytest.mark.parametrize("kind", now("captures", "state", full=DAMAGED))
+@pytest.mark.parametrize("kind", DAMAGED)
 def test_a_flipped_file_is_made_anew_within_the_run(world: World, site: Site, kind: str) -> None:
     stages = site.stages()
     folder, above = DAMAGED[kind]
@@ -427,7 +426,7 @@ DATASETS = (
 )
 
 
-@pytest.mark.parametrize("how", now(["flipped"], full=[["gone"], ["cut", "empty", "foreign"]]), ids="-".join)
+@pytest.mark.parametrize("how", [["flipped"], ["gone"], ["cut", "empty", "foreign"]], ids="-".join)
 def test_whatever_was_done_to_any_object_a_run_gives_the_same_table(
     world: World, site: Site, how: list[str]
 ) -> None:

@@ -16,7 +16,7 @@ from crmbet.failures import BadParam
 from crmbet.pipeline import PipelineConfig, run_pipeline
 from local.workspace import PROJECT
 
-pytestmark = [pytest.mark.integration, pytest.mark.full]
+pytestmark = pytest.mark.integration
 
 RUN = "etl_20250625_103045"
 

@@ -18,7 +18,7 @@ NEGLIGIBLE = 36.0
 """The integral stops where the integrand has fallen by e^-36, which is below a double's precision."""
 
 BLOCK = 8192
-"""Elements that are integrated at once: what they need fits into a processor's cache, which saves half of the time."""
+"""Elements that are integrated at once: what they need fits into a processor's cache."""
 
 SCORE_NODES = 48
 FIT_NODES = 24
