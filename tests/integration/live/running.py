@@ -90,11 +90,14 @@ class Live:
         return [mail for mail in self.mail.mails if run_id in plain_text(mail)]
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 900) -> Any:
-    """Ask until the answer is not empty. A busy machine takes minutes to start an Airflow; what hangs takes longer."""
+def wait_for(what: Callable[[], Any], seconds: float = 600, but: Callable[[], Any] = lambda: "nothing") -> Any:
+    """Ask until the answer is not empty. A busy machine takes minutes to start an Airflow; what hangs takes longer.
+
+    `but` says what there is when the time is over.
+    """
     deadline = time.monotonic() + seconds
     while not (result := what()):
-        assert time.monotonic() < deadline, "what the test waits for does not come"
+        assert time.monotonic() < deadline, f"what the test waits for does not come, but {but()}"
         time.sleep(0.1)
     return result
 
@@ -155,14 +158,23 @@ def go_wrong(live: Live) -> None:
         ("late", LATE, {}),
     ):
         trigger(live, token, dag, run_id, conf)
+    late = "SELECT 1 FROM ml_features.alerts WHERE execution_id = %s"
+    wait_for(lambda: exists(live, "ml_features.alerts") and live.target(late, LATE))
+    (live.workspace.airflow_home / "late-is-told").touch()
     ended = "SELECT run_id, state FROM dag_run WHERE state IN ('success', 'failed')"
     wait_for(lambda: len(live.query("airflow", ended)) == 3)
     live.states.update(live.query("airflow", ended))
-    # One each for the killed and the broken run, two for the late one.
-    wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.alerts")) >= 4)
+    expected = {(KILLED, "failed"), (BROKEN, "failed"), (LATE, "deadline"), (LATE, "recovered")}
+    alerts = "SELECT execution_id, kind FROM ml_features.alerts"
+    wait_for(lambda: expected <= set(live.target(alerts)), but=lambda: live.target(alerts))
     # The callback of the broken run writes its row after its alert.
     wait_for(lambda: len(live.target("SELECT 1 FROM ml_features.pipeline_runs")) >= 2)
     time.sleep(1)  # a message too many would come within this time
+
+
+def exists(live: Live, relation: str) -> bool:
+    """Whether the target has a relation."""
+    return live.target("SELECT to_regclass(%s)", relation) != [(None,)]
 
 
 def trigger(live: Live, token: str, dag: str, run_id: str, conf: Any) -> None:
