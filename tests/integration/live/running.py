@@ -90,7 +90,9 @@ class Live:
         return [mail for mail in self.mail.mails if run_id in plain_text(mail)]
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 600, but: Callable[[], Any] = lambda: "nothing") -> Any:
+def wait_for(
+    what: Callable[[], Any], seconds: float = 600, but: Callable[[], Any] = lambda: "nothing"
+) -> Any:
     """Ask until the answer is not empty. A busy machine takes minutes to start an Airflow; what hangs takes longer.
 
     `but` says what there is when the time is over.
