@@ -36,6 +36,7 @@ from local.postgres import EmbeddedPostgres
 from local.services import stop as stop_services
 from local.services import up as start_services
 from local.workspace import PROJECT, Workspace
+from tests.extensions import trust_extensions
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("no clock", deadline=None)
@@ -399,3 +400,4 @@ def _point_airflow_at_workspace() -> None:
 
 _lock = _claim_workspace()
 _point_airflow_at_workspace()
+trust_extensions()

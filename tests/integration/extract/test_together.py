@@ -14,6 +14,7 @@ import pytest
 from crmbet.extract import gathering
 from crmbet.extract.records import Capture, SourceCaptures
 from tests.integration.extract.deliveries import HEADER, REQUIRED, bet, broken, parquet
+from tests.tiers import now
 
 pytestmark = pytest.mark.integration
 
@@ -149,7 +150,7 @@ def test_objects_that_share_a_file_are_as_they_are_alone(
     assert sum(each.chunks_in_files > 1 for each in together.captures) == len(DELIVERY)
 
 
-@pytest.mark.parametrize("name", UNUSUAL)
+@pytest.mark.parametrize("name", now(*[*UNUSUAL][::2], full=UNUSUAL))
 def test_an_unusual_object_loses_nothing_of_those_beside_it(
     compare: Callable[[dict[str, bytes | str]], SourceCaptures], name: str
 ) -> None:

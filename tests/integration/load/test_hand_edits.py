@@ -16,6 +16,7 @@ from crmbet.load.load import LoadCounts, LoadRules, load
 from crmbet.load.staging import Staging
 from crmbet.load.target import ensure_target
 from tests.integration.load.small_loads import BOTH_SERVERS, NOON, load_rows, next_second
+from tests.tiers import now
 
 if TYPE_CHECKING:
     from crmbet.load.session import LoadSession
@@ -61,7 +62,7 @@ def rows(row: MakeRow) -> Callable[[int], list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-@pytest.mark.parametrize("strategy", ["merge", "replace", "append"])
+@pytest.mark.parametrize("strategy", now("merge", "replace", full=["append"]))
 def test_the_same_day_again_puts_the_cells_back(
     session: LoadSession, query: Query, stage: Stage, rows: Any, edit: str, strategy: Any
 ) -> None:

@@ -17,6 +17,7 @@ from crmbet.load.load import LoadCounts, LoadRules, load
 from crmbet.load.staging import Staging
 from crmbet.run.params import RunParams
 from tests.integration.load.small_loads import BOTH_SERVERS, NOON, load_rows
+from tests.tiers import now
 
 if TYPE_CHECKING:
     from crmbet.load.session import LoadSession
@@ -230,7 +231,7 @@ def test_replace_refuses_to_shrink_the_table_beyond_the_setting_unless_told(
     ],
     ids=["replace", "mark", "delete", "keep"],
 )
-@pytest.mark.parametrize("others", [0, 3, 10, 15, 40])
+@pytest.mark.parametrize("others", now(0, 15, full=[0, 3, 10, 15, 40]))
 def test_players_who_would_be_absent_are_lost_however_many_others_come(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, strategy: Any, rules: Any, others: int
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from local.workspace import PROJECT
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.full]
 
 IMPORT = (
     "import logging; logging.basicConfig(level=logging.WARNING, format='%(name)s: %(message)s'); "
