@@ -44,10 +44,11 @@ class PipelineConfig(BaseModel):
 
     `db_url` is the libpq URL of the database with tbl_transactions, `target_url` that of the database with
     ml_features. Without a `target_url` both are the same database. `s3_bucket` is another name of the setting
-    `lake_bucket`. Raises pydantic's `ValidationError`.
+    `lake_bucket`. Raises pydantic's `ValidationError`, whose text repeats no value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A refused value may be a secret that somebody put into the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     db_url: SecretStr
     target_url: SecretStr | None = None

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json
+import traceback
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from psycopg2.extensions import parse_dsn
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from crmbet import pipeline
+from crmbet.failures import BadParam
 from crmbet.orchestration.context import source_dsn, target_dsn
 from crmbet.pipeline import PipelineConfig
+from crmbet.run import params, settings
+from crmbet.run.params import RunParams
+from crmbet.run.settings import SETTINGS, THRESHOLDS, Settings
 
 pytestmark = pytest.mark.unit
 
 URL = "postgresql://loader:hunter2@warehouse/crm"
+MISPLACED: list[Any] = ["hunter2", URL, URL.encode(), {"url": URL}, [URL]]
+"""Secrets that somebody has put into a wrong place."""
+MODELS = [
+    model
+    for module in (settings, params, pipeline)
+    for model in vars(module).values()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
+]
+"""Every model that is made of what a person gives."""
 
 
 def test_the_specifications_configuration_becomes_a_runs_environment() -> None:
@@ -50,6 +67,51 @@ def test_a_bad_setting_is_refused_before_anything_runs() -> None:
 
 def test_it_shows_no_password() -> None:
     assert "hunter2" not in repr(PipelineConfig(s3_bucket="my-lake", db_url=URL))
+
+
+def refusal(make: Callable[..., Any], **values: Any) -> str:
+    """All that a refusal shows; an empty text if the values are taken."""
+    try:
+        make(**values)
+    except (ValidationError, BadParam) as error:
+        return "".join(traceback.format_exception(error)) + repr(error) + repr(getattr(error, "__dict__", ""))
+    return ""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_model_shows_what_it_refuses(model: type[BaseModel]) -> None:
+    """Any value, under its own name or a wrong one."""
+    needed = {"db_url": URL} if model is PipelineConfig else {}
+    names = ["target_dsn", *model.model_fields]
+    shown = [refusal(model, **{**needed, name: value}) for name in names for value in MISPLACED]
+
+    assert any(shown)
+    assert "hunter2" not in "".join(shown)
+
+
+@pytest.mark.parametrize("name", ["target_dsn", "targeturl", "db_url", "target_url", *SETTINGS])
+def test_no_setting_shows_what_it_refuses(name: str) -> None:
+    shown = [
+        refusal(PipelineConfig, **{"s3_bucket": "my-lake", "db_url": URL, name: value}) for value in MISPLACED
+    ]
+    shown += [refusal(Settings.of, **{"lake_bucket": "my-lake", name: value}) for value in MISPLACED]
+
+    assert any(shown)
+    assert "hunter2" not in "".join(shown)
+
+
+def test_no_param_and_no_threshold_shows_what_it_refuses() -> None:
+    def read(**values: Any) -> RunParams:
+        return RunParams.read(values)
+
+    def set_limit(**values: Any) -> Settings:
+        return Settings.of(lake_bucket="my-lake").with_thresholds(values)
+
+    params = [refusal(read, **{name: value}) for name in RunParams.model_fields for value in MISPLACED]
+    limits = [refusal(set_limit, **{name: value}) for name in THRESHOLDS for value in MISPLACED]
+
+    assert all(limits)
+    assert "hunter2" not in "".join([*params, *limits])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class RunParams(BaseModel):
     """The params of `user_features_daily`, checked. The DAG shows them as a form; a run reads them from here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A refused value may be a secret that somebody put into the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     as_of: str | None = None
     known_at: str | None = None

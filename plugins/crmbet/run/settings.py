@@ -62,7 +62,8 @@ log = logging.getLogger(__name__)
 class _Group(BaseModel):
     """Settings that belong together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A refused value may be a secret that somebody put into the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class SourceSettings(_Group):
@@ -488,7 +489,9 @@ class Settings(BaseSettings):
     Only `from_environ` reads an environment. The constructor and `of` take what they are given.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True
+    )
 
     lake_bucket: str = Field(
         min_length=3, description="Bucket of the lake: the feeds are in it, and everything that we write."
