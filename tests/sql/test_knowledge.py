@@ -65,6 +65,7 @@ def judge(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> Any:
         *,
         known_at: datetime = NOW,
         captured: datetime | None = NOW,
+        captured_then: bool = False,
         dates: tuple[str, ...] = (),
     ) -> Knowledge:
         own = replace(World(as_of_date=AS_OF_DATE).run(), known_at=known_at)
@@ -74,7 +75,11 @@ def judge(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> Any:
         for name, rows in (("bets", bets), ("players", players)):
             chunk = f"raw/{name}/dt=2026-02-20/a.csv"
             taken = capture(engine, store, own, used[name], rows, chunk)
-            extracts[name] = SourceCaptures(captures=[taken], bitemporal_from=captured)
+            extracts[name] = SourceCaptures(
+                captures=[taken],
+                bitemporal_from=captured,
+                captured_then=captured_then and name == "bets",
+            )
             cleaned[name] = clean(engine, store, own, used[name], taken)
         work = Work(run=own, store=store, connection=engine)
         return judge_knowledge(work, used, ExtractManifest(sources=extracts), CleanManifest(sources=cleaned))
@@ -105,7 +110,16 @@ def test_a_backfill_of_sources_that_were_not_captured_then_is_a_reconstruction(
 
 @pytest.mark.parametrize("captured", [at(days=-300), AS_OF, at(hours=23, minutes=59)])
 def test_a_backfill_of_sources_that_were_captured_then_is_none(judge: Any, captured: datetime) -> None:
-    assert judge([BET], [PLAYER], captured=captured) == Knowledge(known_at=NOW)
+    """A run of the day has found that bets had changed, and players not."""
+    assert judge([BET], [PLAYER], captured=captured, captured_then=True) == Knowledge(known_at=NOW)
+
+
+def test_a_backfill_of_a_day_without_a_run_is_a_reconstruction(judge: Any) -> None:
+    """The sources were captured long before. What they said on the day is lost all the same."""
+    assert judge([BET], [PLAYER], captured=at(days=-300)).reconstructed == (
+        "bets, players do not say when their rows were known, and were not captured on the day after "
+        "2026-02-21 03:00 UTC"
+    )
 
 
 @pytest.mark.parametrize(

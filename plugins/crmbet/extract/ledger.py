@@ -13,9 +13,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crmbet.extract.records import (
+    LATE,
     Capture,
     CaptureSegment,
     ExtractManifest,
@@ -279,6 +280,10 @@ class Ledger:
             touched_days=sorted(set().union(*(days for _, days in changes.values()))),
             unreadable=list(unreadable),
             bitemporal_from=min((capture.captured_at for capture in self.by_digest.values()), default=None),
+            captured_then=any(
+                timedelta(0) <= capture.captured_at - self.run.window.as_of < LATE
+                for capture in self.by_digest.values()
+            ),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -118,6 +118,10 @@ class Objects(Record):
         return ", ".join(self.examples) + (", ..." if self.count > len(self.examples) else "")
 
 
+LATE = timedelta(days=1)
+"""A run that knows its facts within this time of its as_of is a daily run, late or not."""
+
+
 class SourceCaptures(Record):
     """All captures of one source that the run uses."""
 
@@ -138,6 +142,8 @@ class SourceCaptures(Record):
     """Rows of PostgreSQL dated after the day on which the run looked. They are not among the captures."""
     bitemporal_from: datetime | None = None
     """The instant of our first capture. What the source overwrote before it is unknown."""
+    captured_then: bool = False
+    """Whether some content was captured within `LATE` of the run's as_of, by a run of that day."""
 
     @property
     def extracted(self) -> int:

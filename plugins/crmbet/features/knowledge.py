@@ -1,7 +1,7 @@
 """What a run can say about when its facts were known: the known_at of its rows, and whether they are a reconstruction.
 
-A run for yesterday knows its facts today. A run for a day of last year, whose sources were first captured this year,
-knows what the sources say now, and a source that overwrites has lost what it said then. Such rows are marked. If each
+A run for yesterday knows its facts today. A run for a day of last year, on which no run captured the sources, knows what
+the sources say now, and a source that overwrites has lost what it said then. Such rows are marked. If each
 fact says when it was known (`known_time` of its contract), nothing is lost: the rows are those that could have been
 computed as soon as the last of their facts was known.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
@@ -18,10 +18,7 @@ from crmbet.databases.statements import identifier, render
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.segments import rows_of_days
-from crmbet.extract.records import ExtractManifest
-
-LATE = timedelta(days=1)
-"""A run that knows its facts within this time of its as_of is a daily run, late or not."""
+from crmbet.extract.records import LATE, ExtractManifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +52,17 @@ def judge_knowledge(
         for name, first in captured_from.items()
         if first is None or first >= run.window.as_of + LATE
     }
-    if not late:
+    if late:
+        since = max((first for first in late.values() if first is not None), default=run.known_at)
+        because = f"had not been captured before {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    # A run captures what has changed. That of the day may have found a source as it was, but hardly all of them.
+    elif not any(source.captured_then for source in extracts.sources.values()):
+        because = f"were not captured on the day after {run.window.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    else:
         return Knowledge(known_at=run.known_at)
-    since = max((first for first in late.values() if first is not None), default=run.known_at)
     return Knowledge(
         known_at=run.known_at,
-        reconstructed=f"{', '.join(late)} do not say when their rows were known, and had not been captured before "
-        f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        reconstructed=f"{', '.join(late or silent)} do not say when their rows were known, and {because}",
     )
 
 

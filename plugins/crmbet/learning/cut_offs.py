@@ -52,16 +52,17 @@ def read_cut_offs(
 
 
 def choose(frozen: Iterable[FrozenCutOffs]) -> FrozenCutOffs | None:
-    """Those that count: the last deliberate ones, else the first of all. Equal instants are ordered by content."""
+    """Those that count: the deliberate ones of the last as_of, else those that were frozen first.
 
-    def order(each: FrozenCutOffs) -> tuple[date, datetime, str]:
-        return each.as_of, each.frozen_at, each.model_dump_json()
-
-    ordered = sorted(frozen, key=order)
-    deliberate = [each for each in ordered if each.deliberate]
+    A later backfill of an earlier day freezes some for that day, and moves nobody's who was judged before. Equal
+    instants are ordered by content.
+    """
+    candidates = [(each, each.model_dump_json()) for each in frozen]
+    deliberate = [(each.as_of, each.frozen_at, text, each) for each, text in candidates if each.deliberate]
     if deliberate:
-        return deliberate[-1]
-    return ordered[0] if ordered else None
+        return max(deliberate, key=lambda candidate: candidate[:-1])[-1]
+    first = [(each.frozen_at, each.as_of, text, each) for each, text in candidates]
+    return min(first, key=lambda candidate: candidate[:-1])[-1] if first else None
 
 
 def freeze(store: ObjectStore, layout: Layout, frozen: FrozenCutOffs, attempt: str) -> str:

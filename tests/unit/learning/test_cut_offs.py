@@ -38,6 +38,12 @@ def test_the_first_ones_count_until_a_person_freezes_new_ones() -> None:
     assert choose([frozen_on(5), deliberate]) == deliberate
 
 
+def test_a_later_backfill_of_an_earlier_day_displaces_nothing() -> None:
+    loaded, backfill = frozen_on(30, 1), frozen_on(2, 5)
+
+    assert choose([backfill, loaded]) == loaded
+
+
 def test_everybody_chooses_the_same_ones_in_any_order() -> None:
     candidates = [frozen_on(1, 2), frozen_on(1, 1, intensity=3.0), frozen_on(1, 1, intensity=2.0)]
 
