@@ -1,9 +1,9 @@
 """What a run can say about when its facts were known: the known_at of its rows, and whether they are a reconstruction.
 
-A run for yesterday knows its facts today. A run for a day of last year, on which no run captured the sources, knows what
-the sources say now, and a source that overwrites has lost what it said then. Such rows are marked. If each
-fact says when it was known (`known_time` of its contract), nothing is lost: the rows are those that could have been
-computed as soon as the last of their facts was known.
+A run for yesterday knows its facts today. A run for a day of last year, on which no run captured the sources, knows
+what the sources say now, and a source that overwrites has lost what it said then. Such rows are marked. If each fact
+says when it was known (`known_time` of its contract), nothing is lost: the rows are those that could have been computed
+as soon as the last of their facts was known.
 """
 
 from __future__ import annotations
