@@ -24,8 +24,9 @@ from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezon
 from crmbet.monitoring.alerts.budget import within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration import incidents
+from crmbet.orchestration.dags_test import started_at
 from crmbet.orchestration.incidents import FAILURES, Known
-from crmbet.orchestration.record import record, started_at
+from crmbet.orchestration.record import record
 from crmbet.run.schedule import time_limit
 from crmbet.run.tasks import RECORD, TASKS
 
@@ -274,7 +275,7 @@ def _write_row(context: Any) -> bool:
 def _since(context: Any) -> datetime | None:
     """When the run last started. Without a task, Airflow gives a callback no more than the run's id."""
     dag_run = context.get("dag_run")
-    return started_at(dag_run) if dag_run is not None else None
+    return started_at(dag_run, timezone.utcnow()) if dag_run is not None else None
 
 
 def _instant(text: Any) -> datetime | None:

@@ -19,6 +19,7 @@ from crmbet.databases.sessions import open_session
 from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
 from crmbet.failures import BadSetting, CrmbetError, LoadRefused, SourceMissing
+from crmbet.orchestration import dags_test
 from crmbet.redaction import is_secret_name, remember
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
@@ -71,11 +72,12 @@ def open_run(context: Context) -> AirflowRun:
     The first task of a run writes as_of and known_at to the run's `run.json`. Later tasks, retries and cleared tasks
     use them. Raises `BadParam`, `BadSetting` or `AccessRefused`, all of them permanent.
     """
+    from airflow.sdk import timezone
+
     params = RunParams.read(context["params"])
     settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
     dag_run: Any = context["dag_run"]
-    # `dags test` reports the logical date as the run's start. It may lie years back.
-    started_at = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
+    started_at = dags_test.started_at(dag_run, timezone.utcnow())
     start = Start(
         run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
         started_at=started_at,

@@ -7,6 +7,7 @@ the tasks of the run as well, with the settings of its own workers. Its copies r
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,20 @@ _handlers: dict[str, logging.Handler] = {}
 
 def is_of_dags_test(context: Any) -> bool:
     """Whether a task belongs to a run of `airflow dags test`."""
-    return getattr(context["dag_run"], "triggering_user_name", None) == USER
+    return _is_by_dags_test(context["dag_run"])
+
+
+def started_at(dag_run: Any, now: datetime) -> datetime:
+    """When a run last started; never later than `now`.
+
+    `dags test` reports the logical date as the start. It may lie years back, or ahead.
+    """
+    if _is_by_dags_test(dag_run) or dag_run.start_date is None:
+        started: datetime = dag_run.run_after
+    else:
+        started = max(dag_run.start_date, dag_run.run_after)
+    # The clock of the scheduler may be a little fast.
+    return min(started, now)
 
 
 def require_own_process() -> None:
@@ -69,6 +83,10 @@ def close_log(context: Any) -> None:
     if handler is not None:
         logging.getLogger().removeHandler(handler)
         handler.close()
+
+
+def _is_by_dags_test(dag_run: Any) -> bool:
+    return getattr(dag_run, "triggering_user_name", None) == USER
 
 
 def _json_lines() -> logging.Formatter:

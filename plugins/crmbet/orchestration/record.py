@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
 
 from crmbet.failures import CrmbetError
+from crmbet.orchestration.dags_test import started_at
 from crmbet.run.tasks import RECORD
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
     """What Airflow knows about an ended run: its identity and the outcomes of its tasks."""
     from crmbet.monitoring.metrics import RunMetrics, installed_versions
 
-    dag_run = context["dag_run"]
+    dag_run, now = context["dag_run"], timezone.utcnow()
     failed = [name for name, outcome in tasks.items() if outcome.state == "failed"]
     first = tasks[failed[0]].failure if failed else None
     broken = [name for name, outcome in tasks.items() if outcome.state not in ("success", "skipped")]
@@ -76,21 +76,14 @@ def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None =
         as_of=run.window.as_of if run else None,
         as_of_date=run.as_of_date if run else None,
         state="failed" if broken else "success",
-        started_at=started_at(dag_run),
-        ended_at=timezone.utcnow(),
+        started_at=started_at(dag_run, now),
+        ended_at=now,
         failed_task=failed[0] if failed else None,
         failure=first.what if first else None,
         tasks=tasks,
         params=dict(context["params"]),
         versions=installed_versions(),
     )
-
-
-def started_at(dag_run: Any) -> datetime:
-    """When a run last started."""
-    # `dags test` reports the logical date as the run's start. It may lie years back.
-    started: datetime = max(dag_run.start_date or dag_run.run_after, dag_run.run_after)
-    return started
 
 
 def read_outcomes(context: Any) -> dict[str, TaskOutcome]:

@@ -24,7 +24,7 @@ class Start:
 
     run_type: str
     started_at: datetime
-    """When the first try of the run began."""
+    """When the first try of the run began. Never later than the clock."""
     logical_date: datetime | None = None
     data_interval_end: datetime | None = None
     as_of: str | None = None
@@ -75,14 +75,14 @@ def resolve_window(start: Start, zone: ZoneInfo) -> Window:
             why="no facts can be that old, so the date is a slip or a placeholder",
             next_step="choose an as_of from the first day of the data on",
         )
-    as_of = midnight(min(as_of_date, LATEST), zone)
-    if as_of > start.started_at:
+    # Beyond LATEST there is no midnight in every zone.
+    if as_of_date > LATEST or midnight(as_of_date, zone) > start.started_at:
         raise BadParam(
             f"as_of {as_of_date.isoformat()} is in the future",
             why=f"the run started at {start.started_at.isoformat()}, so the facts before it are not complete",
             next_step="choose an as_of of today or earlier",
         )
-    return Window(as_of_date=as_of_date, as_of=as_of)
+    return Window(as_of_date=as_of_date, as_of=midnight(as_of_date, zone))
 
 
 def resolve_known_at(known_at: str | None, started_at: datetime) -> datetime:

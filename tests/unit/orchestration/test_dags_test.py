@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
 
-from crmbet.failures import PermanentFailure
+from crmbet.failures import BadParam, PermanentFailure
 from crmbet.orchestration import watching
+from crmbet.orchestration.context import open_run
+from crmbet.orchestration.dags_test import started_at
 from crmbet.run.logs import bind
 
 pytestmark = pytest.mark.unit
@@ -105,6 +108,56 @@ def test_a_folder_of_logs_that_cannot_be_written_stops_nothing(
     watching.succeed(context("dag_test"))
 
     assert "cannot be written to the folder of logs" in caplog.text
+
+
+NOW = datetime(2026, 11, 30, 14, tzinfo=UTC)
+
+
+def run_of(start_date: datetime | None, user: str | None, run_after: datetime = NOW) -> Any:
+    return SimpleNamespace(start_date=start_date, run_after=run_after, triggering_user_name=user)
+
+
+@pytest.mark.parametrize("day", [datetime(1, 1, 1, tzinfo=UTC), NOW, datetime(9999, 12, 31, tzinfo=UTC)])
+def test_dags_test_starts_now_whatever_its_date_is(day: datetime) -> None:
+    # Measured on Airflow 3.3.2: start_date is the logical date, run_after is the clock's.
+    assert started_at(run_of(day, "dag_test"), NOW + timedelta(seconds=5)) == NOW
+
+
+@pytest.mark.parametrize(
+    ("start_date", "expected"),
+    [
+        (NOW + timedelta(minutes=3), NOW + timedelta(minutes=3)),
+        (None, NOW),
+        # The scheduler's clock is a little fast.
+        (NOW + timedelta(minutes=6), NOW + timedelta(minutes=5)),
+    ],
+)
+def test_every_other_run_starts_when_airflow_says_so_and_never_in_the_future(
+    start_date: datetime | None, expected: datetime
+) -> None:
+    assert started_at(run_of(start_date, "admin"), NOW + timedelta(minutes=5)) == expected
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "Europe/Berlin", "America/Sao_Paulo"])
+@pytest.mark.parametrize("days", [2, 400, None])
+def test_dags_test_of_a_future_day_is_refused_in_a_true_sentence(
+    monkeypatch: pytest.MonkeyPatch, zone: str, days: int | None
+) -> None:
+    monkeypatch.setenv("CRMBET_LAKE_BUCKET", "a-lake")
+    monkeypatch.setenv("CRMBET_OPERATOR_TIMEZONE", zone)
+    now = datetime.now(UTC)
+    # In Tokyo, tomorrow by UTC may be today.
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days or 0)
+    day = day if days else day.replace(year=9999, month=12, day=31)
+    dag_run = SimpleNamespace(
+        run_id="a_run", run_type="manual", start_date=day, run_after=now, logical_date=day,
+        data_interval_end=day, triggering_user_name="dag_test",
+    )  # fmt: skip
+
+    with pytest.raises(BadParam, match=f"as_of {day.date()} is in the future") as refused:
+        open_run({"params": {}, "dag_run": dag_run})  # type: ignore[typeddict-item]
+
+    assert f"the run started at {now.isoformat()}" in refused.value.why
 
 
 @contextmanager

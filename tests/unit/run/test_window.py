@@ -213,6 +213,13 @@ def test_the_ends_of_the_calendar_are_refused_in_words(zone: str, day: str, star
         resolve(ZoneInfo(zone), **context)
 
 
+def test_no_run_is_about_the_last_day_of_the_calendar_however_late_it_starts() -> None:
+    late = datetime(9999, 12, 31, 23, tzinfo=UTC)
+
+    with pytest.raises(BadParam, match="as_of 9999-12-31 is in the future"):
+        resolve(ZoneInfo("UTC"), started_at=late, run_type="manual", as_of="9999-12-31")
+
+
 def test_the_first_as_of() -> None:
     assert resolve(run_type="manual", as_of="1970-01-01").last_day == date(1969, 12, 31)
 
