@@ -11,7 +11,8 @@ import html
 import json
 import re
 from functools import cache
-from urllib.parse import quote, quote_plus
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 SHORTEST = 5
@@ -29,9 +30,15 @@ _NAMES = (
     r"|(?:aws_)?(?:session|security|access|refresh|auth|bearer|id)_?token|token"
     r"|api_?key|sig|signature|x-amz-(?:signature|credential|security-token)"
 )
+_SCHEME = r"(?!(?:s3[an]?|gs|file)://)[a-z][a-z0-9+.-]*://"
+"""Before an address that may have a user's part. A lake's has none, and an @ in a key is only a letter."""
 _PLACES = (
-    # The user's part of a URL. A lake's address has none, and an @ in a key is only a letter.
-    (re.compile(r"\b(?!(?:s3[an]?|gs|file)://)([a-z][a-z0-9+.-]*://)[^\s\"'<>]*@", re.IGNORECASE), r"\1***@"),
+    (re.compile(rf"\b({_SCHEME})[^\s\"'<>]*@", re.IGNORECASE), r"\1***@"),
+    # A password with a blank in it. A number after the colon is a port.
+    (
+        re.compile(rf"\b({_SCHEME})[^\s\"'<>:/@\[]*:(?!\d+(?:[/?#.,;)\s]|$))[^\n\"'<>]*@", re.IGNORECASE),
+        r"\1***@",
+    ),
     # password=..., password='...', "password": "...", PASSWORD '...'. A text may be cut within the quotes.
     (
         re.compile(
@@ -84,6 +91,37 @@ def redact(text: str) -> str:
 def is_secret_name(name: str) -> bool:
     """Whether what stands under this name in the extra of a connection is a secret."""
     return re.fullmatch(_NAMES, name, re.IGNORECASE) is not None
+
+
+def secrets_in(value: Any, name: str = "") -> set[str]:
+    """The secrets in a value of a connection that stands under this name: a text, or a list or an object of an extra.
+
+    They are what stands under the name of a secret, and what addresses have in their user's parts.
+    """
+    if isinstance(value, dict):
+        return {secret for inner, each in value.items() for secret in secrets_in(each, str(inner))}
+    if isinstance(value, (list, tuple)):
+        return {secret for each in value for secret in secrets_in(each, name)}
+    if not isinstance(value, str):
+        return set()
+    return {value} if is_secret_name(name) else _secrets_of_address(value)
+
+
+def _secrets_of_address(address: str) -> set[str]:
+    """Where a malformed address ends its user's part is not certain, so it may end at each @.
+
+    Without a scheme, only a colon tells a secret from the address of a mail.
+    """
+    scheme = re.match(r"\s*[a-z][a-z0-9+.-]*://", address, re.IGNORECASE)
+    if scheme and not re.match(rf"\s*{_SCHEME}", address, re.IGNORECASE):
+        return set()
+    rest = address[scheme.end() :] if scheme else address
+    secrets = set()
+    for at in re.finditer("@", rest):
+        user, colon, password = rest[: at.start()].partition(":")
+        secret = password if colon else user if scheme else ""
+        secrets |= {secret, unquote(secret)}
+    return secrets - {""}
 
 
 def without_secrets(error: Exception) -> Exception:

@@ -17,14 +17,19 @@ from typing import Any
 
 import psycopg2
 import pytest
+from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
 from sqlalchemy import text
 
-from crmbet.failures import LostConnection, SourceMissing, TemporaryFailure
+from crmbet.failures import BadSetting, CrmbetError, LostConnection, SourceMissing, TemporaryFailure
+from crmbet.monitoring.alerts.channels import SENT, send_to_all
 from crmbet.monitoring.alerts.message import Message
 from crmbet.monitoring.outcome import Failure
 from crmbet.operators.extract_pg import ExtractPgOperator
+from crmbet.orchestration.context import load_session
+from crmbet.orchestration.incidents import configured_channels
 from crmbet.orchestration.watching import fail, retry
 from crmbet.redaction import _spellings
+from crmbet.run.settings import Settings
 from tests.integration.conftest import FinishedRun, Operator
 from tests.integration.databases.servers import Proxy
 from tests.integration.live.sinks import WebSink, web_sink
@@ -34,8 +39,14 @@ pytestmark = pytest.mark.integration
 CANARIES = {
     "source": "canary 1 'of' the \"source\"",
     "target": "canary-2@target:/%",
+    "lake": "canary-4-lake/+=",
+    "lake's endpoint": "canary-5-endpoint",
     "alerts_webhook": "canary3webhook",
+    "alerts_webhook's address": "canary-6-webhook",
+    "alerts_slack": "T0/B0/canary-7-slack",
+    "alerts_email": "canary-8-mail",
 }
+ENDPOINT, HOOK = CANARIES["lake's endpoint"], CANARIES["alerts_webhook's address"]
 # Nearly empty pages that are counted, since the engine shares a table out by thousands of pages.
 TABLE = """
 CREATE TABLE tbl_transactions WITH (fillfactor = 10) AS
@@ -68,13 +79,13 @@ def proxies(new_database: Callable[[], str]) -> Iterator[dict[str, Proxy]]:
 
 @pytest.fixture
 def connections(proxies: dict[str, Proxy], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Defines the connections with their canaries, the source's with other parts."""
+    """Defines the connections of databases with their canaries, and one of them with other parts."""
 
-    def define(**parts: Any) -> None:
+    def define(of: str = "source", **parts: Any) -> None:
         for name, proxy in proxies.items():
             connection = {
                 "conn_type": "postgres", "host": "127.0.0.1", "port": proxy.port, "schema": proxy.database,
-                "login": proxy.user, "password": CANARIES[name], **(parts if name == "source" else {}),
+                "login": proxy.user, "password": CANARIES[name], **(parts if name == of else {}),
             }  # fmt: skip
             monkeypatch.setenv(f"AIRFLOW_CONN_CRMBET_{name.upper()}", json.dumps(connection))
 
@@ -149,6 +160,92 @@ def test_nothing_that_a_task_leaves_whose_source_went_away_shows_a_password(
     finally:
         with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
             cursor.execute("DROP VIEW tbl_transactions; ALTER TABLE hidden RENAME TO tbl_transactions")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [
+        (f"http://key:{ENDPOINT}@127.0.0.1:9", LostConnection),
+        (f"http://key:{ENDPOINT}@my_host:9", BadSetting),
+        (f"http://key:{ENDPOINT}@host name:9", BadSetting),
+        (f"http://key:{ENDPOINT} x@127.0.0.1:9", BadSetting),
+        (f"http://key:{ENDPOINT}@127.0.0.1:port", BadSetting),
+        (f"key:{ENDPOINT}@127.0.0.1:9", BadSetting),
+    ],
+)
+def test_nothing_that_a_task_leaves_whose_lake_fails_shows_a_password(
+    bucket: str,
+    connections: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    endpoint: str,
+    kind: type[Exception],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    extra = {
+        "endpoint_url": endpoint,
+        "region_name": "us-east-1",
+        "config_kwargs": {"retries": {"total_max_attempts": 1}},
+    }
+    lake = {"conn_type": "aws", "login": "canary-key", "password": CANARIES["lake"], "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
+
+    gone = _fail(kind, caplog)
+
+    # S3's client writes addresses into its own log. Airflow's filter takes their secrets out.
+    assert_no_canary({**gone, "log": str(_secrets_masker().redact(gone["log"]))})
+
+
+@pytest.mark.parametrize("parts", [
+    {"schema": "nowhere"}, {"login": "nobody_at_all"}, {"port": 9}, {"extra": {"sslmode": "require"}},
+    {"extra": {"connect_timeout": "never"}}, {"host": "host with 'quotes' and blanks"},
+])  # fmt: skip
+def test_nothing_that_a_task_leaves_whose_target_fails_shows_a_password(
+    bucket: str, connections: Callable[..., None], caplog: pytest.LogCaptureFixture, parts: dict[str, Any]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    connections("target", **parts)
+
+    with (
+        pytest.raises(CrmbetError) as failure,
+        load_session("manual__canary", Settings(lake_bucket="unused")) as session,
+        session.transaction(),
+    ):
+        pass
+
+    assert "crmbet_target" in str(failure.value)
+    assert_no_canary({"traceback": "".join(traceback.format_exception(failure.value)), "log": caplog.text})
+
+
+@pytest.mark.parametrize(
+    "address", ["{sink}/fail", "http://127.0.0.1:9/told", "http://[127.0.0.1/told", "ftp://x"]
+)
+def test_nothing_that_a_failing_channel_leaves_shows_a_password(
+    sink: WebSink, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    scheme, _, rest = address.format(sink=sink.url).partition("://")
+    with_secret = f"{scheme}://hook:{HOOK}@{rest}"
+    given = {
+        "webhook": {"conn_type": "http", "host": with_secret, "password": CANARIES["alerts_webhook"]},
+        "slack": {"conn_type": "http", "host": with_secret, "password": CANARIES["alerts_slack"]},
+        "email": {
+            "conn_type": "smtp", "host": "127.0.0.1", "port": 9, "login": "ops", "password": CANARIES["alerts_email"],
+            "extra": {"to": "ops@example.com", "disable_ssl": True},
+        },
+    }  # fmt: skip
+    for name, connection in given.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_CRMBET_ALERTS_{name.upper()}", json.dumps(connection))
+    failure = Failure.of(LostConnection("PostgreSQL cannot be reached"))
+    message = Message(
+        kind="failed", dag_id="user_features_daily", execution_id="manual__canary", failure=failure
+    )
+
+    results = send_to_all(configured_channels(), message, 4)
+
+    assert len(results) == len(given)
+    assert SENT not in results.values()
+    assert_no_canary({"results": str(results), "log": caplog.text})
 
 
 def _fail(kind: type[Exception], caplog: pytest.LogCaptureFixture) -> dict[str, str]:

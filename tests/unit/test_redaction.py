@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crmbet import redaction
 from crmbet.failures import CrmbetError, LostConnection
-from crmbet.redaction import MASK, is_secret_name, redact, remember, without_secrets
+from crmbet.redaction import MASK, is_secret_name, redact, remember, secrets_in, without_secrets
 
 pytestmark = pytest.mark.unit
 
@@ -47,6 +47,7 @@ def nothing_is_known() -> Iterator[None]:
         "https://user:Hunter2-canary@hooks.example.com/alert",
         "smtp://ops:Hunter2-canary@mail.example.com:587",
         "https://Hunter2-canary@sentry.example.com/42",
+        "http://key:Hunter2-canary with blanks@minio:9000/lake",
         # libpq's key=value, in every quoting
         'IO Error: Unable to connect to Postgres at "host=warehouse password=Hunter2-canary dbname=crm": refused',
         "Unable to connect to Postgres at password='Hunter2-canary' : could not connect",
@@ -106,6 +107,7 @@ def test_an_access_key_of_aws_is_recognised_by_its_form() -> None:
         "s3://my-lake/raw/bets/2026-11-20/a@b:c.csv",
         "an object is not there any more. Where: s3://my-lake/crmbet/brand=default/runs/run_id=manual__1/clean.json.",
         "write to ops@example.com, or see https://example.com/runbook#access-refused",
+        "nothing answers at http://minio:9000/lake or https://minio; write to ops@example.com",
         "Basic authentication is off; the bearer of bad news",
         "the key of the connection crmbet_lake s3:DeleteObject below crmbet/",
         "look at the primary key user_id=7, and the token of a session",
@@ -152,6 +154,42 @@ def test_no_text_shows_a_known_secret(secret: str, before: str, after: str) -> N
     remember(f"A{secret}")
 
     assert f"A{secret}" not in redact(f"{before}A{secret}{after}")
+
+
+@pytest.mark.parametrize(
+    ("address", "secrets"),
+    [
+        ("http://key:pass word@my_host:9000", {"pass word"}),
+        ("key:Hunter2@minio:9000", {"Hunter2"}),
+        ("http://key:Hunter2@host name", {"Hunter2"}),
+        ("https://Hunter2@sentry.example.com/42", {"Hunter2"}),
+        ("http://key:Hunter%402@minio", {"Hunter%402", "Hunter@2"}),
+        ("http://key:p@ss@minio/a@b", {"p", "p@ss", "p@ss@minio/a"}),
+        ("http://key:Hunter2@[::1]:9000", {"Hunter2"}),
+        ("http://minio:9000", set()),
+        ("ops@example.com", set()),
+        ("s3://lake/raw/a:b@c.csv", set()),
+        ("", set()),
+    ],
+)
+def test_the_secrets_of_an_address_are_found_however_it_is_malformed(address: str, secrets: set[str]) -> None:
+    """Where a password may end is not certain, so each end is taken."""
+    assert secrets_in(address) == secrets
+
+
+def test_the_secrets_of_an_extra_are_found_at_any_depth() -> None:
+    extra = {
+        "region_name": "us-east-1",
+        "aws_session_token": "token-1",
+        "session_kwargs": {"aws_secret_access_key": "key-2"},
+        "config_kwargs": {"proxies": {"http": "http://u:proxy-3@proxy:3128"}},
+        "service_config": {"s3": {"endpoint_url": "http://u:endpoint-4@minio:9000"}},
+        "to": ["ops@example.com"],
+        "port": 5432,
+        "nothing": None,
+    }
+
+    assert secrets_in(extra) == {"token-1", "key-2", "proxy-3", "endpoint-4"}
 
 
 def test_a_password_that_is_a_plain_word_is_taken_out_where_it_stands_alone() -> None:

@@ -19,7 +19,7 @@ from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.sessions import hosts, session_options, silence_limit
 from crmbet.databases.silence import limit_server
 from crmbet.databases.statements import identifier, literal, statement
-from crmbet.redaction import remember, without_secrets
+from crmbet.redaction import remember, secrets_in, without_secrets
 from crmbet.run.settings import Settings, TimeoutSettings
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _add_lake_secret(
     import duckdb
 
     _load_extension(connection, "httpfs")
-    remember(lake.access_key, lake.secret_key, lake.session_token)
+    remember(lake.access_key, lake.secret_key, lake.session_token, *secrets_in(lake.endpoint_url))
     connection.execute(f"SET GLOBAL http_timeout = {timeouts.answer_timeout_seconds}")
     options = {
         "KEY_ID": lake.access_key,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from crmbet.databases.sessions import read_dsn
 from crmbet.failures import BadSetting
@@ -54,6 +56,48 @@ def require_readable_extra(connection_id: str, extra: str | None) -> None:
             why=why,
             next_step="correct the extra (docs/deployment.md) and clear the task",
         )
+
+
+def require_readable_endpoint(connection_id: str, endpoint: Any) -> None:
+    """Raise `BadSetting`, which does not repeat it, if an endpoint of S3 is no address. S3's client would quote it."""
+    if endpoint is None:
+        return
+    if not _is_address(endpoint):
+        raise BadSetting(
+            f"the endpoint_url of the Airflow connection {connection_id} is no address",
+            where=f"Airflow connections, or the variable AIRFLOW_CONN_{connection_id.upper()}",
+            why="an address has http:// or https://, a host of letters, digits, '-' and '.', and perhaps a port",
+            next_step="write it as http://minio:9000, with the keys in login and password, and clear the task",
+        )
+
+
+def _is_address(endpoint: Any) -> bool:
+    from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+
+    if not isinstance(endpoint, str) or re.search(r"\s", endpoint):
+        return False
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port  # it is read as a number only now
+        known_host = is_valid_endpoint_url(endpoint) or is_valid_ipv6_endpoint_url(endpoint)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and known_host
+
+
+@contextmanager
+def failures_of_options_explained(connection_id: str) -> Iterator[None]:
+    """Turn what S3's client says of options that it cannot take into `BadSetting`, which repeats no value."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        # An unknown option is a TypeError, which names it. The others quote values.
+        raise BadSetting(
+            f"S3's client cannot take the options of the Airflow connection {connection_id}",
+            where=f"Airflow connections, or the variable AIRFLOW_CONN_{connection_id.upper()}",
+            why=str(error) if type(error) is TypeError else type(error).__name__,
+            next_step="correct the extra (docs/deployment.md) and clear the task",
+        ) from None
 
 
 def of_libpq_url(dsn: str) -> str:

@@ -20,13 +20,14 @@ from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
 from crmbet.failures import BadSetting, CrmbetError, LoadRefused, SourceMissing
 from crmbet.orchestration import dags_test
-from crmbet.redaction import is_secret_name, remember
+from crmbet.redaction import remember, secrets_in
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings, TimeoutSettings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
+from crmbet.storage import object_store
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 from crmbet.storage.verified import read_record, write_record
@@ -196,9 +197,14 @@ def _obey_first_try(store: ObjectStore, run: Run) -> Run:
 
 
 def _open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
-    """The lake, with the time-outs of the settings unless the connection's `config_kwargs` or `firm` has others."""
+    """The lake, with the time-outs of the settings unless the connection's `config_kwargs` or `firm` has others.
+
+    Raises `BadSetting` if the connection makes no sense to S3's client, and otherwise what reading the lake raises.
+    """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
+
+    from crmbet.orchestration.connections import failures_of_options_explained, require_readable_endpoint
 
     ours = Config(
         max_pool_connections=PARALLEL_REQUESTS,
@@ -208,8 +214,13 @@ def _open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
     # Without the connection the hook would use any credentials that the machine has.
     require_connection(LAKE_CONNECTION)
     hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
-    client = hook.get_client_type(config=ours.merge(hook.config).merge(firm or Config()))
-    credentials = hook.get_credentials(region_name=hook.region_name)
+    with (
+        object_store.failures_explained(settings.lake_bucket),
+        failures_of_options_explained(LAKE_CONNECTION),
+    ):
+        require_readable_endpoint(LAKE_CONNECTION, hook.conn_config.get_service_endpoint_url("s3"))
+        client = hook.get_client_type(config=ours.merge(hook.config).merge(firm or Config()))
+        credentials = hook.get_credentials(region_name=hook.region_name)
     _keep_secret(credentials.access_key, credentials.secret_key, credentials.token)
     return ObjectStore(client, settings.lake_bucket)
 
@@ -287,11 +298,7 @@ def require_connection(connection_id: str) -> Any:
 
 def keep_secrets_of(connection: Any) -> None:
     """From now on no text and no log shows the secrets of a connection of Airflow, however they are spelled."""
-    extra = connection.extra_dejson
-    _keep_secret(
-        connection.password,
-        *(value for name, value in extra.items() if isinstance(value, str) and is_secret_name(name)),
-    )
+    _keep_secret(connection.password, *secrets_in({"host": connection.host, **connection.extra_dejson}))
 
 
 def _keep_secret(*secrets: str | None) -> None:

@@ -71,7 +71,7 @@ class ObjectStore:
             why="whoever delivers it writes to the same key twice",
             next_step="the task retries by itself, with what is there then; have each delivery written once",
         )
-        with self._failures_explained(entry.key):
+        with failures_explained(self.bucket, entry.key):
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=entry.key, IfMatch=entry.etag)
             except ClientError as error:
@@ -93,7 +93,7 @@ class ObjectStore:
         """
         from botocore.exceptions import ClientError
 
-        with self._failures_explained(key):
+        with failures_explained(self.bucket, key):
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
@@ -111,7 +111,7 @@ class ObjectStore:
         """Copy a file of any size to an object. The object appears whole or not at all."""
         from boto3.exceptions import S3UploadFailedError
 
-        with self._failures_explained(key):
+        with failures_explained(self.bucket, key):
             try:
                 # The client uploads a large file in parts, in threads of its own.
                 self._client.upload_file(str(path), self.bucket, key)
@@ -124,7 +124,7 @@ class ObjectStore:
         from botocore.exceptions import ClientError
 
         self.leave_out(key)
-        with self._failures_explained(key):
+        with failures_explained(self.bucket, key):
             try:
                 # The client copies a large object in parts.
                 self._client.copy({"Bucket": self.bucket, "Key": key}, self.bucket, to)
@@ -143,7 +143,7 @@ class ObjectStore:
         wanted = list(keys)
         for start in range(0, len(wanted), KEYS_A_DELETION):
             part = wanted[start : start + KEYS_A_DELETION]
-            with self._failures_explained(part[0]):
+            with failures_explained(self.bucket, part[0]):
                 answer = self._client.delete_objects(
                     Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in part], "Quiet": True}
                 )
@@ -159,7 +159,7 @@ class ObjectStore:
 
         Raises `SourceMissing` if the bucket does not exist.
         """
-        with self._failures_explained(prefix):
+        with failures_explained(self.bucket, prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for entry in page.get("Contents", ()):
@@ -176,7 +176,7 @@ class ObjectStore:
         """The content of a small object; None if there is no such object."""
         from botocore.exceptions import ClientError
 
-        with self._failures_explained(key):
+        with failures_explained(self.bucket, key):
             try:
                 content: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             except ClientError as error:
@@ -187,7 +187,7 @@ class ObjectStore:
 
     def write(self, key: str, content: bytes, content_type: str = "application/json") -> None:
         """Write a small object in one PUT, so that it appears whole or not at all."""
-        with self._failures_explained(key):
+        with failures_explained(self.bucket, key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType=content_type)
 
     def read_all(self, keys: Iterable[str]) -> dict[str, bytes | None]:
@@ -204,44 +204,46 @@ class ObjectStore:
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             return list(pool.map(function, arguments))
 
-    @contextmanager
-    def _failures_explained(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-        where = f"s3://{self.bucket}/{key}"
-        try:
-            yield
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "NoSuchBucket":
-                raise SourceMissing(
-                    f"the bucket {self.bucket} does not exist",
-                    where=where,
-                    next_step="correct CRMBET_LAKE_BUCKET, or the endpoint of the Airflow connection crmbet_lake",
-                ) from None
-            if code in REFUSED:
-                raise AccessRefused(
-                    f"S3 refuses our key ({code})",
-                    where=where,
-                    next_step="correct login, password and rights of the Airflow connection crmbet_lake",
-                ) from None
-            # The client's own error is left out of the log: an answer may repeat the request with its signature.
-            raise LostConnection(
-                f"S3 answered {code}",
+@contextmanager
+def failures_explained(bucket: str, key: str = "") -> Iterator[None]:
+    """Turn the errors of S3's client into ours. Raises `SourceMissing`, `AccessRefused` or `LostConnection`."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    where = f"s3://{bucket}/{key}"
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "NoSuchBucket":
+            raise SourceMissing(
+                f"the bucket {bucket} does not exist",
                 where=where,
-                why=error.response["Error"].get("Message", ""),
-                next_step="the task retries by itself",
+                next_step="correct CRMBET_LAKE_BUCKET, or the endpoint of the Airflow connection crmbet_lake",
             ) from None
-        except NoCredentialsError:
+        if code in REFUSED:
             raise AccessRefused(
-                "there is no key for S3",
+                f"S3 refuses our key ({code})",
                 where=where,
-                next_step="give the connection crmbet_lake a login and password",
+                next_step="correct login, password and rights of the Airflow connection crmbet_lake",
             ) from None
-        except BotoCoreError as error:
-            raise LostConnection(
-                "S3 cannot be reached",
-                where=where,
-                why=f"{type(error).__name__}: {error}",
-                next_step="the task retries by itself; if it goes on, test the connection crmbet_lake from the worker",
-            ) from None
+        # The client's own error is left out of the log: an answer may repeat the request with its signature.
+        raise LostConnection(
+            f"S3 answered {code}",
+            where=where,
+            why=error.response["Error"].get("Message", ""),
+            next_step="the task retries by itself",
+        ) from None
+    except NoCredentialsError:
+        raise AccessRefused(
+            "there is no key for S3",
+            where=where,
+            next_step="give the connection crmbet_lake a login and password",
+        ) from None
+    except BotoCoreError as error:
+        raise LostConnection(
+            "S3 cannot be reached",
+            where=where,
+            why=f"{type(error).__name__}: {error}",
+            next_step="the task retries by itself; if it goes on, test the connection crmbet_lake from the worker",
+        ) from None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import traceback
+from typing import Any
 
 import pytest
 from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
 from psycopg2.extensions import parse_dsn
 
-from crmbet.orchestration.context import monitoring_dsn, source_dsn
+from crmbet.failures import BadSetting
+from crmbet.orchestration.context import _open_lake, monitoring_dsn, source_dsn
 from crmbet.redaction import _spellings, redact
+from crmbet.run.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -41,3 +45,39 @@ def test_the_page_has_a_login_of_its_own_if_there_is_one(monkeypatch: pytest.Mon
 
     define(monkeypatch, "monitoring", login="crmbet_monitor")
     assert parse_dsn(monitoring_dsn())["user"] == "crmbet_monitor"
+
+
+ENDPOINT = "canary-7-endpoint"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"endpoint_url": f"http://key:{ENDPOINT}@my_host:9"},
+        {"endpoint_url": f"http://key:{ENDPOINT}@host name:9"},
+        {"endpoint_url": f"http://key:{ENDPOINT} 7@127.0.0.1:9"},
+        {"endpoint_url": f"http://key:{ENDPOINT}/7@127.0.0.1:9"},
+        {"endpoint_url": f"http://key:{ENDPOINT}@127.0.0.1:port"},
+        {"endpoint_url": f"http://key:{ENDPOINT}@127.0.0.1:99999"},
+        {"endpoint_url": f"http://key:{ENDPOINT}@[127.0.0.1"},
+        {"endpoint_url": f"http://key:{ENDPOINT}@"},
+        {"endpoint_url": f"key:{ENDPOINT}@127.0.0.1:9"},
+        {"endpoint_url": f"ftp://key:{ENDPOINT}@127.0.0.1:9"},
+        {"endpoint_url": [f"http://key:{ENDPOINT}@127.0.0.1:9"]},
+        {"service_config": {"s3": {"endpoint_url": f"http://key:{ENDPOINT}@my_host:9"}}},
+        {"config_kwargs": {"no_such_option": ENDPOINT}},
+        {"config_kwargs": {"region_name": f"{ENDPOINT} x"}},
+    ],
+)
+def test_a_lake_that_cannot_be_opened_is_told_in_a_sentence_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any]
+) -> None:
+    given = {"region_name": "us-east-1", **extra}
+    lake = {"conn_type": "aws", "login": "Canary7key", "password": "Canary7secret", "extra": given}
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
+
+    with pytest.raises(BadSetting, match="connection crmbet_lake") as refused:
+        _open_lake(Settings(lake_bucket="unused"))
+
+    shown = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
+    assert "anary" not in shown
