@@ -148,9 +148,13 @@ class Airflow:
             write_run(connection, metrics)
 
     def stored(self, run_id: str) -> list[str]:
+        alerts = self.query("SELECT kind FROM ml_features.alerts WHERE execution_id = %s", run_id)
+        return [kind for (kind,) in alerts]
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT kind FROM ml_features.alerts WHERE execution_id = %s", [run_id])
-            return [kind for (kind,) in cursor]
+            cursor.execute(sql, values)
+            return cursor.fetchall()
 
 
 @pytest.fixture
@@ -312,6 +316,38 @@ def test_what_no_channel_took_is_told_again_until_one_does(
     tell_untold(own_run())
 
     assert told(web, "refused") == 1
+
+
+@pytest.mark.parametrize("extra", ['["a"]', '{"to": 5}', '{"to": ["a"'])
+def test_a_malformed_channel_keeps_nobody_from_telling_once(
+    airflow: Airflow, web: WebSink, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": 9, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_EMAIL", json.dumps(mail))
+    run_id = f"malformed {extra}"
+    airflow.record(run_id)
+    tell_untold(own_run())
+    tell_untold(own_run())
+
+    assert told(web, run_id) == 1
+    [(delivered,)] = airflow.query("SELECT delivered FROM ml_features.alerts WHERE execution_id = %s", run_id)
+    assert delivered["crmbet_alerts_webhook"] == "sent"
+    assert delivered["crmbet_alerts_email"].startswith("malformed connection: ")
+
+
+def test_what_only_a_malformed_channel_could_take_is_told_once_it_is_mended(
+    airflow: Airflow, web: WebSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = json.dumps({"conn_type": "http", "host": f"{web.url}/alerts"})
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working.replace("host", "hots"))
+    airflow.record("malformed alone")
+    tell_untold(own_run())
+    assert told(web, "malformed alone") == 0
+
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working)
+    tell_untold(own_run())
+
+    assert told(web, "malformed alone") == 1
 
 
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill", "manual"])

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from airflow.sdk import BaseHook, Variable, timezone
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from crmbet.failures import CrmbetError
+from crmbet.failures import BadSetting, CrmbetError
 from crmbet.monitoring.alerts.budget import OutOfTime, within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration.watching import AIRFLOW_FAILURES, OUTCOME
@@ -264,19 +264,27 @@ def links_of(
 
 
 def configured_channels() -> dict[str, Any]:
-    """The alert connections that exist, by id. One that cannot be read is logged and left out."""
-    from crmbet.monitoring.alerts.channels import CHANNELS
-    from crmbet.orchestration.connections import why_unreadable
+    """The alert connections that exist, by id. In place of one that cannot be read, the result of its channel.
 
-    connections = {}
+    So a run is not taken for told if its only channel cannot be read.
+    """
+    from crmbet.monitoring.alerts.channels import CHANNELS, MALFORMED
+    from crmbet.orchestration.connections import require_readable_extra, why_unreadable
+
+    connections: dict[str, Any] = {}
     for name in CHANNELS:
         try:
-            connections[name] = BaseHook.get_connection(name)
+            connection = BaseHook.get_connection(name)
+            require_readable_extra(name, connection.extra)
         except AirflowNotFoundException:
             if why := why_unreadable(name, os.environ):
-                log.warning("the alert channel %s is not used: %s", name, why)
+                connections[name] = f"{MALFORMED}: {why}"
+        except BadSetting as failure:
+            connections[name] = f"{MALFORMED}: its extra cannot be read: {failure.why}"
         except AIRFLOW_FAILURES as error:
-            log.warning("the Airflow connection %s cannot be read: %s", name, type(error).__name__)
+            connections[name] = f"the connection cannot be read: {type(error).__name__}"
+        else:
+            connections[name] = connection
     return connections
 
 

@@ -57,6 +57,10 @@ def connection(**fields: Any) -> Any:
         (SLACK_CONNECTION, {"password": SECRET}, "malformed connection: host is empty; it must hold the address"),
         (WEBHOOK_CONNECTION, {"host": "ftp://x"}, "malformed connection: host is not an http or https address"),
         (EMAIL_CONNECTION, {}, "malformed connection: it needs a host, and `to` in extra"),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": 5}}, "malformed connection: `to` in extra is no address and no list of addresses"),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": ["a", 5]}}, "malformed connection: `to` in extra is no address and no list of addresses"),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": {"a": "b"}}}, "malformed connection: `to` in extra is no address and no list of addresses"),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": "a", "from_email": ["b"]}}, "malformed connection: `from_email` in extra is no address"),
         (EMAIL_CONNECTION, {"host": "127.0.0.1", "port": "{closed}", "extra": {"to": "a"}}, "ConnectionRefusedError"),
     ],
 )  # fmt: skip
@@ -97,19 +101,25 @@ def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: Mai
 @pytest.mark.parametrize(
     ("variable", "why"),
     [
-        ("{no json", "is not valid JSON: Expecting property name enclosed in double quotes, at line 1, column 2"),
-        ('{"conn_type": "http", "hots": "http://x"}', "has fields that no connection has: hots"),
+        ("{no json", "AIRFLOW_CONN_CRMBET_ALERTS_SLACK is not valid JSON: Expecting property name enclosed in double quotes, at line 1, column 2"),
+        ('{"conn_type": "http", "hots": "http://x"}', "AIRFLOW_CONN_CRMBET_ALERTS_SLACK has fields that no connection has: hots"),
         ('{"conn_type": "http", "port": "https"}', "the port in AIRFLOW_CONN_CRMBET_ALERTS_SLACK is not a number"),
+        ('{"conn_type": "http", "extra": "{\\"to\\": [\\"a\\""}', "its extra cannot be read: it is not valid JSON: Expecting ',' delimiter, at line 1, column 12"),
+        ('{"conn_type": "http", "extra": ["a"]}', "its extra cannot be read: it is JSON, but not an object with names and values"),
     ],
 )  # fmt: skip
-def test_a_connection_that_cannot_be_read_is_passed_over_and_the_log_says_why(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, why: str
+def test_a_connection_that_cannot_be_read_is_the_result_of_its_channel_alone(
+    monkeypatch: pytest.MonkeyPatch, web: WebSink, variable: str, why: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_SLACK", variable)
-    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", '{"conn_type": "http", "host": "http://x"}')
+    works = json.dumps({"conn_type": "http", "host": f"{web.url}/alerts"})
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", works)
+    before = len(web.bodies("/alerts"))
 
-    assert list(configured_channels()) == [WEBHOOK_CONNECTION]
-    assert why in caplog.text
+    results = send_to_all(configured_channels(), MESSAGE, 5)
+
+    assert results == {SLACK_CONNECTION: f"malformed connection: {why}", WEBHOOK_CONNECTION: SENT}
+    assert len(web.bodies("/alerts")) == before + 1
 
 
 def test_a_fault_of_our_own_is_raised_once_the_others_have_sent(

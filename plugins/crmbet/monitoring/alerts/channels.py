@@ -23,6 +23,8 @@ WEBHOOK_CONNECTION = "crmbet_alerts_webhook"
 ANSWER_SHARE = 0.8
 """How much of the time of all channels one of them may take to connect, or to answer. So its own error comes first."""
 SENT = "sent"
+MALFORMED = "malformed connection"
+"""How the result of a channel begins whose connection has to be corrected."""
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +35,15 @@ Send = Callable[[Any, Message, float], None]
 def send_to_all(connections: Mapping[str, Any], message: Message, seconds: float) -> dict[str, str]:
     """Send by every channel whose connection is given, in parallel.
 
-    Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
+    A text in place of a connection says why there is none, and becomes the channel's result. Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
     the channels do. A fault of our own in one of them is raised after the others have had their time.
     """
+    results = {name: why for name, why in connections.items() if isinstance(why, str)}
     attempts = {
         name: Attempt(partial(CHANNELS[name], connection, message, seconds * ANSWER_SHARE))
         for name, connection in connections.items()
+        if name not in results
     }
-    results: dict[str, str] = {}
     faults: list[Exception] = []
     deadline = time.monotonic() + seconds
     for name, attempt in attempts.items():
@@ -80,6 +83,10 @@ def send_email(connection: Any, message: Message, seconds: float) -> None:
     recipients = [recipients] if isinstance(recipients, str) else recipients
     if not connection.host or not recipients:
         raise ValueError("it needs a host, and `to` in extra")
+    if not isinstance(recipients, list) or not all(isinstance(one, str) for one in recipients):
+        raise ValueError("`to` in extra is no address and no list of addresses")
+    if not isinstance(extra.get("from_email", ""), str):
+        raise ValueError("`from_email` in extra is no address")
     mail = EmailMessage()
     mail["Subject"] = message.title
     mail["From"] = extra.get("from_email") or connection.login or recipients[0]
@@ -120,7 +127,7 @@ def _explain(error: Exception) -> str:
     if response is not None:
         return f"answered {response.status_code}"
     if isinstance(error, ValueError) and type(error) is ValueError:
-        return f"malformed connection: {error}"
+        return f"{MALFORMED}: {error}"
     return type(error).__name__
 
 
