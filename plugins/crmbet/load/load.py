@@ -89,6 +89,8 @@ class Comparison:
 
     rows: int
     """Rows of the target."""
+    live: int
+    """Of these, players who are not known to be gone."""
     staged: int
     missing: int
     """Staged players that the target does not have."""
@@ -323,7 +325,8 @@ class _Write:
         )
 
     def _compare(self) -> Comparison:
-        self._execute("compare_with_staging", {"marks": self.rules.gone_users == "mark"})
+        marks = self.rules.gone_users == "mark"
+        self._execute("compare_with_staging", {"marks": marks}, history=self.history)
         return Comparison(*single_row(self.cursor))
 
     def _update_changed_rows(self, before: Comparison) -> int:
@@ -496,10 +499,12 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
             next_step="load with load_strategy merge, which keeps the newer rows; if the table should really go back, "
             f"{_advise_acceptance(rules)}",
         )
-    lost = _count_lost(rules, before)
-    if lost > rules.max_shrink * before.rows:
+    lost, players = _count_lost(rules, before)
+    if lost > rules.max_shrink * players:
         raise LoadRefused(
-            f"{rules.strategy} would lose {lost} of the table's {before.rows} players, more than "
+            f"{rules.strategy} would lose {lost} of the table's {players} players"
+            + (f" (without {before.rows - players} who are gone)" if players < before.rows else "")
+            + ", more than "
             f"CRMBET_MAX_TABLE_SHRINK ({rules.max_shrink:g}) allows",
             where=session.where,
             why="the run did not find them in its sources",
@@ -516,10 +521,15 @@ def _advise_acceptance(rules: LoadRules) -> str:
     return f"start a new run of the day: airflow dags trigger user_features_daily --conf '{conf}'"
 
 
-def _count_lost(rules: LoadRules, before: Comparison) -> int:
-    """Players of the table who would be absent from it, or who would be gone in it."""
+def _count_lost(rules: LoadRules, before: Comparison) -> tuple[int, int]:
+    """Players of the table who would be absent from it, or who would be gone in it; and of how many players.
+
+    Whoever is gone already is lost only if the row goes too. Among many such rows, a few live players would not count.
+    """
     if rules.strategy == "replace":
-        return before.absent
+        return before.absent, before.rows
     if not before.is_newest:
-        return 0
-    return before.absent if rules.gone_users == "delete" else before.lost
+        return 0, before.rows
+    if rules.strategy == "merge" and rules.gone_users == "delete":
+        return before.absent, before.rows
+    return before.lost, before.live

@@ -136,7 +136,9 @@ def test_players_whom_keep_had_left_before_are_not_lost_again(
     counts = load_rows(session, stage(session, [row(f"u{n}", day=22) for n in range(7)]), max_shrink=0.1)
 
     assert counts.marked == 3
-    with pytest.raises(LoadRefused, match="merge would lose 3 of the table's 10 players"):
+    with pytest.raises(
+        LoadRefused, match=r"merge would lose 3 of the table's 7 players \(without 3 who are gone\)"
+    ):
         load_rows(session, stage(session, [row(f"u{n}", day=23) for n in range(4)]), max_shrink=0.1)
 
 
@@ -235,3 +237,32 @@ def test_too_many_at_once_are_refused_unless_told(
 
     counts = load_rows(session, fewer, gone_users=gone_users, max_shrink=0.1, accept_loss=True)
     assert counts.marked + counts.removed == 2
+
+
+@pytest.mark.parametrize("gone_users", ["keep", "mark"])
+def test_those_who_are_gone_do_not_hide_how_many_of_the_others_are_lost(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str
+) -> None:
+    names = [f"live{n}" for n in range(10)] + [f"gone{n}" for n in range(100)]
+    for day, present in ((20, names), (21, names[:10])):
+        load_rows(session, stage(session, [row(name, day=day) for name in present]), gone_users=gone_users)
+
+    with pytest.raises(LoadRefused, match=r"lose 9 of the table's 10 players \(without 100 who are gone\)"):
+        load_rows(session, stage(session, [row("live0", day=22)]), gone_users=gone_users, max_shrink=0.1)
+
+    assert sum(allowed for allowed, _ in marketing(query, session).values()) == 10
+
+
+@pytest.mark.parametrize("gone_users", ["keep", "mark"])
+def test_an_append_between_two_merges_hides_nobody(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str
+) -> None:
+    names = [f"u{n}" for n in range(11)]
+    load_rows(session, stage(session, [row(name, day=20) for name in names[:10]]), gone_users=gone_users)
+    everybody = stage(session, [row(name, day=21) for name in names])
+    load_rows(session, everybody, "append", gone_users=gone_users)
+
+    with pytest.raises(LoadRefused, match="merge would lose 10 of the table's 11 players"):
+        load_rows(session, stage(session, [row("u10", day=22)]), gone_users=gone_users, max_shrink=0.1)
+
+    assert sum(allowed for allowed, _ in marketing(query, session).values()) == 11
