@@ -121,7 +121,7 @@ def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Locat
 
     baseline = find_baselines(work.store, run, "raw")
     profiles: dict[str, dict[str, Profile]] = {}
-    if baseline.grows:
+    if baseline.frozen is None:
         profiles = delivered.profile_weeks(captured)
     weekday = str(run.window.last_day.weekday())
     compared = baseline.profiles or {**profiles.get(ANY_DAY, {}), **profiles.get(weekday, {})}

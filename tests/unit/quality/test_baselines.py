@@ -99,15 +99,17 @@ def test_a_refresh_begins_a_new_baseline_for_later_runs_and_not_for_earlier_ones
     assert pass_run(store, MONDAY + timedelta(days=39), 3) == 1
 
 
-def test_a_backfill_from_before_the_first_baseline_is_compared_with_none_younger_than_itself(
-    store: Any,
-) -> None:
+def test_a_backfill_from_before_the_first_baseline_is_compared_with_none_and_begins_none(store: Any) -> None:
     pass_run(store, MONDAY, 1)
-    earlier = MONDAY - timedelta(days=100)
-    # It finds what a run of its time would have found: no baseline, so it begins one.
-    assert pass_run(store, earlier, 2) is None
-    assert [pass_run(store, earlier + timedelta(days=day), 2 + day) for day in range(1, 7)] == [2] * 6
-    assert pass_run(store, earlier - timedelta(days=1), 99) is None
+    for earlier in (MONDAY - timedelta(days=100), MONDAY - timedelta(days=99), MONDAY - timedelta(days=1)):
+        assert pass_run(store, earlier, 2) is None
+    assert len(store.objects) == 1
+    found = find_baselines(store, run_of(MONDAY - timedelta(days=1)), "features")
+    assert found.note == "Baseline: none is as old as this run, which freezes none."
+    assert found.why_none == "no baseline is as old as this run: nothing compared"
+    # A person may want one.
+    assert pass_run(store, MONDAY - timedelta(days=100), 3, refresh=True) is None
+    assert pass_run(store, MONDAY - timedelta(days=99), 4) == 3
     # Runs after the first baseline are compared with it as before.
     assert pass_run(store, MONDAY, 50) == 1
 

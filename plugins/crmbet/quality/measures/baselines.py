@@ -1,8 +1,10 @@
 """Baselines on S3: the distributions that later runs are compared with. A baseline has profiles by weekday.
 
 A run uses the newest baseline that is not younger than its own as_of, so a backfill finds what a run of its time would
-have found. A run that finds none says so, and freezes a baseline if it passes. After that only a run with the param
-`refresh_baseline` begins a new one. What is frozen never changes.
+have found. The first run finds none: it says so, and freezes a baseline if it passes. After that only a run with the
+param `refresh_baseline` begins a new one. A backfill of a day before the first baseline is compared with none and
+freezes none: by a baseline of that day, weeks that nobody asks about would decide whether later backfills pass. What is
+frozen never changes.
 
 A raw baseline is made of the four weeks before its as_of, so it has every weekday at once. A feature baseline starts
 with the table of one run. The runs of the next six days add theirs, and then each weekday has its own profile.
@@ -59,15 +61,17 @@ class Baselines:
         """Why nothing is compared with a baseline; None if there is one."""
         if self.frozen is not None:
             return None
-        return (
-            "a new baseline begins: nothing compared"
-            if self.is_refreshed
-            else "no baseline yet: nothing compared"
-        )
+        if self.is_refreshed:
+            return "a new baseline begins: nothing compared"
+        if not self.grows:
+            return "no baseline is as old as this run: nothing compared"
+        return "no baseline yet: nothing compared"
 
     @property
     def note(self) -> str:
         """What the report says about the baseline, as a sentence."""
+        if self.frozen is None and not self.grows:
+            return "Baseline: none is as old as this run, which freezes none."
         if self.frozen is None:
             return "Baseline: none yet. The figures of this run are frozen if it passes."
         return f"Baseline: frozen as of {self.frozen}."
@@ -84,7 +88,7 @@ def find_baselines(store: ObjectStore, run: Run, stage: Stage) -> Baselines:
     parts = list(read_records(store, [entry.key for entry in store.list(folder)], Frozen).values())
     name = max((part.frozen for part in parts if part.frozen <= run.as_of_date), default=None)
     if name is None:
-        return Baselines(None, {}, grows=True)
+        return Baselines(None, {}, grows=not parts)
     parts = sorted(
         (part for part in parts if part.frozen == name), key=lambda part: (part.as_of, part.run_id)
     )
