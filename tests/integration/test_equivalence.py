@@ -220,6 +220,7 @@ def run_again(operator: ChangingOperator) -> tuple[Attempt, dict[str, int], dict
     return attempt, new, touched, features(operator.site, attempt).days_built
 
 
+@pytest.mark.full
 def test_only_the_days_that_differ_are_made_anew(
     open_changing_operator: Callable[[], ChangingOperator],
 ) -> None:
@@ -283,6 +284,7 @@ def test_four_runs_at_once_on_an_empty_prefix_end_as_rebuilds_do(
 # What was known --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_rows_that_were_ingested_after_known_at_are_not_known(
     open_changing_operator: Callable[[], ChangingOperator],
 ) -> None:

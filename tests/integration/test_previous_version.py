@@ -347,6 +347,7 @@ def test_a_run_for_the_same_day_learns_what_the_old_one_did(upgraded: Upgraded) 
         assert (fit.as_of, fit.cohort, fit.patterns) == (before.as_of, before.cohort, before.patterns)
 
 
+@pytest.mark.full
 def test_the_next_delivery_touches_only_its_days(next_day: NextDay) -> None:
     delivered = read_archive("next_delivery.tar.xz").keys()
     sources = extracted(next_day.run)
@@ -367,6 +368,7 @@ def test_the_next_delivery_touches_only_its_days(next_day: NextDay) -> None:
     assert {*before.state_files} < {*features.state_files}
 
 
+@pytest.mark.full
 def test_the_next_day_is_merged_and_the_old_history_holds(next_day: NextDay) -> None:
     operator = next_day.upgraded.operator
     load = next_day.run.manifest("load_merge", LoadManifest)
@@ -377,6 +379,7 @@ def test_the_next_day_is_merged_and_the_old_history_holds(next_day: NextDay) -> 
     assert {user: row_hash for (user, as_of), row_hash in history.items() if as_of == NEXT_AS_OF} == hashes
 
 
+@pytest.mark.full
 def test_cut_offs_that_the_old_version_froze_still_count(next_day: NextDay) -> None:
     folder = LAYOUT.cut_offs(FEATURE_SET_VERSION)
     [frozen] = [
@@ -392,6 +395,7 @@ def test_cut_offs_that_the_old_version_froze_still_count(next_day: NextDay) -> N
     assert below(LEARNED[:1], next_day.made) == set()
 
 
+@pytest.mark.full
 def test_models_that_the_old_version_fitted_serve_where_there_are_too_few_players(next_day: NextDay) -> None:
     old = next_day.upgraded.old_manifest(LAST_AS_OF, "engineer_features", FeatureManifest).learned
     new = next_day.run.manifest("engineer_features", FeatureManifest).learned
@@ -408,6 +412,7 @@ def test_models_that_the_old_version_fitted_serve_where_there_are_too_few_player
     assert scored > 20
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("task", "stage"), [("validate_raw", "raw"), ("validate", "features")])
 def test_a_gate_compares_with_the_old_baseline(next_day: NextDay, task: str, stage: str) -> None:
     manifest = next_day.run.manifest(task, QualityManifest)
@@ -421,6 +426,7 @@ def test_a_gate_compares_with_the_old_baseline(next_day: NextDay, task: str, sta
     assert len(baselines) == (1 if stage == "features" else 0)
 
 
+@pytest.mark.full
 def test_a_sweep_plans_to_remove_nothing_that_is_live(next_day: NextDay) -> None:
     settings = Settings.from_environ({"CRMBET_LAKE_BUCKET": next_day.upgraded.operator.bucket})
     plan = plan_sweep(next_day.store, LAYOUT, settings, datetime.now(UTC) + PAST_THE_GRACE)
@@ -439,6 +445,7 @@ def test_a_sweep_plans_to_remove_nothing_that_is_live(next_day: NextDay) -> None
     assert below(("state_blocks",), {*next_day.upgraded.objects}) <= {*plan.done_files, *plan.objects}
 
 
+@pytest.mark.full
 def test_a_backup_of_the_old_version_can_be_put_back(next_day: NextDay) -> None:
     operator, upgraded = next_day.upgraded.operator, next_day.upgraded
     backup = upgraded.old_manifest(LAST_AS_OF, "backup_table", BackupManifest)
@@ -460,6 +467,7 @@ def test_a_backup_of_the_old_version_can_be_put_back(next_day: NextDay) -> None:
     assert history_hashes(operator) == before
 
 
+@pytest.mark.full
 def test_sessions_that_the_old_version_derived_from_bets_are_derived_again(
     open_changing_operator: Callable[[], ChangingOperator],
 ) -> None:

@@ -123,6 +123,7 @@ def test_past_the_grace_a_run_that_is_tried_again_makes_what_newer_days_have_rep
     assert cells(operator.site, ran.first) == ran.before
 
 
+@pytest.mark.full
 def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
     operator: ChangingOperator,
 ) -> None:
@@ -182,6 +183,7 @@ def test_what_was_known_within_the_retention_can_still_be_asked_for(
     assert cells(operator.site, asked) == ran.before
 
 
+@pytest.mark.full
 def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
     operator: ChangingOperator, ran: Ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,7 @@ def shuffled(world: World) -> World:
     return replace(world, **rows)
 
 
+@pytest.mark.full
 @settings(REPEATABLE, max_examples=1)
 @given(world=full_worlds())
 def test_any_order_of_increments_gives_what_a_rebuild_gives(

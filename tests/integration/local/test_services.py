@@ -265,6 +265,7 @@ def test_nothing_listens_beyond_the_machine(workspace: Workspace) -> None:
     assert listening == {"postgres": [], "s3": [ports.HOST]}
 
 
+@pytest.mark.full
 def test_a_shell_that_sourced_env_sh_can_do_everything(workspace: Workspace) -> None:
     script = f"""
         set -eu
