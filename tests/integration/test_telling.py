@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,6 +42,8 @@ pytestmark = pytest.mark.integration
 
 DAG = "user_features_daily"
 LOST = Failure(kind="LostConnection", what="PostgreSQL cannot be reached or went away", next_step="nothing")
+FOREIGN = Failure(kind="ForeignObjects", what="set aside: 1 object", next_step="move it")
+EDITS = Failure(kind="HandEdits", what="edited by hand: 3 rows", next_step="find out who")
 BREACH = Failure(kind="QualityBreach", what="the raw data are not good enough", next_step="read the report")
 
 
@@ -137,11 +139,31 @@ class Airflow:
     def record(self, run_id: str, minutes_ago: float = 60, task: str = "load_merge") -> None:
         """What `record_run` leaves of a failed run."""
         self.failed[run_id] = (task, LOST)
+        self._write(
+            run_id, minutes_ago, state="failed", failed_task=task, failure=LOST.what,
+            tasks={task: TaskOutcome(state="failed", try_number=3, failure=LOST)},
+        )  # fmt: skip
+
+    def record_warnings(self, run_id: str, minutes_ago: float = 60, run_type: str = "scheduled") -> None:
+        """What `record_run` leaves of a run that has succeeded, set an object aside and put edits back."""
+        warnings = {"extract_s3": FOREIGN, "load_merge": EDITS}
+        tasks = {
+            task: TaskOutcome(state="success", try_number=1, warning=warnings.get(task)) for task in TASKS
+        }
+        self._write(
+            run_id,
+            minutes_ago,
+            run_type=run_type,
+            state="success",
+            tasks=tasks,
+            as_of_date=date(2026, 11, 24),
+        )
+
+    def _write(self, run_id: str, minutes_ago: float, *, run_type: str = "scheduled", **fields: Any) -> None:
         ended = datetime.now(UTC) - timedelta(minutes=minutes_ago)
         metrics = RunMetrics(
-            dag_id=DAG, execution_id=run_id, run_type="scheduled", brand="default", as_of=None, state="failed",
-            started_at=ended - timedelta(minutes=5), ended_at=ended, failed_task=task, failure=LOST.what,
-            tasks={task: TaskOutcome(state="failed", try_number=3, failure=LOST)},
+            dag_id=DAG, execution_id=run_id, run_type=run_type, brand="default", as_of=None,
+            started_at=ended - timedelta(minutes=5), ended_at=ended, **fields,
         )  # fmt: skip
         with open_monitoring(self.url) as connection:
             ensure_tables(connection)
@@ -421,7 +443,108 @@ def test_a_fault_of_our_own_in_a_callback_is_raised(
         tell_failure(context)
 
 
-@pytest.mark.parametrize("name", ["list_untold", "begin_telling", "write_alert"])
+def warned(web: WebSink, run_id: str) -> dict[str, bool]:
+    """Kind of each warning that was told of a run, to whether it came late. Raises if one was told twice."""
+    told = [
+        (body["failure"]["kind"], body["is_late"])
+        for body in web.bodies("/alerts")
+        if body["execution_id"] == run_id
+    ]
+    assert len(told) == len(dict(told))
+    return dict(told)
+
+
+def succeeded(airflow: Airflow, run_id: str, minutes_ago: float = 10) -> Any:
+    """The context of a callback of a run that has succeeded."""
+    context = airflow.context(run_id)
+    context["dag_run"].start_date = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    context["dag_run"].run_after = context["dag_run"].start_date
+    return context
+
+
+@pytest.mark.parametrize(
+    ("run_type", "kinds"),
+    [
+        ("scheduled", {"ForeignObjects", "HandEdits"}),
+        ("manual", {"ForeignObjects", "HandEdits"}),
+        ("backfill", {"HandEdits"}),
+    ],
+)
+def test_edits_by_hand_are_told_whatever_run_finds_them(
+    airflow: Airflow, web: WebSink, run_type: str, kinds: set[str]
+) -> None:
+    run_id = f"warnings of a {run_type}"
+    airflow.record_warnings(run_id, minutes_ago=0, run_type=run_type)
+
+    tell_success(succeeded(airflow, run_id))
+    tell_success(succeeded(airflow, run_id))
+
+    assert warned(web, run_id) == dict.fromkeys(kinds, False)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "kinds"),
+    [("scheduled", {"ForeignObjects", "HandEdits"}), ("backfill", {"HandEdits"})],
+)
+def test_a_warning_whose_callback_was_killed_is_told_by_the_next_run(
+    airflow: Airflow, web: WebSink, run_type: str, kinds: set[str]
+) -> None:
+    run_id = f"lost warnings of a {run_type}"
+    airflow.record_warnings(run_id, run_type=run_type)
+
+    tell_untold(own_run())
+    tell_untold(own_run())
+    tell_success(succeeded(airflow, run_id, minutes_ago=65))
+
+    assert warned(web, run_id) == dict.fromkeys(kinds, True)
+
+
+def test_a_warning_that_was_told_is_not_told_again_though_it_could_not_be_written(
+    airflow: Airflow, web: WebSink
+) -> None:
+    airflow.record_warnings("noted warnings", minutes_ago=0.5)
+    known = incidents.look(DAG, "noted warnings", None)
+    away = {"host": "127.0.0.1", "port": ports.first_free([])}
+    airflow.reach_target(**parse_dsn(airflow.url) | away)
+    assert known.row
+    alerts._tell_warnings(known.row, known)
+    assert len(airflow.variables) == 2, "a note for each"
+    airflow.reach_target(**parse_dsn(airflow.url))
+    _age(airflow, "noted warnings")
+
+    tell_untold(own_run())
+
+    assert warned(web, "noted warnings") == {"ForeignObjects": False, "HandEdits": False}
+    assert airflow.variables == {}
+
+
+def test_the_second_line_leaves_fresh_warnings_to_their_callback(airflow: Airflow, web: WebSink) -> None:
+    airflow.record_warnings("fresh warnings", minutes_ago=1)
+    airflow.record_warnings("forgotten warnings", minutes_ago=8 * 24 * 60)
+
+    tell_untold(own_run())
+
+    assert warned(web, "fresh warnings") == warned(web, "forgotten warnings") == {}
+
+
+def test_a_warning_that_no_channel_took_is_told_by_the_next_run(
+    airflow: Airflow, web: WebSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = json.dumps({"conn_type": "http", "host": f"{web.url}/alerts"})
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", json.dumps({"conn_type": "http", "host": f"{web.url}/fail"})
+    )
+    airflow.record_warnings("refused warnings")
+    tell_untold(own_run())
+    assert warned(web, "refused warnings") == {}
+
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working)
+    tell_untold(own_run())
+
+    assert warned(web, "refused warnings") == {"ForeignObjects": True, "HandEdits": True}
+
+
+@pytest.mark.parametrize("name", ["list_untold", "list_warned", "begin_telling", "write_alert"])
 def test_a_fault_of_our_own_in_the_second_line_is_raised(
     airflow: Airflow, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

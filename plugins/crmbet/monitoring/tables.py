@@ -115,7 +115,7 @@ def write_alert(connection: extensions.connection, alert: Alert) -> None:
 
 
 def read_alerts_of(connection: extensions.connection, dag_id: str, execution_id: str) -> list[dict[str, Any]]:
-    """All alerts that a run has raised, oldest first: kind, raised_at, delivered."""
+    """All alerts that a run has raised, oldest first: kind, raised_at, task_id, delivered."""
     return _select(connection, "alerts", "select_alerts_of", {"dag_id": dag_id, "execution_id": execution_id})
 
 
@@ -131,6 +131,13 @@ def list_untold(
         if len(_present(cursor, ["pipeline_runs", "alerts"])) < 2:
             return []
     return _select(connection, "alerts", "select_untold", {"since": since, "before": before})
+
+
+def list_warned(
+    connection: extensions.connection, *, since: datetime, before: datetime
+) -> list[dict[str, Any]]:
+    """Rows of successful runs that ended between two instants and have left a warning, oldest first."""
+    return _select(connection, "pipeline_runs", "select_warned", {"since": since, "before": before})
 
 
 def begin_telling(connection: extensions.connection) -> bool:

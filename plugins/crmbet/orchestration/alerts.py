@@ -42,6 +42,7 @@ PATIENCE_SECONDS = 20
 """How long the deadline waits for the target database, which it asks `LOOKS` times."""
 LOOKS = 3
 SECONDS_BETWEEN_LOOKS = 61
+NOBODY_HEARS = "no channel takes a message, so the next run tries again"
 
 log = logging.getLogger(__name__)
 
@@ -84,14 +85,16 @@ def tell_success(context: Any) -> None:
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     log.info("SUCCESS dag=%s run=%s", dag_id, run_id)
     known = incidents.look(dag_id, run_id, _since(context))
+    is_recorded = known.row is not None and known.row["state"] == "success"
+    if not is_recorded and known.is_certain and _write_row(context):
+        known = incidents.look(dag_id, run_id, known.since)
     row = known.row if known.row and known.row["state"] == "success" else None
-    if row is None and known.is_certain and _write_row(context):
-        row = incidents.look(dag_id, run_id, known.since).row
     if known.was_alerted("failed", "deadline"):
         failure = Failure(kind="Recovered", what="the run has succeeded after its alert", next_step="nothing")
         as_of = incidents.as_of_date(row, dag_id, run_id)
         incidents.send("recovered", dag_id=dag_id, run_id=run_id, failure=failure, as_of=as_of)
-    _tell_warnings(dag_id, run_id, row)
+    if row is not None:
+        _tell_warnings(row, known)
 
 
 async def tell_deadline(context: Mapping[str, Any], **_: Any) -> None:
@@ -110,12 +113,18 @@ async def tell_deadline(context: Mapping[str, Any], **_: Any) -> None:
 
 
 def tell_untold(context: Any) -> None:
-    """Tell of failed runs that nobody was told of: their callback was killed, or no channel took the message.
+    """Tell of failed runs and of warnings that nobody was told of: the callback was killed, or no channel took them.
 
     It also writes the alerts to the target that could not be written when they were sent. `record_run` calls it at the
     end of every run. If the target or Airflow does not answer, the next run does it.
     """
-    from crmbet.monitoring.tables import begin_telling, list_untold, open_monitoring
+    from crmbet.monitoring.tables import (
+        begin_telling,
+        list_untold,
+        list_warned,
+        open_monitoring,
+        read_alerts_of,
+    )
     from crmbet.orchestration.context import target_dsn
 
     own, now = (context["dag"].dag_id, context["dag_run"].run_id), timezone.utcnow()
@@ -129,13 +138,18 @@ def tell_untold(context: Any) -> None:
             for row in untold:
                 if (row["dag_id"], row["execution_id"]) == own:
                     continue
-                delivered = incidents.send_row(row)
-                if not incidents.is_heard(delivered):
-                    log.warning("no channel takes a message, so the next run tries again")
-                    break
+                if not incidents.is_heard(incidents.send_row(row)):
+                    log.warning(NOBODY_HEARS)
+                    return
+            for row in list_warned(connection, since=now - FORGOTTEN, before=now - GRACE):
+                alerts = read_alerts_of(connection, row["dag_id"], row["execution_id"])
+                known = Known(row=row, alerts=tuple(alerts), since=row["started_at"])
+                if not _tell_warnings(row, known, is_late=True):
+                    log.warning(NOBODY_HEARS)
+                    return
     except FAILURES as error:
         log.warning(
-            "failed runs that nobody was told of are left to the next run: %s", incidents.describe(error)
+            "what nobody was told of earlier runs is left to the next run: %s", incidents.describe(error)
         )
 
 
@@ -192,22 +206,32 @@ def _send_failure(
     )
 
 
-def _tell_warnings(dag_id: str, run_id: str, row: Mapping[str, Any] | None) -> None:
-    """Send a message for each warning that a task of a run has left. A backfill sends none: the daily run does."""
-    if row is None or row["run_type"] == "backfill":
-        return
+def _tell_warnings(row: Mapping[str, Any], known: Known, *, is_late: bool = False) -> bool:
+    """Send a message for each warning of a successful run that nobody was told of. False if one was not heard.
+
+    The daily run finds what a backfill has set aside, and tells it. It does not find edits by hand that a backfill has
+    put back, so every run tells those.
+    """
+    dag_id, run_id = row["dag_id"], row["execution_id"]
+    is_heard = True
     for task_id, reported in row["tasks"].items():
         outcome = TaskOutcome.model_validate(reported)
-        if outcome.warning:
-            incidents.send(
-                "set_aside",
-                dag_id=dag_id,
-                run_id=run_id,
-                failure=outcome.warning,
-                task_id=task_id,
-                try_number=outcome.try_number,
-                as_of=incidents.as_of_date(row, dag_id, run_id),
-            )
+        if outcome.warning is None or task_id in known.told_tasks:
+            continue
+        if row["run_type"] == "backfill" and outcome.warning.kind != "HandEdits":
+            continue
+        delivered = incidents.send(
+            "set_aside",
+            dag_id=dag_id,
+            run_id=run_id,
+            failure=outcome.warning,
+            task_id=task_id,
+            try_number=outcome.try_number,
+            as_of=incidents.as_of_date(row, dag_id, run_id),
+            is_late=is_late,
+        )
+        is_heard = is_heard and incidents.is_heard(delivered)
+    return is_heard
 
 
 def _tell_unless_told(dag_id: str, run_id: str, since: datetime | None) -> None:

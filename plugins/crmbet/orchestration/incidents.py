@@ -55,7 +55,7 @@ PAGE = "crmbet"
 """Where the monitoring page is mounted below the API server (crmbet_monitoring_plugin)."""
 NOTE = "crmbet_told_"
 """Variables of Airflow that begin with it hold alerts that were sent and could not be written to the target."""
-NOTED: tuple[Kind, ...] = ("failed", "deadline")
+NOTED: tuple[Kind, ...] = ("failed", "deadline", "set_aside")
 """Kinds of alerts for which it matters later whether they were sent."""
 
 FAILURES = (CrmbetError, OutOfTime, *AIRFLOW_FAILURES)
@@ -79,16 +79,25 @@ class Known:
     @property
     def is_told(self) -> bool:
         """Whether somebody has been told that the run failed, since it last started."""
-        return any(
-            alert["kind"] == "failed"
-            and (self.since is None or alert["raised_at"] >= self.since)
-            and is_heard(alert["delivered"])
-            for alert in self.alerts
-        )
+        return bool(self._heard("failed"))
+
+    @property
+    def told_tasks(self) -> set[str | None]:
+        """The tasks whose warnings somebody has been told of, since the run last started."""
+        return {alert["task_id"] for alert in self._heard("set_aside")}
 
     def was_alerted(self, *kinds: Kind) -> bool:
         """Whether the run has ever raised an alert of one of these kinds."""
         return any(alert["kind"] in kinds for alert in self.alerts)
+
+    def _heard(self, kind: Kind) -> list[Mapping[str, Any]]:
+        return [
+            alert
+            for alert in self.alerts
+            if alert["kind"] == kind
+            and (self.since is None or alert["raised_at"] >= self.since)
+            and is_heard(alert["delivered"])
+        ]
 
 
 def describe(error: BaseException) -> str:
@@ -438,9 +447,11 @@ def _leave_note(alert: Alert) -> None:
     from crmbet.monitoring.tables import Alert as Stored
 
     text = TypeAdapter(Stored).dump_json(alert).decode()
+    # A run may have a warning of each task, and of everything else one.
+    task_id = alert.task_id if alert.kind == "set_aside" else None
     try:
         Variable.set(
-            _note_key(alert.dag_id, alert.execution_id, alert.kind),
+            _note_key(alert.dag_id, alert.execution_id, alert.kind, task_id),
             text,
             description="An alert of crmbet that was sent. The next run writes it to ml_features.alerts.",
         )
@@ -452,10 +463,10 @@ def _leave_note(alert: Alert) -> None:
 
 
 def _notes_of(dag_id: str, run_id: str) -> list[dict[str, Any]]:
-    """Alerts about a run that were sent and are not in the target yet."""
+    """Alerts that were sent about a run as a whole and are not in the target yet."""
     if not can_ask_airflow():
         return []
-    alerts = [_noted(_note_key(dag_id, run_id, kind)) for kind in NOTED]
+    alerts = [_noted(_note_key(dag_id, run_id, kind)) for kind in NOTED if kind != "set_aside"]
     return [vars(alert) for alert in alerts if alert is not None]
 
 
@@ -472,6 +483,7 @@ def _noted(key: str) -> Alert | None:
     return None if text is None else TypeAdapter(Stored).validate_json(text)
 
 
-def _note_key(dag_id: str, run_id: str, kind: str) -> str:
+def _note_key(dag_id: str, run_id: str, kind: str, task_id: str | None = None) -> str:
     """A run's id may be longer than the key of a variable, so the key has its hash."""
-    return f"{NOTE}{kind}_{sha256(f'{dag_id} {run_id}'.encode()).hexdigest()[:32]}"
+    about = f"{dag_id} {run_id} {task_id}" if task_id else f"{dag_id} {run_id}"
+    return f"{NOTE}{kind}_{sha256(about.encode()).hexdigest()[:32]}"

@@ -31,6 +31,9 @@ MESSAGE = Message(
 )
 
 
+NO_ADDRESS = "malformed connection: `to` in extra must be an address or a list of them, and `from_email` an address"
+
+
 @pytest.fixture(scope="module")
 def web() -> Iterator[WebSink]:
     with web_sink() as sink:
@@ -57,10 +60,10 @@ def connection(**fields: Any) -> Any:
         (SLACK_CONNECTION, {"password": SECRET}, "malformed connection: host is empty; it must hold the address"),
         (WEBHOOK_CONNECTION, {"host": "ftp://x"}, "malformed connection: host is not an http or https address"),
         (EMAIL_CONNECTION, {}, "malformed connection: it needs a host, and `to` in extra"),
-        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": 5}}, "malformed connection: `to` in extra is no address and no list of addresses"),
-        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": ["a", 5]}}, "malformed connection: `to` in extra is no address and no list of addresses"),
-        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": {"a": "b"}}}, "malformed connection: `to` in extra is no address and no list of addresses"),
-        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": "a", "from_email": ["b"]}}, "malformed connection: `from_email` in extra is no address"),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": 5}}, NO_ADDRESS),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": ["a", 5]}}, NO_ADDRESS),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": {"a": "b"}}}, NO_ADDRESS),
+        (EMAIL_CONNECTION, {"host": "h", "extra": {"to": "a", "from_email": ["b"]}}, NO_ADDRESS),
         (EMAIL_CONNECTION, {"host": "127.0.0.1", "port": "{closed}", "extra": {"to": "a"}}, "ConnectionRefusedError"),
     ],
 )  # fmt: skip
@@ -101,13 +104,23 @@ def test_one_that_hangs_keeps_nobody_and_the_others_send(web: WebSink, mail: Mai
 @pytest.mark.parametrize(
     ("variable", "why"),
     [
-        ("{no json", "AIRFLOW_CONN_CRMBET_ALERTS_SLACK is not valid JSON: Expecting property name enclosed in double quotes, at line 1, column 2"),
-        ('{"conn_type": "http", "hots": "http://x"}', "AIRFLOW_CONN_CRMBET_ALERTS_SLACK has fields that no connection has: hots"),
-        ('{"conn_type": "http", "port": "https"}', "the port in AIRFLOW_CONN_CRMBET_ALERTS_SLACK is not a number"),
-        ('{"conn_type": "http", "extra": "{\\"to\\": [\\"a\\""}', "its extra cannot be read: it is not valid JSON: Expecting ',' delimiter, at line 1, column 12"),
-        ('{"conn_type": "http", "extra": ["a"]}', "its extra cannot be read: it is JSON, but not an object with names and values"),
+        (
+            "{no json",
+            "{variable} is not valid JSON: Expecting property name enclosed in double quotes, at line 1, column 2",
+        ),
+        ('{"conn_type": "http", "hots": "http://x"}', "{variable} has fields that no connection has: hots"),
+        ('{"conn_type": "http", "port": "https"}', "the port in {variable} is not a number"),
+        ('{"conn_type": "http", "host": 5}', "{variable} holds no connection that Airflow can read"),
+        (
+            '{"conn_type": "http", "extra": "{\\"to\\": [\\"a\\""}',
+            "its extra cannot be read: it is not valid JSON: Expecting ',' delimiter, at line 1, column 12",
+        ),
+        (
+            '{"conn_type": "http", "extra": ["a"]}',
+            "its extra cannot be read: it is JSON, but not an object with names and values",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_connection_that_cannot_be_read_is_the_result_of_its_channel_alone(
     monkeypatch: pytest.MonkeyPatch, web: WebSink, variable: str, why: str
 ) -> None:
@@ -118,7 +131,8 @@ def test_a_connection_that_cannot_be_read_is_the_result_of_its_channel_alone(
 
     results = send_to_all(configured_channels(), MESSAGE, 5)
 
-    assert results == {SLACK_CONNECTION: f"malformed connection: {why}", WEBHOOK_CONNECTION: SENT}
+    expected = "malformed connection: " + why.replace("{variable}", "AIRFLOW_CONN_CRMBET_ALERTS_SLACK")
+    assert results == {SLACK_CONNECTION: expected, WEBHOOK_CONNECTION: SENT}
     assert len(web.bodies("/alerts")) == before + 1
 
 

@@ -155,7 +155,7 @@ def test_dags_test_of_a_future_day_is_refused_in_a_true_sentence(
     )  # fmt: skip
 
     with pytest.raises(BadParam, match=f"as_of {day.date()} is in the future") as refused:
-        open_run({"params": {}, "dag_run": dag_run})  # type: ignore[typeddict-item]
+        open_run({"params": {}, "dag_run": dag_run})
 
     assert f"the run started at {now.isoformat()}" in refused.value.why
 

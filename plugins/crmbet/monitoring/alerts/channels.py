@@ -35,7 +35,9 @@ Send = Callable[[Any, Message, float], None]
 def send_to_all(connections: Mapping[str, Any], message: Message, seconds: float) -> dict[str, str]:
     """Send by every channel whose connection is given, in parallel.
 
-    A text in place of a connection says why there is none, and becomes the channel's result. Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
+    A text in place of a connection says why there is none, and becomes the channel's result.
+
+    Returns `sent` for each connection, or the reason why it was not sent. It takes at most about `seconds`, whatever
     the channels do. A fault of our own in one of them is raised after the others have had their time.
     """
     results = {name: why for name, why in connections.items() if isinstance(why, str)}
@@ -83,10 +85,11 @@ def send_email(connection: Any, message: Message, seconds: float) -> None:
     recipients = [recipients] if isinstance(recipients, str) else recipients
     if not connection.host or not recipients:
         raise ValueError("it needs a host, and `to` in extra")
-    if not isinstance(recipients, list) or not all(isinstance(one, str) for one in recipients):
-        raise ValueError("`to` in extra is no address and no list of addresses")
-    if not isinstance(extra.get("from_email", ""), str):
-        raise ValueError("`from_email` in extra is no address")
+    texts = [*recipients, extra.get("from_email", "")] if isinstance(recipients, list) else [recipients]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(
+            "`to` in extra must be an address or a list of them, and `from_email` an address"
+        )
     mail = EmailMessage()
     mail["Subject"] = message.title
     mail["From"] = extra.get("from_email") or connection.login or recipients[0]

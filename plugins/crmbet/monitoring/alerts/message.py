@@ -22,7 +22,7 @@ LONGEST_TEXT = 1_500
 LONGEST_SLACK_TEXT = 3_000
 """Characters of one block after escaping, as Slack counts them."""
 LONGEST_TITLE = 150
-LATE = "this message comes late, since none was sent when the run failed"
+LATE = "this message comes late, since none was sent when the run ended"
 TITLES: Mapping[Kind, str] = {
     "failed": "failed",
     "recovered": "has recovered",
