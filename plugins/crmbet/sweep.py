@@ -10,7 +10,9 @@ It makes a plan first, and then removes exactly what the plan says. It keeps:
 - everything that is younger than a grace period, since a run under way has files that no manifest names yet, and every
   file that a manifest of that time names.
 
-An older run that is tried again finds its captures by their digests, and makes from them what else it misses.
+An older run that is tried again finds its captures by their digests, and makes from them what else it misses. The
+done-file by which a run uses the feature table of another one goes after the grace period: by then nothing is run again
+for a day but for a reason, and there would be one for each day of a year.
 """
 
 from __future__ import annotations
@@ -90,7 +92,6 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
         planning.keep_days(dataset)
     planning.keep_fitted_models()
-    planning.keep_tables()
     planning.keep_damaged()
     return planning.plan()
 
@@ -240,12 +241,6 @@ class _Planning:
             if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._oldest_kept
         )
 
-    def keep_tables(self) -> None:
-        """Keep the done-files of feature tables as long as the runs that made the tables are kept."""
-        for key, segment in self._done_files(f"{self.layout.root}feature_tables/", Segment):
-            if self._is_young(key) or all(self.kept.issuperset(table.files) for table in segment.days):
-                self.kept.add(key)
-
     def keep_damaged(self) -> None:
         """Keep what was found damaged as long as runs are kept: a person may mend what the source does not hold."""
         self.kept.update(
@@ -342,7 +337,7 @@ REASONS = {
     "state_blocks": "thirty-day files of an earlier release",
     "session_bets": "sessions that nothing names",
     "models": "model parameters past the retention",
-    "feature_tables": "runs past the retention",
+    "feature_tables": "tables that no run is expected to use again",
     "runs": "runs past the retention",
     "reports": "runs past the retention",
     "baselines": "baselines, which are all kept",

@@ -117,7 +117,7 @@ def test_past_the_grace_a_run_that_is_tried_again_makes_what_newer_days_have_rep
     sweep_by(operator, doomed)
 
     # A segment with the newest rows of another day stays.
-    assert kinds(doomed) == {"sessions"}
+    assert kinds(doomed) == {"sessions", "feature_tables"}
     params = {"known_at": ran.first.known_at.isoformat()}
     finish(operator.site, replace(ran.first, params=params))
     assert cells(operator.site, ran.first) == ran.before

@@ -327,24 +327,18 @@ def test_a_run_goes_as_a_whole_with_its_reports(store: Any) -> None:
     assert len(store.objects) == 3
 
 
-def test_a_feature_table_may_be_used_again_as_long_as_its_run_is_kept(store: Any) -> None:
-    tables = {
-        run_id: store.put(f"{LAYOUT.run(run_id)}features/a.parquet", at=at)
-        for run_id, at in {"young": ago(30), "past": LONG_AGO}.items()
-    }
-    for run_id, key in tables.items():
-        store.day("feature_tables", run_id.encode().hex(), ago(30), files=[key])
+def test_a_feature_table_may_be_used_again_within_the_grace_and_stays_in_its_run(store: Any) -> None:
+    tables, done_files = [], {}
+    for run_id, days in {"young": 6, "older": 8}.items():
+        key = store.put(f"{LAYOUT.run(run_id)}features/a.parquet", at=ago(days))
+        store.day("feature_tables", run_id.encode().hex(), ago(days), files=[key])
+        tables.append(key)
+        done_files[run_id] = LAYOUT.day("feature_tables", TODAY, run_id.encode().hex()).done_file("a1")
 
     done = swept(store)
 
-    assert tables["young"] in store.objects
-    assert tables["past"] not in store.objects
-    markers = {
-        run_id: LAYOUT.day("feature_tables", TODAY, run_id.encode().hex()).done_file("a1")
-        for run_id in tables
-    }
-    assert markers["young"] in store.objects
-    assert done.done_files == [markers["past"]]
+    assert store.objects.keys() == {*tables, done_files["young"]}
+    assert (done.done_files, done.objects) == ([done_files["older"]], [])
 
 
 def test_manifests_are_read_a_few_at_a_time(store: Any) -> None:
