@@ -1,9 +1,9 @@
-"""Copying days of PostgreSQL into one local file, and counting its rows by reading the file."""
+"""Copying days of PostgreSQL into one local file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.databases.zones import zone_shifts
-from crmbet.extract.day_counts import DayCounts
 from crmbet.extract.days_to_read import Span, joined_spans
-from crmbet.extract.records import UNDATED, DayCount
 from crmbet.extract.relation import SOURCE, Relation, postgres_query
 from crmbet.run.run import Run
 
@@ -100,32 +98,3 @@ def captured_types(
         connection, Fragment(f"read_parquet({literal(str(path))}, hive_partitioning = false)")
     )
     return {name: types[name] for name in contract.columns if types[name] != "VARCHAR"}
-
-
-def count_chunks(
-    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
-) -> dict[date | None, DayCounts]:
-    """Count a captured file's rows by chunk, a UTC day or None, and by operator day."""
-    known_time = (
-        f"parse_timestamp({identifier(contract.known_time)})" if contract.known_time else "NULL::TIMESTAMP"
-    )
-    rows = connection.execute(
-        render(
-            "extract/count_chunks",
-            file=literal(str(path)),
-            contents=joined([identifier(name) for name in contract.columns]),
-            known_time=Fragment(known_time),
-        )
-    ).fetchall()
-    by_chunk: dict[date | None, DayCounts] = {}
-    for part, day, count, fingerprint, known in rows:
-        counts = by_chunk.get(part, DayCounts(days={}, latest_known_time=None))
-        times = [counts.latest_known_time, known.replace(tzinfo=UTC) if known else None]
-        by_chunk[part] = DayCounts(
-            days={
-                **counts.days,
-                day.isoformat() if day else UNDATED: DayCount(rows=count, fingerprint=fingerprint),
-            },
-            latest_known_time=max((time for time in times if time), default=None),
-        )
-    return by_chunk

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts.instants import known_instant
 from crmbet.contracts.source import SourceContract
@@ -36,11 +36,14 @@ def count_parts(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
 ) -> dict[str, DayCounts]:
     """Count a captured file's rows by object and day. The arguments are those of `count_days`."""
-    counted = connection.execute(_counting("_source_key, _day", path, contract, types)).fetchall()
-    by_key: dict[str, list[tuple[date | None, int, str, datetime | None]]] = {}
-    for key, day, rows, fingerprint, newest in counted:
-        by_key.setdefault(key, []).append((day, rows, fingerprint, newest))
-    return {key: _day_counts(of_object) for key, of_object in by_key.items()}
+    return _count_by("_source_key", connection, path, contract, types)
+
+
+def count_chunks(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
+) -> dict[date | None, DayCounts]:
+    """Count the rows of a captured file of PostgreSQL by chunk, a UTC day or None, and by day."""
+    return _count_by("_part", connection, path, contract, types)
 
 
 def count_days(
@@ -48,6 +51,20 @@ def count_days(
 ) -> DayCounts:
     """Count a captured file's rows by day. `types` are the engine types of the columns that are not text."""
     return _day_counts(connection.execute(_counting("_day", path, contract, types)).fetchall())
+
+
+def _count_by(
+    part: str,
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    contract: SourceContract,
+    types: Mapping[str, str],
+) -> dict[Any, DayCounts]:
+    counted = connection.execute(_counting(f"{part}, _day", path, contract, types)).fetchall()
+    by_part: dict[Any, list[tuple[date | None, int, str, datetime | None]]] = {}
+    for value, *of_day in counted:
+        by_part.setdefault(value, []).append(tuple(of_day))
+    return {value: _day_counts(of_part) for value, of_part in by_part.items()}
 
 
 def _counting(by: str, path: Path, contract: SourceContract, types: Mapping[str, str]) -> str:

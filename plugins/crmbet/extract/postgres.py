@@ -20,8 +20,8 @@ from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import render
 from crmbet.databases.work import Work
 from crmbet.datasets.days import batches
-from crmbet.extract.copying import Batch, captured_types, copy_days, count_chunks
-from crmbet.extract.day_counts import DayCounts
+from crmbet.extract.copying import Batch, captured_types, copy_days
+from crmbet.extract.day_counts import DayCounts, count_chunks
 from crmbet.extract.days_to_read import DaysToRead, all_days, days_to_read
 from crmbet.extract.joining import join_months
 from crmbet.extract.ledger import Ledger, chunk_digest
@@ -255,7 +255,7 @@ def _capture_days(
         path = folder / "days.parquet"
         copy_days(connection, relation, batch, run=run, contract=contract, path=path)
         types = captured_types(connection, path, contract)
-        counted = count_chunks(connection, path, contract)
+        counted = count_chunks(connection, path, contract, types)
         _account(days, counted, contract)
         if not run.params.dry_run:
             key = keep_file(work.store, path, key)

@@ -184,10 +184,12 @@ def _names_in(df: pd.DataFrame, contract: SourceContract) -> dict[str, str]:
 def _midnight_after(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> datetime:
     newest = None
     if contract.event_time is not None:
-        newest_fact = Fragment(f"max({identifier(contract.event_time)})")
-        ((newest,),) = connection.execute(
-            render("quality/find_newest", newest=newest_fact, source=identifier(f"raw_{contract.name}"))
-        ).fetchall()
+        query = render(
+            "quality/find_newest",
+            event_time=identifier(contract.event_time),
+            source=identifier(f"raw_{contract.name}"),
+        )
+        ((newest,),) = connection.execute(query).fetchall()
     day = (newest or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
     return day + timedelta(days=1)
 

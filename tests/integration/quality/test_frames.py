@@ -55,6 +55,13 @@ def test_a_bad_frame_says_what_is_wrong(clean: duckdb.DuckDBPyConnection) -> Non
     assert validate_raw(rows(clean, "bets"), thresholds={"min_rows_per_day": 1000}).quality_grade == "F"
 
 
+@pytest.mark.parametrize("far", ["10000-01-01", "294247-01-10T04:00:54Z", "infinity", "0000-01-01"])
+def test_a_row_of_a_far_time_is_one_bad_row(clean: duckdb.DuckDBPyConnection, far: str) -> None:
+    bets = rows(clean, "bets").astype({"placed_at": str})
+    bets.loc[0, "placed_at"] = far
+    assert validate_raw(bets, "bets").critical_issues == ()
+
+
 def test_a_frame_that_fits_no_contract_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks required columns of every source"):
         validate_raw(pd.DataFrame({"a": [1]}))

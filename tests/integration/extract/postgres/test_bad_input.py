@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -277,6 +277,22 @@ def test_rows_without_a_day_are_kept_apart(
     assert capture().new == 0
     add(None, "2.00")
     assert capture(verify_all=True).new == 1
+
+
+@pytest.mark.parametrize("pg_type", ["text", "timestamp", "timestamptz", "date"])
+@pytest.mark.parametrize("known", ["10000-01-01", "99999-12-31", "infinity"])
+def test_a_time_after_9999_stops_nothing(
+    source: Any, query: Any, capture: Any, contract: Any, pg_type: str, known: str
+) -> None:
+    query(f"ALTER TABLE tbl_transactions ADD COLUMN ingested_at {pg_type}")
+    query("UPDATE tbl_transactions SET ingested_at = %s WHERE user_id = 'u1'", known)
+    described = contract.model_dump() | {"known_time": "ingested_at"}
+    described["columns"]["ingested_at"] = {"type": "timestamp", "on_invalid": "null", "meaning": "-"}
+
+    captures = capture(SourceContract.model_validate(described))
+
+    latest = {of.latest_known_time for of in captures.captures}
+    assert latest == ({None} if known == "infinity" else {datetime.max.replace(tzinfo=UTC)})
 
 
 @pytest.mark.parametrize(
