@@ -6,7 +6,7 @@
     python run_pipeline.py --mode schedule                                 hand the DAGs to the running scheduler
 
 It needs the environment that Airflow needs: `source .local/env.sh` gives it. The exit status is 0 if the run has
-succeeded, 1 if it has failed, and 2 if the command makes no sense.
+succeeded, 1 if it has failed, and 2 if the command makes no sense, so that there is no run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "plugins"))
 
 from crmbet.failures import BadParam
-from crmbet.pipeline import checked_execution_id, command_of, environment_of
+from crmbet.pipeline import NOTHING_DONE, checked_execution_id, command_of, environment_of
 
 SCHEDULED = ("user_features_daily", "user_features_weekly")
 NO_STREAMING = (
@@ -32,6 +32,7 @@ NO_SCHEDULER = (
     "No scheduler is running, so nothing was changed. Start one (`make ui`, `docker compose up --detach`, or "
     "`airflow scheduler` with its other services) and try again."
 )
+NOT_HANDED_OVER = "Not every DAG could be handed to the scheduler: read the lines above."
 HANDED_OVER = (
     "The scheduler runs user_features_daily after every midnight and user_features_weekly on Sundays. It starts the "
     "newest runs that are due at once: that of yesterday, and that of last week. `airflow dags pause <dag>` stops it."
@@ -65,6 +66,8 @@ def _run_once(run_id: str, *, validate_only: bool) -> int:
     print(f"execution_id: {run_id}", flush=True)
     command = command_of(run_id, {"validate_only": True} if validate_only else {})
     done = subprocess.run(command, env=environment_of(os.environ), check=False)
+    if done.returncode == NOTHING_DONE:
+        return NOTHING_DONE
     print(f"{run_id} has {'failed: read the lines above' if done.returncode else 'succeeded'}", flush=True)
     return 1 if done.returncode else 0
 
@@ -73,8 +76,12 @@ def _hand_over() -> int:
     if _airflow("jobs", "check", "--job-type", "SchedulerJob", "--allow-multiple", "--limit", "100"):
         print(NO_SCHEDULER, file=sys.stderr)
         return 1
+    statuses = [_airflow("dags", "unpause", "--yes", dag) for dag in SCHEDULED]
+    if any(statuses):
+        print(NOT_HANDED_OVER, file=sys.stderr)
+        return 1
     print(HANDED_OVER, flush=True)
-    return max(_airflow("dags", "unpause", "--yes", dag) for dag in SCHEDULED)
+    return 0
 
 
 def _airflow(*arguments: str) -> int:

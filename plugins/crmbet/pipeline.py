@@ -36,6 +36,8 @@ OF_OTHER_RUNS = ("scheduled__", "backfill__", "asset_triggered__")
 """Beginnings of the ids of runs that Airflow starts by itself."""
 PLUGINS = Path(__file__).parents[1]
 DAGS_TEST = "import sys; from crmbet.pipeline import dags_test; dags_test(sys.argv[1], sys.argv[2:])"
+NOTHING_DONE = 2
+"""Exit status of `dags_test` if it has made no run."""
 SHOWN_LINES = 20
 
 
@@ -91,11 +93,7 @@ def run_pipeline(
     """
     run_id = checked_execution_id(execution_id)
     if _read_row(config.target_dsn, run_id) is not None:
-        raise BadParam(
-            f"a run with the execution_id {run_id} exists already",
-            where="ml_features.pipeline_runs",
-            next_step="choose another execution_id, or clear a task of that run in Airflow",
-        )
+        raise _taken(run_id, "ml_features.pipeline_runs")
     conf = {**(params or {}), **({"as_of": as_of.isoformat()} if as_of else {})}
     command = command_of(run_id, conf)
     done = subprocess.run(
@@ -144,14 +142,30 @@ def environment_of(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def dags_test(run_id: str, arguments: list[str]) -> None:
-    """Run `airflow` with these arguments. A run that it makes has the given id, which the command cannot be told."""
+    """Run `airflow` with these arguments. A run that it makes has the given id, which the command cannot be told.
+
+    If Airflow has a run of this id, the process says so and exits with `NOTHING_DONE`.
+    """
     from unittest.mock import patch
 
+    from airflow.models.dagrun import DagRun
+
+    if DagRun.find(dag_id=DAG_ID, run_id=run_id):
+        sys.stderr.write(f"{_taken(run_id, 'the runs that Airflow knows')}\n")
+        sys.exit(NOTHING_DONE)
     sys.argv = ["airflow", *arguments]
     with patch("airflow.models.dagrun.DagRun.generate_run_id", return_value=run_id):
         from runpy import run_module
 
         run_module("airflow", run_name="__main__")
+
+
+def _taken(run_id: str, where: str) -> BadParam:
+    return BadParam(
+        f"a run with the execution_id {run_id} exists already",
+        where=where,
+        next_step="choose another execution_id, or clear a task of that run in Airflow",
+    )
 
 
 def _read_row(dsn: str, run_id: str) -> dict[str, Any] | None:

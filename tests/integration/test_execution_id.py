@@ -26,14 +26,7 @@ def test_a_run_of_the_command_has_its_id_everywhere_and_its_failure_is_told(
 ) -> None:
     operator = open_operator()
 
-    done = subprocess.run(
-        [sys.executable, "run_pipeline.py", "--execution-id", RUN, "--validate-only"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_command()
 
     # The lake is empty.
     assert done.returncode == 1, done.stdout + done.stderr
@@ -56,10 +49,29 @@ def test_a_run_of_the_command_has_its_id_everywhere_and_its_failure_is_told(
     for line in said.values():
         assert line["execution_id"] == RUN
         assert {"timestamp", "level", "component", "message", "as_of"} <= line.keys()
-    with pytest.raises(BadParam, match=f"a run with the execution_id {RUN} exists already"):
+
+    again = run_command()
+
+    assert again.returncode == 2, again.stdout + again.stderr
+    assert "has failed" not in again.stdout
+    taken = f"a run with the execution_id {RUN} exists already"
+    [line] = again.stderr.splitlines()
+    assert taken in line
+    with pytest.raises(BadParam, match=taken):
         run_pipeline(
             PipelineConfig(
                 s3_bucket=operator.bucket, db_url=operator.source_url, target_url=operator.target_url
             ),
             execution_id=RUN,
         )
+
+
+def run_command() -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "run_pipeline.py", "--execution-id", RUN, "--validate-only"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

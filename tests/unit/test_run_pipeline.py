@@ -12,20 +12,21 @@ from typing import Any
 import pytest
 
 from crmbet.failures import BadParam
-from crmbet.pipeline import PLUGINS, checked_execution_id, command_of
+from crmbet.pipeline import NOTHING_DONE, PLUGINS, checked_execution_id, command_of
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Any:
+def door(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Any:
     """The command, with what it would start in `started`, each ending with the status in `status`."""
-    seen = SimpleNamespace(started=[], status={}, environments=[])
+    seen = SimpleNamespace(started=[], status={}, environments=[], said_before=[])
 
     def run(command: list[str], *, env: dict[str, str], check: bool) -> Any:
         words = command[3:]
         seen.started.append(words)
+        seen.said_before.append(capsys.readouterr().out)
         seen.environments.append(env)
         return SimpleNamespace(returncode=seen.status.get(words[0], 0))
 
@@ -59,6 +60,15 @@ def test_the_exit_status_says_that_a_run_has_failed(door: Any, capsys: Any) -> N
     assert "a_run has failed" in capsys.readouterr().out
 
 
+def test_an_id_that_a_run_has_is_refused_and_nobody_says_that_the_run_has_failed(
+    door: Any, capsys: Any
+) -> None:
+    door.status["a_run"] = NOTHING_DONE
+
+    assert door.main(["--execution-id", "a_run"]) == 2
+    assert "has failed" not in capsys.readouterr().out
+
+
 def test_there_is_no_streaming_and_it_says_so(door: Any, capsys: Any) -> None:
     assert door.main(["--mode", "streaming"]) == 2
 
@@ -75,7 +85,17 @@ def test_schedule_hands_the_dags_to_the_scheduler(door: Any, capsys: Any) -> Non
         ["dags", "unpause"],
     ]
     assert [command[-1] for command in door.started[1:]] == ["user_features_daily", "user_features_weekly"]
+    assert door.said_before == ["", "", ""]
     assert "that of yesterday" in capsys.readouterr().out
+
+
+def test_a_dag_that_cannot_be_handed_over_is_not_said_to_run(door: Any, capsys: Any) -> None:
+    door.status["dags"] = 1
+
+    assert door.main(["--mode", "schedule"]) == 1
+    said = capsys.readouterr()
+    assert "The scheduler runs" not in said.out
+    assert "read the lines above" in said.err
 
 
 def test_schedule_without_a_scheduler_changes_nothing(door: Any, capsys: Any) -> None:

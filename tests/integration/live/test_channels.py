@@ -31,7 +31,9 @@ MESSAGE = Message(
 )
 
 
-NO_ADDRESS = "malformed connection: `to` in extra must be an address or a list of them, and `from_email` an address"
+NO_ADDRESS = (
+    "malformed connection: `to` in extra must be an address or a list of them, and `from_email` an address"
+)
 
 
 @pytest.fixture(scope="module")

@@ -87,9 +87,7 @@ def send_email(connection: Any, message: Message, seconds: float) -> None:
         raise ValueError("it needs a host, and `to` in extra")
     texts = [*recipients, extra.get("from_email", "")] if isinstance(recipients, list) else [recipients]
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError(
-            "`to` in extra must be an address or a list of them, and `from_email` an address"
-        )
+        raise ValueError("`to` in extra must be an address or a list of them, and `from_email` an address")
     mail = EmailMessage()
     mail["Subject"] = message.title
     mail["From"] = extra.get("from_email") or connection.login or recipients[0]
