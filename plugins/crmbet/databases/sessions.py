@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from crmbet.databases.silence import limit_session
+from crmbet.databases.libpq_defaults import completed
+from crmbet.databases.silence import limit_connecting, limit_session
 from crmbet.failures import BadSetting
 from crmbet.redaction import remember
 from crmbet.run.settings import TimeoutSettings
@@ -31,6 +33,7 @@ LIMIT = re.compile(
 )
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}
 DEFAULT_PORT = 5432
+GRACE_SECONDS = 2
 
 
 def read_dsn(dsn: str) -> dict[str, str]:
@@ -58,9 +61,11 @@ def read_dsn(dsn: str) -> dict[str, str]:
 def session_options(dsn: str, timeouts: TimeoutSettings, *, firm: bool = False) -> dict[str, str]:
     """The libpq options of a session: those of `dsn`, our time-outs where it has none, and our search_path.
 
-    With `firm`, our time-outs win over those of `dsn`. Raises `BadSetting` if `dsn` cannot be read.
+    What `dsn` leaves to a service file or to the environment counts as its own. With `firm`, our time-outs win
+    over those of `dsn`. Raises `BadSetting` if `dsn` or its service cannot be read.
     """
-    given = read_dsn(dsn)
+    given = completed(read_dsn(dsn))
+    remember(*(given.get(name) for name in SECRETS))
     answer = timeouts.answer_timeout_seconds
     ours = {
         "connect_timeout": str(timeouts.connect_timeout_seconds),
@@ -87,7 +92,11 @@ def open_session(
     import psycopg2
 
     options: dict[str, Any] = {**defaults, **session_options(dsn, timeouts, firm=firm)}
-    connection: extensions.connection = psycopg2.connect(**options)
+    # psycopg2 would ask for it itself, in a query before the connection is ours. The engine's sessions keep their
+    # DateStyle: views of the source may read dates by it.
+    options["options"] += " -c DateStyle=ISO"
+    with limit_connecting(hosts(options), _connecting_limit(options, timeouts)):
+        connection: extensions.connection = psycopg2.connect(**options)
     limit_session(connection, silence_limit(options["options"], timeouts))
     return connection
 
@@ -108,9 +117,17 @@ def silence_limit(options: str, timeouts: TimeoutSettings) -> float:
     return max(limits.values()) + timeouts.connect_timeout_seconds
 
 
+def _connecting_limit(options: dict[str, Any], timeouts: TimeoutSettings) -> float:
+    """For how many seconds a healthy server may be silent until it has let us in. libpq's own error comes before."""
+    given = str(options["connect_timeout"])
+    seconds = int(given) if given.isdecimal() else timeouts.connect_timeout_seconds
+    return seconds + GRACE_SECONDS if seconds else math.inf
+
+
 def hosts(options: dict[str, str]) -> list[tuple[str, int]]:
     """The TCP hosts and ports that libpq options name; none for a socket of the machine."""
-    names = (options.get("hostaddr") or options.get("host") or "").split(",")
+    addresses, names = ((options.get(name) or "").split(",") for name in ("hostaddr", "host"))
+    names = [address or name for address, name in zip_longest(addresses, names, fillvalue="")]
     ports = (options.get("port") or str(DEFAULT_PORT)).split(",")
     if len(ports) == 1:
         ports *= len(names)

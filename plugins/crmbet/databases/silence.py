@@ -1,10 +1,10 @@
-"""Ends connections on which PostgreSQL has been silent for too long.
+"""Ends connections on which PostgreSQL has taken too long to answer.
 
-A server that hangs, or a proxy before it, keeps a connection open and answers nothing. The client then waits for ever:
-neither the engine nor psycopg2 ends its wait for a signal, so `execution_timeout` does nothing, and statement_timeout
-is the hung server's own. So a thread looks every few seconds at when the kernel last sent or received data on each
-connection, and shuts down those that have been still for longer than a healthy server may be. The client then finds the
-connection closed and raises its usual error.
+A server that hangs, or a proxy before it, keeps a connection open and answers nothing, or a byte now and then. The
+client then waits for ever: neither the engine nor psycopg2 ends its wait for a signal, so `execution_timeout` does
+nothing, and statement_timeout is the hung server's own. So a thread looks every few seconds at when the kernel last
+sent data on each connection, and shuts down those on which a healthy server would have ended the statement since. The
+client then finds the connection closed and raises its usual error.
 
 Only Linux tells this, and only of TCP. Elsewhere nothing is watched.
 """
@@ -17,8 +17,9 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, ref
@@ -33,15 +34,39 @@ LOOKS = 4
 """So many times a connection is looked at within its limit, but not more often than once in `LEAST_PAUSE`."""
 LEAST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two looks."""
-AGES = struct.Struct("=44xI4xI")
-"""Of Linux's tcp_info: milliseconds since data was last sent, and since data was last received."""
+LAST_SENT = struct.Struct("=44xI")
+"""Of Linux's tcp_info: milliseconds since data was last sent. What is received says nothing: a server may drip."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Attempt:
+    """A connection that psycopg2 is making: only when it is made do we know its socket."""
+
+    places: set[tuple[str, int]]
+    seconds: float
+    before: set[str]
+    """The sockets that were open already."""
+
 
 _sessions: dict[str, tuple[ReferenceType[extensions.connection], float]] = {}
 """Sessions of psycopg2 by their sockets, each with the seconds of silence that are allowed."""
 _servers: dict[tuple[str, int], float] = {}
 """Seconds of silence by address and port, for sessions that the engine opens."""
+_attempts: list[_Attempt] = []
 _watch: threading.Thread | None = None
 _starting = threading.Lock()
+
+
+@contextmanager
+def limit_connecting(hosts: Iterable[tuple[str, int]], seconds: float) -> Iterator[None]:
+    """Allow these hosts so many seconds of silence on what is opened to them within this block."""
+    attempt = _Attempt(places=set(_places(hosts)), seconds=seconds, before=set(_sockets()))
+    _attempts.append(attempt)
+    _start()
+    try:
+        yield
+    finally:
+        _attempts.remove(attempt)
 
 
 def limit_session(connection: extensions.connection, seconds: float) -> None:
@@ -53,13 +78,17 @@ def limit_session(connection: extensions.connection, seconds: float) -> None:
 
 def limit_server(hosts: Iterable[tuple[str, int]], seconds: float) -> None:
     """Allow every other session with these hosts so many seconds of silence. A longer time given before stays."""
+    for place in _places(hosts):
+        _servers[place] = max(seconds, _servers.get(place, 0))
+    if _servers:
+        _start()
+
+
+def _places(hosts: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     for host, port in hosts:
         with suppress(OSError):
             for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                place = (str(address[0]), int(address[1]))
-                _servers[place] = max(seconds, _servers.get(place, 0))
-    if _servers:
-        _start()
+                yield str(address[0]), int(address[1])
 
 
 def _start() -> None:
@@ -77,7 +106,12 @@ def _look_for_ever() -> None:
         for name, (reference, _) in list(_sessions.items()):
             if reference() is None:
                 del _sessions[name]
-        limits = [*(seconds for _, seconds in list(_sessions.values())), *list(_servers.values()), math.inf]
+        limits = [
+            *(seconds for _, seconds in list(_sessions.values())),
+            *list(_servers.values()),
+            *(attempt.seconds for attempt in list(_attempts)),
+            math.inf,
+        ]
         pause.wait(min(LONGEST_PAUSE, max(LEAST_PAUSE, min(limits) / LOOKS)))
         # A file may be closed while it is looked at.
         with suppress(OSError):
@@ -96,9 +130,11 @@ def _look(descriptor: Path) -> None:
         limit = _limit(name, copy.getpeername())
         if limit == math.inf:
             return
-        ages = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, AGES.size)
-        if len(ages) == AGES.size and min(AGES.unpack(ages)) > limit * 1000:
-            log.warning("PostgreSQL has been silent for more than %g s: its connection is ended", limit)
+        told = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_SENT.size)
+        if len(told) == LAST_SENT.size and LAST_SENT.unpack(told)[0] > limit * 1000:
+            log.warning(
+                "PostgreSQL has not answered completely in more than %g s: its connection is ended", limit
+            )
             copy.shutdown(socket.SHUT_RDWR)
 
 
@@ -108,10 +144,23 @@ def _limit(name: str, peer: tuple[str, int]) -> float:
     reference, seconds = _sessions.get(name, (None, math.inf))
     connection = reference() if reference else None
     if connection is None:
-        return _servers.get(peer[:2], math.inf)
+        place = peer[:2]
+        connecting = [
+            attempt.seconds
+            for attempt in list(_attempts)
+            if place in attempt.places and name not in attempt.before
+        ]
+        return min([*connecting, _servers.get(place, math.inf)])
     # An idle session waits for us and not for its server.
     is_idle = connection.closed or connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
     return math.inf if is_idle else seconds
+
+
+def _sockets() -> Iterator[str]:
+    with suppress(OSError):
+        for descriptor in OPEN_FILES.iterdir():
+            with suppress(OSError):
+                yield _socket(descriptor)
 
 
 def _socket(descriptor: Path) -> str:

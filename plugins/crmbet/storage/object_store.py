@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmbet.failures import AccessRefused, LostConnection, SourceChanged, SourceMissing
+from crmbet.storage.threads import in_parallel
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -201,8 +201,7 @@ class ObjectStore:
 
     def in_parallel(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
         """The results of a function for each argument, several at a time, in order."""
-        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-            return list(pool.map(function, arguments))
+        return in_parallel(function, arguments, PARALLEL_REQUESTS)
 
 
 @contextmanager

@@ -5,13 +5,17 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import quote
 
 from psycopg2.extensions import parse_dsn
 
 STARTUP = struct.Struct("!I")
+DRIP_SECONDS = 0.5
 
 
 class Proxy:
@@ -28,6 +32,7 @@ class Proxy:
         self._most = most
         self._open = threading.Event()
         self._open.set()
+        self._drips = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -39,6 +44,10 @@ class Proxy:
     def freeze(self) -> None:
         """Keep all connections open, accept new ones, and pass nothing on."""
         self._open.clear()
+
+    def drip(self) -> None:
+        """Pass answers on a byte at a time."""
+        self._drips = True
 
     def cut(self) -> None:
         """End all connections, and refuse new ones."""
@@ -76,10 +85,44 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._open.wait()
-                sink.sendall(data)
+                if self._drips and source.family == socket.AF_UNIX:
+                    drip(sink, data)
+                else:
+                    sink.sendall(data)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def drip(sink: socket.socket, data: bytes) -> None:
+    """Send data a byte at a time, so that nothing is ever silent for long."""
+    for byte in data:
+        sink.sendall(bytes([byte]))
+        time.sleep(DRIP_SECONDS)
+
+
+@contextmanager
+def server_that_stops_after_the_login(**told: str) -> Iterator[int]:
+    """A server that lets everybody in, tells what settings it has, and never answers a query; its port."""
+    tells = {"server_version": "18.0", "client_encoding": "UTF8", "standard_conforming_strings": "on", **told}
+
+    def message(letter: bytes, body: bytes) -> bytes:
+        return letter + STARTUP.pack(len(body) + 4) + body
+
+    welcome = message(b"R", STARTUP.pack(0))
+    for name, value in tells.items():
+        welcome += message(b"S", name.encode() + b"\0" + value.encode() + b"\0")
+    welcome += message(b"K", STARTUP.pack(1) * 2) + message(b"Z", b"I")
+
+    over = threading.Event()
+
+    def welcome_and_wait(client: socket.socket) -> None:
+        client.sendall(welcome)
+        over.wait()
+
+    with logins(welcome_and_wait) as port:
+        yield port
+        over.set()
 
 
 @contextmanager
@@ -91,22 +134,58 @@ def refusing_server(message: str, sqlstate: str = "28P01") -> Iterator[int]:
     )
     answer = b"E" + STARTUP.pack(len(fields) + 5) + fields + b"\0"
 
+    with logins(lambda client: client.sendall(answer)) as port:
+        yield port
+
+
+@contextmanager
+def logins(answer: Callable[[socket.socket], Any]) -> Iterator[int]:
+    """A server that reads each login and answers it; its port."""
+
+    def talk(client: socket.socket) -> None:
+        with suppress(OSError), client:
+            # It refuses TLS and GSSAPI, and then reads the login.
+            while STARTUP.unpack(client.recv(4))[0] == 8:
+                client.recv(4)
+                client.sendall(b"N")
+            client.recv(1 << 12)
+            answer(client)
+
     def serve() -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                with client:
-                    # It refuses TLS and GSSAPI, and then reads the login.
-                    while STARTUP.unpack(client.recv(4))[0] == 8:
-                        client.recv(4)
-                        client.sendall(b"N")
-                    client.recv(1 << 12)
-                    client.sendall(answer)
+                threading.Thread(target=talk, args=(client,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def dripping_web_server() -> Iterator[str]:
+    """A web server that answers every request a byte at a time; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "200")
+            self.send_header("ETag", '"x"')
+            self.end_headers()
+            with suppress(OSError):
+                drip(self.connection, b"x" * 200)
+
+        def log_message(self, *_: Any) -> None:
+            """Not on the screen."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from threading import Timer
 from typing import Any
 
@@ -25,7 +27,12 @@ from crmbet.databases.silence import limit_server
 from crmbet.failures import LostConnection, TemporaryFailure
 from crmbet.orchestration.context import _open_lake
 from crmbet.run.settings import Settings, TimeoutSettings
-from tests.integration.databases.servers import Proxy, silent_server
+from tests.integration.databases.servers import (
+    Proxy,
+    dripping_web_server,
+    server_that_stops_after_the_login,
+    silent_server,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -82,6 +89,102 @@ def test_a_server_that_stops_answering_the_engine_is_lost(
 
     with pytest.raises(LostConnection), failures_explained("source"):
         engine.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("place", ["service", "PGSERVICE", "PGHOST", "PGHOSTADDR"])
+def test_a_server_whose_host_the_connection_does_not_name_is_watched_too(
+    engine: duckdb.DuckDBPyConnection,
+    proxy: Proxy,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rest = f"dbname={proxy.database} user={proxy.user}"
+    services = tmp_path / "services.conf"
+    services.write_text(f"[warehouse]\nhost=127.0.0.1\nport={proxy.port}\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    if place == "service":
+        rest += " service=warehouse"
+    elif place == "PGSERVICE":
+        monkeypatch.setenv("PGSERVICE", "warehouse")
+    else:
+        monkeypatch.setenv(place, "127.0.0.1")
+        monkeypatch.setenv("PGPORT", str(proxy.port))
+    query = "SELECT count(*) FROM source.numbers"
+    attach_postgres(engine, rest, "source", read_only=True, timeouts=IMPATIENT)
+    engine.execute(query)
+    proxy.freeze()
+
+    with pytest.raises(LostConnection), failures_explained("source"):
+        engine.execute(query).fetchall()
+
+
+def test_a_server_that_drips_is_lost(engine: duckdb.DuckDBPyConnection, proxy: Proxy) -> None:
+    """No byte comes late, and yet the answer takes longer than the server may work on a statement."""
+    attach_postgres(engine, proxy.url("Canary7"), "source", read_only=True, timeouts=IMPATIENT)
+    query = "SELECT max(n) FROM source.numbers"
+    engine.execute(query).fetchall()
+    with closing(open_session(proxy.url("Canary7"), IMPATIENT)) as connection:
+        ask(connection, "SELECT 1")
+        proxy.drip()
+
+        with pytest.raises(LostConnection), failures_explained("source"):
+            engine.execute(query).fetchall()
+        with pytest.raises(LostConnection):
+            ask(connection, "SELECT 1")
+
+
+def test_a_server_that_stops_answering_psycopg2_right_after_the_login() -> None:
+    """psycopg2 asks a server for dates in the form of ISO before it gives the connection to us."""
+    with server_that_stops_after_the_login(DateStyle="SQL, DMY") as port:
+        url = f"postgresql://loader@127.0.0.1:{port}/crm"
+        with pytest.raises(LostConnection), postgres.failures_explained("target"):
+            open_session(url, IMPATIENT)
+
+
+def test_a_connection_asks_nothing_before_it_has_its_limit(
+    engine: duckdb.DuckDBPyConnection, database: str
+) -> None:
+    name = parse_dsn(database)["dbname"]
+    with closing(psycopg2.connect(database)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} SET DateStyle = 'German, DMY'")
+    try:
+        with closing(open_session(database, IMPATIENT)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT source, setting FROM pg_settings WHERE name = 'DateStyle'")
+            # What is set by a query has the source "session".
+            assert cursor.fetchall() == [("client", "ISO, MDY")]
+        attach_postgres(engine, database, "source", read_only=True, timeouts=IMPATIENT)
+        # Views of the source may read dates by the database's DateStyle.
+        shown = engine.execute("FROM postgres_query('source', 'SELECT current_setting(''DateStyle'')')")
+        assert shown.fetchall() == [("German, DMY",)]
+    finally:
+        with closing(psycopg2.connect(database)) as admin, admin, admin.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} RESET DateStyle")
+
+
+class _TimeOut(BaseException):
+    """As Airflow's, which is no Exception either."""
+
+
+def test_the_end_of_a_task_does_not_wait_for_threads_that_wait_for_the_lake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ring(*_: object) -> None:
+        raise _TimeOut
+
+    with dripping_web_server() as address:
+        extra = {"endpoint_url": address, "region_name": "us-east-1"}
+        lake = {"conn_type": "aws", "login": "Canary7key", "password": "Canary7secret", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
+        store = _open_lake(Settings.of(lake_bucket="unused", answer_timeout_seconds=1))
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 2)
+        try:
+            with pytest.raises(_TimeOut):
+                store.read_all([f"key {number}" for number in range(40)])
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def test_a_server_that_stops_in_the_middle_of_its_answer_is_lost(
