@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
+from crmbet.load.load import _advise_acceptance
+from crmbet.operators.load_merge import rules_of
 from crmbet.run.params import RunParams
+from crmbet.run.run import Run
+from crmbet.run.settings import Settings
+from crmbet.run.window import Window
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.integration
@@ -132,6 +137,49 @@ def test_the_command_starts_a_run_with_the_param(failed_runs: None) -> None:
         run = session.query(DagRun).filter(DagRun.run_id == started).one()
         assert RunParams.read(run.conf or {}).accept_loss
         assert RunParams.read(run.conf or {}).as_of == "2026-11-20"
+
+
+ALL_PARAMS: dict[str, Any] = {
+    "known_at": "2026-11-21T09:00:00Z",
+    "load_strategy": "replace",
+    "full_refresh": True,
+    "verify_all": True,
+    "refreeze_cut_offs": True,
+    "source_deletions": "remove",
+    "thresholds": {"max_psi": 0.4},
+    "refresh_baseline": True,
+    "fail_on": ["CRITICAL", "HIGH"],
+}
+
+
+def test_a_run_with_all_params_has_all_that_a_load_may_have() -> None:
+    changed = RunParams.model_fields.keys() - {"as_of", "accept_loss"}
+
+    assert ALL_PARAMS.keys() == changed - {"validate_only", "dry_run"}, "these two never load"
+
+
+@pytest.mark.parametrize("params", [{}, {"load_strategy": "replace"}, ALL_PARAMS], ids=["none", "one", "all"])
+def test_the_command_of_a_refused_load_starts_the_same_run_with_accept_loss(
+    failed_runs: None, params: dict[str, Any]
+) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    run = Run(
+        run_id="refused", window=Window(as_of_date=DAY.date(), as_of=DAY), known_at=DAY,
+        params=RunParams.read(params), settings=Settings.of(lake_bucket="a-lake"),
+    )  # fmt: skip
+    advice = _advise_acceptance(rules_of(run, reconstructed=None))
+    before = states().keys()
+
+    type_in(shlex.split(advice[advice.index("airflow ") :]))
+
+    [started] = states().keys() - before
+    with create_session() as session:
+        conf = session.query(DagRun).filter(DagRun.run_id == started).one().conf
+    assert RunParams.read(conf or {}) == RunParams.read(
+        {**params, "as_of": DAY.date().isoformat(), "accept_loss": True}
+    )
 
 
 def test_no_page_tells_to_clear_a_run_to_give_it_a_param() -> None:

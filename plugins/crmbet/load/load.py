@@ -12,7 +12,8 @@ nothing but the history.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+import shlex
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from crmbet.contracts.table import MARKETING
@@ -30,7 +31,7 @@ from crmbet.load.target import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
     from psycopg2 import extensions
@@ -58,6 +59,8 @@ class LoadRules:
     """Why the rows are a reconstruction, for the history; None if they are none."""
     as_of_date: date | None = None
     """The date of the run's as_of in the operator's zone, for messages."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The params of the run that are not the defaults, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -514,11 +517,13 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
 
 def _advise_acceptance(rules: LoadRules) -> str:
     """How to load with accept_loss. Clearing the task does not help: a cleared run keeps its params."""
-    params: dict[str, Any] = {"as_of": rules.as_of_date.isoformat()} if rules.as_of_date else {}
+    params = dict(rules.params)
+    if rules.as_of_date:
+        params["as_of"] = rules.as_of_date.isoformat()
     if rules.strategy != "merge":
         params["load_strategy"] = rules.strategy
-    conf = json.dumps({**params, "accept_loss": True})
-    return f"start a new run of the day: airflow dags trigger user_features_daily --conf '{conf}'"
+    conf = shlex.quote(json.dumps({**params, "accept_loss": True}))
+    return f"start a new run of the day: airflow dags trigger user_features_daily --conf {conf}"
 
 
 def _count_lost(rules: LoadRules, before: Comparison) -> tuple[int, int]:

@@ -17,9 +17,25 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
     from crmbet.features.records import FeatureManifest
+    from crmbet.load.load import LoadRules
     from crmbet.load.records import LoadManifest
     from crmbet.load.session import LoadSession
     from crmbet.run.run import Run
+
+
+def rules_of(run: Run, reconstructed: str | None) -> LoadRules:
+    """How the load of a run writes. `reconstructed` says why its rows are a reconstruction; None if they are none."""
+    from crmbet.load.load import LoadRules
+
+    return LoadRules(
+        strategy=run.params.load_strategy,
+        gone_users=run.settings.load.gone_users,
+        max_shrink=run.settings.load.max_table_shrink,
+        accept_loss=run.params.accept_loss,
+        reconstructed=reconstructed,
+        as_of_date=run.as_of_date,
+        params=run.params.model_dump(mode="json", exclude_defaults=True),
+    )
 
 
 class LoadMergeOperator(BaseOperator):
@@ -29,7 +45,7 @@ class LoadMergeOperator(BaseOperator):
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
         from crmbet.datasets.prefetch import LocalCopies, local_copies
         from crmbet.features.keep_learned import keep_learned
-        from crmbet.load.load import LoadRules, load
+        from crmbet.load.load import load
         from crmbet.load.records import BackupManifest, LoadManifest
         from crmbet.load.staging import staged
         from crmbet.orchestration.context import load_session, open_run, target_dsn
@@ -43,7 +59,6 @@ class LoadMergeOperator(BaseOperator):
 
         airflow_run = open_run(context)
         stop_before_loading(airflow_run, context)
-        settings, params = airflow_run.run.settings, airflow_run.run.params
         before = read_manifest(airflow_run.store, airflow_run.run.prefix, "backup_table", BackupManifest)
 
         def fetch(copies: LocalCopies) -> FeatureManifest:
@@ -54,18 +69,11 @@ class LoadMergeOperator(BaseOperator):
         with (
             airflow_run.work() as work,
             local_copies(work) as copies,
-            load_session(airflow_run.run.run_id, settings) as session,
+            load_session(airflow_run.run.run_id, airflow_run.run.settings) as session,
         ):
             features = stages_of(airflow_run).healed(lambda: fetch(copies))
             files = copies.urls(features.files)
-            rules = LoadRules(
-                strategy=params.load_strategy,
-                gone_users=settings.load.gone_users,
-                max_shrink=settings.load.max_table_shrink,
-                accept_loss=params.accept_loss,
-                reconstructed=features.reconstructed,
-                as_of_date=airflow_run.run.as_of_date,
-            )
+            rules = rules_of(airflow_run.run, features.reconstructed)
             with staged(session, work.connection, target_dsn(), files, features.users) as staging:
                 counts = load(
                     session,
