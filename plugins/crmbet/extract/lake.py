@@ -128,11 +128,18 @@ def _refuse_table(work: Work, contract: SourceContract, table: Table) -> SourceU
 def _mark_foreign(
     work: Work, contract: SourceContract, ledger: Ledger, unreadable: list[Unreadable]
 ) -> list[Unreadable]:
-    """Say of unreadable objects whether they are like any delivery that was ever read, in this run or before."""
+    """Say of unreadable objects whether they are like any delivery that was ever read, in this run or before.
+
+    None is foreign in a feed that protects players: what it says of them must not be missing, whoever delivered it.
+    """
+    if contract.protecting or contract.protecting_rows:
+        return unreadable
     folder = _folder(work.run, contract)
-    # Any name can be that of an object without records, such as one of no bytes.
-    read = (capture for capture in ledger.by_digest.values() if capture.extracted)
-    deliveries = Deliveries.of(capture.chunk.removeprefix(folder) for capture in read)
+    read: list[str] = []
+    empty: list[str] = []
+    for capture in ledger.by_digest.values():
+        (read if _is_delivery(capture) else empty).append(capture.chunk.removeprefix(folder))
+    deliveries = Deliveries.of(read, empty)
     marked = []
     for entry in unreadable:
         is_foreign = deliveries.is_foreign(entry.chunk.removeprefix(folder))
@@ -140,6 +147,12 @@ def _mark_foreign(
         if is_foreign:
             log.warning("%s is like no delivery that was ever read", work.store.url(entry.chunk))
     return marked
+
+
+def _is_delivery(capture: Capture) -> bool:
+    """Whether a captured object has the columns of the feed. One of no bytes may be anything."""
+    read = capture.columns_read
+    return capture.extracted > 0 or (read is not None and not read.by_record)
 
 
 def _unless_absent(

@@ -194,6 +194,63 @@ def test_an_object_without_records_makes_no_name_known(put: Any, capture: Any, n
     assert fates(capture()) == {"dt=2026-08-11/budget.json": True}
 
 
+@pytest.mark.parametrize(
+    ("ending", "nothing"),
+    [("csv", ""), ("csv", "\n"), ("csv", HEADER), ("json", ""), ("json", "[]"), ("json", "\n")],
+)
+def test_what_replaces_an_object_without_records_is_not_foreign(
+    put: Any, capture: Any, ending: str, nothing: str
+) -> None:
+    put("dt=2026-08-09/part-0.csv", GOOD)
+    put(f"dt=2026-08-10/vip-0.{ending}", nothing)
+    capture()
+    put(f"dt=2026-08-10/vip-0.{ending}", "not what it was")
+
+    assert fates(capture()) == {f"dt=2026-08-10/vip-0.{ending}": False}
+
+
+@pytest.mark.parametrize("content", [f"{HEADER}\n", parquet([])])
+def test_an_object_that_has_the_columns_is_a_delivery_of_no_records(
+    put: Any, capture: Any, content: Any
+) -> None:
+    ending = "csv" if isinstance(content, str) else "parquet"
+    put("dt=2026-08-09/part-0.csv", GOOD)
+    put(f"dt=2026-08-10/vip-0.{ending}", content)
+    capture()
+    put("dt=2026-08-11/vip-0.csv", UNLIKE)
+
+    assert fates(capture()) == {"dt=2026-08-11/vip-0.csv": False}
+
+
+@pytest.mark.parametrize(
+    ("feed", "good"),
+    [
+        ("players", "user_id\nu1\n"),
+        ("limits", "user_id,kind,changed_at\nu1,deposit,2026-08-10T12:00:00Z\n"),
+    ],
+)
+def test_nothing_is_foreign_in_a_feed_that_protects(put: Any, capture: Any, feed: str, good: str) -> None:
+    contract = load_source_contracts()[feed]
+    put(f"dt=2026-08-10/{feed}.csv", good, feed)
+    put("dt=2026-08-11/autoexclusoes.csv", UNLIKE, feed)
+    put("other/budget.csv.gz", "no gzip", feed)
+
+    captures = capture(contract)
+
+    assert [(of.extracted, of.chunk) for of in captures.captures] == [
+        (1, f"raw/{feed}/dt=2026-08-10/{feed}.csv")
+    ]
+    assert [entry.is_foreign for entry in captures.unreadable] == [False, False]
+
+
+def test_pods_continue_a_delivery(put: Any, capture: Any) -> None:
+    for day, pod in enumerate(["x2k9q", "7wzd4", "p9v2k", "b4t6n", "b9wq7"], 5):
+        put(f"dt=2026-08-0{day}/bets-exporter-5c5e65f8c-{pod}.csv", csv_text(csv_line(day)))
+    put("dt=2026-08-11/bets-exporter-5c5e65f8c-vmlzm.csv.gz", "no gzip")
+
+    assert fates(capture()) == {"dt=2026-08-11/bets-exporter-5c5e65f8c-vmlzm.csv.gz": False}
+
+
 def test_a_delivery_of_an_earlier_run_is_remembered(put: Any, capture: Any, delete: Any) -> None:
     old = put("archive/bets-2025.csv", GOOD)
     put("dt=2026-08-09/part-0.csv", csv_text(csv_line(3)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import string
 import uuid
 from datetime import date
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmbet.extract.deliveries import Deliveries, likeness
+from crmbet.extract.deliveries import UNIMPORTANT, Deliveries, likeness
 
 pytestmark = pytest.mark.unit
 
@@ -42,7 +44,18 @@ ONE_DELIVERY = [
         "bets_a94a8fe5ccb19ba61c4c0873d391e987982fbbd3.csv",
         "bets_1a2b3c4d.csv",
     ],
-    ["x7kq9zt2.csv", "k2m9p4w.csv", "00.csv"],
+    ["x7kq9zt2.csv", "k2m9p4w.csv"],
+    ["2026-W32/bets.csv", "2026-Q3/bets.csv", "seg/bets.csv", "quinta-feira/bets.csv", "Sun/bets.csv"],
+    ["seg.csv", "ter.csv", "2026-08-10.csv", "sábado.csv", "friday.csv"],
+    [
+        "bets-seg.csv",
+        "bets-ter.csv",
+        "bets_quarta.csv",
+        "bets-12am.csv",
+        "bets - Copy.csv",
+        "bets_v2_final.csv",
+    ],
+    ["bets-exporter-5c5e65f8c-x2k9q.csv", "bets-exporter-5c5e65f8c-vmlzm.csv.gz"],
     ["20260810_123456_00012_abcde_5d1f7a9c.csv", "20260811_123457_00013_xyz9w_0b1c2d3e.csv"],
     ["bets-10-aug-2026.csv", "bets-01-Sep-2026.csv", "bets-1-setembro-2026.csv"],
     ["bets-2026-08-10T12-00-00Z.csv", "bets-2026-08-11T23-59-59Z.csv", "bets-20260811T235959Z.csv"],
@@ -70,7 +83,7 @@ SEEN = [
     "key",
     [
         "dt=2026-08-10/budget.csv",
-        "dt=2026-08-10/bets-report-2026.csv",
+        "dt=2026-08-10/2026-report-of-bets.csv",
         "dt=2026-08-10/manifest.json",
         "bets-0.csv",
         "marketing/bets-0.csv",
@@ -90,14 +103,54 @@ def test_what_replaces_or_continues_a_delivery_is_not(key: str) -> None:
     assert not Deliveries.of(SEEN).is_foreign(key)
 
 
+LETTERS, CAPITALS, DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
+DRAWN = {
+    "pods": ("bets-exporter-5c5e65f8c-{}.csv", "bcdfghjklmnpqrstvwxz2456789", 5),
+    "pods first": ("{}-bets.csv", "bcdfghjklmnpqrstvwxz2456789", 5),
+    "base36": ("bets-{}.csv", LETTERS + DIGITS, 6),
+    "base36 alone": ("{}.csv", LETTERS + DIGITS, 6),
+    "base62": ("{}.csv", LETTERS + CAPITALS + DIGITS, 11),
+    "KSUID": ("{}.json", LETTERS + CAPITALS + DIGITS, 27),
+    "nanoid": ("{}.json", LETTERS + CAPITALS + DIGITS + "_-", 21),
+    "ULID": ("{}.json", DIGITS + "ABCDEFGHJKMNPQRSTVWXYZ", 26),
+    "tempfile": ("tmp{}.csv", LETTERS + DIGITS + "_", 8),
+    "letters": ("{}.csv", LETTERS, 5),
+    "a folder": ("run/{}/part-0.csv", LETTERS + DIGITS, 6),
+    "a folder of letters": ("{}/part-0.csv", LETTERS, 8),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_letters_that_are_drawn_by_chance_are_the_same_delivery(name: str) -> None:
+    template, alphabet, length = DRAWN[name]
+    for seed in range(20):
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        keys = [f"dt=2026-08-{day}/{template}" for day in range(1, 29)]
+        keys = [key.format("".join(chance.choices(alphabet, k=length))) for key in keys]
+        known = Deliveries.of(keys[:7])
+        assert [key for key in keys[7:] if known.is_foreign(key)] == [], keys[:7]
+
+
+def test_a_few_names_of_words_are_not_drawn_by_chance() -> None:
+    assert Deliveries.of(["bets.csv"]).is_foreign("budget.csv")
+    assert Deliveries.of(["bets.csv", "late.csv"]).is_foreign("budget.csv")
+    assert Deliveries.of(
+        [*(f"dt={day}/bets.csv" for day in range(9)), "a/b.csv", "c.csv", "fix.csv"]
+    ).is_foreign("dt=1/budget.csv")
+
+
+def test_a_key_that_was_read_is_known_even_if_it_held_nothing() -> None:
+    known = Deliveries.of(["bets-0.csv", "bets-1.csv"], empty=["late/vip.csv"])
+    assert not known.is_foreign("late/vip.csv")
+    assert known.is_foreign("late/vip-2.csv"), "it may be anything"
+
+
 @pytest.mark.parametrize("key", ["budget.csv", "x/y/z.csv", "dt=2026-08-10/part.csv"])
 def test_nothing_is_foreign_where_nothing_was_ever_read(key: str) -> None:
     assert not Deliveries.of([]).is_foreign(key)
 
 
-WORD = st.from_regex(r"[g-z]{2,8}", fullmatch=True).filter(
-    lambda word: not re.search("jun|jul|zst|out|nov", word)
-)
+WORD = st.from_regex(r"[g-z]{2,8}", fullmatch=True).filter(lambda word: not UNIMPORTANT.fullmatch(word))
 NUMBER = st.from_regex(r"[0-9]{1,12}", fullmatch=True)
 DATE = st.dates(date(2000, 1, 1)).map(str)
 UUID = st.uuids().map(str)
