@@ -12,15 +12,26 @@
 --                               parameters; the function training_set shows it rg_... as NULL
 -- crmbet_responsible_gambling   reads all of that with those columns
 --
+-- It takes over what runs of the pipeline have made in the schema under this administrator, a superuser or a member of
+-- crmbet_loader. If they ran under another login, name it: --set former_login=etl. Whatever else is in the schema could run
+-- as the loader, or let others read players: then the script says what it is, and changes nothing.
+--
 -- Columns are granted one by one, so a reader names the columns it wants: SELECT * asks for all of them. Columns that the
 -- pipeline adds later it grants itself (plugins/crmbet/load/target.py).
 
 \set ON_ERROR_STOP on
 
+\if :{?former_login}
+\else
+    \set former_login ''
+\endif
+
 BEGIN;
 
 -- First of all: whoever may create functions in `public` could otherwise have theirs run by an administrator.
 SET LOCAL search_path = pg_catalog, pg_temp;
+-- A DO block sees no variable of psql.
+SET LOCAL crmbet.former_login = :'former_login';
 
 DO $$
 DECLARE
@@ -40,6 +51,103 @@ $$;
 GRANT crmbet_loader TO CURRENT_USER;
 
 CREATE SCHEMA IF NOT EXISTS ml_features AUTHORIZATION crmbet_loader;
+
+-- The schema may be a stranger's, who got here first, or have had strangers in it. What becomes the loader's, or is called
+-- by what it does, runs with its rights. All of this is one transaction: an error undoes what stands above.
+DO $$
+DECLARE
+    schema_id CONSTANT oid := 'ml_features'::regnamespace::oid;
+    trusted oid[];
+    readers CONSTANT oid[] := ARRAY[
+        'crmbet_monitor'::regrole::oid, 'crmbet_reader'::regrole::oid, 'crmbet_responsible_gambling'::regrole::oid
+    ];
+    foreign_things text;
+BEGIN
+    SELECT pg_catalog.array_agg(oid) INTO trusted FROM pg_catalog.pg_roles
+    WHERE pg_catalog.pg_has_role(oid, 'crmbet_loader'::regrole::oid, 'MEMBER'::text)
+       OR rolname::text = pg_catalog.current_setting('crmbet.former_login'::text);
+
+    WITH relations AS (
+        SELECT oid, relowner, relacl FROM pg_catalog.pg_class WHERE relnamespace = schema_id
+    ), found AS (
+        -- Objects of every kind have their owners here, and the roles that they grant something to.
+        SELECT
+            CASE deptype
+                WHEN 'o' THEN pg_catalog.format('%s belongs to %s'::text, thing, role_name)
+                WHEN 'a' THEN pg_catalog.format('%s grants rights to %s'::text, thing, role_name)
+                ELSE pg_catalog.format('%s names %s'::text, thing, role_name)
+            END AS thing
+        FROM pg_catalog.pg_shdepend AS dependency
+        CROSS JOIN LATERAL pg_catalog.pg_identify_object(classid, objid, objsubid) AS identified
+        CROSS JOIN LATERAL pg_catalog.pg_describe_object(classid, objid, objsubid) AS thing
+        CROSS JOIN LATERAL pg_catalog.pg_get_userbyid(refobjid) AS role_name
+        WHERE dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+          AND refclassid = 'pg_catalog.pg_authid'::regclass
+          AND (
+              identified.schema = 'ml_features'::text
+              OR (classid = 'pg_catalog.pg_namespace'::regclass AND objid = schema_id)
+          )
+          AND refobjid <> ALL (trusted)
+          AND (deptype = 'o' OR refobjid <> ALL (readers))
+        UNION ALL
+        SELECT pg_catalog.format('%s grants rights to PUBLIC'::text, pg_catalog.pg_describe_object(
+            'pg_catalog.pg_class'::regclass::oid, relations.oid, 0
+        ))
+        FROM relations
+        WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(relacl) WHERE grantee = 0::oid)
+           OR EXISTS (
+               SELECT FROM pg_catalog.pg_attribute, pg_catalog.aclexplode(attacl)
+               WHERE attrelid = relations.oid AND grantee = 0::oid
+           )
+        UNION ALL
+        -- Releases have made no other function.
+        SELECT pg_catalog.format('function %s is not the pipeline''s'::text, oid::regprocedure)
+        FROM pg_catalog.pg_proc
+        WHERE pronamespace = schema_id
+          AND (
+              prosecdef
+              OR oid::regprocedure::text NOT IN (
+                  'ml_features.training_set(regclass,text,interval,timestamp with time zone)'::text,
+                  'ml_features.training_set(regclass,text,interval,timestamp with time zone,boolean)'::text
+              )
+          )
+        UNION ALL
+        SELECT pg_catalog.format('%s is not the pipeline''s'::text, pg_catalog.pg_describe_object(kind, made.oid, 0))
+        FROM (
+            SELECT 'pg_catalog.pg_trigger'::regclass::oid, oid, tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+            UNION ALL
+            SELECT 'pg_catalog.pg_policy'::regclass::oid, oid, polrelid FROM pg_catalog.pg_policy
+            UNION ALL
+            SELECT 'pg_catalog.pg_rewrite'::regclass::oid, oid, ev_class FROM pg_catalog.pg_rewrite
+            WHERE rulename::text <> '_RETURN'::text
+        ) AS made (kind, oid, relation)
+        WHERE relation IN (SELECT oid FROM relations)
+        UNION ALL
+        -- Defaults, constraints and indexes that call a stranger's function.
+        SELECT pg_catalog.format('%s calls %s'::text, pg_catalog.pg_describe_object(kind, made.oid, 0), refobjid::regprocedure)
+        FROM (
+            SELECT 'pg_catalog.pg_attrdef'::regclass::oid, oid, adrelid FROM pg_catalog.pg_attrdef
+            UNION ALL
+            SELECT 'pg_catalog.pg_constraint'::regclass::oid, oid, conrelid FROM pg_catalog.pg_constraint
+            UNION ALL
+            SELECT 'pg_catalog.pg_class'::regclass::oid, indexrelid, indrelid FROM pg_catalog.pg_index
+        ) AS made (kind, oid, relation)
+        JOIN pg_catalog.pg_depend ON classid = made.kind AND objid = made.oid
+            AND refclassid = 'pg_catalog.pg_proc'::regclass
+        JOIN pg_catalog.pg_proc AS called ON called.oid = refobjid
+        WHERE relation IN (SELECT oid FROM relations) AND called.proowner <> ALL (trusted)
+    )
+    SELECT pg_catalog.string_agg(DISTINCT thing, '; '::text ORDER BY thing) INTO foreign_things FROM found;
+
+    IF foreign_things IS NOT NULL THEN
+        RAISE EXCEPTION 'ml_features has what no run of the pipeline has made, so nothing was changed: %', foreign_things
+        USING HINT = 'Find out who has made it. Then drop it or revoke the rights, make readers members of crmbet_reader, '
+            'and run this again. If runs of the pipeline have made it under another login, name that login: '
+            '--set former_login=LOGIN';
+    END IF;
+END
+$$;
+
 ALTER SCHEMA ml_features OWNER TO crmbet_loader;
 REVOKE ALL ON SCHEMA ml_features FROM PUBLIC;
 GRANT USAGE ON SCHEMA ml_features TO crmbet_monitor, crmbet_reader, crmbet_responsible_gambling;

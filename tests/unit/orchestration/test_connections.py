@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from crmbet.orchestration.context import require_connection, source_dsn, target_
 
 pytestmark = pytest.mark.unit
 
+PROJECT = Path(__file__).parents[3]
 SECRET = "hunter2-canary"  # noqa: S105 - nobody's
 URL = f"postgresql://loader:{SECRET}@warehouse:6432/crm?sslmode=require"
 VARIABLE = "AIRFLOW_CONN_CRMBET_TARGET"
@@ -128,3 +131,25 @@ def test_a_database_url_of_something_else_is_refused_without_repeating_it(
 def no_connections(monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in (VARIABLE, "AIRFLOW_CONN_CRMBET_SOURCE", "AIRFLOW_CONN_CRMBET_LAKE", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_a_database_on_several_hosts_is_written_as_the_documents_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose hands DATABASE_URL on as a URL of Airflow, which has one port."""
+    text = (PROJECT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    [example] = re.findall(rf"^{VARIABLE}='(.*first,second.*)'$", text, re.MULTILINE)
+    monkeypatch.setenv(VARIABLE, example)
+
+    assert parse_dsn(target_dsn()) == {
+        "host": "first,second", "port": "5432,5433", "dbname": "crm", "user": "crmbet_loader", "password": "SECRET",
+        "target_session_attrs": "read-write",
+    }  # fmt: skip
+
+
+def test_no_command_of_the_documents_writes_secrets_into_a_file() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "docs").rglob("*.md")]
+    commands = [
+        line for text in texts for line in text.splitlines() if line.startswith("docker compose config")
+    ]
+
+    assert commands
+    assert all("--no-interpolate" in command for command in commands)
