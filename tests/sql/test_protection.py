@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from crmbet.clean.records import CleanedSource
+from crmbet.clean.typed import typed_batch
 from crmbet.databases.statements import literal, render
 from crmbet.datasets import segments
 from tests.sql.lake_folder import FolderStore, capture, clean, quarantined_rows
@@ -353,6 +354,100 @@ def test_self_exclusions_of_limits(engine: duckdb.DuckDBPyConnection, tmp_path: 
         *(user for user, (_, reason) in LIMITS.items() if reason),
     }
     assert cleaned.accepted + sum(cleaned.quarantined.values()) == len(LIMITS)
+
+
+FAULTY_IDS: Mapping[str, Sequence[str]] = {
+    "p1\u200b": ["p1"],
+    "\u00ad p2": ["p2"],
+    "p\x003": ["p3"],
+    "\uff304\u2060": ["p4"],
+    "p5\ufe0f": ["p5", "P5"],
+    "p\u31646": ["p6"],
+    "p\u00a07\u200d": ["p7"],
+    "JOSE\u0301\ufeff": ["josé"],
+    "STRASSE\u200b": ["straße"],
+    "8.0\u200b": ["8", "8.0"],
+    "\uff19\u200b": ["9"],
+    "somebody\u200b": [],
+    "0010\u200b": [],
+    "nan": [],
+    "undefined": [],
+    '{"id": "p11"}': [],
+    "x" * 60: [],
+    "\u200b": [],
+}
+"""By an id at fault: the players whose ids have the same form."""
+
+
+@pytest.mark.parametrize("source", ["limits", "players"])
+def test_a_row_with_a_faulty_id_protects_the_players_whose_ids_look_like_it(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path, source: str
+) -> None:
+    store, contract = FolderStore(tmp_path), contracts()[source]
+    protected = {user for users in FAULTY_IDS.values() for user in users}
+    good: list[Row] = [{**ALLOWED, "user_id": user} for user in (*protected, "10", "p10", "p11", "p111")]
+    row: Row = {"changed_at": "2026-02-20T12:00:00Z", "kind": "self_exclusion", "new_value": "30"}
+    faulty: list[Row] = [{**row, **ALLOWED, "prohibited": "true", "user_id": user} for user in FAULTY_IDS]
+    named = [{name: cell for name, cell in each.items() if name in contract.columns} for each in faulty]
+    rows = [*good, *named] if source == "players" else named
+    key = f"raw/{source}/dt=2026-02-28/p.csv"
+    cleaned = clean(engine, store, RUN, contract, capture(engine, store, RUN, contract, rows, key))
+    assert sum(cleaned.quarantined.values()) == len(FAULTY_IDS)
+
+    features = features_of(engine, World(as_of_date=AS_OF, players=good), store, {source: cleaned})
+
+    assert verdicts(features) == {
+        **each([*protected], (False, [f"{source}.user_id"])),
+        **each(["10", "p10", "p11", "p111"], (True, None)),
+    }
+
+
+def test_a_number_that_is_no_exact_id_protects_the_player_of_its_digits(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """As a file with single-precision numbers is captured."""
+    store, contract = FolderStore(tmp_path), contracts()["limits"]
+    rows: list[Row] = [
+        {"user_id": "7.0", "kind": "self_exclusion", "_reject": "user_id: a number that is not exact"}
+    ]
+    cleaned = clean(engine, store, RUN, contract, capture(engine, store, RUN, contract, rows, "raw/limits/a"))
+    good: list[Row] = [{**ALLOWED, "user_id": user} for user in ("7", "70", "p1")]
+
+    features = features_of(engine, World(as_of_date=AS_OF, players=good), store, {"limits": cleaned})
+
+    assert {user for user, row in features.items() if not row["marketing_allowed"]} == {"7"}
+
+
+MAY_FORBID: Sequence[Row] = (
+    {"prohibited": "sim"},
+    {"is_blocked": "1"},
+    {"is_test": "X"},
+    {"self_excluded_until": "2030-01-01"},
+    {"consents": "[]"},
+    {"prohibited": "?"},
+    {"birth_date": "31/12/1990"},
+)
+FORBIDS_NOTHING: Sequence[Row] = (
+    {},
+    {"consents": "email;pigeon"},
+    {"timezone": "nowhere"},
+    dict.fromkeys(ALLOWED),
+)
+
+
+@pytest.mark.parametrize("spelled", ["p1\u200b", "nan", None])
+def test_a_row_of_players_with_a_faulty_id_counts_if_it_may_forbid_something(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path, spelled: str | None
+) -> None:
+    store, contract = FolderStore(tmp_path), contracts()["players"]
+    rows = [{**ALLOWED, **cells, "user_id": spelled} for cells in (*MAY_FORBID, *FORBIDS_NOTHING)]
+    captured = capture(engine, store, RUN, contract, rows, "raw/players/dt=2026-02-28/p.csv")
+
+    with typed_batch(engine, contract, store, [captured], [date(2026, 2, 28)]):
+        found = engine.execute("SELECT _row, _protection FROM typed WHERE _fault IS NOT NULL").fetchall()
+
+    assert {row for row, said in found if said} == {*range(1, len(MAY_FORBID) + 1)}
+    assert len(found) == len(rows)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 -- Rows that break the contract, with all that is needed to find and mend them at the source. A row that may protect its
--- player says which one, since when.
+-- player says which one, as it spells it, and since when.
 SELECT
     _fault AS reason,
     _source_key AS source_key,

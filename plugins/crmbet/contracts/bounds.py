@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.databases.statements import Fragment, literal
 
 CONTROL = Fragment(r"[\p{Cc}]")
-UNSEEN = Fragment(
-    r"[\p{Cc}\p{Cf}\x{34f}\x{115f}\x{1160}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{2800}\x{3164}\x{fe00}-\x{fe0f}\x{ffa0}"
-    r"\x{e0000}-\x{e0fff}]"
+UNSEEN_RANGES = (
+    *(
+        (0x34F, 0x34F),
+        (0x115F, 0x1160),
+        (0x17B4, 0x17B5),
+        (0x180B, 0x180F),
+        (0x2800, 0x2800),
+        (0x3164, 0x3164),
+    ),
+    *((0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0000, 0xE0FFF)),
 )
-"""Control and format characters, and others that Unicode counts as letters, marks or symbols and that nobody sees: a
-zero-width space, a soft hyphen, a Hangul filler. An id may have none. Elsewhere one may join the parts of an emoji."""
+"""What Unicode counts as letters, marks or symbols and nobody sees, such as a Hangul filler."""
+UNSEEN = Fragment(
+    r"[\p{Cc}\p{Cf}" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in UNSEEN_RANGES) + "]"
+)
+"""These, and control and format characters: a zero-width space, a soft hyphen. An id may have none. Elsewhere one may
+join the parts of an emoji."""
 
 NO_IDS = (
     *("nan", "none", "null", "nil", "undefined", "nat", "n/a", "#n/a", "<na>", "<null>", "<none>", "<nil>"),
@@ -48,6 +61,13 @@ def number_bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
     if column.maximum is not None:
         bounds.append((f"{value} > {column.maximum}", "above the maximum"))
     return bounds
+
+
+def is_unseen(letter: str) -> bool:
+    """Whether a letter is one of `UNSEEN`."""
+    return unicodedata.category(letter) in ("Cc", "Cf") or any(
+        first <= ord(letter) <= last for first, last in UNSEEN_RANGES
+    )
 
 
 def is_word_for_nothing(text: str) -> str:

@@ -219,10 +219,11 @@ def _protection(contract: SourceContract) -> Fragment:
             f"WHEN {literal(name)} THEN {_is_unread(contract, name)}" for name in contract.protecting
         )
         unread = f"nullif(list_filter(_discarded, lambda entry: CASE split_part(entry, ': ', 1) {unread_here} END), [])"
-        # A row whose player cannot be told protects nobody, and is one of those in quarantine.
+        # A row that lacks nothing but its player counts if it says that somebody must not be written to, or may say it.
         keys = joined([literal(name) for name in contract.business_key])
-        of_a_player = f"_fault IS NOT NULL AND split_part(_fault, ': ', 1) NOT IN ({keys})"
-        return Fragment(f"CASE WHEN {of_a_player} THEN {fault} WHEN _fault IS NULL THEN {unread} END")
+        forbids = " OR ".join(_forbids(contract, name) for name in contract.protecting)
+        counts = f"{at_fault} NOT IN ({keys}) OR coalesce({forbids}, false) OR {unread} IS NOT NULL"
+        return Fragment(f"CASE WHEN _fault IS NULL THEN {unread} WHEN {counts} THEN {fault} END")
     if not contract.protecting_rows:
         return Fragment("NULL::VARCHAR[]")
     may_protect = " AND ".join(
@@ -232,6 +233,19 @@ def _protection(contract: SourceContract) -> Fragment:
     return Fragment(
         f"CASE WHEN _fault IS NOT NULL AND (_reject IS NOT NULL OR {may_protect}) THEN {fault} END"
     )
+
+
+def _forbids(contract: SourceContract, name: str) -> str:
+    """Whether a value that can be read forbids to write to its player, or may. A birth date does so only on some days."""
+    match contract.columns[name].type:
+        case "boolean":
+            return str(identifier(name))
+        case "channels":
+            return f"len({identifier(name)}) = 0"
+        case "date":
+            return "false"
+        case _:
+            return f"{identifier(name)} IS NOT NULL"
 
 
 def _is_unread(contract: SourceContract, name: str) -> str:

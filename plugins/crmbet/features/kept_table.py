@@ -64,7 +64,13 @@ class TableInputs:
                 for day in days
             ),
             statements_digest(
-                ".", "features/themes", "learning", "features/state", "features/sessions", "clean"
+                ".",
+                "contracts",
+                "features/themes",
+                "learning",
+                "features/state",
+                "features/sessions",
+                "clean",
             ),
             self.table.digest,
             [self.sources[name].digest for name in sorted(self.sources)],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from crmbet.contracts.alike_ids import create_fold_id
 from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
 from crmbet.learning.records import ModelFit, ModelRun
@@ -64,6 +65,7 @@ def compute_themes(
     None: this run's players give them. `fits` are earlier parameters, for models that cannot be fitted to this run's
     players.
     """
+    create_fold_id(connection)
     read = {"state": state, "recent_state": state, "recent_messages": state, "sessions": sessions}
     for name, source in read.items():
         with timed(log, f"reading {name}"):

@@ -17,8 +17,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmbet.contracts.alike_ids import create_fold_id
 from crmbet.contracts.table import TableContract
-from crmbet.quality.alike_ids import create_fold_id
 from crmbet.quality.checks import Check, Stage
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import (
@@ -33,7 +33,7 @@ from crmbet.quality.suites import (
     require_parameters,
     waits,
 )
-from crmbet.quality.wording import allowed_share, describe_allowed, describe_breach, judged_rows
+from crmbet.quality.wording import allowed_share, describe_allowed, describe_breach, judged_rows, visible
 from crmbet.redaction import redact
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _unjudged(suite: Suite, reason: str) -> list[Outcome]:
 def _word(value: Any) -> str:
     if value is None:
         return "NULL"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else visible(str(value))
 
 
 def _missing(suite: Suite) -> Outcome:

@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from crmbet.contracts.bounds import is_unseen
+
 LONGEST_ALLOWED = 200
 """Characters of what is allowed that a report shows. A list of all columns is in the suite."""
 SUBJECTS = frozenset({"column", "columns", "condition", "among", "unit", "threshold", "batch_id"})
@@ -104,6 +106,16 @@ def in_words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(in_words(each) for each in value)
     return figure(value) if isinstance(value, str | int | float | None) else str(value)
+
+
+def visible(text: str) -> str:
+    """A text for a reader, with letters that nobody sees by their numbers: `u1<U+200B>`."""
+    return "".join(
+        f"<U+{ord(letter):04X}>"
+        if is_unseen(letter) or (letter.isspace() and letter != " ") or "\ud800" <= letter <= "\udfff"
+        else letter
+        for letter in text
+    )
 
 
 def _share_in_words(kwargs: Mapping[str, Any], result: Mapping[str, Any]) -> str:

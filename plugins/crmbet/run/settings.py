@@ -119,7 +119,7 @@ class QualitySettings(_Group):
         default=0.0,
         description=(
             "Largest share of rows of players and limits with something unreadable where a protection may stand. "
-            "Their players count as protected whatever this is."
+            "Players whom they name count as protected whatever this is."
         ),
     )
     max_unreadable_share: Share = Field(

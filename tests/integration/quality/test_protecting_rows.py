@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -16,7 +17,7 @@ from crmbet.extract.records import ExtractManifest, SourceCaptures
 from crmbet.quality.stages import judge_raw
 from crmbet.run.settings import Settings
 from tests.sql.lake_folder import FolderStore, capture
-from tests.sql.world import World
+from tests.sql.world import Row, World
 
 pytestmark = pytest.mark.integration
 
@@ -104,3 +105,54 @@ def test_a_self_exclusion_without_a_readable_time(
     players: list[str],
 ) -> None:
     assert named(work, tmp_path, objects, new) == players
+
+
+CONSENTED = {"birth_date": "1990-01-01", "consents": "email"}
+
+
+def test_the_gate_says_which_rows_name_no_player(work: Work, tmp_path: Path) -> None:
+    contracts = load_source_contracts()
+    row = {"kind": "self_exclusion", "changed_at": LAST_DAY, "new_value": "30"}
+    limits: list[Row] = [
+        {**row, "user_id": "p1\u200b"},
+        {**row, "user_id": "p9\u200b"},
+        {**row, "user_id": None},
+        {**row, "user_id": "p2", "new_value": "?"},
+        {**row, "user_id": "p3"},
+    ]
+    players: list[Row] = [
+        *({**CONSENTED, "user_id": user} for user in ("p1", "p2", "p3")),
+        {**CONSENTED, "user_id": "p3\u00ad", "prohibited": "true"},
+        {**CONSENTED, "user_id": "p8\u00ad", "prohibited": "true"},
+        {**CONSENTED, "user_id": "p2\u00ad"},
+    ]
+    delivered = {"limits": (A, limits), "players": ("raw/players/dt=2026-02-28/p.csv", players)}
+    sources = {
+        name: SourceCaptures(
+            captures=[capture(work.connection, work.store, RUN, contracts[name], rows, chunk)],
+            new=1,
+            changed={chunk: "new"},
+            touched_days=["2026-02-28"],
+        )
+        for name, (chunk, rows) in delivered.items()
+    }
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    report = judge_raw(work, ExtractManifest(sources=sources), scratch).report
+
+    breaches = {of.title: of for of in report.breaches({"CRITICAL"}) if of.view == "raw_protection"}
+    assert {title: of.finding for title, of in breaches.items()} == {
+        "What protects a player can be read": (
+            "6 of 11 records could not be read where a protection of a player may stand;"
+            " players whom they name count as protected"
+        ),
+        "What may protect a player names a player who is known": (
+            "3 of 11 records could not be read, may protect somebody, and name no player that is known,"
+            " so they protect nobody"
+        ),
+    }
+    (_, unknown) = breaches.values()
+    assert sorted(re.findall("user_id=(.*?) _source_key", " ".join(unknown.keys))) == [
+        *("NULL", "p8<U+00AD>", "p9<U+200B>")
+    ]

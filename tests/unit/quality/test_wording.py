@@ -10,7 +10,7 @@ import pytest
 from crmbet.contracts.files import load_table_contract
 from crmbet.quality.checks import Check
 from crmbet.quality.suites import Entry, Suite, load_suites
-from crmbet.quality.wording import describe_allowed, describe_breach, in_words
+from crmbet.quality.wording import describe_allowed, describe_breach, in_words, visible
 
 pytestmark = pytest.mark.unit
 
@@ -253,8 +253,17 @@ SENTENCES: list[tuple[str, str, dict[str, Any], str]] = [
         "What protects a player can be read",
         broken(3, 4_000),
         (
-            "0.07% of rows hold something that cannot be read where a protection of the player may stand,"
-            " and count as protected (allowed: 5%)"
+            "3 of 4,000 records could not be read where a protection of a player may stand;"
+            " players whom they name count as protected (allowed: 5%)"
+        ),
+    ),
+    (
+        "raw_protection",
+        "What may protect a player names a player who is known",
+        broken(2, 4_000),
+        (
+            "2 of 4,000 records could not be read, may protect somebody, and name no player that is known,"
+            " so they protect nobody (allowed: 5%)"
         ),
     ),
     (
@@ -351,3 +360,18 @@ def test_checks_have_plain_titles() -> None:
         "Correlation of features",
         "Readiness for machine learning",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("u1 b", "u1 b"),
+        ("josé 🎰", "josé 🎰"),
+        ("u1\u200b", "u1<U+200B>"),
+        ("\ufeffu\u202e1", "<U+FEFF>u<U+202E>1"),
+        ("u\t1\u00a0\x00", "u<U+0009>1<U+00A0><U+0000>"),
+        ("u\u31641\ufe0f", "u<U+3164>1<U+FE0F>"),
+    ],
+)
+def test_an_id_shows_the_letters_that_nobody_sees(text: str, shown: str) -> None:
+    assert visible(text) == shown

@@ -28,10 +28,17 @@ exclusions AS (
     FROM (SELECT user_id, unnest(exclusions) AS exclusion FROM state WHERE exclusions IS NOT NULL)
     GROUP BY user_id
 ),
+-- A row in quarantine is about every player whose id looks like its own, since it may be there for what is wrong with
+-- its id.
+lost AS (
+    SELECT users.user_id, changed_at, unreadable
+    FROM unreadable_exclusions
+    JOIN users ON fold_id(users.user_id) = fold_id(unreadable_exclusions.user_id)
+),
 -- What a later change that can be read has replaced does not count any more.
 unreadable AS (
     SELECT user_id, list(DISTINCT unreadable) AS unreadable_limits
-    FROM unreadable_exclusions
+    FROM lost
     LEFT JOIN exclusions USING (user_id)
     WHERE changed_at < last_change IS NOT TRUE
     GROUP BY user_id

@@ -1,5 +1,5 @@
--- Rows of limits or players in quarantine that may be about a self-exclusion: whom they protect, since when (NULL if unknown), and
--- which column cannot be read.
+-- Rows of limits or players in quarantine that may be about a self-exclusion: whom they protect, as the row spells it,
+-- since when (NULL if unknown), and which column cannot be read.
 SELECT
     protected_user_id AS user_id,
     happened_at AS changed_at,

@@ -3,7 +3,8 @@
 raw_sources      one row per source: its rows of the day compared with earlier weeks, how new its facts are, and the
                  share of bytes that were set aside
 raw_days         one row per source and earlier day that changed: shares of filled, keyless, copied and faulty rows
-raw_protection   one row per row of a source that may protect players: what of that cannot be read
+raw_protection   one row per row of a source that may protect players: what of that cannot be read, and whether the row
+                 then names a player who is known
 raw_references   one row per source and player of the day: whether the players' snapshot has the player
 raw_drift        one row per source and column: how far it is from the baseline of the weekday
 """
@@ -18,8 +19,9 @@ from datetime import UTC, date, datetime, timedelta
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from crmbet.contracts.alike_ids import create_fold_id
 from crmbet.contracts.source import SourceContract
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render
+from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
 from crmbet.extract.records import UNDATED, SourceCaptures
 from crmbet.quality.measures.profile import Kind, Measures, Profile, count_units, measure
 from crmbet.quality.measures.tables import Compared, create_drift, create_table
@@ -37,6 +39,9 @@ ALLOWED_SIGMAS = 3
 """Standard deviations of a count by which a day may fall below the usual volume."""
 BUSY = 30
 """From this many rows a day, a day without rows is not chance. From this many players, distributions are compared."""
+
+PLAYERS = "players"
+"""The source that lists all players."""
 
 
 def drifting_kinds(contract: SourceContract) -> dict[str, Kind]:
@@ -225,12 +230,24 @@ def create_references(connection: duckdb.DuckDBPyConnection, sources: Sequence[s
 
 def create_protection(connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[str, Fragment]]) -> None:
     """Create `raw_protection` from the typed rows of sources that may protect players: pairs of source and table."""
+    create_fold_id(connection)
     parts = [
         render("quality/find_protection", source=literal(name), rows=table_expression)
         for name, table_expression in rows
     ]
-    protection = Fragment("\nUNION ALL\n".join(parts))
-    connection.execute(render("databases/create_table", name=identifier("raw_protection"), rows=protection))
+    # A self-exclusion may be delivered where players are not: then nobody knows whom it should name.
+    lists = [render("quality/select_known", rows=of) for name, of in rows if name == PLAYERS]
+    protection = render(
+        "quality/mark_known",
+        rows=Fragment("\nUNION ALL\n".join(parts)),
+        players=Fragment("\nUNION ALL\n".join(lists) or statement("quality/select_nobody")),
+        is_known=Fragment(
+            "coalesce(fold_id(user_id) IN (SELECT form FROM known), false)" if lists else "NULL::BOOLEAN"
+        ),
+    )
+    connection.execute(
+        render("databases/create_table", name=identifier("raw_protection"), rows=Fragment(protection))
+    )
 
 
 def describe_discarded(
