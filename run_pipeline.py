@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "plugins"))
 
 from crmbet.failures import BadParam
-from crmbet.pipeline import NOTHING_DONE, checked_execution_id, command_of, environment_of
+from crmbet.orchestration.dags_test import NOTHING_DONE
+from crmbet.pipeline import checked_execution_id, command_of, environment_of
 
 SCHEDULED = ("user_features_daily", "user_features_weekly")
 NO_STREAMING = (

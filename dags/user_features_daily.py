@@ -11,8 +11,8 @@ The DAG reads the lake's feeds and `tbl_transactions`, cleans them by contract a
 | UI or REST run without a date | the last midnight |
 | param `as_of` | midnight of that date |
 
-Unpausing the DAG starts the run of yesterday at once. `airflow dags test` is for a paused DAG: of an unpaused one the
-scheduler takes the same tasks, and they refuse to run twice.
+Unpausing the DAG starts the run of yesterday at once. `airflow dags test` is for a paused DAG: of an unpaused one
+a running scheduler would take the same tasks, so the command starts no run.
 
 A failed run has changed nothing in the target. Clear the failed task to go on. Quality reports are on S3 under
 `crmbet/brand=<brand>/reports/`. Rows that were set aside are under `crmbet/brand=<brand>/quarantine/`.

@@ -27,6 +27,7 @@ from crmbet.failures import BadParam, PermanentFailure
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import metrics_of, open_monitoring, read_run
 from crmbet.orchestration.connections import of_libpq_url
+from crmbet.orchestration.dags_test import NOTHING_DONE
 from crmbet.run.settings import Settings, grouped, present_names, variable_name
 
 DAG_ID = "user_features_daily"
@@ -36,8 +37,6 @@ OF_OTHER_RUNS = ("scheduled__", "backfill__", "asset_triggered__")
 """Beginnings of the ids of runs that Airflow starts by itself."""
 PLUGINS = Path(__file__).parents[1]
 DAGS_TEST = "import sys; from crmbet.pipeline import dags_test; dags_test(sys.argv[1], sys.argv[2:])"
-NOTHING_DONE = 2
-"""Exit status of `dags_test` if it has made no run."""
 SHOWN_LINES = 20
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from crmbet.failures import BadParam
-from crmbet.pipeline import NOTHING_DONE, PLUGINS, checked_execution_id, command_of
+from crmbet.orchestration.dags_test import NOTHING_DONE
+from crmbet.pipeline import PLUGINS, checked_execution_id, command_of
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit

@@ -24,7 +24,7 @@ from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, timezon
 from crmbet.monitoring.alerts.budget import within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration import incidents
-from crmbet.orchestration.dags_test import started_at
+from crmbet.orchestration.dags_test import refuse_beside_scheduler, started_at
 from crmbet.orchestration.incidents import FAILURES, Known
 from crmbet.orchestration.record import record
 from crmbet.run.schedule import time_limit
@@ -167,6 +167,8 @@ def _deadline(command: Sequence[str]) -> DeadlineAlert | None:
     )
 
 
+# Every DAG needs what follows, and there is no run yet.
+refuse_beside_scheduler(sys.argv)
 ALERTED: dict[str, Any] = {
     "on_failure_callback": tell_failure,
     "on_success_callback": tell_success,
@@ -299,7 +301,13 @@ def _write_row(context: Any) -> bool:
 def _since(context: Any) -> datetime | None:
     """When the run last started. Without a task, Airflow gives a callback no more than the run's id."""
     dag_run = context.get("dag_run")
-    return started_at(dag_run, timezone.utcnow()) if dag_run is not None else None
+    if dag_run is None:
+        return None
+    if not incidents.can_ask_airflow():
+        # This is `airflow dags test`, and Airflow does not tell its callbacks so.
+        run_after: datetime = dag_run.run_after
+        return run_after
+    return started_at(dag_run, timezone.utcnow())
 
 
 def _instant(text: Any) -> datetime | None:

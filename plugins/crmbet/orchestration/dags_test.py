@@ -1,12 +1,16 @@
 """What is different under `airflow dags test`: no scheduler owns the run, and nobody writes the logs of its tasks.
 
 The command runs every task in its own process. If the DAG is unpaused and a scheduler is running, that scheduler takes
-the tasks of the run as well, with the settings of its own workers. Its copies refuse to work.
+the tasks of the run as well, with the settings of its own workers. So the command is refused before there is a run. If
+somebody unpauses the DAG later, the scheduler's copies refuse to work.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,9 @@ from crmbet.failures import PermanentFailure
 
 USER = "dag_test"
 """Who has triggered such a run, as Airflow names it."""
+NOTHING_DONE = 2
+"""Exit status of a command that was refused, so that there is no run."""
+NEXT = "pause the DAG and run the command again, or start the run in the UI or by `airflow dags trigger`"
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +47,36 @@ def started_at(dag_run: Any, now: datetime) -> datetime:
     return min(started, now)
 
 
+def refuse_beside_scheduler(command: Sequence[str]) -> None:
+    """End this process if its command is `airflow dags test` of an unpaused DAG, and a scheduler is running.
+
+    It is called while the DAG is parsed, which is the only code of ours that runs before there is a run.
+    """
+    if list(command[1:3]) != ["dags", "test"]:
+        return
+    from airflow.jobs.job import most_recent_job
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        named = select(DagModel.dag_id).where(DagModel.dag_id.in_(command[3:]), DagModel.is_paused.is_(False))
+        unpaused = session.scalar(named)
+        scheduler = most_recent_job("SchedulerJob", session=session)
+        if unpaused is None or scheduler is None or not scheduler.is_alive():
+            return
+    refusal = PermanentFailure(
+        f"`airflow dags test` does nothing, since the scheduler would take the tasks of {unpaused} as well",
+        where="the DAG is unpaused, and a scheduler is running",
+        next_step=NEXT,
+    )
+    sys.stdout.flush()
+    sys.stderr.write(f"{refusal}\n")
+    sys.stderr.flush()
+    # Airflow catches whatever parsing raises, SystemExit too, and goes on to say that there is no such DAG.
+    os._exit(NOTHING_DONE)
+
+
 def require_own_process() -> None:
     """Raise `PermanentFailure` if a scheduler has started this task of a run of `airflow dags test`."""
     from airflow.sdk.execution_time import task_runner
@@ -52,7 +89,7 @@ def require_own_process() -> None:
         "the scheduler has taken a task of a run that belongs to `airflow dags test`, so the task does nothing",
         where="the DAG is unpaused, and a scheduler is running",
         why="the task would run twice, once in each of the two, perhaps with other settings",
-        next_step="pause the DAG and run the command again, or start the run in the UI or by `airflow dags trigger`",
+        next_step=NEXT,
     )
 
 
