@@ -1,13 +1,24 @@
--- Runs in PostgreSQL: the columns of a table or view with their types and the types behind domains, and its kind; no row
--- if it does not exist.
+-- Runs in PostgreSQL: the columns of a table or view with their types, the types behind domains and the categories of these,
+-- and its kind; no row if it does not exist. A domain may be over a domain.
+WITH RECURSIVE steps AS (
+    SELECT attnum, atttypid AS type, atttypmod AS modifier
+    FROM pg_catalog.pg_attribute
+    WHERE attrelid = pg_catalog.to_regclass({relation}::text) AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT attnum, typbasetype, typtypmod
+    FROM steps
+    JOIN pg_catalog.pg_type ON pg_type.oid = type
+    WHERE typtype = 'd'
+)
 SELECT
     attname::text,
-    format_type(atttypid, atttypmod) AS declared,
-    CASE WHEN typbasetype = 0 THEN format_type(atttypid, atttypmod) ELSE format_type(typbasetype, typtypmod) END
-        AS behind,
+    pg_catalog.format_type(atttypid, atttypmod) AS declared,
+    pg_catalog.format_type(type, modifier) AS behind,
+    typcategory::text,
     relkind::text,
     reltuples::bigint
-FROM pg_catalog.pg_attribute
+FROM steps
+JOIN pg_catalog.pg_type ON pg_type.oid = type AND typtype <> 'd'
+JOIN pg_catalog.pg_attribute
+    ON attrelid = pg_catalog.to_regclass({relation}::text) AND pg_attribute.attnum = steps.attnum
 JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
-JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
-WHERE attrelid = pg_catalog.to_regclass({relation}::text) AND attnum > 0 AND NOT attisdropped

@@ -24,7 +24,7 @@ from crmbet.databases.statements import Fragment, identifier, joined, literal, q
 from crmbet.extract.counting import LONGEST_LINE, count_elements, survey
 from crmbet.extract.decoding import UnpackLimits, plain_text, unpack
 from crmbet.extract.headers import read_header
-from crmbet.extract.ids import id_of_type, json_id
+from crmbet.extract.ids import id_of_type, json_id, json_spellings
 from crmbet.extract.listing import format_of
 from crmbet.extract.mending import Mended, mend_csv
 from crmbet.extract.names import SAMPLED_RECORDS, file_names, in_header, in_path, with_path_values
@@ -289,11 +289,10 @@ def _parquet_columns(
             marked = f"WHEN {quoted(marks[name])} THEN {UNREADABLE_CELL}"
             text = _as_text(column, engine_type, decimal_comma=name in commas)
             expressions[name] = f"CASE {marked} ELSE {text} END"
-        elif name in contract.ids and not NESTED.search(engine_type):
+        elif name in contract.ids:
             spelled = id_of_type(quoted(column), engine_type)
             expressions[name] = spelled.text
-            if spelled.fault:
-                faults.append(f"WHEN {spelled.fault} THEN {literal(f'{name}: {spelled.why}')}")
+            faults += [f"WHEN {fault} THEN {literal(f'{name}: {why}')}" for fault, why in spelled.faults]
         elif keeps_type(contract.columns[name], engine_type):
             expressions[name] = quoted(column)
             types[name] = engine_type
@@ -304,7 +303,7 @@ def _parquet_columns(
             expressions[name] = (
                 f"CASE WHEN NOT isnan({quoted(column)}) THEN {text} END" if is_double else text
             )
-        if engine_type in ("VARCHAR", "BLOB"):
+        if engine_type in ("VARCHAR", "BLOB") or (engine_type == "JSON" and name in contract.ids):
             texts.append(expressions[name])
     query = render(
         "extract/read_parquet",
@@ -508,7 +507,7 @@ def _json_values(contract: SourceContract) -> dict[str, Fragment]:
             if contract.columns[name].decimal_mark == ",":
                 field = f"CASE WHEN {json_type} = 'DOUBLE' THEN replace({field}, '.', ',') ELSE {field} END"
             if name in contract.ids:
-                field, why = json_id(field, json_type)
+                field, why = json_id(field, json_type, json_spellings("record", source_name))
                 counts = f"coalesce({', '.join(fields)}) IS NULL AND " if fields else ""
                 faults.append(
                     f"CASE WHEN {counts}{field} IS NOT NULL THEN {literal(name + ': ')} || {why} END"

@@ -63,9 +63,8 @@ class Column:
     kind: Kind
     value: Fragment
     """Its value in the hash and, unless there is a NaN, in the capture: an expression of PostgreSQL."""
-    fault: str = ""
-    """The condition in PostgreSQL under which a row is set aside because of it; empty if there is none."""
-    why: str = ""
+    faults: tuple[tuple[str, str], ...] = ()
+    """The conditions in PostgreSQL under which a row is set aside because of it, each with the words for it."""
 
     @property
     def as_is(self) -> bool:
@@ -121,9 +120,9 @@ class Relation:
     def reject(self) -> Fragment:
         """Why a row is set aside, or NULL."""
         faults = [
-            f"WHEN {column.fault} THEN {literal(f'{column.name}: {column.why}')}"
+            f"WHEN {fault} THEN {literal(f'{column.name}: {why}')}"
             for column in self.columns
-            if column.fault
+            for fault, why in column.faults
         ]
         return Fragment(f"CASE {' '.join(faults)} END" if faults else "NULL::text")
 
@@ -188,8 +187,8 @@ def describe_relation(connection: duckdb.DuckDBPyConnection, contract: SourceCon
         name: next(each for each in names if each in types) for name, names in file_names(contract).items()
     }
     columns = {name: _column(name, column, found[name], types) for name, column in contract.columns.items()}
-    behind = {str(name): str(pg_type) for name, _, pg_type, *_ in described}
-    columns |= {name: _id_column(columns[name], behind[found[name]]) for name in contract.ids}
+    behind = {str(name): (str(pg_type), str(category)) for name, _, pg_type, category, *_ in described}
+    columns |= {name: _id_column(columns[name], *behind[found[name]]) for name in contract.ids}
     event_time = str(contract.event_time)
     event_type = _bare(types[found[event_time]])
     if event_type not in TIMES:
@@ -239,12 +238,12 @@ def _column(name: str, column: SourceColumn, source_name: str, types: dict[str, 
     return Column(name, source, kind, Fragment(f"{source}::text") if kind == "spelled" else source)
 
 
-def _id_column(spelled: Column, pg_type: str) -> Column:
-    """An id as all formats spell it. `pg_type` is the type behind a domain."""
-    captured = postgres_id(spelled.source, pg_type)
+def _id_column(spelled: Column, pg_type: str, category: str) -> Column:
+    """An id as all formats spell it. `pg_type` and its category are those of the type behind domains."""
+    captured = postgres_id(spelled.source, pg_type, category)
     if captured is None:
         return spelled
-    return Column(spelled.name, spelled.source, "id", Fragment(captured.text), captured.fault, captured.why)
+    return Column(spelled.name, spelled.source, "id", Fragment(captured.text), captured.faults)
 
 
 def _kind(column: SourceColumn, pg_type: str) -> Kind:

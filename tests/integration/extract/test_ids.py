@@ -17,7 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmbet.contracts.typing import MAYBE_A_NUMBER
-from crmbet.extract.ids import EXACT_BELOW, INEXACT, NO_ID, NO_TEXT, id_of_type, json_id
+from crmbet.extract.ids import (
+    EXACT_BELOW,
+    INEXACT,
+    NO_ID,
+    NO_TEXT,
+    id_of_type,
+    json_id,
+    json_spellings,
+)
+from crmbet.extract.parquet_mending import NO_JSON
 from crmbet.extract.records import Capture, SourceCaptures
 from tests.integration.extract.deliveries import REQUIRED, TEXT, bet, csv_line, csv_text, json_lines, parquet
 
@@ -159,11 +168,60 @@ def test_a_uuid_is_its_text(put: Any, capture: Any, captured_rows: Any) -> None:
     assert [row["user_id"] for row in captured_rows(capture())] == [str(of) for of in ids]
 
 
+def test_a_json_column_is_what_its_values_are(put: Any, capture: Any, captured_rows: Any) -> None:
+    values: dict[str | None, tuple[str | None, str | None]] = {
+        **{spelled: fate for spelled, fate in JSON.items() if "N" not in spelled and "I" not in spelled},
+        '"a"': ("a", None),
+        ' "a" ': ("a", None),
+        '{"a": 1}': no_id(),
+        "[7]": no_id(),
+        '"a\\u0000"': (None, "malformed record: bytes that are no text"),
+        None: (None, None),
+    }
+    no_json: list[str | None] = ["abc", '"abc', "", "[7", '{"a":}', '"\\ud83d"', "07"]
+    bad: dict[str | None, tuple[str | None, str | None]] = dict.fromkeys(
+        no_json, (None, f"user_id: {NO_JSON}")
+    )
+    # The engine cannot read the second file, so it is rewritten.
+    for number, column in enumerate([values, {**values, **bad}]):
+        stored = pa.ExtensionArray.from_storage(pa.json_(), pa.array(list(column)))
+        columns: dict[str, Any] = {name: [text] * len(column) for name, text in bet(1).items()}
+        sink = io.BytesIO()
+        pq.write_table(pa.table(columns | {"user_id": stored}), sink)
+        put(f"{number}.parquet", sink.getvalue())
+
+    found = fates(captured_rows(capture()))
+
+    assert found == [*values.values(), *values.values(), *bad.values()]
+
+
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [
+        (pa.list_(pa.int32()), [7]),
+        (pa.list_(pa.string()), ["a"]),
+        (pa.list_(pa.int32(), 1), [7]),
+        (pa.struct([("a", pa.int32())]), {"a": 7}),
+        (pa.map_(pa.string(), pa.int32()), [("a", 7)]),
+        (pa.list_(pa.struct([("a", pa.int32())])), [{"a": 7}]),
+    ],
+    ids=str,
+)
+def test_a_nested_value_is_no_id(
+    put_parquet: Any, capture: Any, captured_rows: Any, of: Any, value: Any
+) -> None:
+    rows = [bet(1, user_id=value), bet(2, user_id=None)]
+    put_parquet("a.parquet", rows, REQUIRED | {"user_id": of})
+
+    assert fates(captured_rows(capture())) == [no_id(), (None, None)]
+
+
 def test_an_interval_is_no_id(engine: Any) -> None:
     # No writer of ours makes one.
     for value in ("INTERVAL 7 days", "NULL::INTERVAL"):
         found = id_of_type(f"({value})", "INTERVAL")
-        fault = f"CASE WHEN {found.fault} THEN '{found.why}' END"
+        ((condition, why),) = found.faults
+        fault = f"CASE WHEN {condition} THEN '{why}' END"
         assert engine.sql(f"SELECT {fault}").fetchone() == (NO_ID if value.startswith("I") else None,)
 
 
@@ -208,6 +266,15 @@ JSON: dict[str, tuple[str | None, str | None]] = {
     "1e22": inexact(),
     "1e400": inexact(),
     "7.5": inexact(),
+    "1e-400": inexact(),
+    "-1e-400": inexact(),
+    "0.1e-330": inexact(),
+    "1.0000000000000000001": inexact(),
+    "7.00000000000000000000000000000": ("7", None),
+    "9007199254740991.00000001": inexact(),
+    "70000000000000000000000000e-25": ("7", None),
+    "70000000000000000000000001e-25": inexact(),
+    "0.0e-999": ("0", None),
     "1e-7": inexact(),
     "-1.5e-7": inexact(),
     "NaN": inexact(),
@@ -248,7 +315,9 @@ LETTERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 
 
 def test_a_json_id_is_its_text_or_its_whole_number(engine: Any) -> None:
-    text, why = json_id("json_extract_string(record, '/id')", "json_type(record, '/id')")
+    text, why = json_id(
+        "json_extract_string(record, '/id')", "json_type(record, '/id')", json_spellings("record", "id")
+    )
 
     @given(st.one_of(st.floats(), st.integers(), st.integers().map(float), st.booleans(), LETTERS))
     @settings(max_examples=200, deadline=None)

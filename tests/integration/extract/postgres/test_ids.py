@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crmbet.extract.ids import EXACT_BELOW, INEXACT, NO_ID
+from crmbet.extract.ids import EXACT_BELOW, INEXACT, NO_ID, NO_TEXT
 
 pytestmark = pytest.mark.integration
 
@@ -57,6 +57,70 @@ KINDS: dict[str, dict[str | None, tuple[str | None, str | None]]] = {
     "interval": {"1 day": NONE, None: (None, None)},
     "money": {"7": NONE},
     "player_number": {"7": ("7", None), "7.5": NOT_EXACT},
+    "player_of_player": {"7": NOT_EXACT, "7.5": NOT_EXACT, None: (None, None)},
+    "player_of_text": {"7.0": ("7.0", None)},
+    "json": {
+        '"abc"': ("abc", None),
+        '"7.0"': ("7.0", None),
+        '"jo\\u00e3o"': ("joão", None),
+        "7": ("7", None),
+        "-0": ("0", None),
+        "7.0": ("7", None),
+        "7e0": ("7", None),
+        "70e-1": ("7", None),
+        "0.7e1": ("7", None),
+        "1E+10": ("10000000000", None),
+        "9007199254740993": ("9007199254740993", None),
+        "123456789012345678901234567890": ("123456789012345678901234567890", None),
+        "9007199254740993.0": NOT_EXACT,
+        "7.5": NOT_EXACT,
+        "1e-400": NOT_EXACT,
+        "1.0000000000000000001": NOT_EXACT,
+        "1e400": NOT_EXACT,
+        "1e999999999": NOT_EXACT,
+        "true": NONE,
+        '{"a": 1}': NONE,
+        "[7]": NONE,
+        '"a\\u0000"': (None, f"user_id: {NO_TEXT}"),
+        '"\\ud83d"': (None, f"user_id: {NO_TEXT}"),
+        "null": (None, None),
+        None: (None, None),
+    },
+    "jsonb": {
+        '"abc"': ("abc", None),
+        "7": ("7", None),
+        "7.0": ("7", None),
+        "7.5": NOT_EXACT,
+        "1e-400": NOT_EXACT,
+        "1.0000000000000000001": NOT_EXACT,
+        "9007199254740993": ("9007199254740993", None),
+        "false": NONE,
+        '{"a": 1}': NONE,
+        "[7]": NONE,
+        "null": (None, None),
+        None: (None, None),
+    },
+    "integer[]": {"{7}": NONE, "{}": NONE, None: (None, None)},
+    "text[]": {"{a}": NONE},
+    "int4range": {"[1,5)": NONE},
+    "inet": {"10.0.0.1": NONE},
+    "bit(3)": {"101": NONE},
+    "point": {"(1,2)": NONE},
+    "bytea": {"abc": NONE, None: (None, None)},
+    "tsvector": {"a b": NONE},
+    "pair": {"(1,2)": NONE},
+    "word": {"a": ("a", None)},
+    "oid": {"7": ("7", None)},
+    "name": {"7": ("7", None)},
+    "character(5)": {"7": ("7", None)},
+}
+
+CREATED = {
+    "player_number": ["CREATE DOMAIN player_number AS double precision"],
+    "player_of_player": ["CREATE DOMAIN player AS real", "CREATE DOMAIN player_of_player AS player"],
+    "player_of_text": ["CREATE DOMAIN player AS varchar(20)", "CREATE DOMAIN player_of_text AS player"],
+    "pair": ["CREATE TYPE pair AS (a int, b int)"],
+    "word": ["CREATE TYPE word AS ENUM ('a', 'b')"],
 }
 
 
@@ -65,8 +129,8 @@ def ids_of(query: Any, table: Any) -> Any:
     """Makes the table with ids of another type."""
 
     def create(pg_type: str, values: list[str | None]) -> None:
-        if pg_type == "player_number":
-            query("CREATE DOMAIN player_number AS double precision")
+        for statement in CREATED.get(pg_type, ()):
+            query(statement)
         table(user_id=pg_type)
         query("CREATE INDEX ON tbl_transactions (created_at)")
         for place, value in enumerate(values):
