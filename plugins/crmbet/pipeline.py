@@ -147,9 +147,9 @@ def dags_test(run_id: str, arguments: list[str]) -> None:
     """
     from unittest.mock import patch
 
-    from airflow.models.dagrun import DagRun
+    from crmbet.orchestration.metadata import has_run
 
-    if DagRun.find(dag_id=DAG_ID, run_id=run_id):
+    if has_run(DAG_ID, run_id):
         sys.stderr.write(f"{_taken(run_id, 'the runs that Airflow knows')}\n")
         sys.exit(NOTHING_DONE)
     sys.argv = ["airflow", *arguments]

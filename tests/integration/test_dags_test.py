@@ -38,15 +38,17 @@ def airflow(airflow_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
             if session.get(DagBundleModel, "dags-folder") is None:
                 session.add(DagBundleModel(name="dags-folder"))
                 session.flush()
-            dag = session.get(DagModel, "user_features_daily") or DagModel(
-                dag_id="user_features_daily", bundle_name="dags-folder", fileloc="x"
-            )
+            dag: Any = session.get(DagModel, "user_features_daily")
+            if dag is None:
+                given = {"bundle_name": "dags-folder", "fileloc": "x"}
+                dag = DagModel(dag_id="user_features_daily", **given)  # type: ignore[no-untyped-call]
             dag.is_paused = paused
             session.add(dag)
             session.execute(delete(Job))
             if seconds_ago is not None:
                 heard = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-                session.add(Job(job_type="SchedulerJob", state="running", latest_heartbeat=heard))
+                job = Job(job_type="SchedulerJob", state="running", latest_heartbeat=heard)  # type: ignore[no-untyped-call]
+                session.add(job)
 
     monkeypatch.setattr(os, "_exit", end)
     yield SimpleNamespace(be=be)

@@ -582,6 +582,24 @@ def test_dags_test_cannot_write_the_row_and_says_so(
     assert "`airflow dags test` cannot write it" in caplog.text
 
 
+def test_a_run_of_dags_test_whose_tasks_a_scheduler_has_taken_says_so(
+    airflow: Airflow, web: WebSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both extracts ran here after the scheduler's copy of one had failed, and that copy had failed all after it.
+    states = dict.fromkeys(TASKS, "upstream_failed") | {"extract_s3": "success", "extract_pg": "success"}
+    tasks = {task: TaskOutcome(state=state) for task, state in states.items()}
+    airflow._write("taken", 0, run_type="manual", state="failed", tasks=tasks)
+    context = airflow.context("taken") | {"ti": None}
+    context["dag_run"].run_after = datetime.now(UTC) - timedelta(minutes=6)
+    monkeypatch.delattr(task_runner, "SUPERVISOR_COMMS")
+
+    tell_failure(context)
+
+    [message] = [body for body in web.bodies("/alerts") if body["execution_id"] == "taken"]
+    assert message["failure"]["what"] == "no task of the run failed, and not all of them succeeded"
+    assert "a scheduler may have taken its tasks: pause the DAG" in message["failure"]["next_step"]
+
+
 def _age(airflow: Airflow, run_id: str) -> None:
     """Let an hour pass for a run."""
 

@@ -54,19 +54,13 @@ def refuse_beside_scheduler(command: Sequence[str]) -> None:
     """
     if list(command[1:3]) != ["dags", "test"]:
         return
-    from airflow.jobs.job import most_recent_job
-    from airflow.models.dag import DagModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
+    from crmbet.orchestration.metadata import taken_by_scheduler
 
-    with create_session() as session:
-        named = select(DagModel.dag_id).where(DagModel.dag_id.in_(command[3:]), DagModel.is_paused.is_(False))
-        unpaused = session.scalar(named)
-        scheduler = most_recent_job("SchedulerJob", session=session)
-        if unpaused is None or scheduler is None or not scheduler.is_alive():
-            return
+    taken = taken_by_scheduler(command[3:])
+    if taken is None:
+        return
     refusal = PermanentFailure(
-        f"`airflow dags test` does nothing, since the scheduler would take the tasks of {unpaused} as well",
+        f"`airflow dags test` does nothing, since the scheduler would take the tasks of {taken} as well",
         where="the DAG is unpaused, and a scheduler is running",
         next_step=NEXT,
     )

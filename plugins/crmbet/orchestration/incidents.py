@@ -58,6 +58,13 @@ NOTE = "crmbet_told_"
 NOTED: tuple[Kind, ...] = ("failed", "deadline", "set_aside")
 """Kinds of alerts for which it matters later whether they were sent."""
 
+NO_TASK_FAILED = Failure(
+    kind="Unforeseen",
+    what="no task of the run failed, and not all of them succeeded",
+    next_step="open the run; if it is one of `airflow dags test`, a scheduler may have taken its tasks: pause the DAG "
+    "and run the command again",
+)
+
 FAILURES = (CrmbetError, OutOfTime, *AIRFLOW_FAILURES)
 """What asking any server may raise. Everything else is a fault of ours, which nobody catches."""
 
@@ -234,12 +241,7 @@ def send_row(row: Mapping[str, Any]) -> dict[str, str]:
         "failed",
         dag_id=row["dag_id"],
         run_id=row["execution_id"],
-        failure=failure
-        or Failure(
-            kind="Unforeseen",
-            what="no task of the run failed, and not all of them succeeded",
-            next_step="open the run",
-        ),
+        failure=failure or NO_TASK_FAILED,
         task_id=task_id,
         try_number=outcome.try_number if outcome else None,
         as_of=str(row["as_of_date"]) if row["as_of_date"] else None,
@@ -325,6 +327,8 @@ def outcome_of(dag_id: str, run_id: str, task_id: str | None, row: Mapping[str, 
         return TaskOutcome.model_validate(reported)
     if readable:
         return TaskOutcome(state="failed", failure=Failure.of(None))
+    if row is not None and row["failed_task"] is None:
+        return TaskOutcome(state="failed", failure=NO_TASK_FAILED)
     unknown = Failure(
         kind="Unforeseen",
         what="a task failed, and its reason cannot be read",
