@@ -1,21 +1,32 @@
--- The kind of the relation of this name, and which of its tables a crash would empty: itself, or partitions of it.
+-- The kind of the relation of this name, which of its tables a crash would empty (itself, or partitions of it at any level),
+-- and which tables inherit from it without being partitions.
+WITH RECURSIVE relation AS (
+    SELECT class.oid, class.relkind
+    FROM pg_catalog.pg_class AS class
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
+    WHERE namespace.nspname = %(schema)s AND class.relname = %(relation)s
+),
+part AS (
+    SELECT relation.oid FROM relation
+    UNION
+    SELECT inheritance.inhrelid
+    FROM part
+    JOIN pg_catalog.pg_inherits AS inheritance ON inheritance.inhparent = part.oid
+)
 SELECT
     relation.relkind::text,
     ARRAY(
-        SELECT part.relname::text
-        FROM pg_catalog.pg_class AS part
-        WHERE part.relpersistence = 'u'
-          AND part.relkind = 'r'
-          AND (
-              part.oid = relation.oid
-              OR part.oid IN (
-                  SELECT inheritance.inhrelid
-                  FROM pg_catalog.pg_inherits AS inheritance
-                  WHERE inheritance.inhparent = relation.oid
-              )
-          )
-        ORDER BY part.relname
+        SELECT class.relname::text
+        FROM part
+        JOIN pg_catalog.pg_class AS class ON class.oid = part.oid
+        WHERE class.relpersistence = 'u' AND class.relkind = 'r'
+        ORDER BY class.relname
+    ),
+    ARRAY(
+        SELECT class.relname::text
+        FROM pg_catalog.pg_inherits AS inheritance
+        JOIN pg_catalog.pg_class AS class ON class.oid = inheritance.inhrelid
+        WHERE inheritance.inhparent = relation.oid AND NOT class.relispartition
+        ORDER BY class.relname
     )
-FROM pg_catalog.pg_class AS relation
-JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
-WHERE namespace.nspname = %(schema)s AND relation.relname = %(relation)s
+FROM relation

@@ -37,7 +37,7 @@ def describe_fault(
     found = cursor.fetchone()
     if found is None:
         return None
-    kind, unlogged = found
+    kind, unlogged, heirs = found
     address = session.in_schema(table)
     # A target that somebody has partitioned is written as any other.
     if kind not in (("p",) if is_partitioned else ("r", "p")):
@@ -48,6 +48,17 @@ def describe_fault(
             why="somebody put it in the table's place; a load through it could not keep its promises",
             next_step=f"give it another name, or drop it, and clear backup_table: it makes the table {table} again; "
             "if readers need a view of that name, put it into a schema of its own",
+        )
+    if heirs:
+        statements = " ".join(
+            f"ALTER TABLE {session.in_schema(name)} NO INHERIT {address};" for name in heirs
+        )
+        return LoadRefused(
+            f"{', '.join(heirs)} inherits from {table}: its rows would count as rows of {table}, and a "
+            "player could have two",
+            where=f"{session.where}, relation {address}",
+            why="somebody made a child of the table",
+            next_step=f"run: {statements}",
         )
     if unlogged:
         statements = " ".join(f"ALTER TABLE {session.in_schema(name)} SET LOGGED;" for name in unlogged)

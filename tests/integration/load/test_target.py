@@ -266,6 +266,42 @@ def test_an_unlogged_target_is_refused_with_the_statement_that_mends_it(
     assert load_rows(session, staging).updated == 1
 
 
+def test_an_unlogged_partition_is_found_at_every_level(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    month, leaf = session.in_schema("user_features_history_2026_11"), session.in_schema("leaf")
+    query(
+        f"CREATE TABLE {month} PARTITION OF {session.history} FOR VALUES FROM ('2026-11-01 00:00+00') "
+        "TO ('2026-12-01 00:00+00') PARTITION BY HASH (user_id)"
+    )
+    query(f"CREATE UNLOGGED TABLE {leaf} PARTITION OF {month} FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    staging = stage(session, [row("a")])
+
+    with pytest.raises(LoadRefused, match="leaf is UNLOGGED") as refusal:
+        load_rows(session, staging)
+
+    query(refusal.value.next_step.partition("run: ")[2].rstrip("."))
+    assert load_rows(session, staging).inserted == 1
+
+
+def test_a_child_by_inheritance_is_refused_with_the_statement_that_mends_it(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a")]))
+    child = session.in_schema("child")
+    query(f"CREATE TABLE {child} () INHERITS ({session.table})")
+    query(f"INSERT INTO {child} SELECT * FROM ONLY {session.table}")
+    staging = stage(session, [row("a", day=21)])
+
+    with pytest.raises(
+        LoadRefused, match="child inherits from user_features: its rows would count"
+    ) as refusal:
+        load_rows(session, staging)
+
+    query(refusal.value.next_step.partition("run: ")[2].rstrip("."))
+    assert load_rows(session, staging).updated == 1
+
+
 @BOTH_SERVERS
 def test_a_removed_feature_needs_one_message(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage
