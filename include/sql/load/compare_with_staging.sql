@@ -1,4 +1,4 @@
--- All that a load must know before it writes, but for cells, in one pass. Its verification runs this again. Rows without
+-- All that a load must know before it writes to the table, in one pass. Its verification runs this again. Rows without
 -- the mark that the newest run did not have were left by earlier loads, so this load does not lose them. An append leaves
 -- the rows of players whom it had as they were, so the history says who was in that run.
 SELECT
@@ -10,7 +10,6 @@ SELECT
         WHERE staged.as_of >= target.as_of
           AND (staged.as_of, staged.row_hash) IS DISTINCT FROM (target.as_of, target.row_hash)
     ) AS stale,
-    count(*) FILTER (WHERE staged.as_of = target.as_of AND staged.row_hash = target.row_hash) AS equal,
     count(*) FILTER (
         WHERE (target.gone OR target.marketing_reason IS NOT NULL)
           AND staged.as_of = target.as_of

@@ -8,4 +8,4 @@ FROM (
 CROSS JOIN (SELECT max(known_at) AS known_at FROM {staging}) AS run
 ON CONFLICT ({key}, as_of) DO UPDATE
 SET {assignments}, marketing_reason = excluded.marketing_reason, updated_at = excluded.updated_at
-WHERE %(is_found_now)s AND history.marketing_reason IS NULL AND excluded.known_at >= history.known_at
+WHERE %(is_found_now)s AND history.marketing_reason IS NULL

@@ -15,5 +15,4 @@ WHERE target.{key} = staged.{key}
   AND (
       (staged.as_of, staged.row_hash) IS DISTINCT FROM (target.as_of, target.row_hash)
       OR (%(is_newest)s AND (target.gone OR target.marketing_reason IS NOT NULL))
-      OR {cells_differ}
   )

@@ -9,5 +9,5 @@ FROM {staging} AS staged
 WHERE history.{key} = staged.{key}
   AND history.as_of = staged.as_of
   AND history.as_of BETWEEN %(oldest_staged)s AND %(newest_staged)s
-  AND staged.known_at >= history.known_at
+  AND (staged.known_at >= history.known_at OR history.marketing_reason IS NOT NULL)
   AND staged.row_hash IS DISTINCT FROM history.row_hash

@@ -21,6 +21,7 @@ from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
 from crmbet.databases.statements import Fragment, assignments, identifier, joined, render
 from crmbet.failures import LoadRefused, TemporaryFailure
 from crmbet.load.backup import back_up, list_backups
+from crmbet.load.edits import Search, find_newest_recorded, silence_gone
 from crmbet.load.history import Gone, Recording, record, record_gone
 from crmbet.load.target import (
     column_list,
@@ -79,11 +80,26 @@ class LoadCounts:
     recorded: int = 0
     """Rows that the load inserted into the history, or updated there."""
     edited: int = 0
-    """Rows of the target whose cells somebody had changed by hand. The load has written over them."""
+    """Rows of the target that somebody had changed by hand. The load has put them back."""
     edited_history: int = 0
-    """The same of the history, among its rows of the staged players and as_of."""
+    """The same of the history, among its rows of the staged players and as_of, and those that the target has."""
+    deleted: int = 0
+    """Rows of the newest run that somebody had deleted from the target. The load has put them back."""
+    disputed: int = 0
+    """Rows that differ in target and history, and neither has its own hash: the load has left both as they were."""
     backup: str | None = None
     """The backup that holds what the target held before, whether or not this load took it. None if nothing changed."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many rows staging and the target have, and from when to when they are."""
+
+    staged: int
+    oldest_staged: datetime | None
+    newest_staged: datetime | None
+    rows: int
+    newest_loaded: datetime | None
 
 
 @dataclass(frozen=True)
@@ -99,8 +115,6 @@ class Comparison:
     """Staged players that the target does not have."""
     stale: int
     """Rows of the target that are not newer than staging's and differ in as_of or row_hash."""
-    equal: int
-    """Rows of the target that have the as_of and row_hash of staging's."""
     returned: int
     """Rows of the target that belong to players who are gone, although staging has an equal row."""
     older: int
@@ -114,10 +128,6 @@ class Comparison:
     oldest_staged: datetime | None
     newest_staged: datetime | None
     newest_loaded: datetime | None
-    edited: int = 0
-    """Of those that are equal, rows whose cells are not. The verification does not count them."""
-    edited_returned: int = 0
-    """Of these, those of players who are gone."""
 
     @property
     def is_newest(self) -> bool:
@@ -129,7 +139,7 @@ class Comparison:
     @property
     def is_equal(self) -> bool:
         """Whether the target holds exactly what was staged."""
-        return not (self.missing or self.stale or self.edited or self.returned or self.older or self.absent)
+        return not (self.missing or self.stale or self.returned or self.older or self.absent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,48 +182,56 @@ def load(
         for table in (session.table, session.history):
             session.hold_writers_off(cursor, table)
         write = _Write.begin(cursor, session, staging, rules)
-        before = write.compare()
-        _refuse_other_rows(session, staging, before)
-        _refuse_loss(session, rules, before)
+        bounds = write.read_bounds()
+        _refuse_other_rows(session, staging, bounds)
         recording = Recording(
             staging=write.staging,
-            oldest=before.oldest_staged,
-            newest=before.newest_staged,
+            oldest=bounds.oldest_staged,
+            newest=bounds.newest_staged,
             written_at=write.written_at,
             reconstructed=rules.reconstructed,
         )
-        # The history comes first: the target's rows that are not staged are compared with it.
+        later = find_newest_recorded(cursor, session, bounds.newest_loaded)
+        # The history comes first: the target's rows are compared with it.
         recorded = record(cursor, session, recording)
-        edited_elsewhere = write.count_edited_elsewhere(before)
+        search = write.search(bounds, later)
+        edits = search.find()
+        backup = None
+        if edits.can_be_repaired:
+            backup = _back_up(cursor, session, taken_at, bounds)
+            search.repair(edits)
+        before = write.compare()
+        _refuse_loss(session, rules, before)
         goal = _find_goal(rules, before)
         done = LoadCounts(staged=before.staged, unchanged=before.staged)
-        backup = None
-        if goal.changed or edited_elsewhere:
-            backup = _back_up(cursor, session, taken_at, before)
-        if edited_elsewhere and rules.strategy != "replace":
-            write.repair_elsewhere(before)
+        if goal.changed and not edits.can_be_repaired:
+            backup = _back_up(cursor, session, taken_at, bounds)
         gone = record_gone(cursor, session, recording, write.find_gone(before))
         if goal.changed:
             done = write.write_and_verify(goal, before)
+        if write.goes_back(before, later):
+            silence_gone(cursor, session)
         if alongside is not None:
             alongside(cursor, write.written_at)
     return replace(
         done,
         recorded=recorded.inserted + recorded.updated + gone,
-        edited=edited_elsewhere + (0 if rules.strategy == "append" else before.edited),
-        edited_history=recorded.edited,
+        edited=edits.table,
+        edited_history=recorded.edited + edits.history,
+        deleted=edits.deleted,
+        disputed=edits.unknown,
         backup=backup,
     )
 
 
 def _back_up(
-    cursor: extensions.cursor, session: LoadSession, taken_at: datetime, before: Comparison
+    cursor: extensions.cursor, session: LoadSession, taken_at: datetime, bounds: Bounds
 ) -> str | None:
     """The name of the backup that holds what the target holds, which is taken if there is none. None if it is empty."""
     taken = back_up(cursor, session, taken_at)
     if taken is not None:
         return taken.name
-    return list_backups(cursor, session)[0].name if before.rows else None
+    return list_backups(cursor, session)[0].name if bounds.rows else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,14 +239,11 @@ class _Write:
     """The statements of one load, over one cursor inside its transaction."""
 
     cursor: extensions.cursor
-    where: str
+    session: LoadSession
     rules: LoadRules
-    table: Fragment
-    history: Fragment
     staging: Fragment
     key: Fragment
     columns: dict[str, FeatureColumn]
-    features: dict[str, FeatureColumn]
     written_at: datetime
     """The load's instant, by the server's clock. It goes into updated_at, and no other load has the same."""
 
@@ -236,57 +251,52 @@ class _Write:
     def begin(
         cls, cursor: extensions.cursor, session: LoadSession, staging: Staging, rules: LoadRules
     ) -> _Write:
+        cursor.execute(render("load/spell_reals_exactly"))
         cursor.execute(render("load/read_clock"))
         (written_at,) = single_row(cursor)
         return cls(
             cursor=cursor,
-            where=session.where,
+            session=session,
             rules=rules,
-            table=session.table,
-            history=session.history,
             staging=session.in_schema(staging.table),
             key=identifier(session.contract.key),
             columns=session.contract.computed,
-            features=session.contract.features,
             written_at=written_at,
         )
 
-    def compare(self) -> Comparison:
-        """Compare the target with staging, with the cells of rows that say that they are equal."""
-        found = self._compare()
-        if found.equal == 0:
-            return found
-        self._execute("count_edited_rows", cells_differ=self._cells_differ("staged"))
-        edited, edited_returned = single_row(self.cursor)
-        return replace(found, edited=edited, edited_returned=edited_returned)
+    def read_bounds(self) -> Bounds:
+        """Count the rows of staging and target, and find from when to when they are."""
+        self._execute("read_bounds")
+        return Bounds(*single_row(self.cursor))
 
-    def count_edited_elsewhere(self, before: Comparison) -> int:
-        """Count the rows that somebody has edited among those that `compare` does not compare with staging.
+    def search(self, bounds: Bounds, later: datetime | None) -> Search:
+        """The search for rows that somebody has edited. `later` is the newest as_of that the target's is older than."""
+        # An emptied table lacks the rows of the newest run. One that was taken back to an older day lacks them rightly.
+        newest = later if bounds.rows == 0 else None if later is not None else bounds.newest_loaded
+        return Search(
+            cursor=self.cursor,
+            session=self.session,
+            staging=self.staging,
+            marks=self.rules.gone_users == "mark",
+            newest=newest,
+            is_empty=bounds.rows == 0,
+            written_at=self.written_at,
+        )
 
-        The history has what the load of such a row's as_of has written. A row that it does not have, or has with
-        another row_hash, is not counted: nothing says what it should hold.
-        """
-        if before.rows == 0:
-            return 0
-        text = render("load/count_edited_elsewhere", edited=self._edited_rows())
-        self.cursor.execute(text, self._elsewhere(before))
-        (edited,) = single_row(self.cursor)
-        return int(edited)
-
-    def repair_elsewhere(self, before: Comparison) -> None:
-        """Give the rows that `count_edited_elsewhere` counts what the history says, unless this load writes them."""
-        features = {name: column for name, column in self.features.items() if name != MARKETING}
-        self._execute(
-            "repair_edited_rows",
-            {**self._elsewhere(before), "leaves_alone": self.rules.strategy == "append"},
-            assignments=assignments(features, "recorded"),
-            edited=self._edited_rows(),
-            history=self.history,
+    def goes_back(self, before: Comparison, later: datetime | None) -> bool:
+        """Whether the target is older afterwards than what the history has, as after a restore."""
+        is_last = before.is_newest or self.rules.strategy == "replace"
+        newest = later if later is not None else before.newest_loaded
+        return (
+            is_last
+            and newest is not None
+            and before.newest_staged is not None
+            and before.newest_staged < newest
         )
 
     def find_gone(self, before: Comparison) -> Gone | None:
         """The players of whom this load is the first to find that they are gone; None if it cannot know of any."""
-        if before.newest_staged and before.is_newest and before.absent and self.rules.strategy != "append":
+        if before.newest_staged and before.is_newest and before.absent:
             rows = self._render("select_absent_rows", columns=column_list(self.columns, "target."))
             return Gone(rows=rows, as_of=before.newest_staged, is_found_now=True)
         if before.newest_loaded and before.missing and self._is_past(before):
@@ -302,10 +312,11 @@ class _Write:
             removed = self._execute("delete_all_rows")
         if rules.strategy == "merge":
             updated = self._update_changed_rows(before)
-            if before.is_newest and rules.gone_users != "delete":
-                marked = self._execute("mark_gone_rows", {"marks": rules.gone_users == "mark"})
-            if before.is_newest and rules.gone_users == "delete":
+        if rules.strategy != "replace" and before.is_newest:
+            if rules.strategy == "merge" and rules.gone_users == "delete":
                 removed = self._execute("delete_gone_rows")
+            else:
+                marked = self._execute("mark_gone_rows", {"marks": rules.gone_users == "mark"})
         if goal.missing == 0:
             inserted = self._insert_new_rows(before)
         self._verify(goal)
@@ -327,25 +338,19 @@ class _Write:
             and not before.is_newest
         )
 
-    def _compare(self) -> Comparison:
+    def compare(self) -> Comparison:
+        """Compare the target with staging."""
         marks = self.rules.gone_users == "mark"
-        self._execute("compare_with_staging", {"marks": marks}, history=self.history)
+        self._execute("compare_with_staging", {"marks": marks}, history=self.session.history)
         return Comparison(*single_row(self.cursor))
 
     def _update_changed_rows(self, before: Comparison) -> int:
         features = {name: column for name, column in self.columns.items() if name != MARKETING}
-        differs = self._cells_differ("staged") if before.edited else Fragment("false")
         return self._execute(
             "update_changed_rows",
             {"is_newest": before.is_newest},
             assignments=assignments(features, "staged"),
-            cells_differ=differs,
         )
-
-    def _cells_differ(self, source: str) -> Fragment:
-        """Whether the features of a row of the target are not those that a row of another table makes it hold."""
-        expected = expected_values(self.features, source, "target")
-        return Fragment(f"({column_list(self.features, 'target.')}) IS DISTINCT FROM ({expected})")
 
     def _insert_new_rows(self, before: Comparison) -> int:
         is_past = self._is_past(before)
@@ -360,23 +365,9 @@ class _Write:
             staged_columns=joined(staged),
         )
 
-    def _edited_rows(self) -> Fragment:
-        return self._render(
-            "find_edited_rows", history=self.history, cells_differ=self._cells_differ("recorded")
-        )
-
-    def _elsewhere(self, before: Comparison) -> dict[str, Any]:
-        # Append leaves the rows of staged players alone, so all rows are compared with the history.
-        compared = self.rules.strategy != "append"
-        return {
-            "newest_loaded": before.newest_loaded,
-            "oldest_staged": before.oldest_staged if compared else None,
-            "newest_staged": before.newest_staged if compared else None,
-        }
-
     def _verify(self, goal: Goal) -> None:
         """Compare the target with staging and the goal. Raises `LoadRefused`, which rolls the load back."""
-        after = self._compare()
+        after = self.compare()
         self._execute(
             "compare_written_rows",
             target_columns=column_list(self.columns, "target."),
@@ -402,7 +393,7 @@ class _Write:
         if faults:
             raise LoadRefused(
                 f"the load was rolled back: the table does not hold what was staged: {'; '.join(faults)}",
-                where=self.where,
+                where=self.session.where,
                 why="a trigger or a rule on the table changes what is written, or this is a bug",
                 next_step="look at the table's triggers and rules; its rows are as they were before the load",
             )
@@ -414,22 +405,26 @@ class _Write:
         return self.cursor.rowcount
 
     def _render(self, verb: str, **fragments: Fragment) -> Fragment:
-        text = render(f"load/{verb}", table=self.table, staging=self.staging, key=self.key, **fragments)
+        text = render(
+            f"load/{verb}", table=self.session.table, staging=self.staging, key=self.key, **fragments
+        )
         return Fragment(text)
 
 
 def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
+    # Whoever is absent from the newest run loses marketing, if the load leaves the row.
+    settled = before.unsettled if before.is_newest else 0
     match rules.strategy:
         case "merge":
-            return _find_goal_of_merge(rules, before)
+            return _find_goal_of_merge(rules, before, settled)
         case "append":
             return Goal(
                 rows=before.rows + before.missing,
                 stale=before.stale,
                 absent=before.absent,
-                unsettled=before.unsettled,
+                unsettled=before.unsettled - settled,
                 written=before.missing,
-                changed=before.missing > 0,
+                changed=before.missing + settled > 0,
             )
         case "replace":
             return Goal(
@@ -444,10 +439,8 @@ def _find_goal(rules: LoadRules, before: Comparison) -> Goal:
             assert_never(rules.strategy)
 
 
-def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
-    updated = before.stale + before.edited
-    if before.is_newest:
-        updated += before.returned - before.edited_returned
+def _find_goal_of_merge(rules: LoadRules, before: Comparison, settled: int) -> Goal:
+    updated = before.stale + (before.returned if before.is_newest else 0)
     if not before.is_newest and rules.gone_users == "delete":
         # An older day does not bring back a player whom the table's newest load deleted.
         return Goal(
@@ -460,7 +453,6 @@ def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
             changed=updated > 0,
         )
     deleted = before.absent if before.is_newest and rules.gone_users == "delete" else 0
-    settled = before.unsettled if before.is_newest else 0
     return Goal(
         rows=before.rows + before.missing - deleted,
         stale=0,
@@ -471,10 +463,10 @@ def _find_goal_of_merge(rules: LoadRules, before: Comparison) -> Goal:
     )
 
 
-def _refuse_other_rows(session: LoadSession, staging: Staging, before: Comparison) -> None:
-    if before.staged != staging.rows:
+def _refuse_other_rows(session: LoadSession, staging: Staging, bounds: Bounds) -> None:
+    if bounds.staged != staging.rows:
         raise TemporaryFailure(
-            f"the staging table holds {before.staged} rows where {staging.rows} were checked",
+            f"the staging table holds {bounds.staged} rows where {staging.rows} were checked",
             where=session.where,
             why="another try of this run replaced it, or PostgreSQL crashed and emptied it",
             next_step=f"{RETRIED_BY_ITSELF}; make sure that no other try of the run is still running",
@@ -483,8 +475,6 @@ def _refuse_other_rows(session: LoadSession, staging: Staging, before: Compariso
 
 def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> None:
     """Raise `LoadRefused` if the load would lose a later state, too many players, or all of them."""
-    if rules.strategy == "append":
-        return
     if before.staged == 0 and before.rows > 0 and rules.strategy == "replace":
         raise LoadRefused(
             "replace would leave an empty table, since the run computed no rows",

@@ -1,6 +1,7 @@
 """Restores a backup as safely as a load: with the lock, one transaction, a proof, and a backup of what was there.
 
-The history is left as it is. It holds what runs computed, and a restore computes nothing.
+The history is left as it is. It holds what runs computed, and a restore computes nothing. It also says who is gone by
+now: their marketing does not come back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 from crmbet.databases.statements import render
 from crmbet.failures import BadParam, LoadRefused
 from crmbet.load.backup import Backup, back_up, list_backups, measure
-from crmbet.load.target import column_list, read_columns, require_tables, target_shape
+from crmbet.load.edits import silence_gone
+from crmbet.load.target import column_list, history_shape, read_columns, require_tables, target_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,8 @@ class Restored:
     """Rows of the target after the restore."""
     changed: bool
     """Whether the restore changed the target."""
+    silenced: int = 0
+    """Players of the backup who are gone since: their rows are back, but for marketing."""
     kept: str | None = None
     """The backup of the previous content, if one had to be taken."""
 
@@ -53,15 +57,17 @@ def choose(session: LoadSession, backups: Sequence[Backup], name: str) -> Backup
 def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
     """Make the target hold what the backup of that name holds, and nothing else.
 
-    The previous content is backed up first, dated `taken_at` (an aware instant). A target that equals the backup
-    already is left alone. Columns that are newer than the backup become NULL.
+    Whoever is gone since the backup gets no marketing. The previous content is backed up first, dated `taken_at` (an
+    aware instant). A target that is so already is left alone. Columns that are newer than the backup become NULL.
 
     Raises `BadParam` if there is no such backup. Raises `LoadRefused` and leaves the target as it was if the backup
     does not match its proof, or if the target does not match the backup afterwards.
     """
     with session.exclusive_transaction() as cursor:
         shape = target_shape(session.contract)
-        actual = require_tables(cursor, session, [shape])[shape.name]
+        history = history_shape(session.contract)
+        tables = require_tables(cursor, session, [shape, history])
+        actual = tables[shape.name]
         session.hold_writers_off(cursor, session.table)
         backup = choose(session, list_backups(cursor, session), name)
         table = session.in_schema(backup.name)
@@ -82,8 +88,8 @@ def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
                 why="somebody changed it, or the server's storage is damaged",
                 next_step="restore another one; the table was not touched",
             )
-        if measure(cursor, session.table, columns) == expected:
-            return Restored(backup=backup.name, rows=expected.rows, changed=False)
+        before = measure(cursor, session.table, columns)
+        cursor.execute("SAVEPOINT before_restore")
         kept = back_up(cursor, session, taken_at)
         cursor.execute(render("load/delete_all_rows", table=session.table))
         cursor.execute(
@@ -97,6 +103,16 @@ def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
                 why="a trigger or a rule on the table changes what is written, or this is a bug",
                 next_step="look at the table's triggers and rules; its rows are as they were before",
             )
+        # A release that did not know of the reason recorded nobody as gone.
+        knows_gone = all("marketing_reason" in columns for columns in tables.values())
+        silenced = silence_gone(cursor, session) if knows_gone else 0
+        if measure(cursor, session.table, columns) == before:
+            cursor.execute("ROLLBACK TO SAVEPOINT before_restore")
+            return Restored(backup=backup.name, rows=expected.rows, changed=False, silenced=silenced)
         return Restored(
-            backup=backup.name, rows=expected.rows, changed=True, kept=None if kept is None else kept.name
+            backup=backup.name,
+            rows=expected.rows,
+            changed=True,
+            silenced=silenced,
+            kept=None if kept is None else kept.name,
         )

@@ -132,6 +132,7 @@ def test_players_whom_keep_had_left_before_are_not_lost_again(
     load_rows(session, stage(session, [row(f"u{n}") for n in range(10)]))
     load_rows(session, stage(session, [row(f"u{n}", day=21) for n in range(7)]))
     query(f"UPDATE {session.table} SET marketing_allowed = true, marketing_reason = NULL")
+    query(f"DELETE FROM {session.history} WHERE marketing_reason = 'gone'")
 
     counts = load_rows(session, stage(session, [row(f"u{n}", day=22) for n in range(7)]), max_shrink=0.1)
 
@@ -266,3 +267,42 @@ def test_an_append_between_two_merges_hides_nobody(
         load_rows(session, stage(session, [row("u10", day=22)]), gone_users=gone_users, max_shrink=0.1)
 
     assert sum(allowed for allowed, _ in marketing(query, session).values()) == 11
+
+
+@pytest.mark.parametrize("gone_users", ["keep", "mark", "delete"])
+def test_an_append_of_the_newest_day_ends_the_marketing_of_whoever_it_lacks(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str
+) -> None:
+    load_rows(session, stage(session, [row("a"), row("b")]), gone_users=gone_users)
+
+    counts = load_rows(
+        session, stage(session, [row("b", day=21), row("c", day=21)]), "append", gone_users=gone_users
+    )
+
+    assert (counts.inserted, counts.marked, counts.removed) == (1, 1, 0)
+    assert state(query, session) == {"a": (20, gone_users == "mark"), "b": (20, False), "c": (21, False)}
+    assert marketing(query, session) == {"a": (False, "gone"), "b": (True, None), "c": (True, None)}
+    assert latest(query, session)["a"] == (21, False, "gone")
+    again = load_rows(
+        session, stage(session, [row("b", day=21), row("c", day=21)]), "append", gone_users=gone_users
+    )
+    assert again == LoadCounts(staged=2, unchanged=2)
+    # An older day knows nothing of who is gone.
+    older = load_rows(session, stage(session, [row("d", day=19)]), "append", gone_users=gone_users)
+    assert (older.marked, older.edited) == (0, 0)
+    assert marketing(query, session)["b"] == (True, None)
+
+
+@pytest.mark.parametrize("hours", [(9, 5), (5, 9)])
+def test_who_is_gone_or_back_on_the_same_day_is_so_in_table_and_history(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, hours: tuple[int, int]
+) -> None:
+    """Whatever was known first: the load that came last says who is there."""
+    for hour, names in zip((*hours, hours[0]), ("ab", "a", "ab"), strict=True):
+        rows = [{**row(name), "known_at": row(name)["as_of"].replace(hour=hour)} for name in names]
+
+        assert load_rows(session, stage(session, rows)).edited == 0
+
+        is_there = "b" in names
+        assert marketing(query, session)["b"] == ((True, None) if is_there else (False, "gone"))
+        assert latest(query, session)["b"] == ((20, True, None) if is_there else (20, False, "gone"))

@@ -246,10 +246,16 @@ def test_players_who_would_be_absent_are_lost_however_many_others_come(
     assert load_rows(session, stage(session, staged), strategy, max_shrink=0.2, **rules).staged == 8 + others
 
 
-def test_append_loses_nobody(session: LoadSession, query: Query, row: MakeRow, stage: Stage) -> None:
+def test_append_deletes_nobody_and_silences_no_more_than_the_setting(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
     load_rows(session, stage(session, [row("a")]))
+    without_a = stage(session, [row("z", day=21)])
 
-    assert load_rows(session, stage(session, [row("z", day=21)]), "append", max_shrink=0.0).inserted == 1
+    with pytest.raises(LoadRefused, match="append would lose 1 of the table's 1 players"):
+        load_rows(session, without_a, "append", max_shrink=0.0)
+
+    assert load_rows(session, without_a, "append", max_shrink=0.0, accept_loss=True).inserted == 1
     assert set(days(query, session)) == {"a", "z"}
 
 

@@ -31,7 +31,8 @@ def backup(session: LoadSession, row: MakeRow, stage: Stage) -> str:
     """The name of a backup of two players, whom the table has left behind."""
     load_rows(session, stage(session, [row("a"), row("b", churn_risk_score=None)]))
     taken = take_backup(session, next_second())
-    load_rows(session, stage(session, [row("a", day=21, row_hash="bad"), row("c", day=21)]))
+    today = [row("a", day=21, row_hash="bad"), row("b", day=21), row("c", day=21)]
+    load_rows(session, stage(session, today))
     assert taken is not None
     return taken.name
 
@@ -144,3 +145,42 @@ def test_a_restore_that_goes_wrong_leaves_the_table_as_it_was(
     assert rows_of(query, session.table) == before
     with session.transaction() as cursor:
         assert [each.name for each in list_backups(cursor, session)] == [backup]
+
+
+@pytest.mark.parametrize("gone_users", ["keep", "mark", "delete"])
+def test_marketing_of_one_who_is_gone_since_does_not_come_back(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str
+) -> None:
+    load_rows(session, stage(session, [row("a"), row("b")]), gone_users=gone_users)
+    taken = take_backup(session, next_second())
+    load_rows(session, stage(session, [row("a", day=21)]), gone_users=gone_users)
+    assert taken is not None
+
+    restored = restore(session, taken.name, next_second())
+
+    held = f"SELECT user_id, marketing_allowed, marketing_reason FROM {session.table} ORDER BY 1"
+    assert (restored.changed, restored.silenced) == (True, 1)
+    assert query(held) == [("a", True, None), ("b", False, "gone")]
+    again = restore(session, taken.name, next_second())
+    assert (again.changed, again.kept, again.silenced) == (False, None, 1)
+    # An older day does not bring it back either, and that it is gone is no edit.
+    counts = load_rows(session, stage(session, [row("a", day=19), row("b", day=19)]), gone_users=gone_users)
+    assert (counts.edited, counts.deleted, query(held)[1]) == (0, 0, ("b", False, "gone"))
+    counts = load_rows(session, stage(session, [row("a", day=20), row("b", day=20)]), gone_users=gone_users)
+    assert (counts.edited, counts.deleted, query(held)[1]) == (0, 0, ("b", False, "gone"))
+    # A newer day that has the player does.
+    load_rows(session, stage(session, [row("a", day=22), row("b", day=22)]), gone_users=gone_users)
+    assert query(held) == [("a", True, None), ("b", True, None)]
+
+
+def test_a_replace_that_goes_back_brings_no_marketing_back(
+    session: LoadSession, query: Query, row: MakeRow, stage: Stage
+) -> None:
+    load_rows(session, stage(session, [row("a"), row("b")]))
+    load_rows(session, stage(session, [row("a", day=21)]))
+
+    load_rows(session, stage(session, [row("a"), row("b")]), "replace", accept_loss=True)
+
+    held = f"SELECT user_id, marketing_allowed, marketing_reason FROM {session.table} ORDER BY 1"
+    assert query(held) == [("a", True, None), ("b", False, "gone")]
+    assert load_rows(session, stage(session, [row("a", day=19)])).edited == 0

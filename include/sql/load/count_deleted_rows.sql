@@ -1,0 +1,4 @@
+SELECT count(*)
+FROM (
+    {deleted}
+) AS deleted
