@@ -239,9 +239,16 @@ CREATE OR REPLACE MACRO json_values(value) AS
     json_extract_string(try_cast(value AS JSON), '$.*');
 
 -- Of a JSON map of name to true or false: none may have another value, and no name may stand twice. A null says nothing.
+-- A name with a letter that nobody sees may be another one of them.
 CREATE OR REPLACE MACRO is_readable_map(value) AS
-    len(list_distinct(list_transform(json_keys(try_cast(value AS JSON)), lambda name: lower(trim(name)))))
-    = len(json_keys(try_cast(value AS JSON)))
+    len(
+        list_distinct(
+            list_filter(
+                list_transform(json_keys(try_cast(value AS JSON)), lambda name: lower(coalesce(parse_text(name), ''))),
+                lambda name: NOT regexp_matches(name, '[\p{Cc}\p{Cf}]')
+            )
+        )
+    ) = len(json_keys(try_cast(value AS JSON)))
     AND len(list_filter(json_values(value), lambda said: parse_text(said) IS NOT NULL AND parse_boolean(parse_text(said)) IS NULL))
     = 0;
 
@@ -273,7 +280,7 @@ CREATE OR REPLACE MACRO refused_names(value) AS
 -- The words of a list in lower case, without those that mean nothing.
 CREATE OR REPLACE MACRO words_of(value) AS
     list_filter(
-        list_transform(parse_list(value), lambda item: coalesce(lower(trim(item)), '')),
+        list_transform(parse_list(value), lambda item: coalesce(lower(parse_text(item)), '')),
         lambda item: item
             NOT IN ('', 'none', 'nenhum', 'nenhuma', 'no', 'n', 'nao', 'não', 'false', 'f', 'falso', '0', 'off', 'null')
     );

@@ -55,7 +55,7 @@ GOOD: Mapping[str, Mapping[str, str]] = {
         "sent_at": "2026-02-20 12:00:00",
     },
     "players": {"user_id": "u"},
-    "limits": {"user_id": "u", "changed_at": "2026-02-20 12:00:00", "kind": "deposit"},
+    "limits": {"user_id": "u", "changed_at": "2026-02-20 12:00:00", "kind": "deposit", "new_value": "30"},
 }
 
 FAULTS: Mapping[str, list[tuple[dict[str, Any], str]]] = {
@@ -84,6 +84,37 @@ FAULTS: Mapping[str, list[tuple[dict[str, Any], str]]] = {
                 "NONE",
                 "Undefined",
                 "[object Object]",
+                *(
+                    "-nan",
+                    "+NaN",
+                    "-nan(ind)",
+                    "1.#QNAN",
+                    "NA",
+                    "nulo",
+                    "NULO",
+                    "n/d",
+                    "null-",
+                    "-",
+                    "--",
+                    "\u2014",
+                ),
+                *(
+                    '"null"',
+                    "'None'",
+                    "`nil`",
+                    '""',
+                    "''",
+                    "()",
+                    "<>",
+                    '("nan")',
+                    "#REF!",
+                    "#VALUE!",
+                    "#NAME?",
+                ),
+                *("#DIV/0!", "#NUM!", "#NULL!", "#"),
+                # Other forms of the same letters.
+                *("\uff2e\uff35\uff2c\uff2c", "\uff4e\uff41\uff4e", "\uff0d", "\uff08null\uff09"),
+                *("\U0001d5fb\U0001d5ee\U0001d5fb", "\u24dd\u24d0", "N\uff0fA", "\u207b"),
             )
         ),
         *(
@@ -803,3 +834,20 @@ def test_no_parser_hides_a_function_of_the_engine() -> None:
         }
     assert len(parsers) > 20
     assert parsers & functions == set()
+
+
+def test_every_text_that_cannot_be_read_is_counted_in_every_type(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    store, contract = FolderStore(tmp_path), contracts()["bets"]
+    columns = [name for name, column in contract.columns.items() if column.on_invalid == "null"]
+    words = ("NaN", "nan", "-nan", "+NaN", "nan(0x1)", "inf", "?")
+    good = {"user_id": "u", "placed_at": "2026-02-20 12:00:00", "game_type": "slots", "stake": "1"}
+    rows: list[Any] = [
+        {**good, "bet_id": f"{column} {word}", column: word} for column in columns for word in words
+    ]
+
+    cleaned = clean(engine, store, RUN, contract, capture(engine, store, RUN, contract, rows))
+
+    assert cleaned.accepted == len(rows)
+    assert cleaned.discarded == dict.fromkeys(sorted(columns), len(words))

@@ -465,6 +465,14 @@ USER_IDS: Mapping[str | None, str] = {
     "[]": NESTED,
     "{}": NESTED,
     "[1]": NESTED,
+    **{
+        word: word
+        for word in (
+            *("nana", "Nan1", "na1", "ana", "nullable", "x-nan", "none yet", "a-", "1", "-1", "#1", "(a)"),
+            *('"a"', "?", "."),
+            *("\uff41\uff42", "\u00aa1", "\u5357"),
+        )
+    },
 }
 
 

@@ -116,6 +116,9 @@ UNREADABLE_BIRTHS = (
     "32",
     "adult",
     "0000-00-00",
+    # What software writes where it has no date, and years of which the century was left out.
+    *("0001-01-01", "0090-01-01", "0190-01-01", "1753-01-01", "1899-12-30", "1900-01-01", "1906-02-27"),
+    "NaN",
 )
 UNREADABLE_CONSENTS = (
     "???",
@@ -137,6 +140,11 @@ UNREADABLE_CONSENTS = (
     '{"email": true, "EMAIL": false}',
     '{"email": true, "e-mail": false}',
     '{"zap": false, "whatsapp": "sim", "sms": true}',
+    '{"email": true, "e-mail\\t": false}',
+    '{"email": true, "\u00a0e-mail": false}',
+    '{"email": true, "email\\n": false}',
+    '{"email\u3000": true, "EMAIL": false}',
+    '{"email": true, "e-mail\u200b": false}',
 )
 NO_CONSENTS = (
     "[]",
@@ -234,8 +242,16 @@ def test_self_exclusions_of_players(players: Any) -> None:
 
 
 def test_dates_of_birth(players: Any) -> None:
-    of_age = ("1990-01-01", "19900101", "1990-01-01T00:00:00Z", "1990-01-01 00:00:00", "1990/01/01")
-    minors = ("2015-01-01", "9999-12-31")
+    of_age = (
+        "1906-02-28",
+        "2008-03-01",
+        "1990-01-01",
+        "19900101",
+        "1990-01-01T00:00:00Z",
+        "1990-01-01 00:00:00",
+        "1990/01/01",
+    )
+    minors = ("2015-01-01", "9999-12-31", "200000-01-01", "294246-12-31", "294247-01-10")
 
     features, _ = players("birth_date", [*of_age, *minors, *UNREADABLE_BIRTHS, *NOTHING])
 
@@ -255,6 +271,8 @@ def test_consents(players: Any) -> None:
         '{"email": "sim", "sms": "no"}',
         "zap|push",
         '{"email": " sim ", "sms": null}',
+        '{"e-mail\\t": true, "sms": false}',
+        "\u00a0push\t; sms",
     )
 
     features, cleaned = players("consents", [*given, *NO_CONSENTS, *UNREADABLE_CONSENTS, *NOTHING])
@@ -312,6 +330,14 @@ LIMITS: Mapping[str, tuple[Row, list[str] | None]] = {
     "of thirty days": ({"kind": "self_exclusion", "new_value": "30"}, None),
     "permanent": ({"kind": "self_exclusion", "new_value": "permanente"}, ["limits.new_value"]),
     "365 days": ({"kind": "autoexclusão", "new_value": "365 dias"}, ["limits.new_value"]),
+    "no duration": ({"kind": "self_exclusion"}, ["limits.new_value"]),
+    "blank duration": ({"kind": "autoexclusao", "new_value": " ", "old_value": "NULL"}, ["limits.new_value"]),
+    "not a number": ({"kind": "self_exclusion", "new_value": "NaN"}, ["limits.new_value"]),
+    "ended, or not a number": (
+        {"kind": "self_exclusion", "old_value": "180", "new_value": "nan"},
+        ["limits.new_value"],
+    ),
+    "ended": ({"kind": "self_exclusion", "old_value": "180"}, None),
     "infinite": ({"kind": "self_exclusion", "new_value": "infinity"}, ["limits.new_value"]),
     "minus one": ({"kind": "self_exclusion", "new_value": "-1"}, ["limits.new_value"]),
     "too long": ({"kind": "self_exclusion", "new_value": "99999999999"}, ["limits.new_value"]),
@@ -347,13 +373,43 @@ def test_self_exclusions_of_limits(engine: duckdb.DuckDBPyConnection, tmp_path: 
         **{user: reason for user, (_, reason) in LIMITS.items()},
     }
     assert {user for user, row in features.items() if row["marketing_allowed"]} == {
-        *("nobody's", "deposit limit", "deposit limit without a time")
+        *("nobody's", "deposit limit", "deposit limit without a time", "ended")
     }
     assert {user for user, row in features.items() if row["rg_self_exclusion_status"] == "active"} == {
         "of thirty days",
         *(user for user, (_, reason) in LIMITS.items() if reason),
     }
     assert cleaned.accepted + sum(cleaned.quarantined.values()) == len(LIMITS)
+
+
+def test_a_self_exclusion_without_a_duration_ends_none_that_runs(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    store, contract = FolderStore(tmp_path), contracts()["limits"]
+    later: Mapping[str, Row] = {
+        "nothing": {},
+        "not a number": {"new_value": "nan"},
+        "removed": {"old_value": "180"},
+        "removed, or not a number": {"old_value": "180", "new_value": "nan"},
+    }
+    rows: list[Row] = [
+        {"user_id": user, "kind": "self_exclusion", **row}
+        for user, cells in later.items()
+        for row in (
+            {"changed_at": "2026-02-20T12:00:00Z", "new_value": "180"},
+            {"changed_at": "2026-02-25T12:00:00Z", **cells},
+        )
+    ]
+    captured = capture(engine, store, RUN, contract, rows, "raw/limits/a.csv")
+    cleaned = clean(engine, store, RUN, contract, captured)
+    world = World(as_of_date=AS_OF, players=[{**ALLOWED, "user_id": user} for user in later])
+
+    features = features_of(engine, world, store, {"limits": cleaned})
+
+    assert {user: row["rg_self_exclusion_status"] for user, row in features.items()} == {
+        **dict.fromkeys(later, "active"),
+        "removed": "past",
+    }
 
 
 FAULTY_IDS: Mapping[str, Sequence[str]] = {

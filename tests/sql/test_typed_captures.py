@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmbet.contracts.instants import event_instant, known_instant
+from crmbet.contracts.plain import looked_over_rows
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_rows
 from crmbet.contracts.values import keeps_type
 from crmbet.databases.statements import Fragment, literal
 from crmbet.extract.decoding import UnpackLimits
 from crmbet.extract.formats import Reading, readings
+from tests.sql.world import contracts
 
 pytestmark = pytest.mark.sql
 
@@ -141,9 +143,95 @@ def test_a_typed_column_becomes_what_its_text_would(
                 row["_discarded"] = row["_discarded"] and [
                     each.replace(",", ".") for each in row["_discarded"]
                 ]
+            # The text is something that cannot be read. A double has no other way to say that there is nothing.
+            row["_discarded"] = [each for each in row["_discarded"] or () if each != "share: aaa"]
         assert ours == theirs
 
     check()
+
+
+@pytest.mark.parametrize("engine_type", ["DOUBLE", "FLOAT"])
+@pytest.mark.parametrize("source", ["players", "limits"])
+def test_a_nan_where_a_protection_may_stand_is_what_its_text_would_be(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path, source: str, engine_type: str
+) -> None:
+    feed = contracts()[source]
+    good = {
+        "user_id": "p1",
+        "changed_at": "2026-02-20 12:00:00",
+        "kind": "self_exclusion",
+        "old_value": "180",
+    }
+    names = [name for name, column in feed.columns.items() if column.protects]
+    others = [name for name in feed.columns if name not in names]
+    cells = ", ".join(
+        f"{literal(good[name])} AS {name}" if name in good else f"NULL AS {name}" for name in others
+    )
+    numbers = ("nan", "-nan", "inf", "1", "0", "30.5")
+    rows = " UNION ALL ".join(
+        f"SELECT {cells}, "
+        + ", ".join(
+            f"{literal(number) if each == name else 'NULL'}::{engine_type} AS {each}" for each in names
+        )
+        for name in names
+        for number in numbers
+    )
+    path = tmp_path / "object.parquet"
+    engine.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
+    typed = next(readings(engine, path, "object.parquet", feed, LIMITS))
+    spelled = ", ".join(f"{name}::VARCHAR AS {name}" for name in feed.columns)
+
+    found, expected = (
+        engine.execute(f"FROM ({typed_rows(feed, of, types, Fragment('_day'))}) ORDER BY _row").fetchall()
+        for of, types in (
+            (
+                Fragment(f"(SELECT *, 'a' AS _source_key, DATE '2026-02-28' AS _day FROM ({typed.query}))"),
+                typed.types,
+            ),
+            (
+                Fragment(
+                    f"(SELECT _row, _reject, {spelled}, 'a' AS _source_key, DATE '2026-02-28' AS _day "
+                    f"FROM ({typed.query}))"
+                ),
+                {},
+            ),
+        )
+    )
+
+    assert found == expected
+    place = [column[0] for column in engine.description or ()].index("_protection")
+    nans = [row[place] for number, row in enumerate(found) if number % len(numbers) < 2]
+    assert all(nans)
+
+
+NUMBERS = {"0": "BIGINT", "0.00": "DECIMAL(10,2)", "0.0": "DOUBLE"}
+
+
+@pytest.mark.parametrize(("spelled", "engine_type"), NUMBERS.items())
+@pytest.mark.parametrize("word", NUMBERS)
+def test_a_word_for_nothing_is_nothing_in_every_format(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path, word: str, spelled: str, engine_type: str
+) -> None:
+    described = contracts()["bets"].model_dump()
+    feed = SourceContract.model_validate({**described, "null_values": [word]})
+    path = tmp_path / "object.parquet"
+    good = "'b' AS bet_id, 'u' AS user_id, '2026-02-20' AS placed_at, 'slots' AS game_type, 1 AS stake"
+    cell = f"0::{engine_type} AS payout, 0::{engine_type} AS balance_after"
+    engine.execute(f"COPY (SELECT {good}, {cell}) TO {literal(str(path))} (FORMAT parquet)")
+    typed = next(readings(engine, path, "object.parquet", feed, LIMITS))
+    texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in feed.columns)
+    text_rows = f"SELECT _row, _reject, {texts} FROM ({typed.query})"
+    cells = set()
+    for rows, types in ((typed.query, typed.types), (text_rows, {})):
+        captured = Fragment(f"(SELECT *, 'a' AS _source_key, DATE '2026-02-20' AS _day FROM ({rows}))")
+        judged = typed_rows(feed, captured, types, Fragment("_day"))
+        looked_over = looked_over_rows(feed, captured, types, Fragment("_day"))
+        cells |= {*engine.execute(f"SELECT payout, balance_after FROM ({judged})").fetchall()}
+        plain = f"SELECT payout, balance_after FROM ({looked_over}) WHERE NOT _odd"
+        cells |= {*engine.execute(plain).fetchall()}
+
+    zero = None if word == spelled else 0
+    assert cells == {(zero, zero)}
 
 
 def test_what_could_differ_from_its_text_is_captured_as_text() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Callable
+from functools import cache
 
 from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.databases.statements import Fragment, literal
@@ -27,10 +30,28 @@ UNSEEN = Fragment(
 join the parts of an emoji."""
 
 NO_IDS = (
-    *("nan", "none", "null", "nil", "undefined", "nat", "n/a", "#n/a", "<na>", "<null>", "<none>", "<nil>"),
-    *("(null)", "(none)", "[null]", "[object object]"),
+    *(
+        "nan",
+        "nan(ind)",
+        "nan(snan)",
+        "1.#qnan",
+        "1.#ind",
+        "none",
+        "null",
+        "nil",
+        "nulo",
+        "nula",
+        "undefined",
+        "nat",
+    ),
+    *("na", "n/a", "n/d", "ref!", "value!", "name?", "num!", "div/0!", "null!", "error!", "object object"),
 )
-"""What software writes where it has no id, in lower case."""
+"""What software writes where it has no id, in lower case: Python, JavaScript, R, C, databases and spreadsheets."""
+NO_ID = (
+    rf"""[-\x{{2013}}\x{{2014}}\x{{2212}}+#"'`(\[<{{]*(?:{"|".join(map(re.escape, NO_IDS))})?[-)\]>}}"'`]*"""
+)
+"""Such a word alone, in quotes or brackets, or with a sign. Quotes, brackets and dashes alone are no id either."""
+LONGEST_NO_ID = max(map(len, NO_IDS)) + 4
 
 
 def bounds_of(contract: SourceContract, name: str, value: str) -> list[tuple[str, str]]:
@@ -48,12 +69,14 @@ def bounds_of(contract: SourceContract, name: str, value: str) -> list[tuple[str
         bounds.append((f"regexp_matches({value}, {literal(UNSEEN)})", "invisible characters"))
     if column.max_length is not None:
         bounds.append((f"length({value}) > {column.max_length}", "too long"))
-    return bounds + number_bounds(column, value)
+    return bounds + range_bounds(column, value)
 
 
-def number_bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
-    """Those of `bounds_of` that a number has."""
+def range_bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
+    """Those of `bounds_of` that a number or a date has. `_placed` is the row's day."""
     bounds = []
+    if column.max_age_years is not None:
+        bounds.append((f"{value} < _placed - to_years({column.max_age_years})", "too long ago"))
     if column.above is not None:
         bounds.append((f"{value} <= {column.above}", "not above the minimum"))
     if column.minimum is not None:
@@ -61,6 +84,20 @@ def number_bounds(column: SourceColumn, value: str) -> list[tuple[str, str]]:
     if column.maximum is not None:
         bounds.append((f"{value} > {column.maximum}", "above the maximum"))
     return bounds
+
+
+def lacks_protecting_values(contract: SourceContract, value: Callable[[str], object]) -> list[str]:
+    """The condition under which a row protects a player and does not say for how long.
+
+    The list is empty if the contract names no values that say so. `value` gives the expression of a column.
+    """
+    if not contract.protecting_values:
+        return []
+    protects = [
+        f"{value(name)} IN ({', '.join(literal(each) for each in values)})"
+        for name, values in contract.protecting_rows.items()
+    ]
+    return [" AND ".join([*protects, *(f"{value(name)} IS NULL" for name in contract.protecting_values)])]
 
 
 def is_unseen(letter: str) -> bool:
@@ -71,13 +108,26 @@ def is_unseen(letter: str) -> bool:
 
 
 def is_word_for_nothing(text: str) -> str:
-    """Whether an id is a word such as `undefined`. Its first letter cheaply rules out most ids."""
-    words = ", ".join(literal(word) for word in NO_IDS)
-    firsts = ", ".join(
-        str(ord(letter))
-        for letter in sorted({case for word in NO_IDS for case in (word[0], word[0].upper())})
-    )
-    return f"unicode({text}) IN ({firsts}) AND lower({text}) IN ({words})"
+    """Whether an id is a word such as `undefined`. Its length cheaply rules out most ids."""
+    plain = f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {_in_ascii(text)} END"
+    return f"length({text}) <= {LONGEST_NO_ID} AND regexp_full_match(lower({plain}), {literal(NO_ID)})"
+
+
+def _in_ascii(text: str) -> str:
+    """A text with the letters that words for nothing have, where it has another form of them, such as the wide one."""
+    forms = _forms_of(frozenset("".join(NO_IDS) + "+#\"'`(){}[]<>-\u2013\u2014\u2212"))
+    return f"translate({text}, {literal(''.join(forms))}, {literal(''.join(forms.values()))})"
+
+
+@cache
+def _forms_of(letters: frozenset[str]) -> dict[str, str]:
+    """Other forms of ASCII letters, to the letters: those whose casefolded NFKC form is one of them."""
+    forms = {}
+    for number in (*range(0x80, 0xD800), *range(0xF900, 0x10000), *range(0x1D400, 0x1D800)):
+        folded = unicodedata.normalize("NFKC", chr(number)).casefold()
+        if folded in letters:
+            forms[chr(number)] = folded
+    return forms
 
 
 def is_nested(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from crmbet.contracts.bounds import NO_IDS, number_bounds
+from crmbet.contracts.bounds import NO_ID, lacks_protecting_values, range_bounds
 from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.contracts.values import (
     INTEGERS,
@@ -134,7 +134,7 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
         if raw(name) in texts:
             odd += ([f"{raw(name)} IS NULL"] if column.required else []) + _too_long(column, raw(name))
         elif _plain_value(contract, name, types):
-            odd += [condition for condition, _ in number_bounds(column, _plain(name))]
+            odd += [condition for condition, _ in range_bounds(column, _plain(name))]
             odd += _too_long(column, _plain(name))
             odd.append(
                 f"{_plain(name)} IS NULL" + ("" if column.required else f" AND {raw(name)} IS NOT NULL")
@@ -145,8 +145,9 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
         f"{_of_plain_row(contract, name, types)} < {_of_plain_row(contract, other, types)}"
         for name, other in contract.not_before.items()
     ]
+    odd += lacks_protecting_values(contract, lambda name: _of_plain_row(contract, name, types))
     if texts:
-        words = [*map(re.escape, contract.null_values), f"(?i:{'|'.join(map(re.escape, NO_IDS))})"]
+        words = [*map(re.escape, contract.null_values), f"(?i:{NO_ID})"]
         pattern = f"{NOT_PLAIN}|(?:^| )(?:{'|'.join(words)})(?: |$)"
         odd.append(f"regexp_matches(concat_ws(' ', '.', {joined(texts)}), {literal(pattern)})")
     return odd

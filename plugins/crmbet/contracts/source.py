@@ -60,6 +60,8 @@ class SourceColumn(Strict):
     """The least value allowed. `minimum` and `maximum` are inclusive; `above` is exclusive."""
     maximum: float | None = None
     above: float | None = None
+    max_age_years: int | None = Field(default=None, ge=1)
+    """For a date: one that lies more years before the row's day cannot be real. It was misread, or is a placeholder."""
     values: dict[str, list[str]] = Field(default_factory=dict)
     """For an enum: canonical value to its synonyms; compared trimmed and in lower case."""
     decimal_mark: Literal[".", ","] = "."
@@ -67,7 +69,8 @@ class SourceColumn(Strict):
     formats: list[str] = Field(default_factory=list)
     """How a time is spelled: strptime codes, or a name of NAMED_FORMATS, tried in order. Empty means ISO 8601."""
     protects: bool = False
-    """Whether a value can forbid to write to a player. A value that is there and cannot be read counts as if it did."""
+    """Whether a value can forbid to write to a player. A value that is there and cannot be read counts as if it did. So
+    does a NaN in a column of doubles, which is no value elsewhere."""
     personal: bool = False
     """Personal data: never shown in a log, a report or an alert."""
 
@@ -94,6 +97,8 @@ class SourceColumn(Strict):
     def _spelling_is_of_its_type(self) -> SourceColumn:
         if self.formats and self.type not in ("timestamp", "date"):
             raise ValueError(f"formats are for timestamps and dates, not for {self.type}")
+        if self.max_age_years is not None and self.type != "date":
+            raise ValueError(f"max_age_years is for dates, not for {self.type}")
         if self.decimal_mark != "." and self.type not in ("decimal", "real", "integer"):
             raise ValueError(f"a decimal_mark is for decimals, reals and integers, not for {self.type}")
         for spelled in self.formats:
@@ -142,13 +147,26 @@ class SourceContract(Strict):
     earliest: date = date(2000, 1, 1)
     """A fact before this day cannot be real: its time was misread, or is a placeholder."""
     null_values: list[str] = Field(default_factory=lambda: [*NULL_VALUES])
-    """Texts that mean that there is no value, beside the empty one. They are compared as they are spelled."""
+    """Texts that mean that there is no value, beside the empty one. They are compared as they are spelled, with values
+    that have no blanks around them."""
     protecting_rows: dict[Identifier, list[str]] = Field(default_factory=dict)
     """Column to values: rows with such a value protect their player, or end a protection. In quarantine, such a row
     protects its player, since nobody knows what it says. So does one whose value here cannot be read."""
+    protecting_values: list[Identifier] = Field(default_factory=list)
+    """Columns of which such a row must have one. Without any, nobody knows how long the protection lasts."""
     not_before: dict[str, str] = Field(default_factory=dict)
     """Pairs of columns: the first may not lie before the second (a session's end before its start)."""
     columns: dict[Identifier, SourceColumn]
+
+    @field_validator("null_values")
+    @classmethod
+    def _words_have_no_blanks_around_them(cls, given: list[str]) -> list[str]:
+        for word in given:
+            if word != word.strip():
+                raise ValueError(
+                    f"{word!r} has blanks at its ends, which no value has when it is compared: give the word alone"
+                )
+        return given
 
     @model_validator(mode="after")
     def _names_exist(self) -> SourceContract:
@@ -159,6 +177,7 @@ class SourceContract(Strict):
             *self.not_before,
             *self.not_before.values(),
             *self.protecting_rows,
+            *self.protecting_values,
         ]
         for name in named:
             if name is not None and name not in self.columns:
@@ -200,7 +219,9 @@ class SourceContract(Strict):
 
     @cached_property
     def protecting(self) -> tuple[str, ...]:
-        """The columns whose values can protect a player."""
+        """The columns each of which can protect a player by itself. Rows that are events protect as a whole."""
+        if self.protecting_rows:
+            return ()
         return tuple(name for name, column in self.columns.items() if column.protects)
 
     @cached_property
@@ -236,7 +257,9 @@ class SourceContract(Strict):
 def key_alone(contract: SourceContract) -> SourceContract:
     """The contract of a source of which nothing but the business key, and the time of a fact, is looked at."""
     names = {*contract.business_key, contract.event_time}
-    described = contract.model_dump(exclude={"known_time", "not_before", "protecting_rows"})
+    described = contract.model_dump(
+        exclude={"known_time", "not_before", "protecting_rows", "protecting_values"}
+    )
     described["columns"] = {name: of for name, of in described["columns"].items() if name in names}
     return SourceContract.model_validate(described)
 

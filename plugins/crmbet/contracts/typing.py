@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crmbet.contracts.bounds import UNSEEN, bounds_of, is_nested
+from crmbet.contracts.bounds import UNSEEN, bounds_of, is_nested, lacks_protecting_values
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.values import (
     INSTANTS,
@@ -18,6 +18,7 @@ from crmbet.contracts.values import (
     raw,
     read_value,
     spelled,
+    stays_typed,
     without_words,
 )
 from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
@@ -158,6 +159,10 @@ def _faults(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
         if name in contract.not_before:
             other = contract.not_before[name]
             faults.append((f"{value} < {identifier(other)}", name, f"before {other}"))
+    faults += [
+        (condition, contract.protecting_values[0], "missing")
+        for condition in lacks_protecting_values(contract, identifier)
+    ]
     return [f"WHEN {condition} THEN {literal(f'{name}: {fault}')}" for condition, name, fault in faults]
 
 
@@ -188,9 +193,12 @@ def _discarded(contract: SourceContract, types: Mapping[str, str]) -> Fragment:
         lost[name] = f"{identifier(name)} IS NULL AND {captured} IS NOT NULL"
         if contract.columns[name].type == "channels":
             lost[name] += f" OR {_unknown(name)}"
-        if contract.columns[name].type == "real":
-            # Software that has no other way to leave a number out writes NaN.
-            lost[name] += f" AND ltrim(lower({said}), '+-') IS DISTINCT FROM 'nan'"
+        if (
+            stays_typed(contract.columns[name], types.get(name, "VARCHAR"))
+            and not contract.columns[name].protects
+        ):
+            # A column of doubles that has no other way to leave a number out has NaN.
+            lost[name] += f" AND {said} IS DISTINCT FROM 'nan'"
     if not lost:
         return Fragment("NULL::VARCHAR[]")
     entries = [
@@ -236,7 +244,10 @@ def _protection(contract: SourceContract) -> Fragment:
 
 
 def _forbids(contract: SourceContract, name: str) -> str:
-    """Whether a value that can be read forbids to write to its player, or may. A birth date does so only on some days."""
+    """Whether a value that can be read forbids to write to its player, or may.
+
+    A birth date forbids it on some days only, so it is left to the player's other row.
+    """
     match contract.columns[name].type:
         case "boolean":
             return str(identifier(name))

@@ -19,7 +19,16 @@ def raw(name: str) -> Fragment:
 
 
 def keeps_type(column: SourceColumn, engine_type: str) -> bool:
-    """Whether a value of the engine's type becomes the same cell or fault as its text would (docs/adr/0014).
+    """Whether a capture keeps a column of the engine's type as it is (docs/adr/0014).
+
+    It does if a value becomes the same cell or fault as its text would. Where something may protect a player it also
+    keeps doubles. Elsewhere they are captured as text and a NaN as no value, for which it must not be taken here.
+    """
+    return _is_as_its_text(column, engine_type) or (column.protects and engine_type in ("DOUBLE", "FLOAT"))
+
+
+def _is_as_its_text(column: SourceColumn, engine_type: str) -> bool:
+    """Whether a value of the engine's type becomes the same cell or fault as its text would.
 
     A double is not kept for a decimal column, since its digits can differ from those of its text. A time for which the
     contract has formats is read as text.
@@ -45,20 +54,24 @@ def keeps_type(column: SourceColumn, engine_type: str) -> bool:
 def stays_typed(column: SourceColumn, engine_type: str) -> bool:
     """Whether a captured value has the type of a value already, and needs no parser."""
     # PostgreSQL has already parsed its instants, so formats do not apply to them.
-    return keeps_type(column, engine_type) or (column.type == "timestamp" and engine_type in INSTANTS)
+    return _is_as_its_text(column, engine_type) or (column.type == "timestamp" and engine_type in INSTANTS)
 
 
 def read_value(contract: SourceContract, name: str, engine_type: str, captured: Fragment | str) -> str:
     """The value of a captured column. Text has no white space around it any more."""
     column = contract.columns[name]
+    text = captured if engine_type == "VARCHAR" else f"{captured}::VARCHAR"
+    if engine_type != "VARCHAR" and not has_no_words(contract, name):
+        captured = f"CASE WHEN {_is_no_word(contract, text)} THEN {captured} END"
+        text = without_words(contract, text)
     if stays_typed(column, engine_type):
         return _read_typed(column, captured, engine_type)
-    text = captured if engine_type == "VARCHAR" else f"{captured}::VARCHAR"
     match column.type:
         case "text":
             return f"normal_id({text})" if name in contract.ids else text
         case "integer" | "decimal" | "real":
-            return _number(column, text)
+            # Only text has marks.
+            return _number(column, text, column.decimal_mark if engine_type == "VARCHAR" else ".")
         case "timestamp" if column.protects:
             return f"coalesce({_time(column, text)}, end_of_time({text}))"
         case "timestamp" | "date":
@@ -85,6 +98,8 @@ def spelled(contract: SourceContract, name: str, trimmed: str) -> str:
 
 def has_no_words(contract: SourceContract, name: str) -> bool:
     """Whether no word of the contract for nothing could be a value of the column."""
+    if not contract.null_values:
+        return True
     return contract.columns[name].type in NEVER_WORDS and {*contract.null_values} <= {*NULL_VALUES}
 
 
@@ -92,7 +107,11 @@ def without_words(contract: SourceContract, text: Fragment | str) -> str:
     """A text; NULL if it is one of the contract's words for nothing."""
     if not contract.null_values:
         return str(text)
-    return f"CASE WHEN {text} NOT IN ({joined([literal(word) for word in contract.null_values])}) THEN {text} END"
+    return f"CASE WHEN {_is_no_word(contract, text)} THEN {text} END"
+
+
+def _is_no_word(contract: SourceContract, text: Fragment | str) -> str:
+    return f"{text} NOT IN ({joined([literal(word) for word in contract.null_values])})"
 
 
 def _read_typed(column: SourceColumn, name: Fragment | str, engine_type: str) -> str:
@@ -110,9 +129,9 @@ def _read_typed(column: SourceColumn, name: Fragment | str, engine_type: str) ->
             return f"try_cast({name} AS {cleaned_type(column)})"
 
 
-def _number(column: SourceColumn, text: str) -> str:
+def _number(column: SourceColumn, text: Fragment | str, mark: str) -> str:
     """Read a number. A cast alone reads nearly every one; try the slow pattern only if the cast fails."""
-    number = f"swap_marks({text})" if column.decimal_mark == "," else text
+    number = f"swap_marks({text})" if mark == "," else text
     engine_type = cleaned_type(column)
     value = (
         f"coalesce(try_cast({number} AS {engine_type}), try_cast(castable_number({number}) AS {engine_type}))"
@@ -153,7 +172,8 @@ def _pattern_of(code: str) -> str:
 
 def _known_words(column: SourceColumn, words: str) -> str:
     """The canonical values of a list's words, sorted, each once. Unknown words are left out."""
-    known = f"list_transform({words}, lambda item: {canonical(column, 'lower(trim(item))')})"
+    trimmed = f"list_transform({words}, lambda item: lower(parse_text(item)))"
+    known = f"list_transform({trimmed}, lambda item: {canonical(column, 'item')})"
     return f"list_sort(list_distinct(list_filter({known}, lambda item: item IS NOT NULL)))"
 
 

@@ -202,6 +202,7 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
             rows=suite.meta.rows,
             breach=entry.breach,
             counts=suite.meta.names_values,
+            key=suite.meta.key,
         ),
         # Where rows are counted, their share is the figure.
         observed=None if "unexpected_count" in result else _figure(result.get("observed_value")),

@@ -17,6 +17,8 @@ from crmbet.contracts.bounds import is_unseen
 
 LONGEST_ALLOWED = 200
 """Characters of what is allowed that a report shows. A list of all columns is in the suite."""
+NAMED_EXAMPLES = 3
+"""Rows in breach that a sentence names. The report lists more."""
 SUBJECTS = frozenset({"column", "columns", "condition", "among", "unit", "threshold", "batch_id"})
 """Arguments that say what is judged, not what is allowed."""
 
@@ -28,7 +30,7 @@ def describe_allowed(kwargs: Mapping[str, Any], result: Mapping[str, Any] | None
     """
     limits = {name: value for name, value in kwargs.items() if name not in SUBJECTS and value is not None}
     shares = [] if allowed_share(kwargs) is None else [_share_in_words(kwargs, result or {})]
-    ranges = [_range(limits)] if {"min_value", "max_value"} & limits.keys() else []
+    ranges = [_range(limits, kwargs.get("column"))] if {"min_value", "max_value"} & limits.keys() else []
     known = {"mostly", "tolerance", "min_value", "max_value", "strict_min", "strict_max"}
     others = [_other(name, value) for name, value in limits.items() if name not in known]
     text = ", ".join([*ranges, *others, *shares])
@@ -36,13 +38,21 @@ def describe_allowed(kwargs: Mapping[str, Any], result: Mapping[str, Any] | None
 
 
 def describe_breach(
-    type_: str, kwargs: Mapping[str, Any], result: Mapping[str, Any], *, rows: str, breach: str, counts: bool
+    type_: str,
+    kwargs: Mapping[str, Any],
+    result: Mapping[str, Any],
+    *,
+    rows: str,
+    breach: str,
+    counts: bool,
+    key: Sequence[str] = (),
 ) -> str:
     """What was found, as a sentence without its full stop.
 
     `type_` and `kwargs` are the expectation's; `result` is what Great Expectations found. `rows` is what the suite
     calls its rows, in the plural. `breach` is the suite's text about rows in breach, '' if it has none. `counts` says
-    that the table is small, so that rows are counted rather than given as a share.
+    that the table is small, so that rows are counted rather than given as a share, and the first ones in breach are
+    named by their `key`, with the value that was judged.
     """
     observed = result.get("observed_value")
     column = kwargs.get("column", "the column")
@@ -51,7 +61,7 @@ def describe_breach(
     if "unexpected_count" in result:
         about = f"the {rows} concerned" if "among" in kwargs else rows
         subject = f"{_how_many(result, counts=counts)} {about}"
-        return f"{subject} {breach or _default_breach(type_, kwargs)}"
+        return f"{subject} {breach or _default_breach(type_, kwargs)}{_examples(kwargs, result, key) if counts else ''}"
     if type_.startswith("expect_table_row_count_"):
         return f"there are {figure(observed)} {rows}"
     if type_ == "expect_column_type_to_be":
@@ -120,8 +130,7 @@ def visible(text: str) -> str:
 
 def _share_in_words(kwargs: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     share = allowed_share(kwargs) or 0.0
-    # 1 - 0.95 is 0.050000000000000044.
-    text = f"{round(100 * share, 7):g}%" if share else "none"
+    text = _round_percent(share) if share else "none"
     if kwargs.get("unit") is None:
         return text
     applied = result.get("allowed_share")
@@ -133,17 +142,17 @@ def _share_in_words(kwargs: Mapping[str, Any], result: Mapping[str, Any]) -> str
     return f"{percent(applied)}: {text} and a margin for chance, since {result['units']:,.0f} {units} count"
 
 
-def _range(limits: Mapping[str, Any]) -> str:
+def _range(limits: Mapping[str, Any], column: str | None) -> str:
     low, high = limits.get("min_value"), limits.get("max_value")
     if low is not None and low == high:
-        return f"exactly {in_words(low)}"
+        return f"exactly {_limit_of(column, low)}"
     ends = []
     if low is not None:
         words = ("after", "from") if isinstance(low, date) else ("above", "at least")
-        ends.append(f"{words[not limits.get('strict_min')]} {in_words(low)}")
+        ends.append(f"{words[not limits.get('strict_min')]} {_limit_of(column, low)}")
     if high is not None:
         words = ("before", "until") if isinstance(high, date) else ("below", "at most")
-        ends.append(f"{words[not limits.get('strict_max')]} {in_words(high)}")
+        ends.append(f"{words[not limits.get('strict_max')]} {_limit_of(column, high)}")
     return " and ".join(ends)
 
 
@@ -163,6 +172,38 @@ def _how_many(result: Mapping[str, Any], *, counts: bool) -> str:
     if counts:
         return f"{breaking:,} of {judged:,}"
     return f"{percent(breaking / judged if judged else 0.0)} of"
+
+
+def _examples(kwargs: Mapping[str, Any], result: Mapping[str, Any], key: Sequence[str]) -> str:
+    """The first figures in breach: ': bets 66.67%'. Empty if the expectation is not about one figure of a row."""
+    column, found = kwargs.get("column"), result.get("partial_unexpected_index_list") or ()
+    named = [
+        " ".join([*(in_words(row[name]) for name in key), _value_of(column, row[column])])
+        for row in found[:NAMED_EXAMPLES]
+        if column in row and row[column] is not None
+    ]
+    others = int(result["unexpected_count"]) - len(named)
+    return (": " + ", ".join(named) + (f", and {others:,} more" if others else "")) if named else ""
+
+
+def _value_of(column: str | None, value: Any) -> str:
+    """A value of a column in words. Columns that are shares are named so."""
+    if (column or "").endswith("_share") and isinstance(value, int | float):
+        return percent(value)
+    return in_words(value)
+
+
+def _limit_of(column: str | None, value: Any) -> str:
+    """A limit of a column in words."""
+    if (column or "").endswith("_share") and isinstance(value, int | float):
+        return _round_percent(value)
+    return in_words(value)
+
+
+def _round_percent(share: float) -> str:
+    """A share that somebody chose, such as 5%."""
+    # 1 - 0.95 is 0.050000000000000044.
+    return f"{round(100 * share, 7):g}%"
 
 
 def _default_breach(type_: str, kwargs: Mapping[str, Any]) -> str:

@@ -174,7 +174,10 @@ CONTRADICTIONS = {
         "opened_at = sent_at - INTERVAL 1 SECOND": "No message was opened before it was sent",
         "clicked_at = sent_at - INTERVAL 1 SECOND": "No link was followed before its message was sent",
     },
-    "players": {"birth_date = DATE '2015-01-01'": "Players were of age when they registered"},
+    "players": {
+        "birth_date = DATE '2015-01-01'": "Players were of age when they registered",
+        "birth_date = DATE '294247-12-31'": "Players were of age when they registered",
+    },
 }
 
 

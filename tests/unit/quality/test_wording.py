@@ -154,7 +154,31 @@ SENTENCES: list[tuple[str, str, dict[str, Any], str]] = [
         "raw_days",
         "Few rows repeat a key on every changed day",
         broken(2, 31),
-        "2 of 31 days had too many rows that repeat a key (allowed: at most 0.05)",
+        "2 of 31 days had too many rows that repeat a key (allowed: at most 5%)",
+    ),
+    (
+        "raw_sources",
+        "Most objects of a feed have the ending of a format that is read",
+        broken(1, 1) | {"partial_unexpected_index_list": [{"source": "bets", "passed_over_share": 2 / 3}]},
+        (
+            "1 of 1 sources had too many objects whose ending no format has, so they were passed over: bets 66.67%"
+            " (allowed: at most 5%)"
+        ),
+    ),
+    (
+        "raw_days",
+        "Few rows repeat a key on every changed day",
+        broken(4, 31)
+        | {
+            "partial_unexpected_index_list": [
+                {"source": source, "day": "2026-11-20", "copy_share": 0.1}
+                for source in ("bets", "limits", "a", "b")
+            ]
+        },
+        (
+            "4 of 31 days had too many rows that repeat a key: bets 2026-11-20 10.00%, limits 2026-11-20 10.00%,"
+            " a 2026-11-20 10.00%, and 1 more (allowed: at most 5%)"
+        ),
     ),
     (
         "raw_drift",
@@ -287,7 +311,13 @@ def sentence(suite: Suite, entry: Entry, result: dict[str, Any]) -> str:
     }
     meta = suite.meta
     found = describe_breach(
-        entry.type, kwargs, result, rows=meta.rows, breach=entry.breach, counts=meta.names_values
+        entry.type,
+        kwargs,
+        result,
+        rows=meta.rows,
+        breach=entry.breach,
+        counts=meta.names_values,
+        key=meta.key,
     )
     allowed = describe_allowed(kwargs, result)
     return f"{found} (allowed: {allowed})" if allowed else found

@@ -1,18 +1,12 @@
 -- Whether any campaign may write to a player. An unknown consent or birth date means no. A flag that is NULL counts as
 -- not set, unless it holds something that cannot be read: that means no as well.
-WITH ages AS (
-    SELECT
-        user_id,
-        -- A player born on 29 February comes of age on 1 March in other years; the engine alone would say 28 February.
-        birth_date + to_years(getvariable('adult_age')) AS birthday,
-        birthday::DATE + (day(birthday) <> day(birth_date))::INTEGER AS of_age_on
-    FROM users
-)
 SELECT
     user_id,
     coalesce(
         len(canais_permitidos) > 0
-        AND of_age_on <= getvariable('as_of_date')
+        -- A player born on 29 February comes of age on 1 March in other years. Years are taken from the day of the run: a
+        -- birth date may be so far in the future that none can be added to it.
+        AND birth_date <= (getvariable('as_of_date') - to_years(getvariable('adult_age')))::DATE
         AND rg_self_exclusion_status IS DISTINCT FROM 'active'
         AND is_blocked IS NOT TRUE
         AND is_test IS NOT TRUE
@@ -22,6 +16,5 @@ SELECT
         false
     ) AS marketing_allowed
 FROM users
-JOIN ages USING (user_id)
 JOIN protection_limits USING (user_id)
 JOIN markers USING (user_id)

@@ -261,7 +261,8 @@ def describe_discarded(
     counts = [Fragment(f"count(*) FILTER (list_contains({names}, {literal(name)}))") for name in tolerated]
     days = connection.execute(render("quality/count_discarded", rows=rows, counts=joined(counts))).fetchall()
     return [
-        f"{values:,} of {total:,} rows of {contract.name} on {day} have a {name} that cannot be read and is left out."
+        f"{values:,} of {total:,} rows of {contract.name} on {day} have a value of {name} that cannot be read and is"
+        " left out."
         for day, *counted, total in days
         for name, values in zip(tolerated, counted, strict=True)
         if values
