@@ -52,11 +52,12 @@ def refuse_beside_scheduler(command: Sequence[str]) -> None:
 
     It is called while the DAG is parsed, which is the only code of ours that runs before there is a run.
     """
-    if list(command[1:3]) != ["dags", "test"]:
+    named = command[3:]
+    if list(command[1:3]) != ["dags", "test"] or not named:
         return
     from crmbet.orchestration.metadata import taken_by_scheduler
 
-    taken = taken_by_scheduler(command[3:])
+    taken = taken_by_scheduler(named)
     if taken is None:
         return
     refusal = PermanentFailure(
