@@ -372,7 +372,7 @@ def _read_csv(path: Path, contract: SourceContract) -> Iterator[Reading]:
             size=path.stat().st_size,
             is_plain=True,
         )
-    mended = mend_csv(path, delimiter, len(header))
+    mended = mend_csv(path, delimiter, len(header), first.width)
     _require_all_lines(mended, counted.lines)
     query = render(
         "extract/read_mended_csv",
@@ -489,7 +489,10 @@ def _check_keys(
     if not missing_columns(some, contract):
         return unknown_columns(some, contract)
     every = names("")
-    if not every:
+    (objects,) = connection.execute(
+        render("extract/count_json_objects", records=Fragment(source))
+    ).fetchone() or (0,)
+    if not objects:
         raise UnreadableObject("it holds no JSON object: deliver one array of objects, or one object a line")
     _check_columns(every, contract)
     return unknown_columns(every, contract)

@@ -48,8 +48,11 @@ class Mended:
     """Bytes of the bad records, without line ends."""
 
 
-def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
-    """Rewrite a CSV file that has `width` columns. `_row` is a record's place among all, good or bad, from 1."""
+def mend_csv(path: Path, delimiter: str, width: int, widest: int) -> Mended:
+    """Rewrite the first `width` columns of a CSV file that may have `widest`.
+
+    `_row` is a record's place among all, good or bad, from 1.
+    """
     good, rejects = path.with_suffix(".good"), path.with_suffix(".rejects")
     with (
         path.open("rb") as source,
@@ -57,10 +60,10 @@ def mend_csv(path: Path, delimiter: str, width: int) -> Mended:
         rejects.open("w", encoding="utf-8", newline="") as refused,
     ):
         lines = _Lines(source, delimiter.encode())
-        _, _, used, _ = next(_records(lines, delimiter.encode(), width), (None, "", 0, 0))
+        _, _, used, _ = next(_records(lines, delimiter.encode(), width, widest), (None, "", 0, 0))
         writer = csv.writer(kept, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
         row = set_aside = 0
-        for fields, fault, taken, size in _records(lines, delimiter.encode(), width):
+        for fields, fault, taken, size in _records(lines, delimiter.encode(), width, widest):
             if row % RECORDS_AT_ONCE == 0:
                 require_room(path.parent)
             row += 1
@@ -250,7 +253,7 @@ def _filled(fields: list[bytes], *, least: int = 0) -> int:
 
 
 def _records(
-    lines: _Lines, delimiter: bytes, width: int
+    lines: _Lines, delimiter: bytes, width: int, widest: int
 ) -> Iterator[tuple[list[bytes] | None, str, int, int]]:
     """Each record: its fields or None, what is wrong with it, how many lines that are not empty it took, its bytes."""
     for line in lines:
@@ -264,7 +267,7 @@ def _records(
         if split.open_quote:
             rest = lines.rest_of_record(len(line.text))
             count, filled, fault = count + rest.fields, count + rest.filled, rest.fault
-        if not fault and (count < width or filled > width):
+        if not fault and (count < width or filled > widest):
             fault = f"{count} fields instead of {width}"
         if fault:
             yield None, fault, 1, line.bytes

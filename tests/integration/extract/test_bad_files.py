@@ -162,7 +162,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "utf-16-without-its-mark.csv": (CSV.decode().encode("utf-16-le"), "its name says CSV, .* is no text"),
     "one-long-line.csv": (b"x" * 300_000, NO_COLUMNS),
     "one-longer-line.csv": (b"x" * 3_000_000, "its name says CSV, but its first line is no text"),
-    "open-quote-in-the-header.csv": (b'"' + CSV, NO_COLUMNS),
+    "open-quote-in-the-header.csv": (b'"' + CSV, "its first line has a quote that is never closed"),
     # JSON of another shape.
     "wrapped.json": (json.dumps({"data": BETS}).encode(), NO_COLUMNS),
     "wrapped-in-lines.json": (
@@ -170,6 +170,8 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
         NO_COLUMNS,
     ),
     "arrays.json": (json.dumps([[bet(1)], [bet(2)]]).encode(), NO_OBJECTS),
+    "empty-objects.json": (b"{}{}", NO_COLUMNS),
+    "empty-object.json": (b"{}", NO_COLUMNS),
     "scalars.jsonl": (b'1\n"joao"\nnull\n', NO_OBJECTS),
     # Columns.
     "no-header.csv": (CSV.partition(b"\n")[2], NO_COLUMNS),

@@ -546,3 +546,31 @@ def test_a_capture_leaves_the_engine_as_it_was(put: Any, capture: Any, engine: A
     assert engine.execute(settings).fetchall() == before
     assert engine.cursor().execute(settings).fetchall() == before
     assert engine.execute("SELECT current_setting('preserve_insertion_order')").fetchone() == (False,)
+
+
+@pytest.mark.parametrize("name", ["", " ", '""', "\u00a0", "\u00ad", "\u2800"])
+@pytest.mark.parametrize("place", [0, 2, 5])
+def test_a_column_without_a_name_is_not_read_and_its_rows_are(
+    put: Any, capture: Any, captured_rows: Any, name: str, place: int
+) -> None:
+    names, values = [*REQUIRED], [*bet(1).values()]
+    names.insert(place, name)
+    values.insert(place, "x")
+    put("a.csv", ",".join(names) + "\n" + ",".join(values) + "\n")
+
+    captures = capture()
+
+    (row,) = captured_rows(captures)
+    assert {column: row[column] for column in REQUIRED} == bet(1)
+    assert row["_reject"] is None
+
+
+@pytest.mark.parametrize("hidden", ["\u00a0", "\u200b", "\ufeff", "\ufeff\ufeff"])
+def test_letters_that_nobody_sees_before_a_quoted_name_hide_nothing(
+    put: Any, capture: Any, captured_rows: Any, hidden: str
+) -> None:
+    put("a.csv", hidden + ",".join(f'"{name}"' for name in REQUIRED) + "\n" + csv_line(1) + "\n")
+
+    (row,) = captured_rows(capture())
+
+    assert {column: row[column] for column in REQUIRED} == bet(1)

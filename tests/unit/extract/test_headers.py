@@ -27,6 +27,13 @@ SHAPELESS = [
     "\u202e",
     "\u2066",
     "\u061c",
+    "\ufe0f",
+    "\U000e0100",
+    "\u034f",
+    "\u3164",
+    "\uffa0",
+    "\u2800",
+    "\u180b",
 ]
 
 
@@ -100,9 +107,33 @@ def test_what_is_no_text_is_refused(file: Path, text: str) -> None:
         header(file, text)
 
 
-@pytest.mark.parametrize("text", ['"bet_id,stake\nb1,1\n', 'bet_id,"stake\nb1,"1"\n', 'bet_id,"stake" x\n'])
-def test_a_header_that_cannot_be_split_has_no_names(file: Path, text: str) -> None:
-    assert header(file, text) == (",", [])
+def test_a_header_that_cannot_be_split_has_no_names(file: Path) -> None:
+    assert header(file, 'bet_id,"stake" x\n') == (",", [])
+
+
+@pytest.mark.parametrize("text", ['"bet_id,stake\nb1,1\n', 'bet_id,"stake\nb1,"1"\n', '"bet_id;stake\n'])
+def test_a_header_with_an_open_quote_is_refused(file: Path, text: str) -> None:
+    with pytest.raises(UnreadableObject, match="its first line has a quote that is never closed"):
+        header(file, text)
+
+
+@pytest.mark.parametrize("strange", [*BLANKS, *SHAPELESS, "\ufeff\ufeff", "\u00a0\u200b "])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_letters_that_nobody_sees_before_a_quote_hide_no_column(
+    file: Path, strange: str, delimiter: str
+) -> None:
+    quoted = ['"bet_id"', '"stake"', '"say ""hi"""']
+    for place in range(3):
+        text = delimiter.join(strange * (place == number) + name for number, name in enumerate(quoted))
+        assert header(file, text + "\n") == (delimiter, ["bet_id", "stake", 'say "hi"'])
+
+
+@pytest.mark.parametrize("name", ["", '""', " ", *BLANKS, *SHAPELESS])
+def test_columns_without_a_name_at_the_end_are_counted(file: Path, name: str) -> None:
+    file.write_text(f"bet_id,stake,{name},{name}\n", encoding="utf-8", newline="")
+    found = read_header(file, KNOWN)
+    assert found is not None
+    assert (found.names, found.width) == (["bet_id", "stake"], 4)
 
 
 def test_a_file_without_a_line_has_no_header(file: Path) -> None:
@@ -116,7 +147,8 @@ def test_a_file_of_blanks_has_no_header(file: Path, blanks: str) -> None:
 
 def test_an_open_quote_is_looked_for_once(file: Path) -> None:
     began = time.process_time()
-    assert header(file, 'bet_id,"stake\n' + "b1,1\n" * 200_000) == (",", [])
+    with pytest.raises(UnreadableObject):
+        header(file, 'bet_id,"stake\n' + "b1,1\n" * 200_000)
     assert time.process_time() - began < 10
 
 

@@ -37,7 +37,7 @@ def mended(file: Path, content: str, longest: int = LONGEST_LINE) -> tuple[list[
     file.write_bytes(content.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "LONGEST_LINE", longest)
-        result = mend_csv(file, ",", WIDTH)
+        result = mend_csv(file, ",", WIDTH, WIDTH)
     fates: dict[int, Fate] = {}
     with result.good.open(newline="", encoding="utf-8") as good:
         fates |= {int(place): fields for place, *fields in csv.reader(good)}
@@ -195,3 +195,12 @@ def test_work_grows_with_the_file_and_not_with_its_square(
 
     assert sum(parsed) <= 3 * len(content)
     assert fates == read_slowly(content, longest)[0]
+
+
+def test_columns_after_the_last_name_are_left_out_and_more_are_a_fault(file: Path) -> None:
+    file.write_text('a,b,,\n1,2,x,y\n1,2\n1,2,"x\ny"\n1,2,x,y,z\n1\n1,2,,,,\n')
+    result = mend_csv(file, ",", 2, 4)
+    with result.good.open(newline="", encoding="utf-8") as good:
+        assert [fields for _, *fields in csv.reader(good)] == [["1", "2"]] * 4
+    with result.rejects.open(newline="", encoding="utf-8") as rejects:
+        assert [why for _, why in csv.reader(rejects)] == ["5 fields instead of 2", "1 fields instead of 2"]

@@ -1,0 +1,2 @@
+-- How many JSON records are objects.
+SELECT count(record) FROM ({records})
