@@ -300,6 +300,29 @@ def test_the_rows_before_a_broken_page_are_kept(read: Any) -> None:
     assert reading.losses == (f"column bet_id cannot be read in row group 1, rows {lost[0]} to 100000",)
 
 
+@pytest.mark.parametrize("compression", ["snappy", "zstd"])
+def test_of_a_single_row_group_no_more_is_lost_than_the_pages_from_a_broken_one_on(
+    read: Any, compression: str
+) -> None:
+    stakes = pa.array([str(number * 7919 % 100_000 / 100) for number in range(3_000)])
+    options = {"use_dictionary": False, "data_page_size": 1_000, "write_batch_size": 100}
+    content = written(bets(3_000, stake=stakes), compression=compression, **options)
+    metadata = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0)
+    (size,) = (
+        metadata.column(place).total_compressed_size
+        for place in range(metadata.num_columns)
+        if metadata.column(place).path_in_schema == "stake"
+    )
+
+    rows, reading = read(broken(content, "stake", 1, page=size - 200))
+
+    lost = [row["_row"] for row in rows if row["_reject"]]
+    assert lost == list(range(lost[0], 3_001))
+    assert lost[0] > 2_700, "a page has some hundred rows"
+    assert [row["stake"] for row in rows[: lost[0] - 1]] == stakes.to_pylist()[: lost[0] - 1]
+    assert reading.losses == (f"column stake cannot be read in row group 1, rows {lost[0]} to 3000",)
+
+
 def test_two_broken_columns_name_the_first_and_log_both(read: Any) -> None:
     content = written(bets(300), row_group_size=100)
     content = broken(broken(content, "stake", 2), "user_id", 2)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 ROWS_TOGETHER = 1 << 17
 """Row groups are read together up to so many rows, and then written as one."""
 ROWS_AT_ONCE = 1 << 16
+SMALLER_BATCHES = (1 << 12, 1 << 8, 1 << 4)
+"""With these a column is read again up to a broken page. Single rows would take too long."""
 LARGEST_SCALE = 18
 OUT_OF_RANGE = "a value out of range"
 NO_JSON = "no JSON"
@@ -215,18 +217,8 @@ class _Mending:
         import pyarrow as pa
 
         kind = self.file.schema_arrow.field(source).type
-        read: list[tuple[Any, Faults]] = []
-        broken = False
-        try:
-            for batch in self.file.iter_batches(ROWS_AT_ONCE, row_groups=list(span.groups), columns=[source]):
-                read.append(_legible(batch.column(0)))  # noqa: PERF401 - what was read before a broken page stays
-        except (OSError, pa.ArrowException) as error:
-            _pass_on_lack_of_resources(error)
-            broken = True
-        rows = sum(len(values) for values, _ in read)
-        if rows == span.rows and not broken:
-            pass
-        elif len(span.groups) > 1:
+        read = self._read_batches(source, span, ROWS_AT_ONCE)
+        if _rows(read) != span.rows and len(span.groups) > 1:
             parts = [self._read(name, source, part) for part in span.one_by_one()]
             return (
                 pa.chunked_array(
@@ -234,12 +226,28 @@ class _Mending:
                 ),
                 np.concatenate([faults for _, faults in parts]),
             )
-        else:
-            read.append(self._lose(name, source, span, rows))
+        if _rows(read) != span.rows:
+            # A broken page takes the whole batch with it. Smaller ones come closer to it.
+            for size in SMALLER_BATCHES:
+                read = self._read_batches(source, span, size)
+            if _rows(read) != span.rows:
+                read.append(self._lose(name, source, span, _rows(read)))
         return (
             pa.chunked_array([values for values, _ in read], type=_engine_type(kind)),
             np.concatenate([faults for _, faults in read] or [np.full(0, None, dtype=object)]),
         )
+
+    def _read_batches(self, source: str, span: _Span, size: int) -> list[tuple[Any, Faults]]:
+        """A column's values in batches of so many rows, up to the first one that cannot be read."""
+        import pyarrow as pa
+
+        read = []
+        try:
+            for batch in self.file.iter_batches(size, row_groups=list(span.groups), columns=[source]):
+                read.append(_legible(batch.column(0)))  # noqa: PERF401 - what was read before a broken page stays
+        except (OSError, pa.ArrowException) as error:
+            _pass_on_lack_of_resources(error)
+        return read
 
     def _lose(self, name: str, source: str, span: _Span, read: int) -> tuple[Any, Faults]:
         """NULLs for the rows of a row group after those that were read."""
@@ -254,6 +262,10 @@ class _Mending:
         self.lost[name] = self.lost.get(name, 0) + rows
         kind = _engine_type(self.file.schema_arrow.field(source).type)
         return pa.nulls(rows, kind), np.full(rows, f"broken in {where}", dtype=object)
+
+
+def _rows(read: list[tuple[Any, Faults]]) -> int:
+    return sum(len(values) for values, _ in read)
 
 
 def _engine_type(kind: pa.DataType) -> pa.DataType:
