@@ -8,8 +8,9 @@ import duckdb
 import pytest
 
 from crmbet.contracts.files import load_source_contracts
+from crmbet.databases.statements import Fragment
 from crmbet.extract.records import UNDATED, Capture, DayCount, SourceCaptures
-from crmbet.quality.measures.raw_tables import create_sources
+from crmbet.quality.measures.raw_tables import create_sources, describe_discarded
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
@@ -85,3 +86,16 @@ def test_bytes_that_are_set_aside_count_among_what_is_new_or_holds_the_last_day(
         with duckdb.connect() as connection:
             create_sources(connection, run, captured, load_source_contracts(), {})
             assert connection.execute("SELECT set_aside_share FROM raw_sources").fetchall() == [(share,)]
+
+
+def test_values_that_are_left_out_are_counted_in_a_sentence() -> None:
+    rows = Fragment("(SELECT DATE '2026-08-11' AS _day, ['consents: aaa', 'birth_date: 99'] AS _discarded)")
+    contract = load_source_contracts()["players"]
+
+    with duckdb.connect() as connection:
+        told = describe_discarded(connection, contract, rows)
+
+    assert told == [
+        f"1 of 1 rows of players on 2026-08-11 have a value of {name} that cannot be read and is left out."
+        for name in ("birth_date", "consents")
+    ]
