@@ -469,7 +469,7 @@ USER_IDS: Mapping[str | None, str] = {
         word: word
         for word in (
             *("nana", "Nan1", "na1", "ana", "nullable", "x-nan", "none yet", "a-", "1", "-1", "#1", "(a)"),
-            *('"a"', "?", "."),
+            *('"a"', "?", ".", "'", "#", "()", "<>"),
             *("\uff41\uff42", "\u00aa1", "\u5357"),
         )
     },

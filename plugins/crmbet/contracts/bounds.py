@@ -44,13 +44,31 @@ NO_IDS = (
         "undefined",
         "nat",
     ),
-    *("na", "n/a", "n/d", "ref!", "value!", "name?", "num!", "div/0!", "null!", "error!", "object object"),
+    *(
+        "na",
+        "n/a",
+        "n/d",
+        "ref!",
+        "value!",
+        "name?",
+        "num!",
+        "div/0!",
+        "null!",
+        "error!",
+        "object object",
+        "-",
+        "\u2013",
+        "\u2014",
+        "\u2212",
+        '""',
+        "''",
+    ),
 )
 """What software writes where it has no id, in lower case: Python, JavaScript, R, C, databases and spreadsheets."""
 NO_ID = (
-    rf"""[-\x{{2013}}\x{{2014}}\x{{2212}}+#"'`(\[<{{]*(?:{"|".join(map(re.escape, NO_IDS))})?[-)\]>}}"'`]*"""
+    rf"""[-\x{{2013}}\x{{2014}}\x{{2212}}+#"'`(\[<{{]*(?:{"|".join(map(re.escape, NO_IDS))})[-)\]>}}"'`]*"""
 )
-"""Such a word alone, in quotes or brackets, or with a sign. Quotes, brackets and dashes alone are no id either."""
+"""Such a word alone, in quotes or brackets, or with a sign."""
 LONGEST_NO_ID = max(map(len, NO_IDS)) + 4
 
 
