@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,14 +21,15 @@ WORLD = World(seed=11, players=120, start_day=date(2024, 3, 1), end_day=AS_OF)
 def test_it_returns_the_figures_of_the_run(open_operator: Callable[..., Any]) -> None:
     operator = open_operator()
     delivery = deliver(WORLD, bucket=operator.bucket, source_url=operator.source_url)
-    config = PipelineConfig(
+    config = partial(
+        PipelineConfig,
         s3_bucket=operator.bucket,
         db_url=operator.source_url,
         target_url=operator.target_url,
         memory_limit="1GB",
     )
 
-    metrics = run_pipeline(config, AS_OF)
+    metrics = run_pipeline(config(), AS_OF)
 
     assert metrics.failure is None
     assert metrics.state == "success"
@@ -40,7 +42,7 @@ def test_it_returns_the_figures_of_the_run(open_operator: Callable[..., Any]) ->
     assert metrics.data_quality_score == 1.0
     assert 0 < metrics.duration_seconds < 600
 
-    failed = run_pipeline(config.model_copy(update={"min_rows_per_day": 1_000_000}), AS_OF)
+    failed = run_pipeline(config(min_rows_per_day=1_000_000), AS_OF)
 
     assert (failed.state, failed.failed_task) == ("failed", "validate_raw")
     assert failed.records_loaded is None

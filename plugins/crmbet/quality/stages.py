@@ -459,7 +459,8 @@ def _notes_on_objects(extracts: ExtractManifest) -> Iterator[str]:
         if of.passed_over:
             yield f"Passed over in the feed {name}: {describe_passed_over(of.passed_over)}."
         if of.empty:
-            yield f"Without a record in the feed {name}: {of.empty.count} object{'s' if of.empty.count > 1 else ''} ({of.empty.shown})."
+            objects = "object" if of.empty.count == 1 else "objects"
+            yield f"Without a record in the feed {name}: {of.empty.count} {objects} ({of.empty.shown})."
         for entry in of.foreign[:NAMED_FOREIGN]:
             yield (
                 f"{entry.chunk} cannot be read ({entry.why.rstrip('.')}). It is like no delivery of the feed {name}, "
