@@ -61,6 +61,7 @@ GROUPS = {
     ),
     # They share one running Airflow: its API server, scheduler, DAG processor and triggerer.
     "one Airflow": (
+        "integration/live/test_dags_test.py",
         "integration/live/test_on_call.py",
         "integration/live/test_page.py",
         "integration/live/test_slow_servers.py",
