@@ -239,6 +239,7 @@ def create_protection(connection: duckdb.DuckDBPyConnection, rows: Sequence[tupl
     lists = [render("quality/select_known", rows=of) for name, of in rows if name == PLAYERS]
     protection = render(
         "quality/mark_known",
+        players_source=literal(PLAYERS),
         rows=Fragment("\nUNION ALL\n".join(parts)),
         players=Fragment("\nUNION ALL\n".join(lists) or statement("quality/select_nobody")),
         is_known=Fragment(
