@@ -11,8 +11,8 @@ It makes a plan first, and then removes exactly what the plan says. It keeps:
   file that a manifest of that time names.
 
 An older run that is tried again finds its captures by their digests, and makes from them what else it misses. The
-done-file by which a run uses the feature table of another one goes after the grace period: by then nothing is run again
-for a day but for a reason, and there would be one for each day of a year.
+sweep removes the done-file of a feature table after the grace period, because every day leaves one. A later run for the
+same day makes its table again.
 """
 
 from __future__ import annotations

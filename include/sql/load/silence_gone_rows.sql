@@ -1,4 +1,4 @@
--- Ends the marketing of players of whom the history says that they are gone since their row was computed.
+-- Ends the marketing of players who are gone. The newest row of the history says which players are.
 UPDATE {table} AS target
 SET marketing_allowed = false, marketing_reason = 'gone'
 WHERE (target.marketing_reason IS DISTINCT FROM 'gone' OR target.marketing_allowed)

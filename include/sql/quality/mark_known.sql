@@ -18,5 +18,5 @@ SELECT
     *,
     CASE WHEN unreadable IS NOT NULL THEN {is_known} END AS names_a_player
 FROM rows
--- A row that lists a player by an id that is none lists nobody: the player's other rows count as they are.
-WHERE source <> {players_source} OR NOT coalesce(contains(unreadable, 'user_id: '), false) OR {is_known} IS NOT FALSE
+-- A row of the snapshot whose id cannot be read, and looks like nobody's, adds no player who could be protected.
+WHERE source <> {players_source} OR names_a_player IS NOT FALSE OR NOT contains(unreadable, 'user_id: ')

@@ -55,7 +55,7 @@ def judge_knowledge(
     if late:
         since = max((first for first in late.values() if first is not None), default=run.known_at)
         because = f"had not been captured before {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    # A run captures what has changed. That of the day may have found a source as it was, but hardly all of them.
+    # A run captures only what has changed. One source may not have changed on that day, but some source has.
     elif not any(source.captured_then for source in extracts.sources.values()):
         because = f"were not captured on the day after {run.window.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     else:

@@ -54,15 +54,14 @@ def read_cut_offs(
 def choose(frozen: Iterable[FrozenCutOffs]) -> FrozenCutOffs | None:
     """Those that count: the deliberate ones of the last as_of, else those that were frozen first.
 
-    A later backfill of an earlier day freezes some for that day, and moves nobody's who was judged before. Equal
+    So a backfill that freezes cut-offs for an earlier day does not change those of days that were judged before. Equal
     instants are ordered by content.
     """
-    candidates = [(each, each.model_dump_json()) for each in frozen]
-    deliberate = [(each.as_of, each.frozen_at, text, each) for each, text in candidates if each.deliberate]
+    candidates = sorted(frozen, key=lambda each: each.model_dump_json())
+    deliberate = [each for each in candidates if each.deliberate]
     if deliberate:
-        return max(deliberate, key=lambda candidate: candidate[:-1])[-1]
-    first = [(each.frozen_at, each.as_of, text, each) for each, text in candidates]
-    return min(first, key=lambda candidate: candidate[:-1])[-1] if first else None
+        return max(deliberate, key=lambda each: (each.as_of, each.frozen_at))
+    return min(candidates, key=lambda each: (each.frozen_at, each.as_of), default=None)
 
 
 def freeze(store: ObjectStore, layout: Layout, frozen: FrozenCutOffs, attempt: str) -> str:

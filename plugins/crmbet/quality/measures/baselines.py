@@ -3,8 +3,8 @@
 A run uses the newest baseline that is not younger than its own as_of, so a backfill finds what a run of its time would
 have found. The first run finds none: it says so, and freezes a baseline if it passes. After that only a run with the
 param `refresh_baseline` begins a new one. A backfill of a day before the first baseline is compared with none and
-freezes none: by a baseline of that day, weeks that nobody asks about would decide whether later backfills pass. What is
-frozen never changes.
+freezes none. If it froze one, that single day would decide whether backfills of the days after it pass. What is frozen
+never changes.
 
 A raw baseline is made of the four weeks before its as_of, so it has every weekday at once. A feature baseline starts
 with the table of one run. The runs of the next six days add theirs, and then each weekday has its own profile.
