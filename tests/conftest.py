@@ -37,10 +37,9 @@ from local.services import stop as stop_services
 from local.services import up as start_services
 from local.workspace import PROJECT, Workspace
 from tests.extensions import trust_extensions
+from tests.tiers import FULL, NOW, leave_a_few
 
-# How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("no clock", deadline=None)
-hypothesis.settings.load_profile("no clock")
+hypothesis.settings.load_profile(FULL)
 
 # Imported modules are a million objects that stay. By default Python looks for cycles among them every few seconds of a
 # test.
@@ -275,8 +274,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         measuring.resume()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give properties fewer examples in `make test`."""
+    if config.option.markexpr == "not full":
+        hypothesis.settings.load_profile(NOW)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the groups that take longest first."""
+    """Leave most values of tests with a few of them to `make test-full`, and put the groups that take longest first."""
+    leave_a_few(items)
     places: dict[str, int] = {}
     for place, file in enumerate(LONGEST):
         places.setdefault(GROUP_OF.get(file, file), place)

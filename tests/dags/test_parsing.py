@@ -105,6 +105,7 @@ def hashes_of(bag: Any) -> list[list[str]]:
     ]
 
 
+@pytest.mark.full
 def test_serialising_gives_one_hash_in_every_process(ask: Any) -> None:
     # Else each parse would be a new version of the DAG. Sets differ in order with the hash seed.
     hashes = ask(HASHES, PYTHONHASHSEED="1") + ask(HASHES, PYTHONHASHSEED="2")

@@ -41,6 +41,7 @@ print(json.dumps(shown))
 """
 
 
+@pytest.mark.full
 def test_each_operation_obeys_its_setting(ask: Callable[..., Any]) -> None:
     minutes = {name: 11 + place for place, name in enumerate(MINUTES)}
     shown = ask(SHOW, **{f"CRMBET_{name.upper()}": str(value) for name, value in minutes.items()})

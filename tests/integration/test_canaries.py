@@ -100,6 +100,7 @@ def assert_no_canary(gone: dict[str, str]) -> None:
                 assert spelling not in shown, f"{where} shows the password of crmbet_{name}"
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("parts", "kind"),
     [

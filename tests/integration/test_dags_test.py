@@ -94,6 +94,7 @@ def test_nothing_else_is(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("zone", "day"),
     [

@@ -619,6 +619,7 @@ def test_what_is_no_delivery_is_in_the_manifest_and_in_the_report(played: Played
         assert f"raw/bets/dt={AS_OF}/part-98.parquet" in page
 
 
+@pytest.mark.full
 def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played, next_day: NextDay) -> None:
     before = target_rows(played.operator)
     stored = {entry.key for entry in played.operator.store.list("")}

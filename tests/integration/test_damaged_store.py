@@ -271,6 +271,7 @@ def spoilt(content: bytes, other: bytes) -> list[bytes]:
     return [content[:-1], content[: len(content) // 2], b"", content + b"\n", other, b"{}", b"PAR1PAR1PAR1"]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_is_read_as_it_was_written_or_not_at_all(
     site: Site, kind: str, tmp_path: Path, record_property: Callable[[str, object], None]
@@ -298,6 +299,7 @@ def test_a_file_is_read_as_it_was_written_or_not_at_all(
         assert (tmp_path / "copy").read_bytes() == content
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("kind", RECORDS)
 def test_a_record_is_read_as_it_was_written_or_not_at_all(
     site: Site, kind: str, record_property: Callable[[str, object], None]
@@ -394,6 +396,7 @@ def damage(store: Disk, key: str, how: str, other: str = "") -> None:
             store.write(key, store.read(other) or b"")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_flipped_file_is_made_anew_within_the_run(world: World, site: Site, kind: str) -> None:
     stages = site.stages()
@@ -426,6 +429,7 @@ DATASETS = (
 )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", [["flipped"], ["gone"], ["cut", "empty", "foreign"]], ids="-".join)
 def test_whatever_was_done_to_any_object_a_run_gives_the_same_table(
     world: World, site: Site, how: list[str]
@@ -470,6 +474,7 @@ def test_a_table_that_is_damaged_before_it_is_judged_or_loaded_is_made_anew(worl
     assert read_table(site.store, made) == world.table
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("task", ["clean", "engineer_features"])
 def test_a_damaged_manifest_is_made_anew(world: World, site: Site, task: str) -> None:
     stages = site.stages()
@@ -483,6 +488,7 @@ def test_a_damaged_manifest_is_made_anew(world: World, site: Site, task: str) ->
     assert read_table(site.store, stages.healed(read)) == world.table
 
 
+@pytest.mark.full
 def test_content_is_known_since_it_was_first_captured_however_often_it_is_captured(site: Site) -> None:
     first = site.stages().run.known_at
     before = Ledger.read(site.store, site.stages().run, "bets").known_at(first)
@@ -513,6 +519,7 @@ def lose_capture(site: Site, how: str) -> str:
     return key
 
 
+@pytest.mark.full
 def test_a_capture_whose_source_is_gone_is_named_with_what_is_lost(site: Site) -> None:
     key = lose_capture(site, "gone")
     (site.store.folder / CHUNK).unlink()
@@ -526,6 +533,7 @@ def test_a_capture_whose_source_is_gone_is_named_with_what_is_lost(site: Site) -
     extract(site.stages(5))
 
 
+@pytest.mark.full
 def test_a_capture_is_not_replaced_by_other_content_within_its_run(site: Site) -> None:
     key = lose_capture(site, "flipped")
     damaged = site.store.read(key)
@@ -542,6 +550,7 @@ def test_a_capture_is_not_replaced_by_other_content_within_its_run(site: Site) -
     assert "bia" in engineer(later)
 
 
+@pytest.mark.full
 def test_an_older_run_finds_content_that_was_joined_although_the_source_has_replaced_it(
     world: World, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,6 +581,7 @@ def test_a_run_that_goes_back_says_that_what_was_known_is_lost(site: Site) -> No
         extract(site.stages(1, known_at=then.isoformat()))
 
 
+@pytest.mark.full
 def test_what_a_damaged_done_file_said_is_found_in_an_earlier_runs_manifest(world: World, site: Site) -> None:
     ledger = Ledger.read(site.store, site.stages().run, "bets")
     expected = ledger.by_digest

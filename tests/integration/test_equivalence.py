@@ -252,6 +252,7 @@ def test_only_the_days_that_differ_are_made_anew(
 # Side by side ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_four_runs_at_once_on_an_empty_prefix_end_as_rebuilds_do(
     open_changing_operator: Callable[[], ChangingOperator],
 ) -> None:

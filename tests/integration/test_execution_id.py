@@ -21,6 +21,7 @@ pytestmark = pytest.mark.integration
 RUN = "etl_20250625_103045"
 
 
+@pytest.mark.full
 def test_a_run_of_the_command_has_its_id_everywhere_and_its_failure_is_told(
     open_operator: Callable[..., Any],
 ) -> None:

@@ -126,6 +126,7 @@ def answer_as_the_form_does(position: int) -> list[str]:
     raise AssertionError("no run asks for a backup")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("position", "state", "players"), [(0, "success", ["good"]), (-1, "skipped", ["bad", "good"])]
 )

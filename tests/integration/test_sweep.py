@@ -103,6 +103,7 @@ def kinds(swept: SweepPlan) -> set[str]:
     return {key.removeprefix(LAYOUT.root).partition("/")[0] for key in named(swept)}
 
 
+@pytest.mark.full
 def test_within_the_grace_nothing_goes(operator: ChangingOperator) -> None:
     doomed = plan(operator, timedelta(days=6))
 
@@ -110,6 +111,7 @@ def test_within_the_grace_nothing_goes(operator: ChangingOperator) -> None:
     assert doomed.unknown == [], "the layout knows every key that a run writes"
 
 
+@pytest.mark.full
 def test_past_the_grace_a_run_that_is_tried_again_makes_what_newer_days_have_replaced(
     operator: ChangingOperator, ran: Ran
 ) -> None:
@@ -145,6 +147,7 @@ def test_what_killed_tries_left_goes_after_the_grace_and_nothing_misses_it(
     assert named(plan(operator, PAST_THE_GRACE)) == set()
 
 
+@pytest.mark.full
 def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothing_anew(
     operator: ChangingOperator, ran: Ran
 ) -> None:
@@ -170,6 +173,7 @@ def test_past_the_retention_the_newest_of_everything_stays_and_a_run_makes_nothi
     assert (features(operator.site, again).days_built, cells(operator.site, again)) == (0, ran.after)
 
 
+@pytest.mark.full
 def test_what_was_known_within_the_retention_can_still_be_asked_for(
     operator: ChangingOperator, ran: Ran
 ) -> None:
@@ -207,6 +211,7 @@ def test_a_sweep_that_dies_leaves_no_marker_without_its_files(
     assert not named(doomed) & keys(operator)
 
 
+@pytest.mark.full
 def test_the_source_and_what_is_not_ours_are_never_touched(operator: ChangingOperator) -> None:
     foreign = f"{LAYOUT.root}somebody/notes.txt"
     operator.site.store.write(foreign, b"mine")

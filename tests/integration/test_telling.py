@@ -224,6 +224,7 @@ def test_a_run_that_was_cleared_and_fails_again_is_another_incident(airflow: Air
     assert told(web, "cleared") == 2
 
 
+@pytest.mark.full
 def test_a_silent_database_costs_seconds_and_the_next_run_does_not_tell_again(
     airflow: Airflow, web: WebSink
 ) -> None:
@@ -372,6 +373,7 @@ def test_what_only_a_malformed_channel_could_take_is_told_once_it_is_mended(
     assert told(web, "malformed alone") == 1
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill", "manual"])
 @pytest.mark.parametrize("has_row", [True, False])
 def test_the_deadline_speaks_for_a_failed_run_that_nobody_was_told_of(

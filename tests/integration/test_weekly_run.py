@@ -51,6 +51,7 @@ def keys(operator: Any) -> set[str]:
     return {entry.key for entry in operator.store.list("")}
 
 
+@pytest.mark.full
 def test_a_dry_run_plans_and_changes_nothing(operator: Any) -> None:
     before = keys(operator)
 
@@ -90,6 +91,7 @@ def test_it_captures_all_and_removes_what_nothing_needs(operator: Any) -> None:
     assert read == lake + sum(sizes[key] for key in files)
 
 
+@pytest.mark.full
 def test_a_change_long_ago_is_captured_and_nothing_else_is(operator: Any) -> None:
     # A daily run looks at one old day in thirty.
     days = [WORLD.start_day + timedelta(days=number) for number in range(3)]

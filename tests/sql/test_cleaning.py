@@ -25,6 +25,7 @@ from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
 from tests.sql.world import World, contracts
+from tests.tiers import examples
 
 pytestmark = pytest.mark.sql
 
@@ -769,7 +770,7 @@ DIRTY = st.fixed_dictionaries(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=12,
+    max_examples=examples(3, full=12),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(chunks=st.lists(st.lists(DIRTY, min_size=1, max_size=25), min_size=1, max_size=3))

@@ -25,6 +25,7 @@ from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from tests.sql.lake_folder import FolderStore, capture
+from tests.tiers import examples
 
 pytestmark = pytest.mark.sql
 
@@ -98,7 +99,7 @@ DELIVERIES = st.lists(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(7, full=30))
 @given(deliveries=DELIVERIES, joined_after=st.sets(st.integers(0, 7)), few=st.integers(1, 3))
 def test_every_content_stays_as_it_was_captured(
     engine: duckdb.DuckDBPyConnection,

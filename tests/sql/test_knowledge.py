@@ -87,6 +87,7 @@ def judge(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> Any:
     return run
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("hours", [0, 3, 23])
 @pytest.mark.parametrize("captured", [None, AS_OF, NOW])
 def test_a_daily_run_knows_its_facts_when_it_starts(
@@ -97,6 +98,7 @@ def test_a_daily_run_knows_its_facts_when_it_starts(
     assert found == Knowledge(known_at=at(hours=hours))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("captured", [at(days=1), at(days=1, seconds=1), NOW, None])
 @pytest.mark.parametrize("known_at", [at(days=1), NOW])
 def test_a_backfill_of_sources_that_were_not_captured_then_is_a_reconstruction(

@@ -13,6 +13,7 @@ from local.simulator import World
 pytestmark = pytest.mark.sql
 
 
+@pytest.mark.full
 def test_heavy_chasers_are_told_from_heavy_players() -> None:
     world = World(
         seed=8,

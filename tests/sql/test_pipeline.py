@@ -270,6 +270,7 @@ def test_another_run_on_the_same_days_signs_the_table_that_is_there(
     assert not set(reused.files) & set(ran.manifest.files), "a run's table lies in its own folder"
 
 
+@pytest.mark.full
 def test_players_for_whom_memory_is_too_small_come_in_several_files(
     engine: duckdb.DuckDBPyConnection,
     new_store: Callable[[], FolderStore],
@@ -302,6 +303,7 @@ def test_players_for_whom_memory_is_too_small_come_in_several_files(
     )
 
 
+@pytest.mark.full
 def test_what_a_table_is_made_from_makes_another_one(
     engine: duckdb.DuckDBPyConnection, ran: Ran, store: FolderStore
 ) -> None:
@@ -337,6 +339,7 @@ def test_a_late_bet_changes_the_session_of_the_day_before(
     assert made.days_built == 1
 
 
+@pytest.mark.full
 def test_a_session_feed_that_starts_later_changes_no_earlier_table(
     engine: duckdb.DuckDBPyConnection, ran: Ran, new_store: Callable[[], FolderStore]
 ) -> None:

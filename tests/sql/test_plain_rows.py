@@ -20,7 +20,7 @@ from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.contracts.typing import known_time, typed_rows
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from tests.sql.world import contracts
-from tests.tiers import now
+from tests.tiers import examples, now
 
 pytestmark = pytest.mark.sql
 
@@ -68,6 +68,7 @@ def plain_row(contract: SourceContract, **cells: str | None) -> dict[str, str | 
     return {"_reject": None, "_day": "2026-02-20", **plain, **cells}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", now("bets", "players", "other", "words", full=variants()))
 def test_any_cell_among_plain_ones(engine: duckdb.DuckDBPyConnection, name: str) -> None:
     contract = variants()[name]
@@ -89,7 +90,7 @@ def test_any_cell_among_plain_ones(engine: duckdb.DuckDBPyConnection, name: str)
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=15,
+    max_examples=examples(3, full=15),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

@@ -286,6 +286,7 @@ def test_consents(players: Any) -> None:
     assert cleaned.discarded == {"consents": len(UNREADABLE_CONSENTS) + 1}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("column", now("self_excluded_until", full=["prohibited"]))
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("objects", [("a.csv", "a.csv"), ("a.csv", "b.csv")])

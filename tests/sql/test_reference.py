@@ -17,6 +17,7 @@ from crmbet.databases.statements import Fragment, render
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import crowded_worlds, full_worlds
 from tests.sql.world import SOURCES, Features, Row, World, compute_features, contracts, table
+from tests.tiers import examples
 
 pytestmark = pytest.mark.sql
 
@@ -42,7 +43,7 @@ def two_threads(engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
         engine.execute("SET threads = 1")
 
 
-@settings(REPEATABLE, max_examples=8)
+@settings(REPEATABLE, max_examples=examples(3, full=8))
 @given(world=crowded_worlds())
 def test_sql_equals_the_reference(engine: duckdb.DuckDBPyConnection, world: World) -> None:
     found = compute_features(engine, world)

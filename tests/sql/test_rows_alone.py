@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tiers import examples
+
 pytestmark = pytest.mark.sql
 
 ZONES = (
@@ -83,8 +85,9 @@ def _read_alone(engine: duckdb.DuckDBPyConnection, expression: str) -> dict[str 
     return {text: read(engine, expression, [text])[0] for text in (*TEXTS[expression], None)}
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("expression", TEXTS)
-@settings(derandomize=True, database=None, deadline=None, max_examples=8)
+@settings(derandomize=True, database=None, deadline=None, max_examples=examples(3, full=8))
 @given(data=st.data())
 def test_a_row_is_read_as_if_it_were_alone(
     engine: duckdb.DuckDBPyConnection, expression: str, data: st.DataObject

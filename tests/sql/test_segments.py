@@ -22,6 +22,7 @@ from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from tests.sql.lake_folder import FolderStore
+from tests.tiers import examples
 
 pytestmark = pytest.mark.sql
 
@@ -62,7 +63,7 @@ def rows(engine: duckdb.DuckDBPyConnection, store: Any, days: list[DayFiles]) ->
     return {day: (version, count) for day, version, count in counted.fetchall()}
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(6, full=25))
 @given(
     batches=st.lists(
         st.dictionaries(

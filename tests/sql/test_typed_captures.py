@@ -22,6 +22,7 @@ from crmbet.databases.statements import Fragment, literal
 from crmbet.extract.decoding import UnpackLimits
 from crmbet.extract.formats import Reading, readings
 from tests.sql.world import contracts
+from tests.tiers import examples
 
 pytestmark = pytest.mark.sql
 
@@ -106,13 +107,14 @@ def cleaned(
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("mark", [".", ","])
 def test_a_typed_column_becomes_what_its_text_would(
     engine: duckdb.DuckDBPyConnection, tmp_path: Path, mark: str
 ) -> None:
     feed = contract(mark)
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=examples(3, full=8), deadline=None)
     @given(ROWS)
     def check(rows: list[tuple[str, ...]]) -> None:
         types = [engine_type for engine_type, _ in VALUES.values()]
@@ -207,6 +209,7 @@ def test_a_nan_where_a_protection_may_stand_is_what_its_text_would_be(
 NUMBERS = {"0": "BIGINT", "0.00": "DECIMAL(10,2)", "0.0": "DOUBLE"}
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("spelled", "engine_type"), NUMBERS.items())
 @pytest.mark.parametrize("word", NUMBERS)
 def test_a_word_for_nothing_is_nothing_in_every_format(

@@ -23,6 +23,7 @@ ZONES = (
 )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("zone", now("America/Sao_Paulo", "Australia/Lord_Howe", full=ZONES))
 def test_the_shift_of_a_month_is_the_shift_of_each_instant(
     engine: duckdb.DuckDBPyConnection, zone: str

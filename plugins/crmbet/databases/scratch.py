@@ -32,7 +32,8 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
     """
     parent = Path(settings.engine.spill_directory or tempfile.gettempdir())
     _remove_abandoned(parent)
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as name:
+    # A thread that nobody waits for any more may still write a file.
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         files = folder / "files"
         files.mkdir()

@@ -8,7 +8,7 @@ and the files of a batch are fetched while the one before it is made.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from crmbet.databases.work import Work
 from crmbet.run.settings import Settings
 from crmbet.storage.digests import digest
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.storage.threads import threads
 from crmbet.storage.verified import fetch_file
 
 
@@ -68,7 +69,7 @@ def fetch_ahead(
     """
     with (
         scratch_folder(settings) as folder,
-        ThreadPoolExecutor(PARALLEL_REQUESTS) as pool,
+        threads(PARALLEL_REQUESTS) as pool,
     ):
         under_way: dict[str, Future[Path]] = {}
 
@@ -77,16 +78,13 @@ def fetch_ahead(
                 if key not in under_way:
                     under_way[key] = pool.submit(_fetch, store, key, folder)
 
-        try:
-            for place, batch in enumerate(batches):
-                following = batches[place + 1] if place + 1 < len(batches) else ()
-                begin(batch)
-                begin(following)
-                yield Fetched({key: under_way[key].result() for key in batch})
-                for key in {*batch} - {*following}:
-                    under_way.pop(key).result().unlink()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for place, batch in enumerate(batches):
+            following = batches[place + 1] if place + 1 < len(batches) else ()
+            begin(batch)
+            begin(following)
+            yield Fetched({key: under_way[key].result() for key in batch})
+            for key in {*batch} - {*following}:
+                under_way.pop(key).result().unlink()
 
 
 def _fetch(store: ObjectStore, key: str, folder: Path) -> Path:

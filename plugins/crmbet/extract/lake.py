@@ -12,7 +12,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,7 @@ from crmbet.run.progress import Progress
 from crmbet.run.run import Run
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
+from crmbet.storage.threads import threads
 from crmbet.storage.verified import keep_file
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _capture_all(
     progress = Progress(log, f"captured {contract.name}", unit="objects", total=len(objects))
     with (
         scratch_folder(work.run.settings) as folder,
-        ThreadPoolExecutor(OBJECTS_UNDER_WAY) as pool,
+        threads(OBJECTS_UNDER_WAY) as pool,
     ):
         capturing = _Capturing(work, contract, ledger, folder)
         for lot in lots(objects):
@@ -224,14 +225,11 @@ def _capture_all(
                 made.append(capture)
                 progress.advance(1, capture.extracted)
 
-        try:
-            for task in as_completed(tasks):
-                try:
-                    settle(objects[tasks[task]], task.result)
-                except duckdb.OutOfMemoryException:
-                    large.append(tasks[task])
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for task in as_completed(tasks):
+            try:
+                settle(objects[tasks[task]], task.result)
+            except duckdb.OutOfMemoryException:
+                large.append(tasks[task])
         for identity in large:
             settle(objects[identity], partial(capturing.capture_alone, identity, objects[identity]))
     progress.finish()

@@ -9,7 +9,6 @@ would write one table. The next run drops tables that nobody claims.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from crmbet.failures import CrmbetError, LoadRefused, LockHeld
 from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
 from crmbet.load.target import column_list
 from crmbet.storage.digests import digest
+from crmbet.storage.threads import threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -232,7 +232,7 @@ def _fill(
     try:
         # The calling thread does all the work of a copy; the engine's other threads would only spin while they wait.
         engine.execute("SET threads = 1")
-        with _engine_failures_explained(session), ThreadPoolExecutor(PARALLEL_COPIES) as pool:
+        with _engine_failures_explained(session), threads(PARALLEL_COPIES) as pool:
             list(pool.map(copy, range(PARALLEL_COPIES)))
     finally:
         # If a connection ends during the copy, the engine is unusable, and the error of DETACH would hide the real one.

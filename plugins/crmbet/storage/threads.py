@@ -10,15 +10,19 @@ from typing import Any
 
 @contextmanager
 def threads(size: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads. At the end all that was begun is waited for, unless an exception passes through.
+    """A pool of threads. At the end all that was begun is waited for. After an error nothing else is begun.
 
-    A time-out of Airflow is an exception in the main thread. The pool's own `with` would wait for every thread then,
-    each of which may wait for a server that says a byte now and then.
+    A time-out of Airflow is a `BaseException` in the main thread, and ends the wait. The pool's own `with` would go on
+    waiting for every thread, each of which may wait for a server that says a byte now and then.
     """
     pool = ThreadPoolExecutor(size)
     try:
         yield pool
         pool.shutdown()
+    except Exception:
+        # What runs already may write: it has to end before the caller clears up.
+        pool.shutdown(cancel_futures=True)
+        raise
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise

@@ -24,9 +24,11 @@ from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.sessions import open_session, session_options, silence_limit
 from crmbet.databases.silence import limit_server
+from crmbet.datasets.prefetch import fetch_ahead
 from crmbet.failures import LostConnection, TemporaryFailure
 from crmbet.orchestration.context import _open_lake
 from crmbet.run.settings import Settings, TimeoutSettings
+from crmbet.storage.object_store import ObjectStore
 from tests.integration.databases.servers import (
     Proxy,
     dripping_web_server,
@@ -91,6 +93,7 @@ def test_a_server_that_stops_answering_the_engine_is_lost(
         engine.execute(query).fetchall()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("place", ["service", "PGSERVICE", "PGHOST", "PGHOSTADDR"])
 def test_a_server_whose_host_the_connection_does_not_name_is_watched_too(
     engine: duckdb.DuckDBPyConnection,
@@ -119,6 +122,7 @@ def test_a_server_whose_host_the_connection_does_not_name_is_watched_too(
         engine.execute(query).fetchall()
 
 
+@pytest.mark.full
 def test_a_server_that_drips_is_lost(engine: duckdb.DuckDBPyConnection, proxy: Proxy) -> None:
     """No byte comes late, and yet the answer takes longer than the server may work on a statement."""
     attach_postgres(engine, proxy.url("Canary7"), "source", read_only=True, timeouts=IMPATIENT)
@@ -134,6 +138,7 @@ def test_a_server_that_drips_is_lost(engine: duckdb.DuckDBPyConnection, proxy: P
             ask(connection, "SELECT 1")
 
 
+@pytest.mark.full
 def test_a_server_that_stops_answering_psycopg2_right_after_the_login() -> None:
     """psycopg2 asks a server for dates in the form of ISO before it gives the connection to us."""
     with server_that_stops_after_the_login(DateStyle="SQL, DMY") as port:
@@ -166,8 +171,19 @@ class _TimeOut(BaseException):
     """As Airflow's, which is no Exception either."""
 
 
+def _read_at_once(store: ObjectStore, keys: list[str]) -> None:
+    store.read_all(keys)
+
+
+def _fetch_ahead(store: ObjectStore, keys: list[str]) -> None:
+    with closing(fetch_ahead(store, Settings.of(lake_bucket="unused"), [keys, keys])) as batches:
+        next(batches)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("read", [_read_at_once, _fetch_ahead])
 def test_the_end_of_a_task_does_not_wait_for_threads_that_wait_for_the_lake(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[ObjectStore, list[str]], None]
 ) -> None:
     def ring(*_: object) -> None:
         raise _TimeOut
@@ -181,12 +197,13 @@ def test_the_end_of_a_task_does_not_wait_for_threads_that_wait_for_the_lake(
         signal.setitimer(signal.ITIMER_REAL, 2)
         try:
             with pytest.raises(_TimeOut):
-                store.read_all([f"key {number}" for number in range(40)])
+                read(store, [f"key {number}" for number in range(40)])
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.full
 def test_a_server_that_stops_in_the_middle_of_its_answer_is_lost(
     engine: duckdb.DuckDBPyConnection, proxy: Proxy
 ) -> None:
@@ -199,6 +216,7 @@ def test_a_server_that_stops_in_the_middle_of_its_answer_is_lost(
         ).fetchall()
 
 
+@pytest.mark.full
 def test_a_server_that_stops_answering_psycopg2_is_lost(proxy: Proxy) -> None:
     with closing(open_session(proxy.url("Canary7"), IMPATIENT)) as connection:
         ask(connection, "SELECT 1")
@@ -207,6 +225,7 @@ def test_a_server_that_stops_answering_psycopg2_is_lost(proxy: Proxy) -> None:
             ask(connection, "SELECT 1")
 
 
+@pytest.mark.full
 def test_a_server_that_accepts_and_never_answers(engine: duckdb.DuckDBPyConnection) -> None:
     with silent_server() as port:
         url = f"postgresql://loader@127.0.0.1:{port}/crm"
@@ -216,6 +235,7 @@ def test_a_server_that_accepts_and_never_answers(engine: duckdb.DuckDBPyConnecti
             attach_postgres(engine, url, "source", read_only=True, timeouts=IMPATIENT)
 
 
+@pytest.mark.full
 def test_a_lake_that_accepts_and_never_answers_the_engine() -> None:
     with silent_server() as port:
         keys = {"access_key": "Canary7key", "secret_key": "Canary7secret"}
@@ -229,6 +249,7 @@ def test_a_lake_that_accepts_and_never_answers_the_engine() -> None:
             engine.execute("SELECT * FROM read_parquet('s3://lake/x.parquet')")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("given", "times"), [({}, (2, 1)), ({"connect_timeout": 9, "read_timeout": 2}, (9, 2))]
 )
@@ -268,6 +289,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
         engine.execute("FROM postgres_query('source', 'SELECT pg_sleep(30)::text')").fetchall()
 
 
+@pytest.mark.full
 def test_a_session_without_a_limit_and_one_that_waits_for_us_are_left_alone(proxy: Proxy) -> None:
     # The engine's sessions with the same server have a limit.
     limit_server([("127.0.0.1", proxy.port)], 1)

@@ -114,6 +114,7 @@ def test_every_way_to_fail_to_attach(engine: duckdb.DuckDBPyConnection, proxy: P
     assert failed(url) is LostConnection
 
 
+@pytest.mark.full
 def test_a_time_out_while_attaching(engine: duckdb.DuckDBPyConnection, database: str) -> None:
     with silent_server() as port:
         url = f"postgresql://loader:{PASSWORDS[0]}@127.0.0.1:{port}/crm"

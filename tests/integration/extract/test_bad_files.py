@@ -223,31 +223,34 @@ def repeated(user_id: Any, schema: Mapping[str, pa.DataType] | None = None, **op
     return parquet(rows, {**REQUIRED, **(schema or {})}, compression="zstd", **options)
 
 
-BOMB = csv_text(*[csv_line(1, user_id=" " * 1000)] * 20_000).encode()
-BOMBS = {
-    "bomb.csv.gz": gzip.compress(BOMB),
-    "bomb-without-its-ending.csv": gzip.compress(BOMB),
-    "bomb-in-parts.csv.gz": gzip.compress(BOMB[: len(BOMB) // 4]) * 5,
-    "bomb.csv.zst": zstd(BOMB),
-    "bomb.json.zst": zstd(json_lines(*[bet(1, user_id=" " * 1000)] * 20_000).encode()),
-    "bomb.parquet": parquet(
-        [bet(1, user_id=" " * 1000)] * 20_000, REQUIRED, compression="zstd", use_dictionary=False
-    ),
-    "dictionary.parquet": repeated(" " * 2000),
-    "dictionary-of-bytes.parquet": repeated(b"x" * 2000, {"user_id": pa.binary()}),
-    "dictionary-of-one-width.parquet": repeated(b"x" * 2000, {"user_id": pa.binary(2000)}),
-    "dictionary-of-many-groups.parquet": repeated("x" * 19_000, row_group_size=800),
-    "dictionary-in-lists.parquet": repeated(["x" * 2000], {"user_id": pa.list_(pa.string())}),
-    "dictionary-to-be-mended.parquet": repeated("x" * 2000, {"stake": pa.decimal256(50, 2)}),
-    "prefixes.parquet": repeated(
-        "x" * 2000, use_dictionary=False, column_encoding={"user_id": "DELTA_BYTE_ARRAY"}
-    ),
-    "bomb.parquet.gz": gzip.compress(parquet([bet(1, x="")] * 2 + [bet(2)], REQUIRED) + BOMB),
-}
+def bombs() -> dict[str, bytes]:
+    bomb = csv_text(*[csv_line(1, user_id=" " * 1000)] * 20_000).encode()
+    return {
+        "bomb.csv.gz": gzip.compress(bomb),
+        "bomb-without-its-ending.csv": gzip.compress(bomb),
+        "bomb-in-parts.csv.gz": gzip.compress(bomb[: len(bomb) // 4]) * 5,
+        "bomb.csv.zst": zstd(bomb),
+        "bomb.json.zst": zstd(json_lines(*[bet(1, user_id=" " * 1000)] * 20_000).encode()),
+        "bomb.parquet": parquet(
+            [bet(1, user_id=" " * 1000)] * 20_000, REQUIRED, compression="zstd", use_dictionary=False
+        ),
+        "dictionary.parquet": repeated(" " * 2000),
+        "dictionary-of-bytes.parquet": repeated(b"x" * 2000, {"user_id": pa.binary()}),
+        "dictionary-of-one-width.parquet": repeated(b"x" * 2000, {"user_id": pa.binary(2000)}),
+        "dictionary-of-many-groups.parquet": repeated("x" * 19_000, row_group_size=800),
+        "dictionary-in-lists.parquet": repeated(["x" * 2000], {"user_id": pa.list_(pa.string())}),
+        "dictionary-to-be-mended.parquet": repeated("x" * 2000, {"stake": pa.decimal256(50, 2)}),
+        "prefixes.parquet": repeated(
+            "x" * 2000, use_dictionary=False, column_encoding={"user_id": "DELTA_BYTE_ARRAY"}
+        ),
+        "bomb.parquet.gz": gzip.compress(parquet([bet(1, x="")] * 2 + [bet(2)], REQUIRED) + bomb),
+    }
 
 
+@pytest.mark.full
 def test_a_bomb_is_set_aside_alone(put: Any, capture: Any, captured_rows: Any) -> None:
-    for name, content in BOMBS.items():
+    files = bombs()
+    for name, content in files.items():
         assert len(content) < 200_000
         put(name, content)
     put("good.csv", csv_text(csv_line(1)))
@@ -255,10 +258,10 @@ def test_a_bomb_is_set_aside_alone(put: Any, capture: Any, captured_rows: Any) -
     captures = capture()
 
     found = reasons(captures)
-    assert found.keys() == BOMBS.keys()
+    assert found.keys() == files.keys()
     assert all("unpack to more than 200 times as many" in why for why in found.values()), found
     assert names(captures) == ["good.csv"]
-    put("bomb.csv.gz", BOMBS["bomb.csv.gz"])
+    put("bomb.csv.gz", files["bomb.csv.gz"])
     assert capture(settings={"max_unpacked_ratio": 1_000_000, "max_unpacked_size": "20MB"}).unreadable
     wide = capture(settings={"max_unpacked_ratio": 1_000_000})
     assert {*reasons(wide)} <= {"bomb.parquet.gz"}, "that is no Parquet file"
@@ -363,6 +366,7 @@ def long_rows(rows: int, letters: int) -> list[dict[str, str]]:
     return [bet(number, session_id=os.urandom(letters // 2).hex()) for number in range(rows)]
 
 
+@pytest.mark.full
 def test_an_object_that_needs_more_memory_than_there_is_is_set_aside_alone(
     put: Any, capture: Any, engine: duckdb.DuckDBPyConnection, captured_rows: Any
 ) -> None:
@@ -650,6 +654,7 @@ def test_a_damaged_csv_record_loses_nothing_but_itself(
         assert quarantined[f"record: {why}"] == rows
 
 
+@pytest.mark.full
 def test_two_open_quotes_among_50_000_records(put: Any, capture: Any, engine: Any, store: Any) -> None:
     text, fates = damaged(50_000, *damages(50_000)["two"])
     put("part.csv", text)
@@ -754,6 +759,7 @@ def test_parquet_values_of_another_type_are_quarantined_one_by_one(
     assert cleaned.quarantined == {"stake: missing": 2, "stake: unreadable": 1}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("doubles", now(pa.float64(), full=[pa.float32()]))
 @pytest.mark.parametrize("column", ["payout", "rtp", "is_bonus", "ingested_at", "device_type"])
 def test_a_nan_in_a_column_of_doubles_is_no_value(

@@ -45,6 +45,7 @@ def array_of(times: list[str]) -> str:
 WRITERS = {"csv": csv_of, "jsonl": json_of, "json": array_of}
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("time", FAR)
 @pytest.mark.parametrize("objects", [1, 3])
@@ -100,6 +101,7 @@ FEEDS: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("feed", FEEDS)
 def test_no_time_of_any_feed_stops_it(put: Any, capture: Any, clean: Any, feed: str) -> None:
     contract = load_source_contracts()[feed]

@@ -548,6 +548,7 @@ def test_a_capture_leaves_the_engine_as_it_was(put: Any, capture: Any, engine: A
     assert engine.execute("SELECT current_setting('preserve_insertion_order')").fetchone() == (False,)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", ["", " ", '""', "\u00a0", "\u00ad", "\u2800"])
 @pytest.mark.parametrize("place", [0, 2, 5])
 def test_a_column_without_a_name_is_not_read_and_its_rows_are(

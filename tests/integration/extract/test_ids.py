@@ -29,6 +29,7 @@ from crmbet.extract.ids import (
 from crmbet.extract.parquet_mending import NO_JSON
 from crmbet.extract.records import Capture, SourceCaptures
 from tests.integration.extract.deliveries import REQUIRED, TEXT, bet, csv_line, csv_text, json_lines, parquet
+from tests.tiers import examples
 
 pytestmark = pytest.mark.integration
 
@@ -320,7 +321,7 @@ def test_a_json_id_is_its_text_or_its_whole_number(engine: Any) -> None:
     )
 
     @given(st.one_of(st.floats(), st.integers(), st.integers().map(float), st.booleans(), LETTERS))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(50, full=200), deadline=None)
     def check(value: Any) -> None:
         record = json.dumps({"id": value})
         found = engine.execute(

@@ -138,6 +138,7 @@ SPARED = {
 """Records that the engine reads, by themselves and beside damaged ones."""
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("shape", now("lines", "array over lines", full=["stream", "array"]))
 def test_a_bad_record_loses_nothing_but_itself(
     put: Any, capture: Any, captured_rows: Any, clean: Any, shape: str
@@ -188,6 +189,7 @@ def test_sizes_do_not_part_the_reasons_of_quarantine(put: Any, capture: Any, cle
     )
 
 
+@pytest.mark.full
 def test_a_line_of_many_records_is_split_however_long_it_is(put: Any, capture: Any, clean: Any) -> None:
     text = "".join(written(bet(number)) for number in range(40_000))
     assert len(text) > 4 << 20
@@ -226,6 +228,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_the_odd_files(put: Any, capture: Any, captured_rows: Any, clean: Any, name: str) -> None:
     put(name, (ODD_FILES / name).read_bytes())

@@ -63,6 +63,7 @@ def test_what_is_no_data_is_passed_over_and_recorded_briefly(
     assert (captures.unreadable, captures.empty) == ([], None)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("place", "fate"),
     [
@@ -126,6 +127,7 @@ def test_an_optional_feed_that_is_passed_over_as_a_whole_is_left_to_the_gate(put
 # Table formats ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("nested", ["", "current/"])
 @pytest.mark.parametrize(
     ("sign", "data", "table"),

@@ -79,6 +79,7 @@ def operator_day(instant: datetime) -> date:
     return datetime.fromtimestamp(instant.timestamp() - OPERATOR_OFFSET * 3600, UTC).date()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("write", [as_csv, as_json_lines, as_json_array, as_parquet])
 @pytest.mark.parametrize(("seed", "copies"), now((3, 200), full=[(1, 1), (2, 3)]))
 def test_bets(
@@ -116,6 +117,7 @@ def test_bets(
     }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("write", [as_csv, as_json_lines, as_json_array, as_parquet])
 def test_players(
     put: Any,

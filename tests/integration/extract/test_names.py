@@ -221,6 +221,7 @@ def test_a_header_of_later_names_shows_the_delimiter(put: Any, capture: Any, cel
 # Captured once ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("before", now("stake", full=[["stake"], "amount", ["amount"]]))
 def test_names_that_are_added_anywhere_capture_nothing_anew(
@@ -243,6 +244,7 @@ def test_names_that_are_added_anywhere_capture_nothing_anew(
         assert (again.new, again.captures, again.changed) == (0, first.captures, {}), names
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "names", now(["x", "amount", "stake"], full=[["stake", "amount"], ["amount", "stake"]])
 )
@@ -285,6 +287,7 @@ def forget_names(store: Any) -> None:
                 store.write(f"{folder}old_done.json", json.dumps(captured).encode())
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("names", now(["prize", "payout"], full=[["payout", "prize"]]))
 def test_an_object_that_has_the_added_name_alone_is_captured_anew_and_the_past_stays(
@@ -351,6 +354,7 @@ def test_a_full_refresh_captures_under_the_new_names(put: Any, capture: Any, cel
 GAME = {"path": "game_type"}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_column_that_stands_in_the_path_alone(
     put: Any, capture: Any, clean: Any, captured_rows: Any, mapped: Any, kind: str
@@ -396,6 +400,7 @@ def test_a_column_that_stands_in_the_path_alone(
     assert capture(contract).new == 0
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize(
     ("names", "in_file", "expected"),

@@ -26,6 +26,7 @@ FILES = (
 )
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", FILES)
 def test_every_row_has_its_fate(
     put: Any, capture: Any, clean: Any, engine: duckdb.DuckDBPyConnection, store: Any, name: str

@@ -24,6 +24,7 @@ FATES: dict[str, list[tuple[str | None, str | None]]] = {
 """For each row the player, or why it is set aside."""
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", FATES)
 def test_the_rows_of_an_odd_file(put: Any, capture: Any, captured_rows: Any, clean: Any, name: str) -> None:
     put(name, (ODD_FILES / name).read_bytes())

@@ -150,6 +150,7 @@ def test_objects_that_share_a_file_are_as_they_are_alone(
     assert sum(each.chunks_in_files > 1 for each in together.captures) == len(DELIVERY)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", now(*[*UNUSUAL][::2], full=UNUSUAL))
 def test_an_unusual_object_loses_nothing_of_those_beside_it(
     compare: Callable[[dict[str, bytes | str]], SourceCaptures], name: str

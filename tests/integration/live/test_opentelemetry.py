@@ -31,6 +31,7 @@ publish_gauges(
 """
 
 
+@pytest.mark.full
 def test_figures_reach_a_collector() -> None:
     received: list[tuple[str, bytes]] = []
 

@@ -189,6 +189,7 @@ DAYS = {20: ("a", "b"), 21: ("a", "c"), 22: ("a", "d")}
 """Who is there on which day."""
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     "order", [(20, 21, 22), (22, 21, 20), (21, 20, 22), (22, 20, 21), (21, 22, 20), (20, 22, 21)]
 )

@@ -18,7 +18,7 @@ from crmbet.load.load import LoadCounts, LoadRules, load
 from crmbet.load.staging import Staging
 from crmbet.load.target import ensure_target
 from tests.integration.load.small_loads import BOTH_SERVERS, NOON, load_rows, next_second
-from tests.tiers import now
+from tests.tiers import examples, now
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,6 +82,7 @@ def rows(row: MakeRow, hashed: Any) -> Callable[[int], list[dict[str, Any]]]:
     ]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("strategy", now("merge", "replace", full=["append"]))
 def test_the_same_day_again_puts_the_cells_back(
@@ -100,6 +101,7 @@ def test_the_same_day_again_puts_the_cells_back(
     assert again == LoadCounts(staged=3, unchanged=3), "what was put back is left alone"
 
 
+@pytest.mark.few(2)
 @BOTH_SERVERS
 @pytest.mark.parametrize("strategy", ["merge", "replace", "append"])
 def test_the_next_day_tells_of_the_edits_that_it_writes_over(
@@ -132,6 +134,7 @@ def test_a_backup_holds_what_was_edited(session: LoadSession, query: Query, stag
     assert held == [(0.875,)]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "edit", ["marketing_allowed = true", "churn_risk_score = 0, marketing_allowed = true"]
 )
@@ -280,6 +283,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.full
 @given(CHANGES, st.sampled_from(["merge", "replace"]))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_edited_the_next_load_of_the_day_makes_it_what_was_computed(
@@ -355,7 +359,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
         max_size=20,
     )
 )
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(3, full=10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_the_loader_spells_every_value_as_a_run_does(
     session: LoadSession, query: Query, stage: Stage, row: MakeRow, hashed: Any, cells: Any
 ) -> None:
@@ -404,6 +412,7 @@ def test_a_column_dropped_from_one_of_them_is_filled_from_the_other(
     assert cells(query, session, session.table) == cells(query, session, session.history, 22) == before
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("gone_users", ["mark", "keep"])
 @pytest.mark.parametrize("allowed", [True, False])
 def test_an_edit_of_the_history_of_one_who_is_gone_is_put_back_from_the_table(
@@ -461,6 +470,7 @@ FORGED = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("edit", "edited"), FORGED.values(), ids=FORGED)
 @pytest.mark.parametrize(
     ("strategy", "day"),
@@ -496,6 +506,7 @@ def test_forged_bookkeeping_hides_no_edit(
     assert told(load_rows(session, stage(session, rows(day)), strategy)) == (0, 0, 0, 0)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("strategy", now("merge", "append", full=["replace"]))
 @pytest.mark.parametrize(
     "edit",
@@ -520,6 +531,7 @@ def test_a_mass_opt_out_by_hand_is_told_and_taken_back(
     assert query(f"SELECT DISTINCT marketing_reason, gone IS TRUE FROM {session.table}") == [(None, False)]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("gone_users", ["mark", "keep"])
 @pytest.mark.parametrize(("day", "strategy"), [(22, "merge"), (21, "append"), (19, "merge"), (21, "merge")])
 def test_one_who_is_gone_and_was_allowed_again_by_hand_is_silenced(
@@ -542,6 +554,7 @@ def test_one_who_is_gone_and_was_allowed_again_by_hand_is_silenced(
     ) == [(False, "gone", gone_users == "mark")]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("delete", ["DELETE FROM {} WHERE user_id = 'a'", "TRUNCATE {}"])
 @pytest.mark.parametrize("strategy", now("merge", full=["append", "replace"]))
 @pytest.mark.parametrize("day", [20, 21, 22])

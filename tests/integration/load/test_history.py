@@ -34,6 +34,7 @@ def recorded(query: Query, session: LoadSession) -> dict[tuple[str, int], str]:
     return {(user_id, day): row_hash for user_id, day, row_hash in found}
 
 
+@pytest.mark.few(2)
 @BOTH_SERVERS
 @pytest.mark.parametrize("strategy", ["merge", "append", "replace"])
 def test_every_staged_row_is_recorded_with_every_cell(

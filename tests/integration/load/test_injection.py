@@ -45,6 +45,7 @@ def canary(query: Query) -> Callable[[], bool]:
     return lambda: query("SELECT to_regclass('canary') IS NOT NULL") == [(True,)]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("run_id", HOSTILE)
 def test_a_run_may_be_called_anything_through_all_steps(
     open_session: Callable[..., LoadSession],

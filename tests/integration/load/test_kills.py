@@ -223,13 +223,8 @@ def test_a_task_killed_at_every_statement(
     assert [statement for statement in PHASES[phase] if statement not in texts] == []
 
 
-def steps(short: int, *others: int) -> pytest.MarkDecorator:
-    """One step of a walk for each commit, and all others."""
-    full = [pytest.param(step, marks=pytest.mark.full) for step in others if step != short]
-    return pytest.mark.parametrize("step", [short, *full])
-
-
-@steps(16, *range(1, POSTGRES_STEPS + 1))
+@pytest.mark.full
+@pytest.mark.parametrize("step", range(1, POSTGRES_STEPS + 1))
 def test_postgres_is_killed(walk: Walk, servers: Servers, step: int, count_points: CountPoints) -> None:
     at = round(step / (POSTGRES_STEPS + 1) * len(walk.log("merge")))
 
@@ -242,7 +237,8 @@ def test_postgres_is_killed(walk: Walk, servers: Servers, step: int, count_point
     count_points("kill -9 of PostgreSQL", 1)
 
 
-@steps(5, *range(1, S3_STEPS + 3))
+@pytest.mark.full
+@pytest.mark.parametrize("step", range(1, S3_STEPS + 3))
 def test_s3_is_killed(walk: Walk, servers: Servers, step: int, count_points: CountPoints) -> None:
     copying = next(at for at, line in enumerate(walk.log("merge"), start=1) if line.text.startswith("COPY"))
     at = round(step / S3_STEPS * copying)
@@ -262,6 +258,7 @@ def may_mount(folder: str) -> None:
     mount_small_disk(folder, 1)
 
 
+@pytest.mark.full
 def test_a_full_disk_for_spill_fails_the_try_and_nothing_else(
     walk: Walk, servers: Servers, tmp_path: Path
 ) -> None:

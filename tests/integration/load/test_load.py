@@ -220,6 +220,7 @@ def test_replace_refuses_to_shrink_the_table_beyond_the_setting_unless_told(
     assert load_rows(session, one, "replace", max_shrink=0.1, accept_loss=True).inserted == 1
 
 
+@pytest.mark.few(4)
 @BOTH_SERVERS
 @pytest.mark.parametrize(
     ("strategy", "rules"),
@@ -312,6 +313,7 @@ def test_replace_keeps_the_table_itself(
     assert query(f"SELECT user_id FROM {session.in_schema('campaign')}") == [("b",)]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("strategy", "event", "act", "complaint"),
     [

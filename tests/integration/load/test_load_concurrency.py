@@ -44,6 +44,7 @@ def rows_of_load(strategy: Strategy, number: int, row: MakeRow) -> list[dict[str
     return [row(f"u{first + n}", row_hash=f"load {number}", as_of=as_of) for n in range(players)]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("loads", [40, pytest.param(1000, marks=pytest.mark.full)])
 @pytest.mark.parametrize("strategy", ["merge", "replace", "append"])
 def test_a_reader_sees_nothing_but_committed_states(
@@ -99,6 +100,7 @@ def test_a_reader_is_not_kept_waiting_by_a_load(
         assert query(f"SELECT count(*) FROM {loading.table}") == [(1,)]
 
 
+@pytest.mark.full
 def test_ten_loads_at_once_queue_and_the_newest_as_of_wins(
     open_session: Callable[..., LoadSession], session: LoadSession, query: Query, row: MakeRow, stage: Stage
 ) -> None:

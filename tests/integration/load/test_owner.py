@@ -53,6 +53,7 @@ STEPS: dict[str, Callable[[LoadSession, Any], Any]] = {
 }
 
 
+@pytest.mark.few(5)
 @BOTH_SERVERS
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 def test_another_brand_is_refused_at_every_step(

@@ -59,6 +59,7 @@ def query(session: LoadSession, sql: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+@pytest.mark.few(1)
 def test_the_target_is_taken_over_as_it_is(session: LoadSession) -> None:
     shape = """
         SELECT relation.relname, attname, format_type(atttypid, atttypmod), attnotnull
@@ -72,6 +73,7 @@ def test_the_target_is_taken_over_as_it_is(session: LoadSession) -> None:
     assert [column for column in query(session, shape) if column[1] not in added] == before
 
 
+@pytest.mark.few(1)
 def test_a_load_of_its_own_rows_writes_nothing_but_what_is_new(session: LoadSession) -> None:
     """The rows of its newest day again: nothing says that they were edited, and nobody is lost."""
     rows = "SELECT user_id, row_hash, updated_at, marketing_allowed FROM ml_features.user_features ORDER BY 1"
@@ -93,6 +95,7 @@ def test_a_load_of_its_own_rows_writes_nothing_but_what_is_new(session: LoadSess
     assert (query(session, rows), query(session, history)) == (before, history_before)
 
 
+@pytest.mark.full
 def test_an_edit_of_it_is_found(session: LoadSession) -> None:
     ensure_target(session)
     columns = column_list(session.contract.computed)
@@ -109,6 +112,7 @@ def test_an_edit_of_it_is_found(session: LoadSession) -> None:
     assert load(session, Staging(table="staged", rows=staged), rules, datetime.now(UTC)).edited == edited
 
 
+@pytest.mark.full
 def test_it_is_taken_over_by_the_first_brand(session: LoadSession) -> None:
     ensure_target(replace(session, brand="first"))
 
@@ -116,6 +120,7 @@ def test_it_is_taken_over_by_the_first_brand(session: LoadSession) -> None:
         ensure_target(replace(session, brand="second"))
 
 
+@pytest.mark.full
 def test_its_backup_can_be_put_back(session: LoadSession) -> None:
     rows = "SELECT user_id, row_hash, updated_at FROM ml_features.user_features ORDER BY 1"
     with session.transaction() as cursor:

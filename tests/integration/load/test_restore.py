@@ -98,6 +98,7 @@ def test_a_backup_that_was_changed_is_refused(
     assert rows_of(query, session.table) == before
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "name", ["user_features", "user_features_history", "pg_class", "", "x'; DROP TABLE y; --", "NEWEST"]
 )
@@ -147,6 +148,7 @@ def test_a_restore_that_goes_wrong_leaves_the_table_as_it_was(
         assert [each.name for each in list_backups(cursor, session)] == [backup]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("gone_users", ["keep", "mark", "delete"])
 def test_marketing_of_one_who_is_gone_since_does_not_come_back(
     session: LoadSession, query: Query, row: MakeRow, stage: Stage, gone_users: str

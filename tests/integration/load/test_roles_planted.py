@@ -89,6 +89,7 @@ def state(url: str) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize(
     ("planted", "named"),
     [

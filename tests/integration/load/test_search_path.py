@@ -158,6 +158,7 @@ def test_what_is_planted_is_really_used_by_a_session_that_does_not_care(hostile:
             careless.rollback()
 
 
+@pytest.mark.few(1)
 def test_a_load_with_all_its_steps(
     loader_url: str,
     hostile: str,

@@ -278,6 +278,7 @@ def test_a_lost_connection_is_what_the_person_on_call_sees(
     assert staging_tables(query) == []
 
 
+@pytest.mark.full
 def test_a_server_that_goes_away_within_the_copy_is_temporary(
     session: LoadSession,
     postgres_url: str,
@@ -360,6 +361,7 @@ def test_what_a_dead_run_left_is_swept_and_what_a_living_one_uses_is_not(
     assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
+@pytest.mark.full
 @BOTH_SERVERS
 def test_a_second_try_of_a_run_says_that_the_first_still_lives_and_touches_nothing_of_it(
     session: LoadSession,
@@ -388,6 +390,7 @@ def test_a_second_try_of_a_run_says_that_the_first_still_lives_and_touches_nothi
     assert query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
+@pytest.mark.full
 def test_a_try_that_waited_for_the_first_one_loads_after_it(
     session: LoadSession,
     open_session: Callable[..., LoadSession],

@@ -109,6 +109,7 @@ def test_new_nullable_columns_are_added_and_the_rows_stay(session: LoadSession, 
     assert comment == [("It's 100% a_text",)]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
@@ -218,6 +219,7 @@ PLACES = {
 }
 
 
+@pytest.mark.few(6)
 @BOTH_SERVERS
 @pytest.mark.parametrize("table", ["table", "history"])
 @pytest.mark.parametrize("kind", PLACES)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from psycopg2.extras import execute_values
 
 from crmbet.load.training_set import create_training_set
+from tests.tiers import examples
 
 pytestmark = pytest.mark.integration
 
@@ -115,7 +116,7 @@ def training_set(
 
 
 @given(ROWS, PAIRS, st.integers(0, 6), st.integers(0, 14).map(midnight))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(30, full=120), deadline=None)
 def test_a_training_set_is_that_of_the_slow_reference(
     cursor: Any, rows: list[Row], pairs: list[Pair], days: int, mature_by: datetime
 ) -> None:

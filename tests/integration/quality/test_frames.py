@@ -33,6 +33,7 @@ def rows(clean: duckdb.DuckDBPyConnection, table: str) -> pd.DataFrame:
     ).df()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("source", ["bets", "transactions", "sessions", "communications", "players"])
 def test_a_clean_frame_of_any_source_passes(clean: duckdb.DuckDBPyConnection, source: str) -> None:
     report = validate_raw(rows(clean, source))
@@ -55,6 +56,7 @@ def test_a_bad_frame_says_what_is_wrong(clean: duckdb.DuckDBPyConnection) -> Non
     assert validate_raw(rows(clean, "bets"), thresholds={"min_rows_per_day": 1000}).quality_grade == "F"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("far", ["10000-01-01", "294247-01-10T04:00:54Z", "infinity", "0000-01-01"])
 def test_a_row_of_a_far_time_is_one_bad_row(clean: duckdb.DuckDBPyConnection, far: str) -> None:
     bets = rows(clean, "bets").astype({"placed_at": str})

@@ -214,6 +214,7 @@ def bad_values(source: SourceContract) -> Iterable[tuple[str, set[str]]]:
         yield change, {title}
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_bad_values_trip_what_they_should_and_nothing_else(
     source: SourceContract, connection: duckdb.DuckDBPyConnection, judge: Judge
@@ -284,6 +285,7 @@ BAD_TABLES += [
 ]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("view", "statements", "trips"), BAD_TABLES)
 def test_a_bad_table_trips_what_it_should_and_nothing_else(
     view: str, statements: list[str], trips: set[str], connection: duckdb.DuckDBPyConnection, judge: Judge
@@ -466,6 +468,7 @@ TABLE_CORRUPTIONS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("statement", "trips"), TABLE_CORRUPTIONS.values(), ids=TABLE_CORRUPTIONS)
 def test_a_corrupt_feature_table_trips_what_it_should_and_nothing_else(
     statement: str, trips: set[str], connection: duckdb.DuckDBPyConnection, judge: Judge
@@ -490,6 +493,7 @@ OTHER_TYPE = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("view", now("user_features", "raw_bets", full=sorted(SUITES.keys() - {"raw_files"})))
 def test_a_changed_type_trips_its_own_expectation(
     view: str, connection: duckdb.DuckDBPyConnection, judge: Judge
@@ -532,6 +536,7 @@ def test_every_entry_is_tripped_by_a_corruption(view: str) -> None:
 # Nothing is green by absence
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("view", SUITES)
 def test_an_empty_table_fails_whatever_is_about_rows(
     view: str, connection: duckdb.DuckDBPyConnection, judge: Judge, thresholds: dict[str, Threshold]

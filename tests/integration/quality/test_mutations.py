@@ -289,6 +289,7 @@ CASES = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(("stage", "mutation"), CASES)
 def test_a_corruption_trips_its_check_and_no_other(
     stage: str, mutation: dict[str, Any], judge: Callable[..., Report]

@@ -74,6 +74,7 @@ def named(work: Work, folder: Path, objects: dict[str, Sequence[str]], new: Sequ
     return sorted(user for (user,) in rows)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("objects", "new", "players"),
     [

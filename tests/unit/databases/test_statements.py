@@ -19,6 +19,7 @@ from crmbet.databases.statements import (
     render,
     statements_digest,
 )
+from tests.tiers import examples
 
 pytestmark = pytest.mark.unit
 
@@ -58,7 +59,7 @@ def test_literals_come_back_unchanged(value: str) -> None:
     assert duckdb.execute(f"SELECT {literal(value)}").fetchone() == (value,)
 
 
-@settings(REPEATABLE, max_examples=100)
+@settings(REPEATABLE, max_examples=examples(25, full=100))
 @given(value=st.text())
 def test_any_text_is_one_literal_or_refused(value: str) -> None:
     if "\0" in value:

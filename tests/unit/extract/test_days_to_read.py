@@ -19,6 +19,7 @@ from crmbet.extract.days_to_read import (
     turn_of,
 )
 from crmbet.extract.records import UNDATED
+from tests.tiers import examples
 
 pytestmark = pytest.mark.unit
 
@@ -44,7 +45,7 @@ def looked_at(found: DaysToRead) -> int:
     return sum((span.last - span.first).days + 1 for span in found.spans if span.first > date.min)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(10, full=40))
 @given(day=days, first=days, earliest=days, verify_days=st.integers(1, 60))
 def test_every_day_before_as_of_is_looked_at_within_thirty_dates(
     day: date, first: date, earliest: date, verify_days: int

@@ -164,6 +164,7 @@ def test_a_damaged_line_loses_nothing_but_itself(file: Path, name: str, place: i
     ]
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("name", DAMAGE)
 @pytest.mark.parametrize("separator", [",", ", ", ",\n", ",\n  ", "\n,"])
 @pytest.mark.parametrize("place", [1, 5])
@@ -283,6 +284,7 @@ def test_a_scalar_between_records_is_a_record_of_its_own(file: Path, scalar: str
     assert texts(found(file, content)) == [GOOD[0], scalar, scalar, scalar, GOOD[1]]
 
 
+@pytest.mark.few(60)
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -400,6 +402,7 @@ def test_arrays_in_lines_are_looked_into_if_they_have_objects(file: Path) -> Non
     ]
 
 
+@pytest.mark.full
 @settings(deadline=None)
 @given(records=st.lists(VALUES, min_size=1, max_size=4), data=st.data())
 def test_an_array_that_is_cut_off_is_no_delivery(file: Path, records: list[Any], data: st.DataObject) -> None:
@@ -412,6 +415,7 @@ def test_an_array_that_is_cut_off_is_no_delivery(file: Path, records: list[Any],
         found(file, cut, is_array=True)
 
 
+@pytest.mark.full
 def test_a_record_may_have_a_mebibyte(file: Path) -> None:
     longest = json.dumps({"id": 1, "who": "x" * (LONGEST_LINE - 20)})
     assert len(longest) == LONGEST_LINE
@@ -438,6 +442,7 @@ def test_bytes_that_are_no_text_are_named(file: Path) -> None:
     ]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "content",
     [

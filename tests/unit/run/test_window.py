@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crmbet.failures import BadParam
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
+from tests.tiers import examples
 
 pytestmark = pytest.mark.unit
 
@@ -264,7 +265,7 @@ def test_scheduled_runs_around_the_change_of_clocks(logical_date: str, as_of: da
     assert resolve(run_type="scheduled", logical_date=logical_date).as_of == as_of
 
 
-@settings(REPEATABLE, max_examples=300)
+@settings(REPEATABLE, max_examples=examples(75, full=300))
 @given(
     day=st.dates(date(1990, 1, 1), date(2099, 12, 31)),
     zone=st.sampled_from(ZONES).map(ZoneInfo),

@@ -42,6 +42,7 @@ def test_shares_of_archetypes_and_games_are_whole() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 
+@pytest.mark.full
 def test_players_keep_to_their_own_clock() -> None:
     """Rio Branco is two hours behind Sao Paulo: an evening there is an evening on its own clock."""
     history = History.of(World(seed=5, players=3_000, start_day=date(2026, 3, 2), end_day=date(2026, 4, 1)))
@@ -53,6 +54,7 @@ def test_players_keep_to_their_own_clock() -> None:
     assert peaks["America/Rio_Branco"] == pytest.approx(peaks["America/Sao_Paulo"], abs=1.0)
 
 
+@pytest.mark.full
 def test_football_days_belong_to_esportes(history: History) -> None:
     bets = history.tables["bets"]
     weekday = bets["placed_at"].dt.tz_convert("America/Sao_Paulo").dt.day_of_week
@@ -60,6 +62,7 @@ def test_football_days_belong_to_esportes(history: History) -> None:
     assert share[[2, 5, 6]].min() > 1.3 * share[[0, 1, 3, 4]].max()
 
 
+@pytest.mark.full
 def test_casual_players_prefer_weekends(history: History) -> None:
     bets = history.tables["bets"]
     casual = bets[history.kind(bets) == "casual"]
@@ -67,6 +70,7 @@ def test_casual_players_prefer_weekends(history: History) -> None:
     assert weekend.mean() > 2 / 7 + 0.05
 
 
+@pytest.mark.full
 def test_stakes_and_bonuses_set_archetypes_apart(history: History) -> None:
     bets = history.tables["bets"]
     kind = history.kind(bets)
@@ -76,6 +80,7 @@ def test_stakes_and_bonuses_set_archetypes_apart(history: History) -> None:
     assert bonus["bonus_hunter"] > 3 * bonus["regular"]
 
 
+@pytest.mark.full
 def test_archetypes_come_and_go_as_they_should(history: History) -> None:
     bets = history.tables["bets"]
     days = bets.assign(
@@ -118,6 +123,7 @@ def chasing(history: History) -> tuple[pd.Series, pd.Series]:
     return rates["mean"][True] - rates["mean"][False], rates["size"].min(axis=1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [1, 2])
 def test_loss_chasers_carry_the_documented_effect(seed: int) -> None:
     history = History.of(

@@ -45,6 +45,7 @@ def test_another_seed_is_another_world() -> None:
     assert all(one[key] != other[key] for key in one.keys() & other.keys())
 
 
+@pytest.mark.full
 def test_a_longer_world_only_adds_days(twelve_days: dict[str, bytes]) -> None:
     shorter, longer = twelve_days, written(world(15))
     last_snapshot = {key for key in shorter if "players/dt=2026-08-12" in key}
@@ -57,6 +58,7 @@ def test_a_longer_world_only_adds_days(twelve_days: dict[str, bytes]) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.full
 def test_shards_split_the_players(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local.simulator.world, "PLAYERS_PER_SHARD", 100)
     split = world(4, players=250)

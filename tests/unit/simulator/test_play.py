@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.simulator import World
+from tests.tiers import examples
 from tests.unit.simulator.history import History
 
 pytestmark = pytest.mark.unit
@@ -87,7 +88,7 @@ def check_calendar(history: History) -> None:
     assert ((created >= first) & (created < end)).all()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(3, full=12), deadline=None)
 @given(worlds)
 def test_no_day_breaks_the_rules(history: History) -> None:
     check_wallets(history)
@@ -95,12 +96,14 @@ def test_no_day_breaks_the_rules(history: History) -> None:
     check_calendar(history)
 
 
+@pytest.mark.full
 def test_rules_hold_over_months(history: History) -> None:
     check_wallets(history)
     check_sessions(history)
     check_calendar(history)
 
 
+@pytest.mark.full
 def test_a_completed_deposit_comes_before_the_first_bet(history: History) -> None:
     transactions = history.tables["transactions"]
     deposits = transactions[
@@ -111,12 +114,14 @@ def test_a_completed_deposit_comes_before_the_first_bet(history: History) -> Non
     assert (first_deposit.reindex(first_bet.index) < first_bet).all()
 
 
+@pytest.mark.full
 def test_nobody_acts_before_registering(history: History) -> None:
     players = history.tables["players"].drop_duplicates("user_id").set_index("user_id")["registered_at"]
     first_session = history.tables["sessions"].groupby("user_id")["started_at"].min()
     assert (players.reindex(first_session.index) < first_session).all()
 
 
+@pytest.mark.full
 def test_the_self_excluded_do_not_play(history: History) -> None:
     limits = history.tables["limits"]
     exclusions = limits[limits["kind"] == "self_exclusion"]
@@ -130,6 +135,7 @@ def test_the_self_excluded_do_not_play(history: History) -> None:
     assert (snapshot.loc[latest.index, "self_excluded_until"] == latest).all()
 
 
+@pytest.mark.full
 def test_every_kind_of_transaction_and_status_occurs(history: History) -> None:
     transactions = history.tables["transactions"]
     assert set(transactions["transaction_type"]) == {"deposit", "withdrawal", "bet", "win", "bonus", "refund"}
@@ -138,6 +144,7 @@ def test_every_kind_of_transaction_and_status_occurs(history: History) -> None:
     assert transactions["transaction_id"].is_unique
 
 
+@pytest.mark.full
 def test_transactions_mirror_the_bets_of_the_operators_own_wallet(history: History) -> None:
     bets, transactions = history.tables["bets"], history.tables["transactions"]
     own = bets[bets["game_type"].isin(["esportes", "poker"])]
@@ -147,6 +154,7 @@ def test_transactions_mirror_the_bets_of_the_operators_own_wallet(history: Histo
     assert (len(won), won["amount"].sum()) == ((own["payout"] > 0).sum(), own["payout"].sum())
 
 
+@pytest.mark.full
 def test_limits_carry_on_from_their_last_value(history: History) -> None:
     limits = history.tables["limits"]
     ordered = limits[limits["kind"] != "self_exclusion"].sort_values("changed_at")

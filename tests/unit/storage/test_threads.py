@@ -39,7 +39,7 @@ def test_a_failure_ends_what_has_not_begun_and_waits_for_what_has() -> None:
     assert sorted([*ended, 1]) == sorted(begun)
 
 
-def test_an_exception_in_the_task_itself_waits_for_nobody() -> None:
+def test_a_time_out_of_the_task_waits_for_nobody() -> None:
     release = threading.Event()
 
     def fail() -> None:
@@ -54,3 +54,20 @@ def test_an_exception_in_the_task_itself_waits_for_nobody() -> None:
 
     assert time.monotonic() - started < 5
     release.set()
+
+
+def test_a_failure_in_the_task_itself_waits_for_what_has_begun() -> None:
+    release = threading.Event()
+    ended: list[bool] = []
+
+    def fail() -> None:
+        with threads(1) as pool:
+            for _ in range(5):
+                pool.submit(lambda: ended.append(release.wait(60)))
+            threading.Timer(0.1, release.set).start()
+            raise ValueError("of the task")
+
+    with pytest.raises(ValueError, match="of the task"):
+        fail()
+
+    assert ended == [True]

@@ -71,6 +71,7 @@ def rows_of(query: Any, table: str = "tbl_transactions") -> int:
 # Types -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("pg_type", "amounts", "spelled", "good"),
     [
@@ -279,6 +280,7 @@ def test_rows_without_a_day_are_kept_apart(
     assert capture(verify_all=True).new == 1
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("pg_type", ["text", "timestamp", "timestamptz", "date"])
 @pytest.mark.parametrize("known", ["10000-01-01", "99999-12-31", "infinity"])
 def test_a_time_after_9999_stops_nothing(
@@ -295,6 +297,7 @@ def test_a_time_after_9999_stops_nothing(
     assert latest == ({None} if known == "infinity" else {datetime.max.replace(tzinfo=UTC)})
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "column", ["transaction_id", "user_id", "amount", "transaction_type", "status", "created_at"]
 )

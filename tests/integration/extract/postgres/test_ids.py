@@ -150,6 +150,7 @@ def fates(rows: list[dict[str, Any]]) -> list[tuple[str | None, str | None]]:
     return [(None if row["_reject"] else row["user_id"], row["_reject"]) for row in ordered]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("pg_type", KINDS)
 def test_an_id_of_each_type_of_postgres(ids_of: Any, capture: Any, captured_rows: Any, pg_type: str) -> None:
     ids_of(pg_type, list(KINDS[pg_type]))

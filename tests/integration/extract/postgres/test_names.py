@@ -26,6 +26,7 @@ def amounts(captured_rows: Any) -> Callable[[SourceCaptures], set[Any]]:
     return read
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("names", [["amount", "valor"], ["valor", "amount"], ["x", "valor", "amount", "y"]])
 @pytest.mark.parametrize("before", ["amount", "valor"])
 def test_a_rename_in_the_table_captures_no_day_anew(

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.isotonic import IsotonicRegression
 
 from crmbet.learning.models import evaluation, gamma_gamma
 from crmbet.learning.models.bg_nbd import BGNBD
@@ -18,6 +17,7 @@ from crmbet.learning.models.histories import Histories, Reals
 from crmbet.learning.models.lifetime_value import discounted_repeats
 from crmbet.learning.models.maximum_likelihood import Maximum, maximise
 from crmbet.learning.models.pareto_nbd import ParetoNBD
+from tests.tiers import examples
 
 pytestmark = pytest.mark.unit
 
@@ -146,8 +146,10 @@ SCORED = st.lists(
 
 
 @given(SCORED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15, full=60), deadline=None)
 def test_knots_are_the_whole_of_the_curve(rows: list[tuple[float, bool, int]]) -> None:
+    from sklearn.isotonic import IsotonicRegression
+
     scores, labels, customers = (np.array(values, dtype=float) for values in zip(*rows, strict=True))
     asked = np.linspace(-0.1, 1.1, 200)
 
@@ -160,7 +162,7 @@ def test_knots_are_the_whole_of_the_curve(rows: list[tuple[float, bool, int]]) -
 
 
 @given(SCORED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15, full=60), deadline=None)
 def test_auc_and_brier_by_their_definitions(rows: list[tuple[float, bool, int]]) -> None:
     scores, labels, customers = (np.array(values, dtype=float) for values in zip(*rows, strict=True))
     people = [(score, label) for score, label, count in rows for _ in range(count)]
@@ -174,7 +176,7 @@ def test_auc_and_brier_by_their_definitions(rows: list[tuple[float, bool, int]])
 
 
 @given(SCORED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15, full=60), deadline=None)
 def test_deciles_hold_everyone_once_and_never_part_equal_scores(rows: list[tuple[float, bool, int]]) -> None:
     scores, labels, customers = (np.array(values, dtype=float) for values in zip(*rows, strict=True))
 

@@ -16,6 +16,7 @@ from crmbet.learning.models import pareto_nbd
 from crmbet.learning.models.histories import Histories
 from crmbet.learning.models.lifetime_value import discounted_repeats
 from crmbet.learning.models.pareto_nbd import ParetoNBD
+from tests.tiers import examples
 
 pytestmark = pytest.mark.unit
 
@@ -83,7 +84,7 @@ def slow_p_active(model: ParetoNBD, x: float, tx: float, end: float, horizon: fl
 
 
 @given(MODELS, days())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40, full=150), deadline=None)
 def test_scores_are_those_of_the_definition(model: ParetoNBD, pattern: tuple[int, int, int]) -> None:
     weeks = (pattern[0], pattern[1] / 7, pattern[2] / 7)
 
@@ -95,7 +96,7 @@ def test_scores_are_those_of_the_definition(model: ParetoNBD, pattern: tuple[int
 
 
 @given(MODELS, days(), st.integers(1, 200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40, full=150), deadline=None)
 def test_silence_lowers_the_chances(model: ParetoNBD, pattern: tuple[int, int, int], silence: int) -> None:
     repeats, recency, observed = pattern
     patterns = histories(pattern, (repeats, recency, observed + silence))
@@ -106,7 +107,7 @@ def test_silence_lowers_the_chances(model: ParetoNBD, pattern: tuple[int, int, i
 
 
 @given(MODELS, days())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(25, full=100), deadline=None)
 def test_active_means_alive_and_expecting_something(model: ParetoNBD, pattern: tuple[int, int, int]) -> None:
     patterns = histories(pattern)
     short, long = model.p_active(patterns, 1.0), model.p_active(patterns, MONTH)
@@ -118,7 +119,7 @@ def test_active_means_alive_and_expecting_something(model: ParetoNBD, pattern: t
 
 
 @given(MODELS, days())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(25, full=100), deadline=None)
 def test_expectations_pass_smoothly_through_s_of_one(model: ParetoNBD, pattern: tuple[int, int, int]) -> None:
     at, *beside = (
         replace(model, s=s).expected_repeats(histories(pattern), MONTH) for s in (1.0, 1 - 1e-9, 1 + 1e-9)
