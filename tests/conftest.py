@@ -52,6 +52,7 @@ GROUPS = {
         "integration/test_daily_run.py",
         "integration/test_bad_input.py",
         "integration/test_canaries.py",
+        "integration/test_dags_test.py",
         "integration/test_odd_files.py",
         "integration/test_weekly_run.py",
         "integration/test_restore_run.py",
@@ -89,17 +90,16 @@ MEASURED = ("unit/", "sql/", "integration/extract/")
 """Tests in which coverage is measured. The tracer slows Python down by a third. In all other tests nearly every line
 that it follows is one of Airflow or Great Expectations."""
 LONGEST = (
-    "integration/live/test_on_call.py",
     "integration/test_daily_run.py",
-    "integration/test_equivalence.py",
-    "sql/test_pipeline.py",
-    "integration/load/test_kills.py",
-    "integration/test_sweep.py",
-    "sql/test_reference.py",
-    "integration/local/test_services.py",
+    "integration/live/test_on_call.py",
     "integration/quality/test_mutations.py",
+    "integration/load/test_kills.py",
+    "integration/test_equivalence.py",
+    "integration/extract/test_bad_files.py",
+    "integration/extract/test_json_records.py",
     "integration/extract/test_formats.py",
-    "sql/test_typed_captures.py",
+    "sql/test_pipeline.py",
+    "sql/test_joined_captures.py",
 )
 """What takes longest is handed out first, so that no process is left with it at the end."""
 MEMORY, ENOUGH_MEMORY = Path("/dev/shm"), 8 << 30  # noqa: S108 - the owner of what we make there is checked

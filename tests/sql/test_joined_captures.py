@@ -99,7 +99,7 @@ DELIVERIES = st.lists(
 )
 
 
-@settings(max_examples=examples(7, full=30))
+@settings(max_examples=examples(5, full=30))
 @given(deliveries=DELIVERIES, joined_after=st.sets(st.integers(0, 7)), few=st.integers(1, 3))
 def test_every_content_stays_as_it_was_captured(
     engine: duckdb.DuckDBPyConnection,

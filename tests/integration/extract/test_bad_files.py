@@ -797,6 +797,7 @@ def long_json(size: int) -> Iterator[bytes]:
     yield json_lines(*map(bet, range(1001, 2001))).encode()
 
 
+@pytest.mark.full
 def test_a_line_that_is_too_long_loses_nothing_but_itself(
     put: Any, capture: Any, captured_rows: Any, clean: Any
 ) -> None:

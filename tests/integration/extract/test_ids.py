@@ -321,7 +321,7 @@ def test_a_json_id_is_its_text_or_its_whole_number(engine: Any) -> None:
     )
 
     @given(st.one_of(st.floats(), st.integers(), st.integers().map(float), st.booleans(), LETTERS))
-    @settings(max_examples=examples(50, full=200), deadline=None)
+    @settings(max_examples=examples(30, full=200), deadline=None)
     def check(value: Any) -> None:
         record = json.dumps({"id": value})
         found = engine.execute(

@@ -493,7 +493,7 @@ OTHER_TYPE = {
 }
 
 
-@pytest.mark.few(1)
+@pytest.mark.full
 @pytest.mark.parametrize("view", now("user_features", "raw_bets", full=sorted(SUITES.keys() - {"raw_files"})))
 def test_a_changed_type_trips_its_own_expectation(
     view: str, connection: duckdb.DuckDBPyConnection, judge: Judge
@@ -551,6 +551,7 @@ def test_an_empty_table_fails_whatever_is_about_rows(
     assert report.score < 0.6
 
 
+@pytest.mark.full
 def test_a_missing_column_fails_what_is_about_it(connection: duckdb.DuckDBPyConnection, judge: Judge) -> None:
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW user_features AS SELECT * EXCLUDE (row, churn_risk_score) FROM features"

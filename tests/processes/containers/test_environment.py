@@ -68,6 +68,7 @@ def connection_variables() -> set[str]:
     return {f"AIRFLOW_CONN_{connection_id.upper()}" for connection_id in ids}
 
 
+@pytest.mark.full
 def test_airflow_knows_every_option(containers: dict[str, Any], installed: Any) -> None:
     used = {name for one in containers.values() for name in one.environment if name.startswith("AIRFLOW__")}
 

@@ -36,6 +36,7 @@ def test_services_are_those_of_the_production_shape(containers: dict[str, Any]) 
     assert {name: profile[0] for name, profile in profiles.items() if profile} == PROFILES
 
 
+@pytest.mark.full
 def test_airflow_knows_every_command(containers: dict[str, Any], installed: Any) -> None:
     started = {name for name, one in containers.items() if list(one.airflow_commands())}
 

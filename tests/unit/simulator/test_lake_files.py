@@ -151,7 +151,7 @@ def batches() -> list[Batch]:
     return list(simulate(WORLD))
 
 
-@pytest.mark.few(1)
+@pytest.mark.full
 @pytest.mark.parametrize("rates", [DirtRates(), FILTHY], ids=["default", "filthy"])
 def test_the_ledger_is_what_the_files_hold(batches: list[Batch], rates: DirtRates) -> None:
     ledger, seen, extensions = DirtLedger(), Counter[tuple[str, str]](), set()
