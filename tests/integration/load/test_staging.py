@@ -493,7 +493,7 @@ def test_a_commit_that_the_server_did_not_answer_is_tried_again(
         raise error
 
     monkeypatch.setattr("crmbet.load.staging.attach_postgres", lambda *_, **__: None)
-    monkeypatch.setattr("crmbet.load.staging.ThreadPoolExecutor.map", die)
+    monkeypatch.setattr(ThreadPoolExecutor, "map", die)
     with (
         pytest.raises(family),
         staged(session, engine, postgres_url, write_parquet([row("a")]), 1),
