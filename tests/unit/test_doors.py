@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +102,17 @@ def test_a_feature_has_all_its_steps(columns_by_theme: dict[str, set[str]]) -> N
     world = small_world.World(as_of_date=date(2026, 3, 1), players=[{"user_id": "ana"}])
     (referred,) = compute_reference(world, {"ana": dict.fromkeys(TABLE.features)}).values()
     clean = text("tests/integration/quality/clean_features.sql")
+    statements = {
+        path.stem: path.read_text(encoding="utf-8") for path in STATEMENTS.glob("features/themes/*.sql")
+    }
     missing = []
+    for name, theme in given.items():
+        asked = any(re.search(rf"\b{name}\b", text) for other, text in statements.items() if other != theme)
+        # `users` is a table of facts for all themes, some of which serve itself alone.
+        if name not in TABLE.columns and not asked and theme != "users":
+            missing.append(
+                f"include/contracts/user_features.yaml: add an entry for {name}, which the theme {theme} gives"
+            )
     for name, column in TABLE.features.items():
         if name not in given:
             missing.append(f"include/sql/features/themes/<theme>.sql: no theme gives a column {name}")
@@ -182,7 +193,27 @@ def test_a_check_has_all_its_steps() -> None:
                 missing.append(
                     f"tests/integration/quality/mutations.yaml: under {stage}, no corruption trips {check.label}"
                 )
+    for path in sorted(EXPECTATIONS.glob("*/*.json")):
+        missing += _untried_rules(path)
     assert_nothing_is_missing(missing, "Add a check")
+
+
+def _untried_rules(path: Path) -> list[str]:
+    """Business rules that no corruption of test_gate.py trips."""
+    tried = text("tests/integration/quality/test_gate.py")
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    rules = [
+        entry["description"]
+        for entry in suite["expectations"]
+        if entry["meta"]["check"] == Check.BUSINESS_RULES.label and "{" not in entry["description"]
+    ]
+    table = "CONTRADICTORY" if path.parent.name == "features" else "CONTRADICTIONS"
+    return [
+        f"tests/integration/quality/test_gate.py: add a change that breaks {rule!r} to {table}"
+        for rule in rules
+        # That a time is not before another one is tried by the contract.
+        if f'"{rule}' not in tried and " is not before " not in rule
+    ]
 
 
 def test_a_setting_has_all_its_steps() -> None:
@@ -200,7 +231,10 @@ def test_a_setting_has_all_its_steps() -> None:
         if variable not in composed:
             missing.append(f"docker-compose.yaml: hand {variable} to the services that run our code")
         if not re.search(rf"\b{name}\b", code) and f'"{name}"' not in suites:
-            missing.append(f"nothing reads {name}: use it in plugins/crmbet/, or as $PARAMETER in a suite")
+            missing.append(
+                f"nothing reads {name}: use it in plugins/crmbet/ (features/variables.py for a theme), "
+                "or as $PARAMETER in a suite"
+            )
         if f".{name}" in learned and not re.search(rf"\b{name}\b", digested):
             missing.append(
                 f"plugins/crmbet/features/kept_table.py: models read {name}, so add it to the table's digest"

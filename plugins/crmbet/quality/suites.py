@@ -39,6 +39,8 @@ Threshold = int | float | datetime | list[str]
 
 Group = Literal["column", "filled", "ranged", "listed", "real"]
 """A group of columns of the table's contract: all, never NULL, with a range, with a closed list of values, or reals."""
+THRESHOLD = "{threshold}"
+"""What the number of `threshold` takes the place of in a condition."""
 
 
 class BadSuite(PermanentFailure):
@@ -75,6 +77,13 @@ class Entry(Strict):
     needs: list[Identifier] = Field(default_factory=list)
     """Columns that the table's contract must have for this entry to apply. Until then the report lists it as
     waiting."""
+
+    @field_validator("kwargs")
+    @classmethod
+    def _threshold_has_a_place(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if "threshold" in kwargs and THRESHOLD not in f"{kwargs.get('condition')}{kwargs.get('among')}":
+            raise ValueError(f"a threshold is given, and {THRESHOLD} stands nowhere in the condition")
+        return kwargs
 
     @property
     def check(self) -> Check:

@@ -447,7 +447,7 @@ def test_each_corrupt_user_trips_what_it_should_and_nothing_else(
                 tolerated.setdefault(title, set()).add(key)
     report = judge("user_features")
     found = {outcome.title: set(outcome.keys) for outcome in report.outcomes if not outcome.passed}
-    assert found.keys() == tripped.keys()
+    assert found.keys() == tripped.keys(), "is a change missing in CONTRADICTORY?"
     for title, keys in found.items():
         assert keys <= tripped[title] | tolerated.get(title, set()), title
         assert keys >= tripped[title] or len(keys) == 20, title
@@ -530,7 +530,7 @@ def test_every_entry_is_tripped_by_a_corruption(view: str) -> None:
     else:
         tripped = tripped.union({"There are players"}, *(trips for _, trips in TABLE_CORRUPTIONS.values()))
         tripped = tripped.union(*(trips for _, _, trips in feature_corruptions()))
-    assert tripped == described(view)
+    assert tripped == described(view), "add a change that breaks it to CONTRADICTORY or CONTRADICTIONS"
 
 
 # Nothing is green by absence

@@ -281,11 +281,9 @@ CASES = [
         stage,
         mutation,
         id=f"{stage}: {mutation['name']}",
-        # One takes two seconds, so that seven of eight wait for the full size.
-        marks=[pytest.mark.full] if number % 8 else [],
     )
     for stage, mutations in MUTATIONS.items()
-    for number, mutation in enumerate(mutations)
+    for mutation in mutations
 ]
 
 

@@ -87,6 +87,7 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (change("meta.key", ["bet_id; DROP TABLE x"]), "meta.key.0"),
         (change("meta.required", None), "meta.required"),
         (change("name", "raw_bet"), "is named 'raw_bet'"),
+        (change("expectations.1.kwargs", {"condition": "true", "threshold": 3}), "a threshold is given, and"),
     ],
 )
 def test_a_suite_that_would_check_less_than_it_says_is_refused(
