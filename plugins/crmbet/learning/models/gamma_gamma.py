@@ -68,28 +68,31 @@ def fit(spending: Spending) -> Maximum:
     mean = float((share * spending.mean).sum())
     # Values are in units of the mean, so the parameters have similar sizes in any currency.
     scaled = total / mean
-    log_mean = np.log(scaled / x)
+    # What depends on x alone is computed once for each x, of which there are few.
+    repeats, group = np.unique(x, return_inverse=True)
+
+    def by_repeats(values: Reals) -> Reals:
+        return np.bincount(group, share * values)
+
+    customers, log_means, log_repeats = by_repeats(np.ones_like(x)), by_repeats(np.log(scaled / x)), np.log(repeats)
 
     def objective(parameters: Reals) -> tuple[float, Reals]:
         p, q, v = (float(value) for value in parameters)
-        px = p * x
-        log_sum = np.log(scaled + v)
+        px = p * repeats
+        log_sums = by_repeats(np.log(scaled + v))
         value = (
-            gammaln(px + q)
-            - gammaln(px)
-            - gammaln(q)
-            + q * np.log(v)
-            + (px - 1.0) * log_mean
-            + px * np.log(x)
-            - (px + q) * log_sum
+            customers
+            * (gammaln(px + q) - gammaln(px) - gammaln(q) + q * np.log(v) + px * log_repeats)
+            + (px - 1.0) * log_means
+            - (px + q) * log_sums
         )
         psi_sum = digamma(px + q)
         gradient = (
-            x * (psi_sum - digamma(px) + log_mean + np.log(x) - log_sum),
-            psi_sum - digamma(q) + np.log(v) - log_sum,
-            q / v - (px + q) / (scaled + v),
+            repeats * (customers * (psi_sum - digamma(px) + log_repeats) + log_means - log_sums),
+            customers * (psi_sum - digamma(q) + np.log(v)) - log_sums,
+            customers * q / v - (px + q) * by_repeats(1.0 / (scaled + v)),
         )
-        return float((share * value).sum()), np.array([float((share * part).sum()) for part in gradient])
+        return float(value.sum()), np.array([float(part.sum()) for part in gradient])
 
     scaled_maximum = maximise(NAMES, (2.0, 2.0, 1.0), objective, spending.total_customers)
     parameters = {**scaled_maximum.parameters, "v": scaled_maximum.parameters["v"] * mean}

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from crmbet.learning.models.histories import Reals
 
-GAIN_SOUGHT = 1e-8
-"""The search ends when a step would gain no more than this, in the log-likelihood of all customers."""
+GAIN_SOUGHT = 1e-12
+"""The search ends when a step would gain no more than this, in the log-likelihood of all customers. Parameters are then
+a millionth of their standard error away, so they hardly depend on the path of the search."""
 GAIN_ACCEPTED = 0.01
 """The gain that may remain if rounding ends the search earlier. Parameters are then a tenth of their standard error
 away."""
@@ -27,6 +28,8 @@ FLATTEST = 1e-12
 """The smallest curvature that a step is computed with."""
 DIFFERENCE = 1e-4
 """The difference of a parameter's logarithm between the gradients that give the curvature."""
+GOOD_STEP = 0.1
+"""A step that leaves no more than this share of the gain is good enough to go on with the same curvature."""
 SCALES = frozenset({"alpha", "beta", "v"})
 """Parameters that are a time or an amount. All others are shapes."""
 LARGEST_SHAPE = 100.0
@@ -68,13 +71,12 @@ def maximise(
     """Maximise from fixed start values.
 
     A `rehearsal` is the same objective on a coarse version of the data. The search on all data begins where the search
-    on the coarse data ended, and uses the curvature of its likelihood.
+    on the coarse data ended.
     """
     shapes = np.array([name not in SCALES for name in names])
-    curvature = _hessian(_loss(rehearsal or objective, shapes))
     place, iterations = np.log(np.asarray(start, dtype=np.float64)), 0
     for each in [objective] if rehearsal is None else [rehearsal, objective]:
-        end = _descend(_loss(each, shapes), curvature, place, customers)
+        end = _descend(_loss(each, shapes), place, customers)
         place, iterations = end.place, iterations + end.iterations
     return Maximum(
         parameters={name: float(value) for name, value in zip(names, np.exp(place), strict=True)},
@@ -94,30 +96,45 @@ class _End:
     iterations: int
 
 
-def _descend(loss: Objective, hessian: Callable[[Reals], Reals], place: Reals, customers: float) -> _End:
-    """Take steps of Newton: downhill whatever the curvature, of limited length, halved until the loss falls."""
+def _descend(loss: Objective, place: Reals, customers: float) -> _End:
+    """Take steps of Newton: downhill whatever the curvature, of limited length, halved until the loss falls.
+
+    The curvature costs an evaluation for each parameter. So it serves for further steps as long as they are good ones.
+    """
     value, gradient = loss(place)
-    iterations = 0
+    curvature, is_fresh = _hessian(loss, place, gradient), True
+    iterations, before = 0, np.inf
     while True:
-        curvatures, directions = np.linalg.eigh(hessian(place))
-        curvatures = np.maximum(np.abs(curvatures), FLATTEST)
-        slopes = directions.T @ gradient
-        gain = float((slopes * slopes / curvatures).sum()) / 2 * customers
-        if gain <= GAIN_SOUGHT or iterations == MOST_ITERATIONS:
+        step, gain = _newton(curvature, gradient, customers)
+        if not is_fresh and not gain <= max(GAIN_SOUGHT, before * GOOD_STEP):
+            curvature, is_fresh = _hessian(loss, place, gradient), True
+            step, gain = _newton(curvature, gradient, customers)
+        is_close = gain <= GAIN_ACCEPTED
+        if gain <= GAIN_SOUGHT or (is_close and gain >= before) or iterations == MOST_ITERATIONS:
             break
-        step = -(directions @ (slopes / curvatures))
         step *= min(1.0, LONGEST_STEP / np.abs(step).max())
+        if is_close and np.abs(place + step).max() >= LARGEST_LOGARITHM:
+            # The best parameter is infinite, such as the scale of drop-outs if nobody drops out, and hardly better.
+            break
         tried, slope_there = loss(place + step)
-        # Written so that a NaN is not a gain. Near the end rounding hides the gain, and a shorter step would not show
-        # it.
-        while not tried < value and gain > GAIN_ACCEPTED and np.abs(step).max() > SHORTEST_STEP:
+        # Written so that a NaN is not a gain. Close to the end rounding hides the gain, and the slope alone shows it.
+        while not (tried < value or (is_close and np.isfinite(tried))) and np.abs(step).max() > SHORTEST_STEP:
             step /= 2
             tried, slope_there = loss(place + step)
-        if not tried < value:
+        if not np.isfinite(tried) or (tried >= value and not is_close):
             break
         place, value, gradient = place + step, tried, slope_there
-        iterations += 1
+        iterations, before, is_fresh = iterations + 1, gain, False
     return _End(place, value, gain, iterations)
+
+
+def _newton(curvature: Reals, gradient: Reals, customers: float) -> tuple[Reals, float]:
+    """The step to the minimum of a parabola, and what it would gain."""
+    curvatures, directions = np.linalg.eigh(curvature)
+    curvatures = np.maximum(np.abs(curvatures), FLATTEST)
+    slopes = directions.T @ gradient
+    step: Reals = -(directions @ (slopes / curvatures))
+    return step, float((slopes * slopes / curvatures).sum()) / 2 * customers
 
 
 def _loss(objective: Objective, shapes: NDArray[np.bool_]) -> Objective:
@@ -132,13 +149,7 @@ def _loss(objective: Objective, shapes: NDArray[np.bool_]) -> Objective:
     return loss
 
 
-def _hessian(loss: Objective) -> Callable[[Reals], Reals]:
-    def hessian(place: Reals) -> Reals:
-        columns = []
-        for step in np.eye(len(place)) * DIFFERENCE:
-            (_, above), (_, below) = loss(place + step), loss(place - step)
-            columns.append((above - below) / (2 * DIFFERENCE))
-        square = np.array(columns)
-        return (square + square.T) / 2
-
-    return hessian
+def _hessian(loss: Objective, place: Reals, gradient: Reals) -> Reals:
+    steps = np.eye(len(place)) * DIFFERENCE
+    square = np.array([(loss(place + step)[1] - gradient) / DIFFERENCE for step in steps])
+    return (square + square.T) / 2
