@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,15 +21,16 @@ class Stopwatch:
     """Seconds by step."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    clock: Callable[[], float] = time.perf_counter
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time the `with` block as part of a step."""
-        began = time.perf_counter()
+        began = self.clock()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - began
 
     @property
     def total(self) -> float:
@@ -37,6 +39,20 @@ class Stopwatch:
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+
+
+class Steps(logging.Handler):
+    """Seconds by step, as the core logs them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record that says how long a step took."""
+        if "step" in record.__dict__:
+            step = record.__dict__["step"]
+            self.seconds[step] = self.seconds.get(step, 0.0) + record.__dict__["seconds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +91,17 @@ def median_of(repeated: Sequence[Apart]) -> Apart:
     return replace(middle, peak_mib=max(apart.peak_mib for apart in repeated))
 
 
-def report(stopwatch: Stopwatch, steps: Mapping[str, float] | None = None, **counts: int) -> None:
-    """Print what `run_apart` reads. A module that runs apart does this last."""
+def report(
+    stopwatch: Stopwatch,
+    steps: Mapping[str, float] | None = None,
+    *,
+    peak: float | None = None,
+    **counts: int,
+) -> None:
+    """Print what `run_apart` reads. A module that runs apart does this last. `peak` is that of an earlier moment."""
     figures = {
         "seconds": stopwatch.seconds,
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib() if peak is None else peak,
         "cpu_seconds": time.process_time(),
         "counts": counts,
         "steps": steps or {},
@@ -87,8 +109,8 @@ def report(stopwatch: Stopwatch, steps: Mapping[str, float] | None = None, **cou
     print(json.dumps(figures))
 
 
-def _peak_mib() -> float:
-    """Peak resident memory of this process.
+def peak_mib() -> float:
+    """Peak resident memory of this process until now.
 
     On Linux ru_maxrss includes what the parent held when it started us. VmHWM counts our own program only.
     """

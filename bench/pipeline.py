@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 
-from bench.apart import Apart, Stopwatch, report, run_apart
+from bench.apart import Apart, Steps, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
 from crmbet.clean.clean import clean_source
 from crmbet.clean.records import CleanManifest
@@ -106,20 +106,6 @@ def features_of(pipeline_run: PipelineRun) -> list[str]:
     store = pipeline_run.operator.store
     made = read_manifest(store, pipeline_run.run.prefix, "engineer_features", FeatureManifest)
     return [store.url(key) for key in made.files]
-
-
-class Steps(logging.Handler):
-    """Seconds by step, as the core logs them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take a record that says how long a step took."""
-        if "step" in record.__dict__:
-            step = record.__dict__["step"]
-            self.seconds[step] = self.seconds.get(step, 0.0) + record.__dict__["seconds"]
 
 
 def main() -> None:

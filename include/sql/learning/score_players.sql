@@ -25,10 +25,23 @@ money AS (
         try_cast(getvariable('clv_margin') * deposit_value * discounted_days AS DECIMAL(14, 2)) AS clv_12m
     FROM deposits
 ),
-ranks AS (
-    SELECT user_id, round(percent_rank() OVER (ORDER BY clv_12m), 6) AS customer_lifetime_value_score
+-- The rank of a value is that of each player who has it. There are fewer values than players to sort.
+clv_values AS (
+    SELECT clv_12m, count(*) AS players FROM money WHERE clv_12m IS NOT NULL GROUP BY clv_12m
+),
+clv_shares AS (
+    SELECT
+        clv_12m,
+        (sum(players) OVER (ORDER BY clv_12m) - players) / nullif(sum(players) OVER () - 1, 0) AS share_below
+    FROM clv_values
+),
+ranked AS (
+    SELECT
+        money.*,
+        -- A lone player has rank 0.
+        CASE WHEN clv_12m IS NOT NULL THEN round(coalesce(share_below, 0), 6) END AS customer_lifetime_value_score
     FROM money
-    WHERE clv_12m IS NOT NULL
+    LEFT JOIN clv_shares USING (clv_12m)
 )
 SELECT
     user_id,
@@ -41,5 +54,4 @@ SELECT
     churn_risk_score
 FROM activity_histories
 LEFT JOIN activity_scores USING (repeats, recency_days, observed_days)
-LEFT JOIN money USING (user_id)
-LEFT JOIN ranks USING (user_id)
+LEFT JOIN ranked USING (user_id)

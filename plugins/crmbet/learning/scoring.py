@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmbet.databases.statements import Fragment, identifier, literal, render, statement
 from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
+from crmbet.run.progress import timed
 from crmbet.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,22 +45,25 @@ def score_players(
     give none.
     """
     earlier = earlier or {}
-    _create(connection, "activity_histories", statement("learning/summarise_activity"))
-    _create(connection, "deposit_histories", statement("learning/summarise_deposits"))
-    deposits = _read_histories(connection, "deposit_histories")
-    activity = _read_histories(connection, "activity_histories")
-    deposit_days = _serve("deposit_days", _fit_histories(deposits, settings, as_of), earlier)
-    activity_days = _serve("activity_days", _fit_histories(activity, settings, as_of), earlier)
-    spending_fit, correlation = _fit_spending(connection, settings, as_of)
-    deposit_values = _serve("deposit_values", spending_fit, earlier)
-    judged = _judge_last_month(connection, settings, as_of)
-
-    _score_deposits(connection, deposits, deposit_days.fit, settings)
-    _score_activity(connection, activity, activity_days.fit, judged.calibration)
-    _bind_money(connection, deposit_values.fit, settings)
-    _create(connection, "models", statement("learning/score_players"))
-    for scores in ("deposit_scores", "activity_scores"):
-        connection.unregister(scores)
+    with timed(log, "histories"):
+        _create(connection, "activity_histories", statement("learning/summarise_activity"))
+        _create(connection, "deposit_histories", statement("learning/summarise_deposits"))
+        deposits = _read_histories(connection, "deposit_histories")
+        activity = _read_histories(connection, "activity_histories")
+    with timed(log, "fits"):
+        deposit_days = _serve("deposit_days", _fit_histories(deposits, settings, as_of), earlier)
+        activity_days = _serve("activity_days", _fit_histories(activity, settings, as_of), earlier)
+        spending_fit, correlation = _fit_spending(connection, settings, as_of)
+        deposit_values = _serve("deposit_values", spending_fit, earlier)
+    with timed(log, "last month"):
+        judged = _judge_last_month(connection, settings, as_of)
+    with timed(log, "scores"):
+        _score_deposits(connection, deposits, deposit_days.fit, settings)
+        _score_activity(connection, activity, activity_days.fit, judged.calibration)
+        _bind_money(connection, deposit_values.fit, settings)
+        _create(connection, "models", statement("learning/score_players"))
+        for scores in ("deposit_scores", "activity_scores"):
+            connection.unregister(scores)
     return ModelRun(
         as_of=as_of,
         deposit_days=deposit_days,

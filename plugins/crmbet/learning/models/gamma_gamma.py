@@ -72,17 +72,20 @@ def fit(spending: Spending) -> Maximum:
     repeats, group = np.unique(x, return_inverse=True)
 
     def by_repeats(values: Reals) -> Reals:
-        return np.bincount(group, share * values)
+        return np.asarray(np.bincount(group, share * values), dtype=np.float64)
 
-    customers, log_means, log_repeats = by_repeats(np.ones_like(x)), by_repeats(np.log(scaled / x)), np.log(repeats)
+    customers, log_means, log_repeats = (
+        by_repeats(np.ones_like(x)),
+        by_repeats(np.log(scaled / x)),
+        np.log(repeats),
+    )
 
     def objective(parameters: Reals) -> tuple[float, Reals]:
         p, q, v = (float(value) for value in parameters)
         px = p * repeats
         log_sums = by_repeats(np.log(scaled + v))
         value = (
-            customers
-            * (gammaln(px + q) - gammaln(px) - gammaln(q) + q * np.log(v) + px * log_repeats)
+            customers * (gammaln(px + q) - gammaln(px) - gammaln(q) + q * np.log(v) + px * log_repeats)
             + (px - 1.0) * log_means
             - (px + q) * log_sums
         )

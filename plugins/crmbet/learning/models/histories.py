@@ -72,15 +72,19 @@ class Histories:
         """The distinct pairs of x and tx, and of x and T."""
         repeats, level = np.unique(self.repeats, return_inverse=True)
         times, moment = np.unique(np.concatenate([self.recency, self.observed]), return_inverse=True)
-        pairs, place = np.unique(np.tile(level, 2) * len(times) + moment, return_inverse=True)
-        recency, observed = place.reshape(2, -1)
-        return Points(repeats[pairs // len(times)], times[pairs % len(times)], recency, observed)
+        pairs = np.tile(level, 2) * len(times) + moment
+        # A table of all pairs is small, and fills faster than the pairs are sorted.
+        occurs = np.zeros(len(repeats) * len(times), dtype=np.bool_)
+        occurs[pairs] = True
+        recency, observed = (np.cumsum(occurs, dtype=np.int32) - 1)[pairs].astype(np.intp).reshape(2, -1)
+        of_level, of_time = np.nonzero(occurs.reshape(len(repeats), len(times)))
+        return Points(repeats[of_level], times[of_time], recency, observed)
 
     def coarse(self) -> Histories:
-        """Group similar histories: a few thousand patterns of a few hundred points, with nearly the same information.
+        """Group similar histories: some thousand patterns of a thousand points, with nearly the same information.
 
         Numbers of repeats are kept apart up to about ten, and then in steps of about a tenth; each group is at its
-        mean. Times are rounded to steps of a twentieth of the longest.
+        mean. Times are rounded to steps of a fortieth of the longest.
         """
         _, level = np.unique(np.round(8.0 * np.log2(1.0 + self.repeats)), return_inverse=True)
         mean = np.bincount(level, self.customers * self.repeats) / np.bincount(level, self.customers)
@@ -90,4 +94,5 @@ class Histories:
         customers = np.bincount(np.ravel_multi_index((level, *steps), shape), self.customers)
         (groups,) = np.nonzero(customers)
         level, recency, observed = np.unravel_index(groups, shape)
-        return Histories(mean[level], recency * width, observed * width, customers[groups])
+        last, end = (step.astype(np.float64) * width for step in (recency, observed))
+        return Histories(mean[level], last, end, customers[groups].astype(np.float64))

@@ -151,5 +151,6 @@ def _loss(objective: Objective, shapes: NDArray[np.bool_]) -> Objective:
 
 def _hessian(loss: Objective, place: Reals, gradient: Reals) -> Reals:
     steps = np.eye(len(place)) * DIFFERENCE
-    square = np.array([(loss(place + step)[1] - gradient) / DIFFERENCE for step in steps])
-    return (square + square.T) / 2
+    square: Reals = np.array([(loss(place + step)[1] - gradient) / DIFFERENCE for step in steps])
+    symmetric: Reals = (square + square.T) / 2
+    return symmetric

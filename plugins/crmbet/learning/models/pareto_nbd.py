@@ -146,7 +146,7 @@ class _Fates:
 
 
 def _to_the_longest(at: Points) -> Reals:
-    return np.full_like(at.time, at.time.max())
+    return np.full_like(at.time, at.time.max(initial=0.0))
 
 
 def _mean_log_likelihood(parameters: Reals, histories: Histories) -> tuple[float, Reals]:
@@ -160,7 +160,7 @@ def _mean_log_likelihood(parameters: Reals, histories: Histories) -> tuple[float
     log_both, later = fates.join(at)
 
     def by_point(places: Places, values: Reals) -> Reals:
-        return np.bincount(places, values, len(at.time))
+        return np.asarray(np.bincount(places, values, len(at.time)), dtype=np.float64)
 
     customers = by_point(at.observed, share)
     weight_later = by_point(at.observed, share * later)

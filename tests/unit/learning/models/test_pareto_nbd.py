@@ -72,6 +72,18 @@ def slow_p_alive(model: ParetoNBD, x: float, tx: float, end: float) -> float:
     return 1 / (1 + math.exp(log_odds)) if log_odds < 700 else 0.0
 
 
+def slow_log_likelihood(model: ParetoNBD, x: float, tx: float, end: float) -> float:
+    shape = model.r + x
+    alive = -shape * math.log(model.alpha + end) - model.s * math.log(model.beta + end)
+    common = math.lgamma(shape) - math.lgamma(model.r)
+    common += model.r * math.log(model.alpha) + model.s * math.log(model.beta)
+    if tx == end:
+        return common + alive
+    gone = -shape * math.log(model.alpha + tx) - (model.s + 1) * math.log(model.beta + tx)
+    gone += math.log(model.s) + math.log(integral(model, x, tx, end))
+    return common + float(np.logaddexp(alive, gone))
+
+
 def slow_p_active(model: ParetoNBD, x: float, tx: float, end: float, horizon: float) -> float:
     shape = model.r + x
 
@@ -93,6 +105,20 @@ def test_scores_are_those_of_the_definition(model: ParetoNBD, pattern: tuple[int
 
     assert alive == pytest.approx(slow_p_alive(model, *weeks), abs=1e-9)
     assert active == pytest.approx(slow_p_active(model, *weeks, MONTH), abs=1e-7)
+
+
+@given(MODELS, st.lists(days(), min_size=2, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_histories_do_not_change_each_other(model: ParetoNBD, patterns: list[tuple[int, int, int]]) -> None:
+    # Integrals run to the end of the longest history, and are shared by all histories with the same point.
+    together = histories(*patterns)
+
+    for scores in (ParetoNBD.p_alive, lambda model, some: model.p_active(some, MONTH)):
+        alone = [float(scores(model, histories(pattern))[0]) for pattern in patterns]
+        assert scores(model, together) == pytest.approx(alone, abs=1e-9)
+    assert model.log_likelihood(together) == pytest.approx(
+        sum(slow_log_likelihood(model, x, tx / 7, end / 7) for x, tx, end in patterns), rel=1e-9, abs=1e-9
+    )
 
 
 @given(MODELS, days(), st.integers(1, 200))
@@ -243,6 +269,20 @@ def test_customers_who_are_alike_end_at_the_wall() -> None:
     assert found.converged
     assert found.parameters["r"] == pytest.approx(100, rel=0.05)
     assert found.parameters["r"] / found.parameters["alpha"] == pytest.approx(0.2 * 7, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_customers_who_never_drop_out_have_a_model(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    observed = random.integers(60, 120, 500)
+    # Every likelihood rises with beta for ever: all customers were active within the last days.
+    repeats = random.binomial(observed, random.beta(2, 8, 500))
+    recency = np.maximum(observed - random.integers(0, 2, 500), repeats)
+
+    found = pareto_nbd.fit(histories(*zip(repeats, recency, observed, strict=True)))
+
+    assert found.converged
+    assert ParetoNBD.of(found).p_alive(histories((10, 60, 60))) > 0.999
 
 
 def test_customers_who_never_came_back_teach_nothing() -> None:
