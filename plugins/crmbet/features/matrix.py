@@ -125,12 +125,13 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
         return {}
     import numpy as np
     from sklearn.cluster import MiniBatchKMeans
-    from sklearn.metrics import silhouette_score
+    from sklearn.metrics import pairwise_distances, silhouette_score
     from threadpoolctl import threadpool_limits
 
     rows = matrix[:CLUSTER_PLAYERS].astype("float32")
     distinct = len(np.unique(rows, axis=0))
     silhouettes = {}
+    distances = pairwise_distances(rows[:SILHOUETTE_PLAYERS])
     # A batch of a thousand rows is too short for threads: two of them took fifteen times as long as one.
     with threadpool_limits(1):
         for k in CLUSTERS:
@@ -139,7 +140,7 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
             clusters = MiniBatchKMeans(k, random_state=RANDOM_STATE, n_init=3).fit_predict(rows)
             shown = clusters[:SILHOUETTE_PLAYERS]
             if 1 < len(np.unique(shown)) < len(shown):
-                silhouettes[k] = round(float(silhouette_score(rows[:SILHOUETTE_PLAYERS], shown)), 6)
+                silhouettes[k] = round(float(silhouette_score(distances, shown, metric="precomputed")), 6)
     return silhouettes
 
 
@@ -221,10 +222,14 @@ def _batches(
 
 
 def _cells(batch: Any, inputs: Inputs) -> Any:
-    """The inputs as a DataFrame for scikit-learn, with NaN for NULL."""
-    import numpy as np
+    """The inputs as a DataFrame for scikit-learn, with NaN for NULL among numbers and None among enums.
 
-    frame = batch.select([*inputs.numbers, *inputs.enums]).to_pandas()
-    for name in inputs.enums:
-        frame[name] = frame[name].astype(object).where(frame[name].notna(), np.nan)
-    return frame
+    pandas' own text would become objects with a NaN of its own for each NULL, and the encoder looks at each of them.
+    """
+    import pandas as pd
+
+    numbers = batch.select(inputs.numbers).to_pandas()
+    enums = {
+        name: pd.Series(batch[name].to_numpy(zero_copy_only=False), dtype=object) for name in inputs.enums
+    }
+    return numbers.assign(**enums)
