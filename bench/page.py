@@ -47,7 +47,7 @@ def measure(workbench: Workbench, rounds: int) -> list[Figure]:
         ensure_tables(connection)
         for metrics in make_up_runs(RUNS, datetime.now(UTC)):
             write_run(connection, metrics)
-    with _served(dsn) as address:
+    with served(dsn) as address:
         data = [_fetch(f"{address}/api/overview") for _ in range(rounds)]
         painted = _paint(f"{address}/", rounds)
     note = f"{RUNS} runs, median of {rounds}"
@@ -127,7 +127,8 @@ def _judged(stage: str) -> StageQuality:
 
 
 @contextmanager
-def _served(dsn: str) -> Iterator[str]:
+def served(dsn: str) -> Iterator[str]:
+    """The address of the page, served over a database."""
     import uvicorn
 
     from crmbet.monitoring.page.app import create_app

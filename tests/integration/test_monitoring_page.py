@@ -18,7 +18,7 @@ from crmbet.load.quality_results import write_results
 from crmbet.load.session import LoadSession
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.page.app import create_app
-from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_run, write_run
 from crmbet.quality.checks import Check
 from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.run.tasks import TASKS
@@ -109,7 +109,8 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
     page = page_of(url)
 
     assert overview(page) | {"now": ""} == {
-        "now": "", "dag_id": "user_features_daily", "tasks": list(TASKS), "runs": [], "alerts": [], "drift": [],
+        "now": "", "dag_id": "user_features_daily", "tasks": list(TASKS), "table": None, "runs": [], "alerts": [],
+        "drift": [],
     }  # fmt: skip
     assert page.get("/reports/made-up-0/raw").status_code == 404
 
@@ -124,6 +125,72 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
     [run] = overview(page)["runs"]
     assert (run["id"], run["as_of"], run["score"], run["tasks"]) == (HOSTILE, None, None, {})
     assert page.get(f"/reports/{HOSTILE}/raw").status_code == 404
+
+
+def test_the_failure_of_a_run_leaves_its_earlier_success_until_it_succeeds_again(new_database: Any) -> None:
+    url = new_database()
+    [good] = make_up_runs(1, NOW)
+    failed = good.model_copy(
+        update={"state": "failed", "failed_task": "clean", "ended_at": NOW + timedelta(hours=1)}
+    )
+    better = good.model_copy(update={"records_updated": 1, "ended_at": NOW + timedelta(hours=2)})
+
+    def kept(metrics: RunMetrics) -> list[tuple[Any, ...]]:
+        with open_monitoring(url) as connection:
+            ensure_tables(connection)
+            write_run(connection, metrics)
+        return [(run["state"], run["updated"]) for run in overview(page_of(url))["runs"]]
+
+    assert kept(good) == [("success", 9_000)]
+    assert kept(failed) == kept(failed) == [("failed", 9_000), ("success", 9_000)]
+    assert overview(page_of(url))["table"]["ended"] == good.ended_at.isoformat()
+    with open_monitoring(url) as connection:
+        last = read_run(connection, good.dag_id, good.execution_id)
+    assert last is not None
+    assert last["state"] == "failed"
+    assert kept(better) == [("success", 1)]
+
+
+def test_a_table_of_version_0_7_takes_a_failure_beside_the_success(new_database: Any) -> None:
+    url = new_database()
+    [good] = make_up_runs(1, NOW)
+    with open_monitoring(url) as connection:
+        ensure_tables(connection)
+        write_run(connection, good)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "ALTER TABLE ml_features.pipeline_runs DROP CONSTRAINT pipeline_runs_pkey, "
+                "ADD PRIMARY KEY (dag_id, execution_id)"
+            )
+        connection.commit()
+
+        ensure_tables(connection)
+        write_run(connection, good.model_copy(update={"state": "failed"}))
+
+    assert len(overview(page_of(url))["runs"]) == 2
+
+
+def test_the_tables_run_is_the_newest_as_of_however_many_runs_came_later(new_database: Any) -> None:
+    url = new_database()
+    newest, *backfill = reversed(list(make_up_runs(4, NOW)))
+    later = [one.model_copy(update={"ended_at": NOW + timedelta(hours=1)}) for one in backfill]
+    trial = newest.model_copy(
+        update={
+            "execution_id": "trial",
+            "records_inserted": None,
+            "as_of": NOW + timedelta(days=1),
+            "params": {"validate_only": True},
+        }
+    )
+    with open_monitoring(url) as connection:
+        ensure_tables(connection)
+        for metrics in (newest, *later, trial):
+            write_run(connection, metrics)
+
+    answer = page_of(url).get("/api/overview", params={"runs": 1}).json()
+
+    assert len(answer["runs"]) == 1
+    assert answer["table"]["id"] == newest.execution_id
 
 
 def test_monitoring_has_time_outs_of_its_own_and_keeps_other_options(new_database: Any) -> None:

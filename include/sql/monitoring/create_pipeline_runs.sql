@@ -32,8 +32,8 @@ CREATE TABLE IF NOT EXISTS ml_features.pipeline_runs (
     players jsonb,
     params jsonb NOT NULL,
     versions jsonb NOT NULL,
-    PRIMARY KEY (dag_id, execution_id)
+    PRIMARY KEY (dag_id, execution_id, state)
 );
 CREATE INDEX IF NOT EXISTS pipeline_runs_ended_at ON ml_features.pipeline_runs (ended_at);
 COMMENT ON TABLE ml_features.pipeline_runs IS
-    'One row a run of a DAG, failed ones too. A run that is cleared and runs again overwrites its row.'
+    'The last success of each run of a DAG, and a failure after it or without it. A success replaces both.'

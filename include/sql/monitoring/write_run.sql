@@ -1,3 +1,8 @@
+-- A failure leaves the run's earlier success, which the charts show. A success makes the failure history.
+WITH mended AS (
+    DELETE FROM ml_features.pipeline_runs
+    WHERE dag_id = %(dag_id)s AND execution_id = %(execution_id)s AND state = 'failed' AND %(state)s = 'success'
+)
 INSERT INTO ml_features.pipeline_runs (
     dag_id, execution_id, run_type, brand, as_of, as_of_date, state, started_at, ended_at, failed_task, failure,
     records_extracted, records_cleaned, records_duplicate, records_outside, records_quarantined,
@@ -13,12 +18,11 @@ INSERT INTO ml_features.pipeline_runs (
     %(success_rate)s, %(accepted_rate)s, %(tasks)s, %(quality)s, %(players)s, %(params)s,
     %(versions)s
 )
-ON CONFLICT (dag_id, execution_id) DO UPDATE SET
+ON CONFLICT (dag_id, execution_id, state) DO UPDATE SET
     run_type = excluded.run_type,
     brand = excluded.brand,
     as_of = excluded.as_of,
     as_of_date = excluded.as_of_date,
-    state = excluded.state,
     started_at = excluded.started_at,
     ended_at = excluded.ended_at,
     failed_task = excluded.failed_task,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmbet.databases import postgres
 from crmbet.databases.sessions import open_session
-from crmbet.databases.statements import identifier, statement
+from crmbet.databases.statements import identifier, render, statement
 from crmbet.load.quality_results import grant_to_monitor
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.run.settings import TimeoutSettings
@@ -67,9 +67,10 @@ def open_monitoring(dsn: str) -> Iterator[extensions.connection]:
 
 
 def ensure_tables(connection: extensions.connection) -> None:
-    """Create the schema and the tables unless they exist. Existing ones are not changed."""
+    """Create the schema and the tables unless they exist. A table of an earlier version gets its key of today."""
     with postgres.transaction(connection, where=WHERE) as cursor:
         if len(_present(cursor, ["pipeline_runs", "alerts"])) == 2:
+            _widen_key(cursor)
             return
         cursor.execute(statement("monitoring/take_lock"))
         # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
@@ -83,7 +84,7 @@ def ensure_tables(connection: extensions.connection) -> None:
 
 
 def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:
-    """Write a run's row. It replaces the row of an earlier try of the same run."""
+    """Write a run's row. It replaces that of an earlier try, but a failure leaves an earlier success."""
     from psycopg2.extras import Json
 
     document = metrics.model_dump(
@@ -148,7 +149,7 @@ def begin_telling(connection: extensions.connection) -> bool:
 
 
 def read_run(connection: extensions.connection, dag_id: str, execution_id: str) -> dict[str, Any] | None:
-    """One run's row, or None if there is none."""
+    """The row of a run's last try, or None if there is none."""
     rows = _select(
         connection, "pipeline_runs", "select_run", {"dag_id": dag_id, "execution_id": execution_id}
     )
@@ -158,6 +159,12 @@ def read_run(connection: extensions.connection, dag_id: str, execution_id: str) 
 def read_runs(connection: extensions.connection, dag_id: str, limit: int) -> list[dict[str, Any]]:
     """The newest runs, newest first."""
     return _select(connection, "pipeline_runs", "select_runs", {"dag_id": dag_id, "limit": limit})
+
+
+def read_table_run(connection: extensions.connection, dag_id: str) -> dict[str, Any] | None:
+    """The run that made what the table shows: the last load of the newest as_of. None if nothing was loaded yet."""
+    rows = _select(connection, "pipeline_runs", "select_table_run", {"dag_id": dag_id})
+    return rows[0] if rows else None
 
 
 def read_alerts(connection: extensions.connection, limit: int) -> list[dict[str, Any]]:
@@ -184,6 +191,17 @@ def _select(
         cursor.execute(statement(f"monitoring/{name}"), values)
         columns = [column.name for column in cursor.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+
+def _widen_key(cursor: extensions.cursor) -> None:
+    cursor.execute(statement("monitoring/find_narrow_key"))
+    if cursor.fetchone() is None:
+        return
+    cursor.execute(statement("monitoring/take_lock"))
+    # Another run may have been faster.
+    cursor.execute(statement("monitoring/find_narrow_key"))
+    for (key,) in cursor.fetchall():
+        cursor.execute(render("monitoring/widen_key", key=identifier(key)))
 
 
 def _present(cursor: extensions.cursor, names: list[str]) -> set[str]:

@@ -101,7 +101,7 @@ def test_the_page_in_the_uis_frame_leads_to_a_run_and_the_tab_there_is_about_tha
     page = tab.page
     page.goto(f"{live.login.url}/plugin/crmbet")
     frame = page.frame_locator("iframe")
-    frame.get_by_role("heading", name="The last run failed").wait_for()
+    frame.get_by_role("heading", name=f"The run as of {AS_OF} failed").wait_for()
     assert frame.locator("#breaches tr").count() > 3
     assert frame.locator("#alerts tbody tr").count() == 4
     assert frame.locator("#chart-score canvas").count() == 1
@@ -152,10 +152,11 @@ def test_the_page_on_a_phone_and_in_the_dark(live: Live, tab: Tab) -> None:
 
 
 def test_the_page_before_the_first_run(live: Live, tab: Tab) -> None:
-    nothing = {
+    nothing: dict[str, Any] = {
         "now": "2024-04-10T00:00:00Z",
         "dag_id": DAG,
         "tasks": [],
+        "table": None,
         "runs": [],
         "alerts": [],
         "drift": [],
@@ -197,7 +198,7 @@ def test_the_page_names_the_features_that_have_drifted(live: Live, tab: Tab) -> 
 def test_the_page_while_the_database_is_down(live: Live, tab: Tab) -> None:
     page = tab.page
     page.goto(f"{live.login.url}/crmbet/")
-    page.get_by_role("heading", name="The last run failed").wait_for()
+    page.get_by_role("heading", name=f"The run as of {AS_OF} failed").wait_for()
     with closing(psycopg2.connect(EmbeddedPostgres(live.workspace).url("airflow"))) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
@@ -206,7 +207,7 @@ def test_the_page_while_the_database_is_down(live: Live, tab: Tab) -> None:
             # As it does every minute.
             page.evaluate("load()")
             page.get_by_text("The figures below are older").wait_for()
-            assert page.get_by_role("heading", name="The last run failed").is_visible()
+            assert page.get_by_role("heading", name=f"The run as of {AS_OF} failed").is_visible()
 
             page.reload()
             page.get_by_text("There is no data to show").wait_for()
@@ -214,4 +215,4 @@ def test_the_page_while_the_database_is_down(live: Live, tab: Tab) -> None:
         finally:
             cursor.execute("ALTER DATABASE crmbet_gone RENAME TO crmbet_target")
     page.get_by_text("Try again").click()
-    page.get_by_role("heading", name="The last run failed").wait_for()
+    page.get_by_role("heading", name=f"The run as of {AS_OF} failed").wait_for()

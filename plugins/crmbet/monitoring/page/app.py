@@ -18,7 +18,14 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 
 from crmbet.failures import CrmbetError, SourceMissing
-from crmbet.monitoring.tables import open_monitoring, read_alerts, read_drift, read_run, read_runs
+from crmbet.monitoring.tables import (
+    open_monitoring,
+    read_alerts,
+    read_drift,
+    read_run,
+    read_runs,
+    read_table_run,
+)
 from crmbet.run.tasks import TASKS
 
 STATIC = Path(__file__).parent / "static"
@@ -98,6 +105,8 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
     def overview(runs: int = Query(default=400, ge=1, le=MOST_RUNS)) -> JSONResponse:
         with open_monitoring(target_dsn()) as connection:
             rows = read_runs(connection, DAG_ID, runs)
+            # A long backfill may have pushed it out of the newest runs.
+            loaded = read_table_run(connection, DAG_ID)
             alerts = read_alerts(connection, ALERTS_SHOWN)
             drift = read_drift(connection, [row["execution_id"] for row in rows[:DRIFT_RUNS]])
         return JSONResponse(
@@ -105,6 +114,7 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
                 "now": datetime.now(UTC).isoformat(),
                 "dag_id": DAG_ID,
                 "tasks": list(TASKS),
+                "table": _run(loaded) if loaded else None,
                 "runs": [_run(row) for row in rows],
                 "alerts": [_json_ready(alert) for alert in alerts],
                 "drift": [row["result"] for row in drift],

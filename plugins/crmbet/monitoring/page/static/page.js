@@ -99,14 +99,21 @@ const show = (id, ...nodes) => $(id).replaceChildren(...nodes);
 
 // ---------------------------------------------------------------- what is shown
 
-// Each day is shown once, by the run that ended last. Trials (dry_run, validate_only) are left out.
+const NO_FIGURES = { score: null, grade: null, cleaned: null, duplicates: null, quarantined: null, reasons: {}, tasks: {}, players: null };
+
+// One item for each as_of: the figures of its last good run, and its failed runs. Trials (dry_run, validate_only) are
+// left out.
 function daily(runs) {
   const byDay = new Map();
   for (const run of runs) {
     if (run.dry || !run.as_of) continue;
-    if (!byDay.has(run.as_of)) byDay.set(run.as_of, run);
+    const day = byDay.get(run.as_of) ?? { good: null, failed: [] };
+    byDay.set(run.as_of, day);
+    if (run.state === "failed") day.failed.push(run);
+    else day.good ??= run;
   }
-  return [...byDay.values()].sort((a, b) => (a.as_of < b.as_of ? -1 : 1));
+  return [...byDay.entries()].sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([as_of, { good, failed }]) => ({ ...(good ?? { ...NO_FIGURES, id: failed[0].id }), as_of, failed }));
 }
 
 function inRange() {
@@ -116,37 +123,49 @@ function inRange() {
   return all.filter((run) => run.as_of > first);
 }
 
-// The tab on a run is about that run; everywhere else the page is about today.
+// The tab on a run is about that run; everywhere else the page is about today's table.
 function describeRun(run) {
   const failed = run.state === "failed";
   return [failed ? "bad" : "good", failed ? `This run failed${run.failed_task ? ` at ${run.failed_task}` : ""}` : "This run succeeded",
     run.failure ?? "", `It ended ${ago(run.ended)}.`, run];
 }
 
+// Whether a failed run is why the table is old: it is about a later day, or nobody knows its day and one is due. The
+// failure of any other run has changed nothing in the table.
+const holdsBack = (run, loaded, age) => (!loaded ? true : run.as_of ? run.as_of > loaded.as_of : run.ended > loaded.ended && age >= 24);
+
 function verdict() {
   const wanted = new URLSearchParams(location.search).get("run");
   const shown = wanted && overview.runs.find((run) => run.id === wanted);
   if (shown) return describeRun(shown);
-  const newest = overview.runs.find((run) => !run.dry);
-  const good = overview.runs.filter((run) => !run.dry && run.state === "success" && run.cut_off);
-  const fresh = good.reduce((best, run) => (!best || run.cut_off > best.cut_off ? run : best), null);
-  const age = fresh ? (new Date(overview.now) - new Date(fresh.cut_off)) / HOUR : Infinity;
-  const freshness = fresh ? `The table holds features as of ${fresh.as_of}, loaded ${ago(fresh.ended)}.` : "No run has loaded the table yet.";
-  if (newest.state === "failed" && (!fresh || newest.ended > fresh.ended)) {
-    return ["bad", `The last run failed${newest.failed_task ? ` at ${newest.failed_task}` : ""}`, newest.failure ?? "", freshness, newest];
+  const loaded = overview.table;
+  const age = loaded ? (new Date(overview.now) - new Date(loaded.cut_off)) / HOUR : Infinity;
+  const freshness = loaded ? `The table holds features as of ${loaded.as_of}, loaded ${ago(loaded.ended)}.` : "No run has loaded the table yet.";
+  const failed = overview.runs.filter((run) => !run.dry && run.state === "failed");
+  const blocking = failed.find((run) => holdsBack(run, loaded, age));
+  if (blocking) {
+    return ["bad", `The run ${blocking.as_of ? `as of ${blocking.as_of} ` : ""}failed${blocking.failed_task ? ` at ${blocking.failed_task}` : ""}`, blocking.failure ?? "", freshness, blocking];
   }
-  if (age < 25) return ["good", "Today's run succeeded and the data is fresh", "", freshness, fresh];
-  if (age < 33) return ["warn", "Today's run has not finished yet", "", freshness, fresh ?? newest];
-  return ["bad", "The data is stale", "", freshness, fresh ?? newest];
+  const run = loaded ?? overview.runs.find((one) => !one.dry);
+  const others = failed.filter((one) => one.ended > run.ended);
+  if (age < 25) return ["good", "Today's run succeeded and the data is fresh", "", freshness, run, others];
+  if (age < 33) return ["warn", "Today's run has not finished yet", "", freshness, run, others];
+  return ["bad", "The data is stale", "", freshness, run, others];
+}
+
+function tellOthers(others) {
+  if (!others.length) return null;
+  const named = others.slice(0, 3).flatMap((run, i) => [i ? ", " : "", link(`${run.as_of ? `as of ${run.as_of}` : "as_of unknown"}${run.failed_task ? ` at ${run.failed_task}` : ""}`, runUrl(run.id))]);
+  return el("p", { class: "muted", id: "others" }, `${others.length === 1 ? "A run has" : `${others.length} runs have`} failed since, and changed nothing in the table: `, ...named, others.length > 3 ? ", …" : ".");
 }
 
 function drawStatus() {
-  const [kind, title, why, freshness, run] = verdict();
+  const [kind, title, why, freshness, run, others = []] = verdict();
   const tile = (value, label, url) => el("div", { class: "tile" }, el("b", {}, url ? link(value, url) : value), el("span", {}, label));
   $("status").className = `hero card ${kind}`;
   show("status",
     el("div", { class: "verdict" }, el("span", { class: "dot" }),
-      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link("Open the run", runUrl(run.id))))),
+      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link("Open the run", runUrl(run.id))), tellOthers(others))),
     el("div", { class: "tiles" },
       tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", "quality grade and score", run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
       tile(short(run.extracted), "records extracted"),
@@ -188,7 +207,8 @@ function drawTables(runs) {
 const PALETTE = ["#3b82f6", "#14b8a6", "#f59e0b", "#8b5cf6", "#ec4899", "#64748b", "#22c55e", "#ef4444", "#06b6d4", "#a3a3a3", "#d97706", "#7c3aed"];
 
 function chart(id, runs, series, options = {}) {
-  if (!runs.length || !series.some((one) => one.data.some((value) => value !== null))) {
+  const failures = runs.filter((run) => run.failed.length);
+  if (!failures.length && !series.some((one) => one.data.some((value) => value !== null))) {
     charts.get(id)?.dispose();
     charts.delete(id);
     show(id, empty("Nothing to draw yet", "The figures come from the first run that gets this far."));
@@ -199,10 +219,16 @@ function chart(id, runs, series, options = {}) {
     $(id).replaceChildren();
     drawn = echarts.init($(id), null, { renderer: "canvas" });
     charts.set(id, drawn);
-    drawn.on("click", (event) => open(runUrl(drawn.runs[event.dataIndex].id)));
+    drawn.on("click", (event) => open(runUrl(event.data?.failed ?? drawn.runs[event.dataIndex].id)));
   }
   drawn.runs = runs;
   const text = css("--muted"), line = css("--line");
+  // On the axis of days, where they hide no figure.
+  series[0].markPoint = {
+    symbol: "triangle", symbolSize: 9, itemStyle: { color: css("--bad") }, label: { show: false },
+    data: failures.map((run) => ({ xAxis: run.as_of, yAxis: 0, y: "88%", failed: run.failed[0].id, name: run.failed.map((one) => one.failed_task ?? one.id).join(", ") })),
+    tooltip: { trigger: "item", formatter: (mark) => `${mark.data.xAxis}: failed at ${mark.name}` },
+  };
   drawn.setOption({
     animation: false,
     color: PALETTE,

@@ -1,0 +1,3 @@
+ALTER TABLE ml_features.pipeline_runs
+    DROP CONSTRAINT {key},
+    ADD PRIMARY KEY (dag_id, execution_id, state)

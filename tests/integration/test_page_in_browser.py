@@ -1,0 +1,174 @@
+"""The monitoring page in a browser, over runs that are made up: what it says of today, and what its charts show.
+
+tests/integration/live/test_page.py sees it in Airflow's UI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bench.page import make_up_runs, served
+from crmbet.monitoring.metrics import RunMetrics
+from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+
+pytestmark = pytest.mark.integration
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        assert "CI" not in os.environ, "CI installs Chromium"
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(new_database: Any) -> Iterator[tuple[str, str]]:
+    """The target, and the page over it."""
+    url = new_database()
+    with open_monitoring(url) as connection:
+        ensure_tables(connection)
+    with served(url) as address:
+        yield url, address
+
+
+Show = Callable[..., Any]
+
+
+@pytest.fixture
+def show(browser: Any, address: tuple[str, str]) -> Iterator[Show]:
+    """Opens the page over these runs alone. Nothing may complain."""
+    url, page_address = address
+    complaints: list[str] = []
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def opened(*runs: RunMetrics, query: str = "") -> Any:
+        with open_monitoring(url) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM ml_features.pipeline_runs")
+            connection.commit()
+            for metrics in runs:
+                write_run(connection, metrics)
+        page.goto(f"{page_address}/{query}")
+        page.locator("#status .tile b").first.wait_for()
+        return page
+
+    yield opened
+    page.close()
+    assert complaints == []
+
+
+def runs_until(now: datetime, number: int) -> list[RunMetrics]:
+    """Good runs of the last days; the newest, whose as_of is today's midnight, is the last one."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return [
+        run.model_copy(
+            update={
+                "as_of": (as_of := midnight - timedelta(days=number - 1 - place)),
+                "as_of_date": as_of.date(),
+            }
+        )
+        for place, run in enumerate(make_up_runs(number, now - timedelta(minutes=20)))
+    ]
+
+
+def fail(run: RunMetrics, *, ended_at: datetime, name: str = "failed", task: str = "clean") -> RunMetrics:
+    """A later run of the same day that fails."""
+    return RunMetrics(
+        dag_id=run.dag_id, execution_id=name, run_type="manual", brand=run.brand, as_of=run.as_of,
+        as_of_date=run.as_of_date, state="failed", started_at=ended_at - timedelta(minutes=1), ended_at=ended_at,
+        failed_task=task, failure="it broke",
+    )  # fmt: skip
+
+
+def marks(page: Any, chart: str = "chart-score") -> Any:
+    page.locator(f"#{chart} canvas").wait_for()
+    return page.evaluate(
+        "id => charts.get(id).getOption().series[0].markPoint.data.map((mark) => [mark.xAxis, mark.failed, mark.name])",
+        chart,
+    )
+
+
+def test_a_failed_rerun_of_an_old_day_leaves_the_verdict_and_the_charts(show: Show) -> None:
+    now = datetime.now(UTC)
+    days = runs_until(now, 4)
+    old = days[1]
+
+    page = show(*days, fail(old, ended_at=now))
+
+    assert page.locator("#status").get_attribute("class") == "hero card good"
+    assert page.locator("#status h2").inner_text() == "Today's run succeeded and the data is fresh"
+    assert page.locator("#others").inner_text() == (
+        f"A run has failed since, and changed nothing in the table: as of {old.as_of_date} at clean."
+    )
+    assert page.locator("#status .tile b").all_inner_texts() == ["A · 0.920", "1M", "0.12%", "200K"]
+    scores = page.evaluate(
+        "charts.get('chart-score').getOption().series[0].data.map((point) => point?.value)"
+    )
+    assert scores == [0.92] * 4
+    for chart in ("chart-score", "chart-records", "chart-segments"):
+        assert marks(page, chart) == [[str(old.as_of_date), "failed", "clean"]]
+
+
+def test_a_cleared_run_that_fails_leaves_its_good_figures(show: Show) -> None:
+    now = datetime.now(UTC)
+    days = runs_until(now, 3)
+
+    page = show(*days, fail(days[0], ended_at=now, name=days[0].execution_id))
+
+    assert page.locator("#status").get_attribute("class") == "hero card good"
+    assert page.evaluate("charts.get('chart-records').getOption().series[0].data") == [990_000] * 3
+    assert marks(page) == [[str(days[0].as_of_date), days[0].execution_id, "clean"]]
+
+
+def test_the_failure_of_a_newer_day_is_the_verdict(show: Show) -> None:
+    now = datetime.now(UTC)
+    *days, today = runs_until(now, 3)
+
+    page = show(*days, fail(today, ended_at=now, task="validate_raw"))
+
+    assert page.locator("#status").get_attribute("class") == "hero card bad"
+    assert (
+        page.locator("#status h2").inner_text() == f"The run as of {today.as_of_date} failed at validate_raw"
+    )
+    assert f"as of {days[-1].as_of_date}" in page.locator("#status .muted").inner_text()
+    assert marks(page) == [[str(today.as_of_date), "failed", "validate_raw"]]
+
+
+@pytest.mark.parametrize(("loaded", "kind"), [(3, "good"), (2, "bad")])
+def test_a_run_that_failed_before_it_knew_its_day(show: Show, loaded: int, kind: str) -> None:
+    """It is the verdict only if a day is due: another day's mistake of a person says nothing of today's table."""
+    now = datetime.now(UTC)
+    days = runs_until(now, 3)
+    unknown = fail(days[0], ended_at=now, task="extract_s3").model_copy(
+        update={"as_of": None, "as_of_date": None}
+    )
+
+    page = show(*days[:loaded], unknown)
+
+    assert page.locator("#status").get_attribute("class") == f"hero card {kind}"
+    assert page.locator("#others").count() == (1 if kind == "good" else 0)
+
+
+def test_the_tab_of_a_run_is_about_it(show: Show) -> None:
+    now = datetime.now(UTC)
+    days = runs_until(now, 2)
+
+    page = show(*days, fail(days[0], ended_at=now), query="?run=failed")
+
+    assert page.locator("#status h2").inner_text() == "This run failed at clean"
