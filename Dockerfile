@@ -4,6 +4,9 @@
 # version. The full base brings dozens of providers more, whose pins contradict ours.
 FROM apache/airflow:slim-3.3.2-python3.12
 
+# Every command of Airflow would warn that it cannot draw DAGs, and of a name of pathspec that Airflow still uses.
+ENV PYTHONWARNINGS="ignore:Could not import graphviz,ignore:GitWildMatchPattern"
+
 COPY requirements.txt /opt/crmbet/requirements.txt
 # A package whose file is not the one that was tested is refused.
 RUN pip install --no-cache-dir --require-hashes --requirement /opt/crmbet/requirements.txt \

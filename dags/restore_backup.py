@@ -29,7 +29,6 @@ PARAMS = {
         "",
         type="string",
         pattern=r"^(newest|[a-z][a-z0-9_]{0,62})?$",
-        title="Backup",
         description="Name of a backup, or newest. Empty: the run lists the backups and waits until you choose one.",
     ),
 }

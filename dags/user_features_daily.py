@@ -49,7 +49,6 @@ PARAMS = {
         None,
         type=["null", "string"],
         format="date",
-        title="as_of",
         description=(
             "Facts before the midnight that begins this date count. Empty: "
             "the date follows from the run's date."
@@ -59,7 +58,6 @@ PARAMS = {
         None,
         type=["null", "string"],
         format="date-time",
-        title="known_at",
         description=(
             "Use only what had been captured by this instant. Empty: "
             "use all that is known when the run starts."
@@ -69,7 +67,6 @@ PARAMS = {
         "merge",
         type="string",
         enum=["merge", "replace", "append"],
-        title="Load strategy",
         description=(
             "merge: insert and update rows. replace: the table holds this run's rows only. append: "
             "add new players only."
@@ -78,7 +75,6 @@ PARAMS = {
     "accept_loss": Param(
         False,
         type="boolean",
-        title="Accept loss",
         description=(
             "Load even if the table loses many players at once, or if replace puts an older as_of in "
             "place of a newer one."
@@ -87,25 +83,21 @@ PARAMS = {
     "validate_only": Param(
         False,
         type="boolean",
-        title="Validate only",
         description="Stop after the checks of the features. There is no backup and no load.",
     ),
     "dry_run": Param(
         False,
         type="boolean",
-        title="Dry run",
         description="Change nothing. Only say which chunks, days and rows would change.",
     ),
     "full_refresh": Param(
         False,
         type="boolean",
-        title="Full refresh",
         description="Ignore all captures, and read and build everything again.",
     ),
     "verify_all": Param(
         False,
         type="boolean",
-        title="Verify all",
         description=(
             "Compare every day of PostgreSQL with what was captured, and not only the recent days and a "
             "thirtieth of the rest."
@@ -114,7 +106,6 @@ PARAMS = {
     "refreeze_cut_offs": Param(
         False,
         type="boolean",
-        title="Refreeze cut-offs",
         description=(
             "Take the cut-offs of the responsible-gambling markers from this run's players, for this and "
             "later as_of dates."
@@ -124,7 +115,6 @@ PARAMS = {
         "stop",
         type="string",
         enum=["stop", "keep", "remove"],
-        title="Source deletions",
         description=(
             "What to do if data vanished from a source: "
             "stop the run, keep what was captured, or remove it everywhere."
@@ -135,7 +125,6 @@ PARAMS = {
         type="array",
         items={"type": "string", "enum": ["CRITICAL", "HIGH", "MEDIUM", "LOW"]},
         examples=["CRITICAL", "HIGH", "MEDIUM", "LOW"],
-        title="Fail on",
         description=(
             "The run fails if a quality check of one of these severities fails. "
             "Other failures are only in the report."
@@ -145,7 +134,6 @@ PARAMS = {
         {},
         type="object",
         additionalProperties={"type": "number"},
-        title="Thresholds",
         description=(
             "Thresholds of the quality checks for this run only, by the names of the settings: "
             '{"max_psi": 0.4}.'
@@ -154,7 +142,6 @@ PARAMS = {
     "refresh_baseline": Param(
         False,
         type="boolean",
-        title="Refresh baseline",
         description=(
             "Freeze this run's distributions as the new baseline of drift. For when the business has changed."
         ),

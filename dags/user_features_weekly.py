@@ -32,14 +32,12 @@ PARAMS = {
     "verify_all": Param(
         True,
         type="boolean",
-        title="Verify all",
         description="Compare every day of PostgreSQL with what was captured.",
     ),
     "source_deletions": Param(
         "stop",
         type="string",
         enum=["stop", "keep", "remove"],
-        title="Source deletions",
         description=(
             "What to do if data vanished from a source: "
             "stop the run, keep what was captured, or remove it everywhere."
@@ -48,7 +46,6 @@ PARAMS = {
     "dry_run": Param(
         False,
         type="boolean",
-        title="Dry run",
         description="Change nothing. Only say what would be captured and removed.",
     ),
 }

@@ -1,5 +1,7 @@
 """`python -m local.demo`: runs the main job on sample data, from nothing, and shows the result on one screen.
 
+The job is a triggered run of an Airflow that runs as long as the demo, so the UI shows it as any other run.
+
 `--broken` uses a lake and a source database of its own, in which the last day must not pass. It succeeds if the run
 fails in the right task and leaves the target as it was.
 """
@@ -13,12 +15,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from crmbet.run.schedule import DEFAULT_TIMEZONE
 from crmbet.run.window import midnight
-from local import airflow
+from local import ui
+from local.api import Api
 from local.demo_summary import Outcome, print_summary, print_training_set, read_outcome
 from local.env import database_variables, lake_variables, process_environment
 from local.object_store import EmbeddedObjectStore
@@ -68,44 +70,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(workspace: Workspace, sample: Sample, day: date) -> int:
     up(workspace)
-    environ = _environment(workspace, sample)
+    variables = _variables(workspace, sample)
+    environ = {**process_environment(workspace), **variables}
     _deliver(workspace, sample, day, environ)
     rows_before = _target_rows(environ)
-
-    log = workspace.log("demo-broken" if sample.broken else "demo")
-    started = time.monotonic()
-    status = _test_dag(workspace, environ, day, log)
-    start = date.fromisoformat(read_record(workspace.record(sample.bucket))["start"])
-    archetypes = name_archetypes(World(SEED, PLAYERS, start, day))
-    outcome = read_outcome(
-        workspace, sample.bucket, environ, DAG, log.read_text(encoding="utf-8"), archetypes
-    )
-    if outcome is None:
-        print(f"The run ended before its first task: see the end of {log}", file=sys.stderr)
-        return 1
-    print_summary(outcome, workspace, seconds=time.monotonic() - started)
-    if sample.broken:
-        return _judge_broken(outcome, rows_before, _target_rows(environ))
-    return status or _show_training_set(workspace, environ, day)
-
-
-def _test_dag(workspace: Workspace, environ: Mapping[str, str], day: date, log: Path) -> int:
-    """Run the DAG for a day in a process of its own; returns its exit status."""
-    print(f"\nairflow dags test {DAG} {day}   (log: {log})", flush=True)
-    with log.open("w", encoding="utf-8") as file:
-        return subprocess.run(
-            [airflow.executable("airflow"), "dags", "test", DAG, day.isoformat()],
-            env=dict(environ), cwd=workspace.project, stdout=file, stderr=subprocess.STDOUT, check=False,
-        ).returncode  # fmt: skip
+    print("\nStarting Airflow ...", end="", flush=True)
+    with ui.lent(workspace, variables) as login:
+        print(f" {login.url}, user {login.user}, password {login.password}")
+        with Api(login).unpaused(DAG) as api:
+            started = time.monotonic()
+            outcome = read_outcome(
+                workspace,
+                sample.bucket,
+                environ,
+                DAG,
+                _trigger(api, day),
+                name_archetypes(World(SEED, PLAYERS, _first_day(workspace, sample), day)),
+            )
+            print_summary(outcome, workspace, seconds=time.monotonic() - started)
+            if sample.broken:
+                return _judge_broken(outcome, rows_before, _target_rows(environ))
+            if outcome.failed:
+                return 1
+            past = day - timedelta(days=TRAINING_DAYS)
+            _trigger(api, past)
+    print_training_set(environ["CRMBET_TARGET_URL"], midnight(past, ZONE), TRAINING_DAYS)
+    return 0
 
 
-def _show_training_set(workspace: Workspace, environ: Mapping[str, str], day: date) -> int:
-    """Backfill a day, and show what a model could learn from: its features, and what the players have done since."""
-    past = day - timedelta(days=TRAINING_DAYS)
-    status = _test_dag(workspace, environ, past, workspace.log("demo-backfill"))
-    if status == 0:
-        print_training_set(environ["CRMBET_TARGET_URL"], midnight(past, ZONE), TRAINING_DAYS)
-    return status
+def _trigger(api: Api, day: date) -> str:
+    """Run the DAG for a day and show its tasks as they end. Returns the run's id."""
+    run_id = api.trigger(DAG, {"as_of": day.isoformat()})
+    print(f"\n{DAG}, as_of {day}: run {run_id}\n", flush=True)
+    for task in api.follow(DAG, run_id):
+        print(f"  {task.name:<18}{task.state:<17}{task.seconds:>8.1f} s", flush=True)
+    return run_id
 
 
 def _judge_broken(outcome: Outcome, rows_before: int, rows_after: int) -> int:
@@ -120,15 +119,18 @@ def _judge_broken(outcome: Outcome, rows_before: int, rows_after: int) -> int:
     return 1
 
 
-def _environment(workspace: Workspace, sample: Sample) -> dict[str, str]:
+def _variables(workspace: Workspace, sample: Sample) -> dict[str, str]:
     postgres = EmbeddedPostgres(workspace)
     postgres.create_database(sample.source_database)
     EmbeddedObjectStore(workspace).create_bucket(sample.bucket)
     return {
-        **process_environment(workspace),
         **lake_variables(workspace, sample.bucket),
         **database_variables(postgres, source=sample.source_database, target="crmbet_target"),
     }
+
+
+def _first_day(workspace: Workspace, sample: Sample) -> date:
+    return date.fromisoformat(read_record(workspace.record(sample.bucket))["start"])
 
 
 def _deliver(workspace: Workspace, sample: Sample, day: date, environ: Mapping[str, str]) -> None:

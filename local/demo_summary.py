@@ -12,11 +12,11 @@ from typing import Any
 
 from crmbet.run.tasks import RECORD, TASKS
 from local.airflow import DATABASE
+from local.api import Task
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.workspace import Workspace
 
-RUN_ID = re.compile(r"\brun (manual__\S+)")
 FAILURE = re.compile(r"FAILED dag=\S+ run=\S+ task=\S+ try=\d+: (.*?)(?: \[crmbet\.|$)", re.MULTILINE)
 SHOWN_COLUMNS = {
     "user_id": "user_id",
@@ -42,15 +42,6 @@ SHOWN_REASONS = 4
 
 
 @dataclass(frozen=True)
-class Task:
-    """One task as Airflow saw it."""
-
-    name: str
-    state: str
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Outcome:
     """A run: its tasks in order, their manifests by task, and rows of the target."""
 
@@ -64,23 +55,24 @@ class Outcome:
     failure: str
     """The message of the failed task; empty if none failed."""
 
+    @property
+    def failed(self) -> list[str]:
+        """The tasks that did not end as they should."""
+        return [task.name for task in self.tasks if task.state not in ("success", "skipped")]
+
 
 def read_outcome(
     workspace: Workspace,
     bucket: str,
     environ: Mapping[str, str],
     dag: str,
-    log: str,
+    run_id: str,
     archetypes: Mapping[str, str],
-) -> Outcome | None:
-    """Gather what a run left behind. Returns None if its log does not name the run.
+) -> Outcome:
+    """Gather what a run left behind.
 
-    `log` is the run's output. `archetypes` maps user ids to the archetypes from which the simulator drew them.
+    `archetypes` maps user ids to the archetypes from which the simulator drew them.
     """
-    named = RUN_ID.search(log)
-    if not named:
-        return None
-    run_id = named.group(1)
     folder = _lake(workspace, bucket) / "crmbet/brand=default/runs" / f"run_id={run_id}"
     manifests = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     tasks = _query(
@@ -111,8 +103,18 @@ def read_outcome(
         rows=rows,
         table_rows=table_rows,
         bucket=bucket,
-        failure=failure.group(1) if (failure := FAILURE.search(log)) else "",
+        failure=_why(workspace, dag, run_id),
     )
+
+
+def _why(workspace: Workspace, dag: str, run_id: str) -> str:
+    """What the first failed task says in its log, of which every line is a JSON object."""
+    folder = workspace.airflow_home / "logs" / f"dag_id={dag}" / f"run_id={run_id}"
+    for path in sorted(folder.glob("task_id=*/attempt=*.log"), key=lambda path: path.stat().st_mtime):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if found := FAILURE.search(str(json.loads(line).get("event", ""))):
+                return found.group(1)
+    return ""
 
 
 def _one_of_each(rows: list[tuple[Any, ...]], archetypes: Mapping[str, str]) -> list[tuple[Any, ...]]:
@@ -132,10 +134,8 @@ def _one_of_each(rows: list[tuple[Any, ...]], archetypes: Mapping[str, str]) -> 
 def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> None:
     """Print the outcome on one screen."""
     run = outcome.manifests.get("run", {})
-    failed = [task.name for task in outcome.tasks if task.state not in ("success", "skipped")]
-    print(
-        f"\n{outcome.dag}   as_of {run.get('as_of_date')}   {'FAILED' if failed else 'success'} in {seconds:.0f} s"
-    )
+    ended = "FAILED" if outcome.failed else "success"
+    print(f"\n{outcome.dag}   as_of {run.get('as_of_date')}   {ended} in {seconds:.0f} s")
     print(f"run {outcome.run_id}\n")
     print(f"  {'task':<18}{'state':<17}{'seconds':>8}   result")
     for task in outcome.tasks:
@@ -157,7 +157,7 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
                 end="",
             )
     print()
-    if outcome.rows and not failed:
+    if outcome.rows and not outcome.failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
         print(
             "  One player of each kind that the simulator draws, with the median number of bets in its usual stage:"

@@ -127,9 +127,12 @@ def process_environment(workspace: Workspace, *, ui_port: int | None = None) -> 
 def _list_variables() -> list[tuple[str, str, str]]:
     """Variables that hold lists, to which we add an entry in front: name, entry and separator.
 
-    psql and pg_dump come with the server. The proxy of the machine cannot reach our services.
+    psql and pg_dump come with the server. The proxy of the machine cannot reach our services. Every command of Airflow
+    would warn that it cannot draw DAGs, and of a name of pathspec that Airflow itself still uses.
     """
     return [
+        ("PYTHONWARNINGS", "ignore:Could not import graphviz", ","),
+        ("PYTHONWARNINGS", "ignore:GitWildMatchPattern", ","),
         ("PATH", str(programs()), ":"),
         ("PATH", sysconfig.get_path("scripts"), ":"),
         ("NO_PROXY", ports.HOST, ","),

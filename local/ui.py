@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ import psutil
 from local import airflow, ports
 from local.credentials import credentials
 from local.env import process_environment, write_env_file
+from local.postgres import EmbeddedPostgres
 from local.processes import Daemon, ServiceFailed
 from local.workspace import Workspace
 
@@ -72,6 +74,39 @@ def stop(workspace: Workspace) -> list[str]:
     daemons = [Daemon(workspace, name) for name in COMPONENTS]
     families = [(daemon, daemon.ask_to_end()) for daemon in daemons]
     return [daemon.name for daemon, family in families if daemon.await_end(family)]
+
+
+@contextmanager
+def lent(workspace: Workspace, more: Mapping[str, str]) -> Iterator[Login]:
+    """An Airflow with variables of its own, for a while. It schedules nothing by itself.
+
+    A UI that runs makes place for it, and comes back at the same address. Raises `ServiceFailed`, also if a run is
+    under way there.
+    """
+    was_running = running_port(workspace) is not None
+    if was_running and (runs := _count_running(workspace)):
+        raise ServiceFailed(
+            f"{runs} runs are under way in the UI, and would be cut off. Wait for them, or end them by `make stop`"
+        )
+    stop(workspace)
+    try:
+        yield start(workspace, {**more, "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False"})
+    finally:
+        stop(workspace)
+        if was_running:
+            start(workspace)
+        else:
+            write_env_file(workspace)
+
+
+def _count_running(workspace: Workspace) -> int:
+    import psycopg2
+
+    with closing(psycopg2.connect(EmbeddedPostgres(workspace).url(airflow.DATABASE))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT count(*) FROM dag_run WHERE state = 'running'")
+        (runs,) = cursor.fetchone() or (0,)
+        return int(runs)
 
 
 def running_port(workspace: Workspace) -> int | None:

@@ -180,7 +180,7 @@ BEGIN
     FOR found IN
         SELECT relname::text AS relname FROM pg_catalog.pg_class
         WHERE relnamespace = 'ml_features'::regnamespace
-          AND relname IN ('pipeline_runs', 'alerts', 'quality_results')
+          AND relname IN ('pipeline_runs', 'alerts', 'quality_results', 'feature_drift')
     LOOP
         EXECUTE pg_catalog.format('GRANT SELECT ON ml_features.%I TO crmbet_monitor'::text, found.relname);
     END LOOP;

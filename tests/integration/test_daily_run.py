@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -471,6 +472,7 @@ def test_the_loaders_role_is_all_that_the_target_grants(played: Played) -> None:
         (name, "crmbet_loader")
         for name in (
             "alerts",
+            "feature_drift",
             "model_parameters",
             "pipeline_runs",
             "quality_results",
@@ -620,7 +622,10 @@ def test_what_is_no_delivery_is_in_the_manifest_and_in_the_report(played: Played
 
 
 @pytest.mark.full
-def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played, next_day: NextDay) -> None:
+def test_dry_run_says_what_it_would_capture_and_changes_nothing(
+    played: Played, next_day: NextDay, caplog: Any
+) -> None:
+    caplog.set_level("INFO")
     before = target_rows(played.operator)
     stored = {entry.key for entry in played.operator.store.list("")}
 
@@ -637,6 +642,8 @@ def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played, 
         for name, captures in run.manifest(task, ExtractManifest).sources.items()
     }
     assert planned == {key: {} for key in SOURCES}, "nothing has changed since the last run"
+    [plan_of_table] = set(re.findall(r"rows of the table: (.*)", caplog.text))
+    assert plan_of_table.startswith(f"none would change if {NEXT_DAY} has been loaded since the last change")
     assert target_rows(played.operator) == before
 
 
@@ -699,7 +706,7 @@ def test_nothing_personal_is_told(played: Played, next_day: NextDay, broken: Bro
         for table in ("xcom", "dag_run"):
             told[table] = repr(session.execute(text(f"SELECT * FROM {table}")).all())
             assert told[table] != "[]", table
-    for table in ("pipeline_runs", "alerts", "quality_results"):
+    for table in ("pipeline_runs", "alerts", "quality_results", "feature_drift"):
         [(told[table],)] = played.operator.query(
             f"SELECT string_agg(t::text, ' ') FROM ml_features.{table} t"
         )

@@ -14,13 +14,12 @@ from psycopg2.extensions import make_dsn
 
 from bench.page import RUNS, make_up_runs
 from crmbet.contracts.files import load_table_contract
-from crmbet.load.quality_results import write_results
+from crmbet.load.feature_drift import write_drift
 from crmbet.load.session import LoadSession
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.page.app import create_app
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_run, write_run
-from crmbet.quality.checks import Check
-from crmbet.quality.report import Outcome, Report, Subject
+from crmbet.quality.measures.moves import FeatureMove
 from crmbet.run.tasks import TASKS
 
 pytestmark = pytest.mark.integration
@@ -44,41 +43,13 @@ def overview(page: TestClient) -> Any:
 
 @pytest.fixture(scope="module")
 def url(new_database: Any) -> str:
-    """A database with 400 runs, of which the newest found two features that have drifted and two that have not."""
+    """A database with 400 runs."""
     url: str = new_database()
-    newest = "made-up-0"
     with open_monitoring(url) as connection:
         ensure_tables(connection)
         for metrics in make_up_runs(RUNS, NOW):
             write_run(connection, metrics)
-    with closing(psycopg2.connect(url)) as connection:
-        for execution_id, drifted in ((newest, True), ("made-up-1", False)):
-            session = LoadSession(
-                connection=connection,
-                contract=load_table_contract(),
-                run_id=execution_id,
-                lock_timeout_seconds=10,
-            )
-            write_results(session, report(execution_id, drifted), NOW)
     return url
-
-
-def report(execution_id: str, drifted: bool) -> Report:
-    def outcome(title: str, passed: bool, *keys: str) -> Outcome:
-        return Outcome(
-            view="features", check=Check.STATISTICAL_DISTRIBUTION, expectation="e", title=title, passed=passed,
-            keys=keys, threshold="0.25", observed=0.4,
-        )  # fmt: skip
-
-    return Report(
-        "features",
-        Subject(run_id=execution_id, as_of=NOW, known_at=NOW),
-        (
-            outcome("no feature has moved", not drifted, *(("bets_30d", HOSTILE) if drifted else ())),
-            outcome("no quartile has moved", True),
-            Outcome(view="features", check=Check.COMPLETENESS, expectation="e", title="filled", passed=True),
-        ),
-    )
 
 
 def test_hundreds_of_runs_come_newest_first_and_in_few_bytes(url: str) -> None:
@@ -90,18 +61,57 @@ def test_hundreds_of_runs_come_newest_first_and_in_few_bytes(url: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_drift_is_by_run_and_names_the_features(url: str) -> None:
-    drift = overview(page_of(url))["drift"]
+def judge_drift(url: str, days: list[tuple[str, bool]]) -> None:
+    """Write the drift of two features in runs of following days; in each, the first one is beyond its limit or not."""
+    with closing(psycopg2.connect(url)) as connection:
+        for place, (execution_id, is_beyond) in enumerate(days):
+            session = LoadSession(
+                connection=connection,
+                contract=load_table_contract(),
+                run_id=execution_id,
+                lock_timeout_seconds=10,
+            )
+            moves = [
+                FeatureMove(
+                    feature=feature,
+                    psi=psi,
+                    psi_limit=0.25,
+                    beyond=beyond,
+                    bins=(("\u2264 1", 0.75, 0.5), (HOSTILE, 0.25, 0.5)),
+                )
+                for feature, psi, beyond in (
+                    ("quiet", 0.0, ()),
+                    ("bets_30d", 0.4 if is_beyond else 0.1, ("psi", "ks") if is_beyond else ()),
+                )
+            ]
+            as_of = NOW + timedelta(days=place)
+            write_drift(session, moves, as_of=as_of, baseline=NOW.date(), written_at=as_of)
 
-    by_run = {result["execution_id"]: result for result in drift}
-    assert by_run.keys() == {"made-up-0", "made-up-1"}
-    assert {result["check_name"] for result in drift} == {"statistical_distribution"}
-    moved = by_run["made-up-0"]
-    assert not moved["success"]
-    # What is in breach, and of whom; of a check that passed, each expectation.
-    assert [one["expectation"] for one in moved["observed"]] == ["no feature has moved"]
-    assert moved["sample_keys"][0]["keys"] == ["bets_30d", HOSTILE]
-    assert len(by_run["made-up-1"]["observed"]) == 2
+
+def test_drift_is_that_of_the_newest_day_and_says_since_when(new_database: Any) -> None:
+    url = new_database()
+    page = page_of(url)
+    assert page.get("/api/drift").json() == {"features": []}
+
+    judge_drift(url, [("a", True), ("b", False), ("c", True), ("d", True)])
+    judge_drift(url, [("backfill", True)])
+
+    moved, quiet = page.get("/api/drift").json()["features"]
+    assert moved == {
+        "execution_id": "d",
+        "as_of": (NOW + timedelta(days=3)).isoformat(),
+        "baseline": "2026-11-24",
+        "feature": "bets_30d",
+        "psi": 0.4,
+        "psi_limit": 0.25,
+        "beyond": ["psi", "ks"],
+        "bins": [["\u2264 1", 0.75, 0.5], [HOSTILE, 0.25, 0.5]],
+        "since": (NOW + timedelta(days=2)).isoformat(),
+    }
+    assert (quiet["feature"], quiet["beyond"], quiet["since"]) == ("quiet", [], None)
+
+    judge_drift(url, [("a", True), ("b", False), ("c", True), ("d", False)])
+    assert [feature["since"] for feature in page.get("/api/drift").json()["features"]] == [None, None]
 
 
 def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database: Any) -> None:
@@ -110,7 +120,6 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
 
     assert overview(page) | {"now": ""} == {
         "now": "", "dag_id": "user_features_daily", "tasks": list(TASKS), "table": None, "runs": [], "alerts": [],
-        "drift": [],
     }  # fmt: skip
     assert page.get("/reports/made-up-0/raw").status_code == 404
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 from bench.page import make_up_runs, served
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.quality.checks import Check
+from tests.integration.test_monitoring_page import judge_drift
+from tests.unit.quality.test_quality_report import models, outcome, report
 
 pytestmark = pytest.mark.integration
 
@@ -172,3 +176,46 @@ def test_the_tab_of_a_run_is_about_it(show: Show) -> None:
     page = show(*days, fail(days[0], ended_at=now), query="?run=failed")
 
     assert page.locator("#status h2").inner_text() == "This run failed at clean"
+
+
+def test_drift_is_shown_by_feature_beside_its_baseline(show: Show, address: tuple[str, str]) -> None:
+    judge_drift(address[0], [("a", False), ("b", True), ("c", True)])
+
+    page = show(*runs_until(datetime.now(UTC), 1))
+
+    page.locator("#drift canvas").first.wait_for()
+    assert "1 of 2 have moved too far" in page.locator("#drift-hint").inner_text()
+    moved, quiet = page.locator("#drift figcaption").all_inner_texts()
+    assert moved.split("\n") == [
+        "bets_30d moved since 2026-11-25",
+        "stability index 0.400 (limit 0.25); beyond its limit: stability index, Kolmogorov-Smirnov distance",
+    ]
+    assert quiet.startswith("quiet no drift")
+    [baseline, now] = page.evaluate("driftCharts[0].getOption().series.map((one) => one.data)")
+    assert (baseline, now) == ([0.75, 0.25], [0.5, 0.5])
+    assert page.locator("#drift img").count() == 0
+
+
+def test_memory_has_one_unit_and_one_run_shows(show: Show) -> None:
+    [run] = runs_until(datetime.now(UTC), 1)
+
+    page = show(run)
+
+    page.locator("#chart-memory canvas").wait_for()
+    series = page.evaluate(
+        "charts.get('chart-memory').getOption().series.map((one) => [one.data[0], one.showSymbol])"
+    )
+    assert series == [[1, True]] * len(run.tasks)
+    assert (
+        page.evaluate("charts.get('chart-memory').getOption().yAxis[0].axisLabel.formatter(1.2)") == "1.2 GiB"
+    )
+    assert "read 1 GiB, wrote 256 MiB" in page.locator("#subtitle").inner_text()
+
+
+@pytest.mark.parametrize("width", [320, 400])
+def test_a_report_fits_a_phone(browser: Any, width: int) -> None:
+    failed = outcome(Check.COMPLETENESS, passed=False, finding="x" * 200, keys=("y" * 200,))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.set_content(replace(report(failed), models=models()).to_html())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()

@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from crmbet.databases.statements import Fragment, identifier, render
+from crmbet.databases.statements import render
+from crmbet.load.side_tables import ensure_side_table
 from crmbet.quality.report import CheckResult, Report
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from psycopg2 import extensions
-
     from crmbet.load.session import LoadSession
 
 TABLE = "quality_results"
-MONITOR = "crmbet_monitor"
-"""The role of include/sql/roles.sql that reads figures of runs, and no player."""
 
 
 def write_results(session: LoadSession, report: Report, written_at: datetime) -> None:
@@ -29,22 +26,9 @@ def write_results(session: LoadSession, report: Report, written_at: datetime) ->
 
     The table is created on first use. Raises what `LoadSession.transaction` raises.
     """
-    table = session.in_schema(TABLE)
     run = {"execution_id": report.subject.run_id, "stage": report.stage}
     with session.transaction() as cursor:
-        # PostgreSQL would refuse one of two runs that create the table at the same time.
-        cursor.execute(
-            render("load/take_load_lock"), {"lock": f"crmbet.{session.contract.schema_name}.{TABLE}"}
-        )
-        # CREATE SCHEMA IF NOT EXISTS needs the right to create a schema even if it exists; a loader may lack it.
-        cursor.execute(render("load/find_schema"), {"schema": session.contract.schema_name})
-        if cursor.fetchone() is None:
-            cursor.execute(render("load/create_schema", schema=identifier(session.contract.schema_name)))
-        # CREATE TABLE IF NOT EXISTS needs the right to create a table even if the table exists.
-        cursor.execute(render("load/find_table"), {"schema": session.contract.schema_name, "table": TABLE})
-        if cursor.fetchone() is None:
-            cursor.execute(render("load/create_quality_results", table=table))
-            grant_to_monitor(cursor, table)
+        table = ensure_side_table(cursor, session, TABLE)
         cursor.execute(render("load/delete_quality_results", table=table), run)
         for result in report.checks:
             cursor.execute(
@@ -61,13 +45,6 @@ def write_results(session: LoadSession, report: Report, written_at: datetime) ->
                     "written_at": written_at,
                 },
             )
-
-
-def grant_to_monitor(cursor: extensions.cursor, table: Fragment) -> None:
-    """Let the login of the monitoring page read a table that it shows, if include/sql/roles.sql has made its role."""
-    cursor.execute(render("load/list_roles"), {"roles": [MONITOR]})
-    for (role,) in cursor.fetchall():
-        cursor.execute(render("load/grant_table", table=table, role=identifier(role)))
 
 
 def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ first run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from crmbet.databases import postgres
 from crmbet.databases.sessions import open_session
 from crmbet.databases.statements import identifier, render, statement
-from crmbet.load.quality_results import grant_to_monitor
+from crmbet.load.side_tables import grant_to_monitor
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.run.settings import TimeoutSettings
 
@@ -172,9 +172,9 @@ def read_alerts(connection: extensions.connection, limit: int) -> list[dict[str,
     return _select(connection, "alerts", "select_alerts", {"limit": limit})
 
 
-def read_drift(connection: extensions.connection, execution_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The results of the distribution checks of these runs. Empty if no run has written any."""
-    return _select(connection, "quality_results", "select_drift", {"execution_ids": list(execution_ids)})
+def read_drift(connection: extensions.connection) -> list[dict[str, Any]]:
+    """The features of the newest judged as_of beside their baseline. Empty if no run has compared any."""
+    return _select(connection, "feature_drift", "select_drift", {})
 
 
 def metrics_of(row: dict[str, Any]) -> RunMetrics:

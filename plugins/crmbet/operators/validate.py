@@ -27,6 +27,7 @@ class ValidateOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report, rows and manifest, then raise `QualityBreach` for a breach that the run does not tolerate."""
         from crmbet.databases.scratch import scratch_folder
+        from crmbet.load.feature_drift import write_drift
         from crmbet.load.quality_results import write_results
         from crmbet.orchestration.context import load_session, open_run
         from crmbet.orchestration.handover import hand_over, read_cleaned, read_features, stages_of
@@ -57,6 +58,14 @@ class ValidateOperator(BaseOperator):
         try:
             with load_session(airflow_run.run.run_id, airflow_run.run.settings) as session:
                 write_results(session, report, timezone.utcnow())
+                if judgement.moves and judgement.baselines.frozen:
+                    write_drift(
+                        session,
+                        judgement.moves,
+                        as_of=report.subject.as_of,
+                        baseline=judgement.baselines.frozen,
+                        written_at=timezone.utcnow(),
+                    )
         finally:
             # A breach is raised even if the database cannot be reached, since it matters more.
             raise_on_breach(report, airflow_run.run.params.fail_on, address=manifest.report_html)

@@ -98,6 +98,16 @@ def plan_captures(source: str, captures: SourceCaptures) -> dict[str, Any]:
     }
 
 
+def plan_table(manifest: FeatureManifest, as_of: date) -> str:
+    """What a dry run knows of the rows of the table. It computes no features, so it cannot count what would change."""
+    if manifest.days_built or manifest.sessions_built:
+        return "those of players who were active on these days would change; a dry run cannot count them"
+    return (
+        f"none would change if {as_of} has been loaded since the last change; otherwise every player would get the "
+        f"features as of {as_of}"
+    )
+
+
 def log_changes(sources: Mapping[str, SourceCaptures]) -> None:
     """Log what has changed since other runs looked. The features of the days touched can differ from earlier runs'."""
     for name, captures in sources.items():

@@ -72,6 +72,7 @@ def _end(context: Any) -> None:
 
 
 WATCHED: dict[str, Any] = {
+    "owner": "crmbet",
     "pre_execute": begin,
     "post_execute": succeed,
     "on_failure_callback": fail,

@@ -30,6 +30,7 @@ from crmbet.quality.gate import check
 from crmbet.quality.known import load_known
 from crmbet.quality.measures.baselines import ANY_DAY, Baselines, find_baselines, freeze
 from crmbet.quality.measures.feature_tables import create_feature_tables
+from crmbet.quality.measures.moves import FeatureMove, list_moves
 from crmbet.quality.measures.profile import Profile
 from crmbet.quality.measures.raw_tables import (
     MeasuredSource,
@@ -85,6 +86,8 @@ class Judgement:
     baselines: Baselines
     profiles: Mapping[str, Mapping[str, Profile]] = field(default_factory=dict)
     """By weekday and table."""
+    moves: Sequence[FeatureMove] = ()
+    """The features beside their baseline."""
 
 
 def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
@@ -167,7 +170,7 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
     baseline = find_baselines(work.store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
     immature = None if is_mature else "too few players or days: nothing compared"
-    own = create_feature_tables(
+    measured = create_feature_tables(
         connection,
         source,
         table,
@@ -191,8 +194,13 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
     )
     report = replace(report, models=features.learned.models if features.learned else None)
     weekday = str(run.window.last_day.weekday())
-    tables = {"user_features": own}
-    return Judgement(report, baseline, {weekday: tables, **({} if baseline.frozen else {ANY_DAY: tables})})
+    tables = {"user_features": measured.profile}
+    return Judgement(
+        report,
+        baseline,
+        {weekday: tables, **({} if baseline.frozen else {ANY_DAY: tables})},
+        list_moves(measured.compared, run.settings.quality),
+    )
 
 
 def _strictness(run: Run) -> list[str]:

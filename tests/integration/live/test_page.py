@@ -20,11 +20,10 @@ from tests.integration.live.running import AS_OF, BROKEN, DAG, KILLED, LATE, Liv
 pytestmark = pytest.mark.integration
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def test_the_page_is_for_those_who_may_see_runs(live: Live) -> None:
-    for route in ("", "api/overview", "static/page.js", "runbook", "reports/x/raw"):
+    for route in ("", "api/overview", "api/drift", "static/page.js", "runbook", "reports/x/raw"):
         path = f"/crmbet/{route}"
         assert live.call(path)[0] == 401, path
         assert live.call(path, token=live.token("stranger"))[0] == 403, path
@@ -159,39 +158,10 @@ def test_the_page_before_the_first_run(live: Live, tab: Tab) -> None:
         "table": None,
         "runs": [],
         "alerts": [],
-        "drift": [],
     }
     tab.page.route("**/api/overview", lambda route: route.fulfill(status=200, json=nothing))
     tab.page.goto(f"{live.login.url}/crmbet/")
     tab.page.get_by_text("No run yet").wait_for()
-    assert tab.complaints == []
-
-
-def test_the_page_names_the_features_that_have_drifted(live: Live, tab: Tab) -> None:
-    overview = json.loads(live.call("/crmbet/api/overview", token=live.token(airflow.ADMIN))[1])
-    moved, still = {"expectation": "no feature has moved"}, {"expectation": "no quartile has moved"}
-    overview["drift"] = [
-        {"execution_id": BROKEN, "stage": "features", "as_of": f"{AS_OF}T03:00:00Z", **fields}
-        for fields in (
-            {
-                "success": False,
-                "observed": [moved],
-                "sample_keys": [{**moved, "keys": ["bets_30d", HOSTILE]}],
-            },
-            {"success": True, "observed": [moved, still], "sample_keys": []},
-        )
-    ]
-    tab.page.route("**/api/overview", lambda route: route.fulfill(status=200, json=overview))
-    tab.page.goto(f"{live.login.url}/crmbet/")
-    rows = tab.page.locator("#drift tbody tr")
-    rows.first.wait_for()
-    assert [row.inner_text().split("\t")[1:] for row in rows.all()] == [
-        [f"bets_30d, {HOSTILE}: no feature has moved", "drifted"],
-        ["no feature has moved", "no drift"],
-        ["no quartile has moved", "no drift"],
-    ]
-    assert rows.first.locator("a").get_attribute("href").endswith(f"/crmbet/reports/{BROKEN}/features")
-    assert tab.page.locator("#drift img").count() == 0
     assert tab.complaints == []
 
 

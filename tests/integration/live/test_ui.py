@@ -12,12 +12,14 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from crmbet.run.tasks import RECORD, TASKS
 from local import ports, ui
 from local import services as embedded
 from local.airflow import PASSWORD_FILE
-from local.processes import Daemon, is_alive, wait_gone
+from local.api import Api
+from local.processes import Daemon, ServiceFailed, is_alive, wait_gone
 from local.workspace import Workspace
-from tests.integration.live.running import Live
+from tests.integration.live.running import BROKEN, DAG, Live
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +56,17 @@ def test_the_administrator_gets_in_and_others_do_not(started: Live) -> None:
     assert started.call("/auth/token", {"username": login.user, "password": "wrong"})[0] == 401
     assert started.call("/api/v2/dags")[0] == 401
     assert stat.S_IMODE((started.workspace.airflow_home / PASSWORD_FILE).stat().st_mode) == 0o600
+
+
+def test_the_api_follows_a_run_task_by_task(live: Live) -> None:
+    api = Api(live.login)
+    tasks = {task.name: task for task in api.follow(DAG, BROKEN)}
+
+    assert tasks.keys() == {*TASKS, RECORD}
+    assert (tasks["extract_s3"].state, tasks["validate_raw"].state) == ("success", "failed")
+    assert tasks["extract_s3"].seconds > 0
+    with pytest.raises(ServiceFailed, match="404"):
+        list(api.follow(DAG, "nobody"))
 
 
 @pytest.mark.full

@@ -92,7 +92,7 @@ def baselines(engine: duckdb.DuckDBPyConnection) -> dict[str, Profile]:
     features = create_feature_tables(
         engine, Fragment("clean_users"), TABLE, Known(features=[], pairs=[]), None, min_feature_fill=0.01
     )
-    return {**raw, "user_features": features}
+    return {**raw, "user_features": features.profile}
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.demo_summary import SHOWN_COLUMNS, USUAL_STAGE, Outcome, Task, _one_of_each, print_summary
+from local.api import Task
+from local.demo_summary import SHOWN_COLUMNS, USUAL_STAGE, Outcome, _one_of_each, print_summary
 from local.simulator.archetypes import NAMES
 from local.workspace import Workspace
 

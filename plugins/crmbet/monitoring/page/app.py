@@ -39,7 +39,6 @@ FILES = {
 DAG_ID = "user_features_daily"
 MOST_RUNS = 1_000
 ALERTS_SHOWN = 30
-DRIFT_RUNS = 30
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
@@ -108,7 +107,6 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
             # A long backfill may have pushed it out of the newest runs.
             loaded = read_table_run(connection, DAG_ID)
             alerts = read_alerts(connection, ALERTS_SHOWN)
-            drift = read_drift(connection, [row["execution_id"] for row in rows[:DRIFT_RUNS]])
         return JSONResponse(
             {
                 "now": datetime.now(UTC).isoformat(),
@@ -117,9 +115,16 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
                 "table": _run(loaded) if loaded else None,
                 "runs": [_run(row) for row in rows],
                 "alerts": [_json_ready(alert) for alert in alerts],
-                "drift": [row["result"] for row in drift],
             },
             headers={"Cache-Control": "no-store"},
+        )
+
+    @app.get("/api/drift")
+    def drift() -> JSONResponse:
+        with open_monitoring(target_dsn()) as connection:
+            moves = read_drift(connection)
+        return JSONResponse(
+            {"features": [_json_ready(move) for move in moves]}, headers={"Cache-Control": "no-store"}
         )
 
     @app.get("/reports/{execution_id}/{stage}")

@@ -60,7 +60,7 @@ def compare(name: str, now: Distribution, units: int, baseline: Profile) -> Drif
 
     return Drift(
         baseline_rows=sum(then.bins.values()),
-        psi=_beyond(*_psi(*_align(now.bins, then.bins)), chance),
+        psi=_beyond(*_psi(*(list(bins.values()) for bins in align(now.bins, then.bins))), chance),
         ks=None if words else max(0.0, _ks(now.bins, then.bins) - KS_CRITICAL * sqrt(filled_chance)),
         quartile_shift=None if words else _quartile_shift(now, then, filled_chance),
         variance_ratio=_variance_ratio(
@@ -84,13 +84,13 @@ def _filled(of: Distribution, units: int) -> float:
     return max(units * share, 1.0)
 
 
-def _align(now: dict[str, int], then: dict[str, int]) -> tuple[list[int], list[int]]:
+def align(now: dict[str, int], then: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """Both counts by the bins of the baseline. A word that the baseline does not have counts as other."""
     known = set(then) | {ABSENT}
     counted = {OTHER: 0, **then, **dict.fromkeys(then, 0), ABSENT: 0}
     for name, rows in now.items():
         counted[name if name in known else OTHER] += rows
-    return list(counted.values()), [then.get(name, 0) for name in counted]
+    return counted, {name: then.get(name, 0) for name in counted}
 
 
 def _psi(now: list[int], then: list[int]) -> tuple[float, int]:

@@ -8,7 +8,8 @@ feature_drift     one row per feature: how far it is from its baseline
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,15 @@ def feature_kinds(table: TableContract) -> dict[str, Kind]:
     return {name: "numbers" if column.type in NUMBERS else "words" for name, column in table.features.items()}
 
 
+@dataclass(frozen=True)
+class MeasuredFeatures:
+    """The distributions of a feature table."""
+
+    profile: Profile
+    compared: Sequence[Compared]
+    """Each feature and its baseline. Empty if there is none, or if the table is not mature."""
+
+
 def create_feature_tables(
     connection: duckdb.DuckDBPyConnection,
     source: Fragment,
@@ -47,8 +57,8 @@ def create_feature_tables(
     min_feature_fill: float,
     absent: frozenset[str] = frozenset(),
     is_mature: bool = True,
-) -> Profile:
-    """Create the tables from the feature table `source`. Returns its profile.
+) -> MeasuredFeatures:
+    """Create the tables from the feature table `source`. Returns its distributions.
 
     A table is not mature if it has few players, or if its windows are not full yet. Its figures that only a population
     can show are left empty: constant and sparse features, outliers, correlation and drift.
@@ -70,15 +80,12 @@ def create_feature_tables(
     create_table(connection, "feature_set", {"usable_features": ("int64", [usable if is_mature else None])})
     varying = [name for name, of in measures.items() if of.kind == "numbers" and of.distinct > 1]
     _create_pairs(connection, source, varying, known, is_mature=is_mature)
-    create_drift(
-        connection,
-        "feature_drift",
-        [
-            Compared({"feature": name}, name, of, rows, baseline or own, excused=_excused_moves(known, name))
-            for name, of in measures.items()
-        ],
-    )
-    return own
+    compared = [
+        Compared({"feature": name}, name, of, rows, baseline or own, excused=_excused_moves(known, name))
+        for name, of in measures.items()
+    ]
+    create_drift(connection, "feature_drift", compared)
+    return MeasuredFeatures(own, compared if baseline else ())
 
 
 def _excused_moves(known: Known, feature: str) -> tuple[str, ...]:

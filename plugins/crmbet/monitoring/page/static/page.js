@@ -4,6 +4,7 @@
 const SEVERITY = { CRITICAL: "bad", HIGH: "bad", MEDIUM: "warn", LOW: "" };
 const HOUR = 3600e3;
 const charts = new Map();
+const driftCharts = [];
 let overview = null;
 let days = 90;
 
@@ -32,7 +33,7 @@ function followTheme() {
     const dark = theme === "dark";
     if (document.documentElement.classList.contains("dark") !== dark) {
       document.documentElement.classList.toggle("dark", dark);
-      if (overview) drawCharts();
+      if (overview) { drawCharts(); drawDrift(); }
     }
   };
   apply();
@@ -74,7 +75,12 @@ const count = (value) => (value === null || value === undefined ? "–" : number
 const short = (value) => (value === null || value === undefined ? "–" : compact.format(value));
 const percent = (share) => (share === null || share === undefined ? "–" : `${(share * 100).toFixed(share && share < 0.001 ? 3 : 2)}%`);
 const score = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
-const bytes = (value) => (value === null || value === undefined ? "–" : `${compact.format(value / 2 ** 20)} MiB`);
+const binary = (largest) => (largest < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30]);
+function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  const [unit, size] = binary(value);
+  return `${number.format(value / size)} ${unit}`;
+}
 const instant = (text) => new Date(text).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
 
 function duration(seconds) {
@@ -191,15 +197,6 @@ function drawTables(runs) {
     el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id, alert.dag_id)),
     el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : ["deadline", "set_aside"].includes(alert.kind) ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
   show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring was set up"));
-
-  // One row per expectation. A failed one lists the features that have drifted as its keys.
-  const drift = overview.drift.flatMap((result) => (Array.isArray(result.observed) ? result.observed : []).map((outcome) => {
-    const keys = (result.sample_keys ?? []).filter((sample) => sample.expectation === outcome.expectation).flatMap((sample) => sample.keys);
-    return [el("span", { class: "when" }, link((result.as_of ?? "?").slice(5, 10), reportUrl(result.execution_id, result.stage))),
-      `${keys.length ? `${keys.join(", ")}: ` : ""}${outcome.expectation}`,
-      outcome.unjudged ? outcome.unjudged : result.success ? tag("no drift", "good") : tag("drifted", "bad")];
-  }));
-  show("drift", drift.length ? table(["as of", "Feature", "State"], drift) : empty("No drift figures yet", "They appear after the first run that compares its features with the baseline."));
 }
 
 // ---------------------------------------------------------------- charts
@@ -254,15 +251,66 @@ function drawCharts() {
     { format: score, axis: (value) => value.toFixed(1), y: { min: (range) => Math.min(0.5, Math.floor(range.min * 10) / 10), max: 1 } });
   chart("chart-records", runs, [bar("accepted", runs.map((run) => run.cleaned), "in"), bar("duplicates", runs.map((run) => run.duplicates), "in"),
     curve("in quarantine", runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
-  const byTask = (place, scale) => overview.tasks.map((task) => [task, runs.map((run) => { const value = run.tasks[task]?.[place]; return value === null || value === undefined ? null : value / scale; })]);
-  chart("chart-duration", runs, byTask(1, 1).map(([task, data]) => bar(task, data, "tasks")), { format: (value) => value === null || value === undefined ? "–" : `${number.format(value)} s`, axis: duration });
-  chart("chart-memory", runs, byTask(2, 2 ** 20).map(([task, data]) => curve(task, data, { showSymbol: false })), { format: (value) => value === null || value === undefined ? "–" : `${Math.round(value)} MiB`, axis: (value) => `${short(value)} MiB` });
+  const byTask = (place) => overview.tasks.map((task) => [task, runs.map((run) => run.tasks[task]?.[place] ?? null)]);
+  chart("chart-duration", runs, byTask(1).map(([task, data]) => bar(task, data, "tasks")), { format: (value) => value === null || value === undefined ? "–" : `${number.format(value)} s`, axis: duration });
+  const memory = byTask(2), [unit, size] = binary(Math.max(...memory.flatMap(([, data]) => data)));
+  const sized = (value) => value === null || value === undefined ? "–" : `${number.format(value)} ${unit}`;
+  chart("chart-memory", runs, memory.map(([task, data]) => curve(task, data.map((value) => value === null ? null : value / size))), { format: sized, axis: sized });
   const segments = [...new Set(runs.flatMap((run) => Object.keys(run.players?.segments ?? {})))].sort();
   chart("chart-segments", runs, segments.map((segment) => bar(segment.replaceAll("_", " "), runs.map((run) => run.players ? run.players.segments[segment]?.players ?? 0 : null), "segments")));
   const colors = { low: css("--good"), medium: css("--warn"), high: "#f97316", critical: css("--bad"), churned: "#475569", undefined: css("--muted") };
   chart("chart-churn", runs, [...Object.keys(colors).map((band) => bar(`${band} risk`.replace("undefined risk", "undefined"), runs.map((run) => run.players ? run.players.churn[band] ?? 0 : null), "churn", { color: colors[band] })),
     curve("mean value score", runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") }),
     curve("AUC of last month's churn scores", runs.map((run) => run.players?.churn_auc ?? null), { yAxisIndex: 1, color: css("--text") })], { right: (value) => value.toFixed(1) });
+}
+
+// ---------------------------------------------------------------- drift
+
+const MEASURES = { psi: "stability index", ks: "Kolmogorov-Smirnov distance", quartile_shift: "quartiles", variance_ratio: "variance", skew_shift: "skew" };
+const SHOWN_FEATURES = 8;
+let drift = [];
+let allFeatures = false;
+
+// One small picture for each feature: its distribution in the baseline beside today's, in the same bins.
+function drawDrift() {
+  for (const drawn of driftCharts.splice(0)) drawn.dispose();
+  if (!drift.length) {
+    show("drift", empty("No drift figures yet", "They appear after the first run that compares its features with a baseline."));
+    return;
+  }
+  const { as_of, baseline, execution_id } = drift[0];
+  const moved = drift.filter((feature) => feature.beyond.length).length;
+  $("drift-hint").replaceChildren(`Each feature as of ${as_of.slice(0, 10)} beside its baseline of ${baseline}: ${moved ? `${moved} of ${drift.length} have moved too far` : `none of ${drift.length} has moved too far`}. `, link("Report", reportUrl(execution_id, "features")));
+  const shown = allFeatures ? drift : drift.slice(0, Math.max(SHOWN_FEATURES, moved));
+  const pictures = shown.map((feature) => el("div", { class: "picture" }));
+  show("drift",
+    el("div", { class: "multiples" }, ...shown.map((feature, i) => el("figure", {},
+      el("figcaption", {}, el("b", {}, feature.feature), " ", feature.beyond.length ? tag(`moved since ${feature.since.slice(0, 10)}`, "bad") : tag("no drift", "good"),
+        el("span", { class: "muted" }, feature.psi === null ? "" : `stability index ${feature.psi.toFixed(3)} (limit ${feature.psi_limit})`,
+          feature.beyond.length ? `; beyond its limit: ${feature.beyond.map((measure) => MEASURES[measure] ?? measure).join(", ")}` : "")),
+      pictures[i]))),
+    shown.length < drift.length || allFeatures ? el("button", { class: "more", onclick: () => { allFeatures = !allFeatures; drawDrift(); } }, allFeatures ? "Show fewer" : `Show all ${drift.length}`) : null);
+  if (!window.echarts) return;
+  shown.forEach((feature, i) => {
+    const drawn = echarts.init(pictures[i], null, { renderer: "canvas" });
+    driftCharts.push(drawn);
+    const of = (name, place, color) => ({ name, type: "bar", barGap: "0%", barCategoryGap: "20%", itemStyle: { color }, data: feature.bins.map((bin) => bin[place]) });
+    drawn.setOption({
+      animation: false, textStyle: { fontFamily: "inherit" },
+      grid: { left: 0, right: 0, top: 4, bottom: 0 },
+      tooltip: { trigger: "axis", appendTo: document.body, backgroundColor: css("--card"), borderColor: css("--line"), textStyle: { color: css("--text"), fontSize: 12 }, valueFormatter: percent, renderMode: "richText" },
+      xAxis: { type: "category", data: feature.bins.map((bin) => bin[0]), axisLabel: { show: false }, axisTick: { show: false }, axisLine: { lineStyle: { color: css("--line") } } },
+      yAxis: { type: "value", show: false },
+      series: [of("baseline", 1, css("--muted")), of("now", 2, feature.beyond.length ? css("--bad") : css("--accent"))],
+    });
+  });
+}
+
+async function loadDrift() {
+  const response = await fetch("api/drift", { headers: { Accept: "application/json" } });
+  if (!response.ok) return;
+  ({ features: drift } = await response.json());
+  drawDrift();
 }
 
 // ---------------------------------------------------------------- loading
@@ -299,6 +347,7 @@ async function load() {
     $("status").hidden = false;
     problem(null);
     draw();
+    await loadDrift();
   } catch {
     problem("The server does not answer", "Check that Airflow's API server is running.");
   } finally {
@@ -315,7 +364,7 @@ document.addEventListener("DOMContentLoaded", () => {
       if (overview) draw();
     });
   }
-  new ResizeObserver(() => { for (const drawn of charts.values()) drawn.resize(); }).observe(document.body);
+  new ResizeObserver(() => { for (const drawn of [...charts.values(), ...driftCharts]) drawn.resize(); }).observe(document.body);
   load();
   setInterval(() => { if (!document.hidden) load(); }, 60_000);
 });
