@@ -14,7 +14,7 @@ parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui demo demo-broken test test-full coverage chaos lint format typecheck bench catalogue pictures requirements clean
+.PHONY: help setup services stop ui doctor demo demo-broken test test-full coverage chaos lint format typecheck bench catalogue pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ stop: setup  ## Stop everything that this checkout started
 
 ui: setup  ## Start Airflow's UI and scheduler on the embedded services
 	@$(python) -m local.services ui
+
+doctor: setup  ## Say in ten lines what is wrong with the deployment that this shell points at (source .local/env.sh)
+	@PYTHONPATH=plugins $(python) -m crmbet.doctor
 
 demo: setup  ## Run the main job on sample data, from nothing, and show what came out
 	@$(python) -m local.demo $(ARGS)

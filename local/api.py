@@ -40,7 +40,7 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer. Raises `ServiceFailed` with what Airflow says of a refusal."""
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         answer = httpx.request(
             method, self._url + path, json=body, headers=headers, timeout=60, trust_env=False
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -53,7 +54,7 @@ def stop_all(workspace: Workspace) -> None:
 
 
 def serve_ui(workspace: Workspace) -> None:
-    """Start the services if they do not run, then Airflow's own processes, and print how to use the UI.
+    """Start the services if they do not run, then Airflow's own processes. Print how to use the UI, and what is wrong.
 
     Raises `ServiceFailed`.
     """
@@ -63,6 +64,9 @@ def serve_ui(workspace: Workspace) -> None:
     print(
         "            DAGs start paused: switch one on there, or `airflow dags unpause user_features_daily`."
     )
+    environ = process_environment(workspace, ui_port=ui.running_port(workspace))
+    plugins = {"PYTHONPATH": str(workspace.project / "plugins")}
+    subprocess.run([sys.executable, "-m", "crmbet.doctor"], env={**environ, **plugins}, check=False)
 
 
 ACTIONS = {"up": up, "stop": stop_all, "ui": serve_ui}

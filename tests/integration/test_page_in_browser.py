@@ -169,6 +169,18 @@ def test_a_run_that_failed_before_it_knew_its_day(show: Show, loaded: int, kind:
     assert page.locator("#others").count() == (1 if kind == "good" else 0)
 
 
+def test_a_table_that_was_never_loaded(show: Show) -> None:
+    """There are failures to mark, and not one segment to mark them on."""
+    now = datetime.now(UTC)
+    [day] = runs_until(now, 1)
+
+    page = show(fail(day, ended_at=now))
+
+    assert page.locator("#status .muted").inner_text().startswith("No run has loaded the table yet.")
+    assert marks(page) == [[str(day.as_of_date), "failed", "clean"]]
+    assert page.locator("#chart-segments").inner_text().startswith("Nothing to draw yet")
+
+
 def test_the_tab_of_a_run_is_about_it(show: Show) -> None:
     now = datetime.now(UTC)
     days = runs_until(now, 2)

@@ -88,7 +88,7 @@ def open_run(context: Context) -> AirflowRun:
     )
     window = resolve_window(start, settings.zone)
     known_at = resolve_known_at(params.known_at, started_at)
-    store = _open_lake(settings)
+    store = open_lake(settings)
     run = Run(run_id=dag_run.run_id, window=window, known_at=known_at, params=params, settings=settings)
     run = _obey_first_try(store, run)
     bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
@@ -105,7 +105,7 @@ def read_report(address: str) -> bytes:
 
     settings = Settings.from_environ(os.environ)
     impatience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
-    store = _open_lake(settings, impatience)
+    store = open_lake(settings, impatience)
     key = address.removeprefix(store.url(""))
     content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
     if content is None:
@@ -196,7 +196,7 @@ def _obey_first_try(store: ObjectStore, run: Run) -> Run:
     )
 
 
-def _open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
+def open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
     """The lake, with the time-outs of the settings unless the connection's `config_kwargs` or `firm` has others.
 
     Raises `BadSetting` if the connection makes no sense to S3's client, and otherwise what reading the lake raises.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 
 def has_run(dag_id: str, run_id: str) -> bool:
@@ -26,3 +27,38 @@ def taken_by_scheduler(dag_ids: Collection[str]) -> str | None:
     with create_session() as session:
         scheduler = most_recent_job("SchedulerJob", session=session)
         return session.scalar(unpaused) if scheduler is not None and scheduler.is_alive() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowState:
+    """What Airflow's database says of the deployment."""
+
+    scheduler: str | None
+    """The host of a scheduler that lives; None if none does."""
+    paused: dict[str, bool]
+    """Whether a DAG is paused, for those that Airflow knows."""
+    import_errors: list[str]
+    """The files that cannot be imported, each with the last line of the reason."""
+
+
+def read_state(dag_ids: Collection[str]) -> AirflowState:
+    """Whether a scheduler lives, and what it knows of these DAGs. Raises what SQLAlchemy does."""
+    from airflow.jobs.job import most_recent_job
+    from airflow.models.dag import DagModel
+    from airflow.models.errors import ParseImportError
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    known = select(DagModel.dag_id, DagModel.is_paused).where(
+        DagModel.dag_id.in_(dag_ids), DagModel.is_stale.is_(False)
+    )
+    with create_session() as session:
+        scheduler = most_recent_job("SchedulerJob", session=session)
+        return AirflowState(
+            scheduler=scheduler.hostname if scheduler is not None and scheduler.is_alive() else None,
+            paused={dag_id: bool(is_paused) for dag_id, is_paused in session.execute(known)},
+            import_errors=[
+                f"{error.filename}: {(error.stacktrace or '').strip().splitlines()[-1]}"
+                for error in session.scalars(select(ParseImportError))
+            ],
+        )

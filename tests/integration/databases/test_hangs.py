@@ -26,7 +26,7 @@ from crmbet.databases.sessions import open_session, session_options, silence_lim
 from crmbet.databases.silence import limit_server
 from crmbet.datasets.prefetch import fetch_ahead
 from crmbet.failures import LostConnection, TemporaryFailure
-from crmbet.orchestration.context import _open_lake
+from crmbet.orchestration.context import open_lake
 from crmbet.run.settings import Settings, TimeoutSettings
 from crmbet.storage.object_store import ObjectStore
 from tests.integration.databases.servers import (
@@ -192,7 +192,7 @@ def test_the_end_of_a_task_does_not_wait_for_threads_that_wait_for_the_lake(
         extra = {"endpoint_url": address, "region_name": "us-east-1"}
         lake = {"conn_type": "aws", "login": "Canary7key", "password": "Canary7secret", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
-        store = _open_lake(Settings.of(lake_bucket="unused", answer_timeout_seconds=1))
+        store = open_lake(Settings.of(lake_bucket="unused", answer_timeout_seconds=1))
         before = signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, 2)
         try:
@@ -265,7 +265,7 @@ def test_a_lake_that_accepts_and_never_answers_boto3(
         lake = {"conn_type": "aws", "login": "Canary7key", "password": "Canary7secret", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
         settings = Settings.of(lake_bucket="unused", connect_timeout_seconds=2, answer_timeout_seconds=1)
-        store = _open_lake(settings)
+        store = open_lake(settings)
 
         config = store._client.meta.config
         assert (config.connect_timeout, config.read_timeout) == times

@@ -11,7 +11,7 @@ from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
 from psycopg2.extensions import parse_dsn
 
 from crmbet.failures import BadSetting
-from crmbet.orchestration.context import _open_lake, monitoring_dsn, source_dsn
+from crmbet.orchestration.context import monitoring_dsn, open_lake, source_dsn
 from crmbet.redaction import _spellings, redact
 from crmbet.run.settings import Settings
 
@@ -77,7 +77,7 @@ def test_a_lake_that_cannot_be_opened_is_told_in_a_sentence_without_its_secrets(
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_LAKE", json.dumps(lake))
 
     with pytest.raises(BadSetting, match="connection crmbet_lake") as refused:
-        _open_lake(Settings(lake_bucket="unused"))
+        open_lake(Settings(lake_bucket="unused"))
 
     shown = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
     assert "anary" not in shown

@@ -205,7 +205,7 @@ const PALETTE = ["#3b82f6", "#14b8a6", "#f59e0b", "#8b5cf6", "#ec4899", "#64748b
 
 function chart(id, runs, series, options = {}) {
   const failures = runs.filter((run) => run.failed.length);
-  if (!failures.length && !series.some((one) => one.data.some((value) => value !== null))) {
+  if (!series.length || (!failures.length && !series.some((one) => one.data.some((value) => value !== null)))) {
     charts.get(id)?.dispose();
     charts.delete(id);
     show(id, empty("Nothing to draw yet", "The figures come from the first run that gets this far."));
