@@ -1,4 +1,5 @@
--- Captured rows as plain values. The cells of a row that is odd are kept, for those who look closely.
+-- Captured rows as plain values. The cells of a row that is odd are kept, for those who look closely: as a list of one,
+-- since a list that is not there takes no room, and a struct takes that of all its cells.
 WITH captured AS (
     SELECT _row, _reject, _source_key, {day} AS _placed, {raw}
     FROM {files}
@@ -15,8 +16,7 @@ SELECT
     {values},
     _odd,
     _row,
-    _reject,
     _source_key,
     _placed,
-    CASE WHEN _odd THEN struct_pack({cells}) END AS _captured
+    CASE WHEN _odd THEN [struct_pack(_reject := _reject, {cells})] END AS _captured
 FROM looked_at

@@ -1,4 +1,7 @@
 -- Odd rows as they were captured.
-SELECT _row, _reject, _source_key, _placed, _captured.*
-FROM {looked_over}
-WHERE _odd
+SELECT _row, _source_key, _placed, _cells.*
+FROM (
+    SELECT _row, _source_key, _placed, unnest(_captured) AS _cells
+    FROM {looked_over}
+    WHERE _odd
+)

@@ -33,21 +33,17 @@ def looked_over_rows(
 ) -> str:
     """SELECT of captured rows as plain values, with `_odd`: whether that is not what they mean.
 
-    The arguments are those of `typed_rows`. Besides the contract's columns it has `_odd`, `_row`, `_reject`,
-    `_source_key`, `_placed` (the operator day, NULL if there is none) and `_captured`, a struct of an odd row's cells.
+    The arguments are those of `typed_rows`. Besides the contract's columns it has `_odd`, `_row`, `_source_key`,
+    `_placed` (the operator day, NULL if there is none) and `_captured`, a list of one struct with `_reject` and the
+    cells of an odd row.
     """
     names = contract.columns
-    folded = [
-        Fragment(f"lower(trim({identifier(name)})) AS {_folded(name)}")
-        for name in names
-        if _is_plain_enum(contract, name, types)
-    ]
     values = {name: value for name in names if (value := _plain_value(contract, name, types))}
     return render(
         "clean/look_over",
         files=files,
         day=day,
-        raw=joined([*(Fragment(f"{identifier(name)} AS {raw(name)}") for name in names), *folded]),
+        raw=joined([Fragment(f"{identifier(name)} AS {raw(name)}") for name in names]),
         plain=joined([Fragment(f"{value} AS {_plain(name)}") for name, value in values.items()])
         or Fragment("NULL AS _no_values"),
         odd=Fragment(f"coalesce({' OR '.join(_oddities(contract, types))}, false)"),
@@ -75,7 +71,7 @@ def _plain_value(contract: SourceContract, name: str, types: Mapping[str, str]) 
     if column.type == "text" and engine_type in ("UUID", *INTEGERS):
         return f"{cell}::VARCHAR"
     if _is_plain_enum(contract, name, types):
-        return canonical(column, _folded(name))
+        return canonical(column, f"lower(trim({cell}))")
     if engine_type != "VARCHAR" or not has_no_words(contract, name):
         return None
     # A cast takes a sign and white space for 0, and an exponent and white space for a number.
@@ -156,14 +152,6 @@ def _oddities(contract: SourceContract, types: Mapping[str, str]) -> list[str]:
 def _too_long(column: SourceColumn, text: str) -> list[str]:
     # Of a plain text, a letter is a byte.
     return [] if column.max_length is None else [f"strlen({text}) > {column.max_length}"]
-
-
-def _folded(name: str) -> Fragment:
-    """The column of a word in lower case.
-
-    It is a column since the engine would compute an expression once for each word that it is compared with.
-    """
-    return quoted(f"_folded_{name}")
 
 
 def _plain(name: str) -> Fragment:

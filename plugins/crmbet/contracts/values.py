@@ -178,14 +178,15 @@ def _known_words(column: SourceColumn, words: str) -> str:
 
 
 def canonical(column: SourceColumn, spelled: str) -> str:
-    """A CASE that maps every spelling of the contract onto its canonical value, and anything else onto NULL."""
-    # The engine computes `spelled` once for each WHEN. One WHEN for each value is fewer than one for each spelling.
-    branches = (
-        f"WHEN {spelled} IN ({joined([literal(word) for word in sorted(words)])}) THEN {literal(canonical)}"
-        for canonical, synonyms in column.values.items()
-        if (words := {spelling.strip().lower() for spelling in (canonical, *synonyms)})
-    )
-    return f"CASE {' '.join(branches)} END"
+    """An expression that maps every spelling of the contract onto its canonical value, and anything else onto NULL."""
+    canonical_of: dict[str, str] = {}
+    for canonical, synonyms in column.values.items():
+        for spelling in (canonical, *synonyms):
+            canonical_of.setdefault(spelling.strip().lower(), canonical)
+    spellings = joined([literal(spelling) for spelling in canonical_of])
+    values = joined([literal(canonical) for canonical in canonical_of.values()])
+    # Lists rather than a CASE: of a column that a file keeps as a dictionary, the engine looks up each word once.
+    return f"([{values}])[list_position([{spellings}], {spelled})]"
 
 
 def cleaned_type(column: SourceColumn) -> str:
