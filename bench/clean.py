@@ -1,4 +1,7 @@
-"""Cleaning captured text: processor time, compared with judging every row and writing one file for each day."""
+"""Cleaning captured text: processor time, compared with judging every row and writing one file for each day.
+
+Beside it stands a floor: the parts that cleaning cannot do without, each as a bare statement that keeps no promise.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from bench.figures import Figure
 from bench.workbench import PipelineRun, Workbench
 from crmbet.clean.clean import clean_source, rows_in_scope
 from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.plain import looked_over_rows
 from crmbet.contracts.typing import cleaned_columns, typed_rows
+from crmbet.contracts.values import cleaned_type
 from crmbet.databases.statements import (
     Fragment,
     date_literal,
@@ -37,6 +42,7 @@ def measure(workbench: Workbench, rows: int, rounds: int) -> list[Figure]:
     """Both ways in turn. Returns medians."""
     events = Events(bets=rows, transactions=0, players=max(1, rows // 50), days=DAYS)
     ways: dict[Callable[[Work, SourceCaptures], int], list[float]] = {_clean: [], _judge_all: []}
+    floors = []
     with workbench.operator("clean") as operator:
         deliver_bets(operator, events, range(DAYS), "csv")
         for number in range(rounds):
@@ -52,12 +58,16 @@ def measure(workbench: Workbench, rows: int, rounds: int) -> list[Figure]:
                     spent.append(time.process_time() - began)
                 if len(accepted) > 1:
                     raise RuntimeError(f"both ways accept other rows: {accepted}")
+                floors.append(_floor(work, captures))
     ours, judged = (statistics.median(spent) for spent in ways.values())
+    parts = {part: statistics.median(floor[part] for floor in floors) for part in floors[0]}
     note = f"{rows:,} bets of {DAYS} days as text, median of {rounds}"
     return [
         Figure(name="processor time of cleaning", value=ours, unit="s", note=note),
         Figure(name="... every row judged, a file a day", value=judged, unit="s", note=note),
         Figure(name="cleaning over judging every row", value=ours / judged, unit="x", limit=LIMIT_RATIO),
+        *(Figure(name=f"floor: {part}", value=spent, unit="s") for part, spent in parts.items()),
+        Figure(name="floor over judging every row", value=sum(parts.values()) / judged, unit="x"),
     ]
 
 
@@ -71,9 +81,9 @@ def _judge_all(work: Work, captures: SourceCaptures) -> int:
     known_at = instant_literal(work.run.known_at)
     with local_copies(work) as files, tempfile.TemporaryDirectory() as folder:
         rows = typed_rows(CONTRACT, captured_rows(files, captures.captures), {}, Fragment("_day"))
-        wanted = joined([date_literal(day) for day in days])
+        wanted = Fragment(f"_day IN ({joined([date_literal(day) for day in days])})")
         judged = Fragment("judged")
-        connection.execute(render("clean/judge_batch", table=judged, rows=Fragment(rows), days=wanted))
+        connection.execute(render("clean/judge_batch", table=judged, rows=Fragment(rows), wanted=wanted))
         numbered = render("clean/select_judged_rows", judged=judged, number=Fragment("rowid"))
         connection.execute(render("clean/create_typed", rows=Fragment(numbered)))
         key = joined([identifier(name) for name in CONTRACT.business_key])
@@ -87,3 +97,51 @@ def _judge_all(work: Work, captures: SourceCaptures) -> int:
         for name in ("VIEW typed", "TABLE judged", "TABLE duplicates"):
             connection.execute(f"DROP {name}")
     return int(count)
+
+
+def _floor(work: Work, captures: SourceCaptures) -> dict[str, float]:
+    """Seconds of processor time of each part that cleaning cannot do without."""
+    cast = joined(
+        [
+            Fragment(f"try_cast({identifier(name)} AS {cleaned_type(column)}) AS {identifier(name)}")
+            for name, column in CONTRACT.columns.items()
+        ]
+    )
+    key = joined([identifier(name) for name in CONTRACT.business_key])
+    with local_copies(work) as files, tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        rows = captured_rows(files, captures.captures)
+        fetching = time.process_time() - began
+
+        def spent(statement: str) -> float:
+            began = time.process_time()
+            work.connection.execute(statement).fetchall()
+            return time.process_time() - began
+
+        typed = f"SELECT {cast}, _day FROM {rows}"
+        looked_over = looked_over_rows(CONTRACT, rows, {}, Fragment("_day"))
+        reading = spent(_count_values(f"{rows}"))
+        casting = spent(_count_values(f"({typed})"))
+        looking = spent(f"{_count_values(f'({looked_over})')} WHERE NOT _odd")
+        keeping = spent(f"CREATE OR REPLACE TEMPORARY TABLE bare AS {typed}")
+        finding = spent(f"SELECT {key}, _day FROM bare GROUP BY ALL HAVING count(*) > 1")
+        path, by_day = literal(f"{folder}/rows.parquet"), Fragment("ORDER BY _day")
+        copies = [
+            spent(render("datasets/copy_segment", rows=Fragment("FROM bare"), order=order, path=path))
+            for order in (Fragment(""), by_day)
+        ]
+        work.connection.execute("DROP TABLE bare")
+    return {
+        "fetching captured files": fetching,
+        "reading their cells": reading,
+        "casting them": casting - reading,
+        "telling whether a cast is what a cell means": looking - casting,
+        "keeping the rows until their duplicates are known": keeping - casting,
+        "finding keys that are there twice": finding,
+        "sorting by day": copies[1] - copies[0],
+        "writing one file": copies[0],
+    }
+
+
+def _count_values(source: str) -> str:
+    return f"SELECT {', '.join(f'count({identifier(name)})' for name in CONTRACT.columns)} FROM {source}"

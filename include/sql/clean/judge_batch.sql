@@ -2,4 +2,4 @@
 CREATE OR REPLACE TEMPORARY TABLE {table} AS
 SELECT *
 FROM ({rows})
-WHERE _day IN ({days})
+WHERE {wanted}

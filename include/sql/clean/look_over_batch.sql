@@ -2,4 +2,4 @@
 CREATE OR REPLACE TEMPORARY TABLE {table} AS
 SELECT *
 FROM ({rows})
-WHERE coalesce(_placed, DATE '0001-01-01') IN ({days})
+WHERE {wanted}

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from crmbet.clean.records import UNDATED_DAY
 from crmbet.contracts.plain import looked_over_rows, may_be_plain
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import known_time, no_captured_rows, typed_rows
@@ -38,9 +39,10 @@ def typed_batch(
     It has the columns of `typed_rows`, and `_id`, a number for each row. All rows of a current-state feed are of the
     one day that is given.
     """
-    wanted = [date_literal(day) for day in days] or [Fragment("NULL::DATE")]
-    day = Fragment("_day") if contract.event_time else wanted[0]
-    batch = _Batch(connection, contract, joined(wanted))
+    wanted = sorted(days)
+    snapshot = date_literal(wanted[0]) if wanted else Fragment("NULL::DATE")
+    day = Fragment("_day") if contract.event_time else snapshot
+    batch = _Batch(connection, contract, wanted)
     filled = [capture for capture in captures if capture.files]
     try:
         for doubtful, alike in _by_types(filled):
@@ -64,7 +66,8 @@ class _Batch:
 
     connection: duckdb.DuckDBPyConnection
     contract: SourceContract
-    days: Fragment
+    days: Sequence[date]
+    """In order."""
     looked_over: list[Fragment] = field(default_factory=list)
     judged: list[Fragment] = field(default_factory=list)
 
@@ -72,7 +75,8 @@ class _Batch:
         """Hold rows as plain values, and judge the odd ones among them."""
         table = Fragment(f"looked_over_{len(self.looked_over)}")
         self.looked_over.append(table)
-        self._hold("clean/look_over_batch", table, looked_over_rows(self.contract, rows, types, day))
+        looked_over = looked_over_rows(self.contract, rows, types, day)
+        self._hold("clean/look_over_batch", table, looked_over, among_days(Fragment("_placed"), self.days))
         count = render("clean/count_odd", looked_over=table)
         odd, others = self.connection.execute(count).fetchone() or (0, 0)
         if odd:
@@ -88,7 +92,7 @@ class _Batch:
         table = Fragment(f"judged_{len(self.judged)}")
         self.judged.append(table)
         typed = typed_rows(self.contract, rows, types, day, doubtful_ids=doubtful_ids)
-        self._hold("clean/judge_batch", table, typed)
+        self._hold("clean/judge_batch", table, typed, among_days(Fragment("_day"), self.days))
 
     def rows(self) -> Fragment:
         """SELECT of all rows with their numbers."""
@@ -109,8 +113,23 @@ class _Batch:
         for table in (*self.looked_over, *self.judged):
             self.connection.execute(f"DROP TABLE IF EXISTS {table}")
 
-    def _hold(self, statement: str, table: Fragment, rows: str) -> None:
-        self.connection.execute(render(statement, table=table, rows=Fragment(rows), days=self.days))
+    def _hold(self, statement: str, table: Fragment, rows: str, wanted: Fragment) -> None:
+        self.connection.execute(render(statement, table=table, rows=Fragment(rows), wanted=wanted))
+
+
+def among_days(column: Fragment, days: Sequence[date]) -> Fragment:
+    """The condition that a column has one of some days, in order. An undated row has none, or `UNDATED_DAY`.
+
+    It has a range for days in a row: of a file in order of its days, the engine reads that range alone.
+    """
+    conditions = [Fragment(f"{column} IS NULL")] if UNDATED_DAY in days else []
+    first = 0
+    for place, day in enumerate(days, 1):
+        if place == len(days) or days[place] - day > timedelta(days=1):
+            range_ = f"{date_literal(days[first])} AND {date_literal(day)}"
+            conditions.append(Fragment(f"{column} BETWEEN {range_}"))
+            first = place
+    return Fragment(f"({joined(conditions, ' OR ') or 'false'})")
 
 
 def _numbered(tables: Sequence[Fragment], parts: Fragment, *, first: int) -> list[tuple[Fragment, Fragment]]:

@@ -19,7 +19,10 @@ def captured_rows(files: Located, captures: Sequence[Capture]) -> Fragment:
         for key in capture.files:
             wanted.setdefault(key, set()).add(capture.chunk)
             held[key] = capture.chunks_in_files
-    whole = sorted(key for key, chunks in wanted.items() if len(chunks) == held[key])
+    # By the names of their objects, which mostly follow the days. Names of files of the store follow nothing.
+    by_chunk = sorted(wanted, key=lambda key: (min(wanted[key]), key))
+    whole = [key for key in by_chunk if len(wanted[key]) == held[key]]
+    partly = [key for key in by_chunk if len(wanted[key]) != held[key]]
     selected = [render("databases/read_rows", source=scan(files, whole))] if whole else []
     selected += [
         render(
@@ -27,7 +30,7 @@ def captured_rows(files: Located, captures: Sequence[Capture]) -> Fragment:
             file=scan(files, [key]),
             keys=joined([literal(chunk) for chunk in sorted(wanted[key])]),
         )
-        for key in sorted(wanted.keys() - {*whole})
+        for key in partly
     ]
     return Fragment("(" + "\nUNION ALL BY NAME\n".join(selected) + ")")
 
