@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sql
 
 
 def test_devices_are_listed_in_order_once_a_bet(engine: duckdb.DuckDBPyConnection) -> None:
-    """Days of 1 to some 60 bets with 0 to 6 devices, among them a day of none, unusual letters and names that begin alike."""
+    """Days of some 60 bets with up to 7 devices or none: unusual letters, no letters, and names that begin alike."""
     contracts = load_source_contracts()
     for source in ("bets", "transactions", "communications", "limits"):
         empty = render("clean/no_rows", columns=typed_columns(contracts[source]))
