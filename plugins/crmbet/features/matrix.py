@@ -129,7 +129,7 @@ def measure_silhouettes(matrix: Any) -> dict[int, float]:
     from threadpoolctl import threadpool_limits
 
     rows = matrix[:CLUSTER_PLAYERS].astype("float32")
-    # Sorting whole rows, as np.unique does, takes as long as two searches for clusters. Adding 0 makes -0 the same as 0.
+    # np.unique sorts whole rows, which takes as long as two searches for clusters. Adding 0 makes -0 the same as 0.
     distinct = len({row.tobytes() for row in rows + 0.0})
     silhouettes = {}
     distances = pairwise_distances(rows[:SILHOUETTE_PLAYERS])
