@@ -132,6 +132,7 @@ def _calibrated(events: pd.DataFrame, players: pd.DataFrame, settings: Settings)
     model = _fitted(_cohort(patterns), settings, lambda: fit_histories(histories))
     if (
         model is None
+        or model.on_bound
         or silent.sum() in (0, count.sum())
         or count.sum() < settings.models.min_calibration_users
     ):
