@@ -12,8 +12,9 @@ from bench.workbench import PipelineRun
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.typing import typed_columns
-from crmbet.databases.parquet import scan, write_file
+from crmbet.databases.parquet import write_file
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.datasets.segments import rows_of_days
 from crmbet.features import sessions as session_files
 from crmbet.features import state as daily_state
 from crmbet.features.themes import compute_themes, feature_queries
@@ -43,10 +44,11 @@ def rebuild(pipeline_run: PipelineRun) -> int:
         bind_variables(work.connection, run)
         for name in (*daily_state.SOURCES, "players"):
             source = cleaned.sources.get(name)
-            files = [key for day in source.days for key in day.files] if source else []
+            # Days share files, and a file is read once.
+            found = rows_of_days(store, source.days) if source else None
             rows = (
-                render("databases/read_rows", source=scan(store, files))
-                if files
+                render("databases/read_rows", source=found)
+                if found
                 else render("clean/no_rows", columns=typed_columns(contracts[name]))
             )
             work.connection.execute(
