@@ -15,7 +15,13 @@ pytestmark = pytest.mark.unit
 
 PAGES = sorted(
     page
-    for folder in (PROJECT, PROJECT / "docs", PROJECT / "docs" / "adr", PROJECT / "include" / "expectations")
+    for folder in (
+        PROJECT,
+        PROJECT / "docs",
+        PROJECT / "docs" / "adr",
+        PROJECT / "docs" / "pt-BR",
+        PROJECT / "include" / "expectations",
+    )
     for page in folder.glob("*.md")
     if "original-specification" not in page.name
 )
@@ -65,6 +71,14 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
 
     assert words == sorted(words, key=str.lower)
     assert len(words) > 40
+
+
+def test_the_portuguese_glossary_has_the_same_words() -> None:
+    english = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    portuguese = (PROJECT / "docs" / "pt-BR" / "glossario.md").read_text(encoding="utf-8")
+    words = re.compile(r"^\| \*\*(.+?)\*\* \|", re.MULTILINE)
+
+    assert words.findall(portuguese.partition("## Do código")[2]) == words.findall(english)
 
 
 def test_readme_lists_the_params_and_counts_the_features() -> None:

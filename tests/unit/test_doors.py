@@ -35,6 +35,8 @@ pytestmark = pytest.mark.unit
 CODE = PROJECT / "plugins" / "crmbet"
 SOURCES = small_world.contracts()
 TABLE = small_world.table()
+TOLD_OF_A_COLUMN = ("formula", "window", "sources", "meaning_pt", "example", "caution", "caution_pt")
+"""What every feature's entry in the contract says, beside its type and meaning."""
 HEAVY = (
     "boto3",
     "duckdb",
@@ -116,8 +118,8 @@ def test_a_feature_has_all_its_steps(columns_by_theme: dict[str, set[str]]) -> N
     for name, column in TABLE.features.items():
         if name not in given:
             missing.append(f"include/sql/features/themes/<theme>.sql: no theme gives a column {name}")
-        if not (column.formula and column.sources and column.window):
-            missing.append(f"include/contracts/user_features.yaml: {name} needs formula, window and sources")
+        if lacking := [part for part in TOLD_OF_A_COLUMN if not getattr(column, part)]:
+            missing.append(f"include/contracts/user_features.yaml: {name} needs {', '.join(lacking)}")
         if not re.search(rf"\b{name}\b", cases):
             missing.append(
                 f"tests/sql/{given.get(name, '<theme>')}/<case>/expected.yaml: no case expects {name}"

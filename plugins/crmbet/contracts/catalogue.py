@@ -69,8 +69,8 @@ def render_catalogue(table: TableContract) -> str:
         lines = [
             f"## {title}",
             "",
-            "| Column | What it says | How | Window | From | Type |",
-            "|---|---|---|---|---|---|",
+            "| Column | What it says | How | Window | From | Type | Example | Caution |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += [_line(name, column) for name, column in columns]
         pages.append("\n".join(lines) + "\n")
@@ -85,6 +85,8 @@ def _line(name: str, column: FeatureColumn) -> str:
         column.window,
         column.sources,
         _type(column),
+        f"`{column.example}`",
+        column.caution,
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

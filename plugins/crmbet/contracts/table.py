@@ -15,6 +15,9 @@ LOAD_COLUMNS = ("gone", "marketing_reason", "updated_at")
 MARKETING = "marketing_allowed"
 """The feature that says whether a campaign may write to a player. The load ends it for a player who is gone."""
 
+WORDS = ("meaning", "meaning_pt", "example", "caution", "caution_pt")
+"""What a column says to readers. A store computes nothing again when it changes."""
+
 ENGINE_TYPES = {
     "text": "VARCHAR",
     "text[]": "VARCHAR[]",
@@ -50,6 +53,13 @@ class FeatureColumn(Strict):
     ]
     """`r01` is a real in 0..1, `money` numeric(14,2), `real` a double rounded to six decimals."""
     meaning: str
+    meaning_pt: str = ""
+    """The meaning in Brazilian Portuguese, for the data dictionary."""
+    example: str = ""
+    """A value, as PostgreSQL prints it."""
+    caution: str = ""
+    """What a reader of the column is likely to get wrong."""
+    caution_pt: str = ""
     formula: str = ""
     window: str = ""
     sources: str = ""
@@ -94,6 +104,7 @@ class TableContract(Strict):
     name: Identifier
     schema_name: Identifier
     meaning: str
+    meaning_pt: str = ""
     grain: str
     owner: str
     columns: dict[Identifier, FeatureColumn]
@@ -115,5 +126,7 @@ class TableContract(Strict):
 
     @cached_property
     def digest(self) -> str:
-        """Identity of the table's shape and meaning."""
-        return content_digest(self.model_dump())
+        """Identity of the table's shape, and of how its columns are computed. Words for readers are no part of it."""
+        return content_digest(
+            self.model_dump(exclude={"meaning": True, "meaning_pt": True, "columns": {"__all__": set(WORDS)}})
+        )

@@ -1,23 +1,89 @@
+"""The pages that are made from the contract: docs/features.md, and the dictionary in Portuguese."""
+
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from datetime import datetime
+from decimal import Decimal
 
 import pytest
 
 from crmbet.contracts.catalogue import render_catalogue
+from crmbet.contracts.dictionary import VALUES, render_dictionary
 from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.table import FeatureColumn
+from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit
 
-PAGE = Path(__file__).parents[3] / "docs" / "features.md"
+TABLE = load_table_contract()
+CATALOGUE = (PROJECT / "docs" / "features.md").read_text(encoding="utf-8")
+DICTIONARY = (PROJECT / "docs" / "pt-BR" / "dicionario.md").read_text(encoding="utf-8")
 
 
-def test_the_page_is_what_the_contract_says() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render_catalogue(load_table_contract()), "run `make catalogue`"
+def test_the_pages_are_what_the_contract_says() -> None:
+    assert render_catalogue(TABLE) == CATALOGUE, "run `make catalogue`"
+    assert render_dictionary(TABLE) == DICTIONARY, "run `make catalogue`"
 
 
-def test_every_column_has_one_line() -> None:
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("page", [CATALOGUE, DICTIONARY], ids=["catalogue", "dictionary"])
+def test_every_column_has_one_line(page: str) -> None:
+    for name in TABLE.columns:
+        assert sum(line.startswith(f"| `{name}` | ") for line in page.splitlines()) == 1
 
-    for name in load_table_contract().columns:
-        assert sum(line.startswith(f"| `{name}` |") for line in lines) == 1
+
+def test_the_dictionary_names_columns_and_values_that_exist() -> None:
+    values = {value for column in TABLE.columns.values() for value in column.values}
+    words = {"features", "pt", "gone", "share_", "rg_", "game_id", "balance_after"}
+    named = set(re.findall(r"\b[a-z]+_\w*", render_dictionary(TABLE).partition("## Chave")[0]))
+
+    assert named - words <= TABLE.columns.keys() | values | {TABLE.name, TABLE.schema_name}
+
+
+def test_english_values_are_explained_in_portuguese() -> None:
+    assert {name: list(words) for name, words in VALUES.items()}.keys() <= TABLE.columns.keys()
+    for name, words in VALUES.items():
+        assert set(words) == set(TABLE.columns[name].values), name
+
+
+def test_every_column_speaks_both_languages_and_has_an_example_and_a_caution() -> None:
+    table = [TABLE.meaning, TABLE.meaning_pt]
+    assert all(table)
+    for name, column in TABLE.columns.items():
+        texts = [column.meaning, column.meaning_pt, column.caution, column.caution_pt]
+        assert all(texts), name
+        assert len(set(texts)) == 4, name
+        assert column.example, name
+
+
+@pytest.mark.parametrize("name", TABLE.columns)
+def test_an_example_is_a_value_that_the_column_may_have(name: str) -> None:
+    column = TABLE.columns[name]
+    value = _read(column)
+    if column.values:
+        assert value in column.values
+    if isinstance(value, int | float | Decimal):
+        assert column.minimum is None or value >= column.minimum
+        assert column.maximum is None or value <= column.maximum
+
+
+def _read(column: FeatureColumn) -> object:
+    """The example as a value of the column's type."""
+    text = column.example
+    match column.type:
+        case "integer" | "smallint":
+            return int(text)
+        case "real" | "r01":
+            return float(text)
+        case "money":
+            assert re.fullmatch(r"-?\d+\.\d\d", text)
+            return Decimal(text)
+        case "boolean":
+            return {"true": True, "false": False}[text]
+        case "timestamptz":
+            return datetime.fromisoformat(text)
+        case "text[]":
+            assert re.fullmatch(r"\{.*\}", text)
+            return text[1:-1].split(",")
+        case _:
+            return text

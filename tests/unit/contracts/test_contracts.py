@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from crmbet.contracts.files import CONTRACTS, load_source_contracts, load_table_contract
 from crmbet.contracts.source import MOST_ONE_NAME_DIGESTS, PathName, SourceContract, one_name_digests
-from crmbet.contracts.table import TableContract
+from crmbet.contracts.table import WORDS, TableContract
 from crmbet.failures import BadContract
 
 pytestmark = pytest.mark.unit
@@ -398,6 +398,15 @@ def test_the_digest_of_the_table_changes_with_a_column() -> None:
     content["columns"]["balance_ratio"]["maximum"] = 999
 
     assert TableContract.model_validate(content).digest != table.digest
+
+
+def test_the_digest_of_the_table_does_not_change_with_words() -> None:
+    table = load_table_contract()
+    content = {**table.model_dump(), "meaning": "Other words", "meaning_pt": "Outras palavras"}
+    for word in WORDS:
+        content["columns"]["balance_ratio"][word] = "Other words"
+
+    assert TableContract.model_validate(content).digest == table.digest
 
 
 def test_the_formula_of_the_lifetime_value_names_its_settings_and_not_their_values() -> None:
