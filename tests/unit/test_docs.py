@@ -81,16 +81,38 @@ def test_the_portuguese_glossary_has_the_same_words() -> None:
     assert words.findall(portuguese.partition("## Do código")[2]) == words.findall(english)
 
 
-def test_readme_lists_the_params_and_counts_the_features() -> None:
-    page = (PROJECT / "README.md").read_text(encoding="utf-8")
-    table = page.partition("| Param | Default | Meaning |")[2].partition("\n\n")[0]
+@pytest.mark.parametrize(
+    ("name", "heads", "columns"),
+    [
+        ("README.md", "| Param | Default | Meaning |", r"all (\d+) columns"),
+        ("README.pt-BR.md", "| Parâmetro | Padrão | O que faz |", r"todas as (\d+) colunas"),
+    ],
+)
+def test_readme_lists_the_params_and_counts_the_features(name: str, heads: str, columns: str) -> None:
+    page = (PROJECT / name).read_text(encoding="utf-8")
+    table = page.partition(heads)[2].partition("\n\n")[0]
     contract = load_table_contract()
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(RunParams.model_fields)
     counted = {
         "features": re.findall(r"(?<!of the )\b(\d{2,}) features\b", page)
         + re.findall(r"of the (\d+) features", page),
-        "columns": re.findall(r"all (\d+) columns", page),
+        "columns": re.findall(columns, page),
     }
     for what, there in {"features": contract.features, "columns": contract.columns}.items():
-        assert set(counted[what]) == {str(len(there))}, f"README.md: the contract has {len(there)} {what}"
+        assert set(counted[what]) == {str(len(there))}, f"{name}: the contract has {len(there)} {what}"
+
+
+def test_both_readmes_have_the_same_commands() -> None:
+    english, portuguese = (
+        (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "README.pt-BR.md")
+    )
+
+    assert commands(portuguese) == commands(english)
+    assert len(commands(english)) > 10
+
+
+def commands(page: str) -> list[str]:
+    """The lines of a page's shell blocks, without what is said of them."""
+    lines = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)).splitlines()
+    return [stripped for line in lines if (stripped := re.sub(r"\s+# .*", "", line).strip())]
