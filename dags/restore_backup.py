@@ -22,14 +22,18 @@ from crmbet.operators.restore_backup import RestoreBackupOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import time_limit
+from crmbet.run.schedule import operator_texts, time_limit
+
+say = operator_texts(os.environ)
 
 PARAMS = {
     "backup": Param(
         "",
         type="string",
         pattern=r"^(newest|[a-z][a-z0-9_]{0,62})?$",
-        description="Name of a backup, or newest. Empty: the run lists the backups and waits until you choose one.",
+        description=say(
+            "Name of a backup, or newest. Empty: the run lists the backups and waits until you choose one."
+        ),
     ),
 }
 

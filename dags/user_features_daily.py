@@ -37,9 +37,10 @@ from crmbet.operators.validate import ValidateOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_timezone, time_limit
+from crmbet.run.schedule import operator_texts, operator_timezone, time_limit
 
 ZONE = operator_timezone(os.environ)
+say = operator_texts(os.environ)
 LAKE = Asset("crmbet_lake")
 FEATURES = Asset("user_features")
 """A DAG that is scheduled on it gets run_id, as_of, rows, grade and score of the load in the event's `extra`."""
@@ -49,7 +50,7 @@ PARAMS = {
         None,
         type=["null", "string"],
         format="date",
-        description=(
+        description=say(
             "Facts before the midnight that begins this date count. Empty: "
             "the date follows from the run's date."
         ),
@@ -58,7 +59,7 @@ PARAMS = {
         None,
         type=["null", "string"],
         format="date-time",
-        description=(
+        description=say(
             "Use only what had been captured by this instant. Empty: "
             "use all that is known when the run starts."
         ),
@@ -67,7 +68,7 @@ PARAMS = {
         "merge",
         type="string",
         enum=["merge", "replace", "append"],
-        description=(
+        description=say(
             "merge: insert and update rows. replace: the table holds this run's rows only. append: "
             "add new players only."
         ),
@@ -75,7 +76,7 @@ PARAMS = {
     "accept_loss": Param(
         False,
         type="boolean",
-        description=(
+        description=say(
             "Load even if the table loses many players at once, or if replace puts an older as_of in "
             "place of a newer one."
         ),
@@ -83,22 +84,22 @@ PARAMS = {
     "validate_only": Param(
         False,
         type="boolean",
-        description="Stop after the checks of the features. There is no backup and no load.",
+        description=say("Stop after the checks of the features. There is no backup and no load."),
     ),
     "dry_run": Param(
         False,
         type="boolean",
-        description="Change nothing. Only say which chunks, days and rows would change.",
+        description=say("Change nothing. Only say which chunks, days and rows would change."),
     ),
     "full_refresh": Param(
         False,
         type="boolean",
-        description="Ignore all captures, and read and build everything again.",
+        description=say("Ignore all captures, and read and build everything again."),
     ),
     "verify_all": Param(
         False,
         type="boolean",
-        description=(
+        description=say(
             "Compare every day of PostgreSQL with what was captured, and not only the recent days and a "
             "thirtieth of the rest."
         ),
@@ -106,7 +107,7 @@ PARAMS = {
     "refreeze_cut_offs": Param(
         False,
         type="boolean",
-        description=(
+        description=say(
             "Take the cut-offs of the responsible-gambling markers from this run's players, for this and "
             "later as_of dates."
         ),
@@ -115,7 +116,7 @@ PARAMS = {
         "stop",
         type="string",
         enum=["stop", "keep", "remove"],
-        description=(
+        description=say(
             "What to do if data vanished from a source: "
             "stop the run, keep what was captured, or remove it everywhere."
         ),
@@ -125,7 +126,7 @@ PARAMS = {
         type="array",
         items={"type": "string", "enum": ["CRITICAL", "HIGH", "MEDIUM", "LOW"]},
         examples=["CRITICAL", "HIGH", "MEDIUM", "LOW"],
-        description=(
+        description=say(
             "The run fails if a quality check of one of these severities fails. "
             "Other failures are only in the report."
         ),
@@ -134,7 +135,7 @@ PARAMS = {
         {},
         type="object",
         additionalProperties={"type": "number"},
-        description=(
+        description=say(
             "Thresholds of the quality checks for this run only, by the names of the settings: "
             '{"max_psi": 0.4}.'
         ),
@@ -142,7 +143,7 @@ PARAMS = {
     "refresh_baseline": Param(
         False,
         type="boolean",
-        description=(
+        description=say(
             "Freeze this run's distributions as the new baseline of drift. For when the business has changed."
         ),
     ),
@@ -193,8 +194,10 @@ with DAG(
     with TaskGroup(
         "load",
         prefix_group_id=False,
-        group_display_name="load, unless validate_only or dry_run",
-        tooltip="Skipped if the param validate_only or dry_run is set. The XCom of backup_table says which.",
+        group_display_name=say("load, unless validate_only or dry_run"),
+        tooltip=say(
+            "Skipped if the param validate_only or dry_run is set. The XCom of backup_table says which."
+        ),
     ):
         # Runs of a backfill go side by side. These two tasks touch the target, so only one run at a time does them.
         backup_table = BackupTableOperator(

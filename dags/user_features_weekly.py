@@ -24,21 +24,22 @@ from crmbet.operators.sweep import SweepOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_timezone, time_limit
+from crmbet.run.schedule import operator_texts, operator_timezone, time_limit
 
 ZONE = operator_timezone(os.environ)
+say = operator_texts(os.environ)
 
 PARAMS = {
     "verify_all": Param(
         True,
         type="boolean",
-        description="Compare every day of PostgreSQL with what was captured.",
+        description=say("Compare every day of PostgreSQL with what was captured."),
     ),
     "source_deletions": Param(
         "stop",
         type="string",
         enum=["stop", "keep", "remove"],
-        description=(
+        description=say(
             "What to do if data vanished from a source: "
             "stop the run, keep what was captured, or remove it everywhere."
         ),
@@ -46,7 +47,7 @@ PARAMS = {
     "dry_run": Param(
         False,
         type="boolean",
-        description="Change nothing. Only say what would be captured and removed.",
+        description=say("Change nothing. Only say what would be captured and removed."),
     ),
 }
 

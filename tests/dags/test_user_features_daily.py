@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from runpy import run_path
 from types import SimpleNamespace
 from typing import Any
 
@@ -193,3 +194,15 @@ def test_the_form_refuses_what_makes_no_sense(dag: Any, name: str, value: Any) -
 )
 def test_the_form_takes_what_does(dag: Any, name: str, value: Any) -> None:
     assert dag.params.get_param(name).resolve(value) == value
+
+
+def test_the_form_speaks_the_language_that_is_set(dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRMBET_LANGUAGE", raising=False)
+    english = run_path(dag.fileloc)["PARAMS"]
+    monkeypatch.setenv("CRMBET_LANGUAGE", "pt-BR")
+    portuguese = run_path(dag.fileloc)["PARAMS"]
+
+    assert portuguese["dry_run"].description == "Não muda nada. Só diz quais pedaços, dias e linhas mudariam."
+    for name, param in portuguese.items():
+        assert param.description != english[name].description
+        assert param.value == english[name].value

@@ -15,6 +15,7 @@ from typing import Literal
 from crmbet.extract.decoding import COMPRESSIONS
 from crmbet.extract.records import Objects, PassedOver
 from crmbet.storage.object_store import StoredObject
+from crmbet.texts import ENGLISH, Texts
 
 Format = Literal["parquet", "csv", "json"]
 
@@ -155,10 +156,10 @@ def find_table(folder: str, keys: Iterable[str]) -> Table | None:
     )
 
 
-def describe_passed_over(passed_over: Mapping[PassedOver, Objects]) -> str:
+def describe_passed_over(passed_over: Mapping[PassedOver, Objects], say: Texts = ENGLISH) -> str:
     """How many objects are passed over and why, with examples."""
     return "; ".join(
-        f"{objects.count} {WORDS[why]} ({objects.shown})" for why, objects in passed_over.items()
+        f"{objects.count} {say(WORDS[why])} ({objects.shown})" for why, objects in passed_over.items()
     )
 
 

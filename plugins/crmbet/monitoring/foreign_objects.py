@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from crmbet.extract.records import SourceCaptures
 from crmbet.monitoring.outcome import Failure
+from crmbet.texts import ENGLISH, Texts
 
 NAMED_OBJECTS = 5
 
 
-def describe_foreign(sources: Mapping[str, SourceCaptures]) -> Failure | None:
+def describe_foreign(sources: Mapping[str, SourceCaptures], say: Texts = ENGLISH) -> Failure | None:
     """The foreign objects of all feeds, as one message; None if there are none."""
     by_feed = {name: captures.foreign for name, captures in sources.items() if captures.foreign}
     found = [entry for foreign in by_feed.values() for entry in foreign]
@@ -19,16 +20,25 @@ def describe_foreign(sources: Mapping[str, SourceCaptures]) -> Failure | None:
     feeds = ", ".join(by_feed)
     contracts = ", ".join(f"include/contracts/sources/{name}.yaml" for name in by_feed)
     counted = (
-        "one object was set aside: it cannot be read and is like no delivery of its feed"
+        say("one object was set aside: it cannot be read and is like no delivery of its feed")
         if len(found) == 1
-        else f"{len(found)} objects were set aside: they cannot be read and are like no delivery of their feeds"
+        else say(
+            "{objects} objects were set aside: they cannot be read and are like no delivery of their feeds",
+            objects=len(found),
+        )
     )
+    named = ", ".join(entry.chunk for entry in found[:NAMED_OBJECTS])
+    if len(found) > NAMED_OBJECTS:
+        more = len(found) - NAMED_OBJECTS
+        named = say("{named} and {more} more", named=named, more=more)
     return Failure(
         kind="ForeignObjects",
-        what=f"{counted} ({feeds}). The run went on without",
-        where=", ".join(entry.chunk for entry in found[:NAMED_OBJECTS])
-        + (f" and {len(found) - NAMED_OBJECTS} more" if len(found) > NAMED_OBJECTS else ""),
+        what=say("{counted} ({feeds}). The run went on without", counted=counted, feeds=feeds),
+        where=named,
         why=found[0].why,
-        next_step=f"if this is a delivery, map its columns in {contracts}, or have it delivered again as what its name "
-        "says. If it is none, remove it from the folder. Until then every run sets it aside and says so",
+        next_step=say(
+            "if this is a delivery, map its columns in {contracts}, or have it delivered again as what its name "
+            "says. If it is none, remove it from the folder. Until then every run sets it aside and says so",
+            contracts=contracts,
+        ),
     )

@@ -29,6 +29,7 @@ from crmbet.run.tasks import EXTRACTS, GATES
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 from crmbet.storage.verified import read_record
+from crmbet.texts import texts_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -192,12 +193,12 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     A manifest counts only if its task finished in this try of the run, because a cleared run leaves older manifests.
     Raises `DamagedObject`.
     """
-    store, layout = work.store, work.run.layout
+    store, layout, say = work.store, work.run.layout, texts_in(work.run.settings.language)
     reader = _Manifests(store, layout.run(known.execution_id), known)
     extracts = [manifest for task in EXTRACTS if (manifest := reader.read(task, ExtractManifest))]
     figures: dict[str, Any] = {"tasks": {**known.tasks}}
     if lake := reader.read(LAKE, ExtractManifest):
-        warned = known.tasks[LAKE].model_copy(update={"warning": describe_foreign(lake.sources)})
+        warned = known.tasks[LAKE].model_copy(update={"warning": describe_foreign(lake.sources, say)})
         figures["tasks"][LAKE] = warned
     if len(extracts) == len(EXTRACTS):
         sources = [captures for manifest in extracts for captures in manifest.sources.values()]
@@ -222,7 +223,7 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
             store, layout, known.started_at, _named_files(extracts, clean, features)
         )
     if load := reader.read(LOAD, LoadManifest):
-        figures["tasks"][LOAD] = known.tasks[LOAD].model_copy(update={"warning": describe_edits(load)})
+        figures["tasks"][LOAD] = known.tasks[LOAD].model_copy(update={"warning": describe_edits(load, say)})
         figures["records_inserted"], figures["records_updated"] = load.inserted, load.updated
         figures["records_unchanged"], figures["records_removed"] = load.unchanged, load.removed
     figures["quality"] = reader.quality()

@@ -252,10 +252,12 @@ def _tell_late(dag_id: str, run_id: str, state: str) -> None:
     if _look_patiently(dag_id, run_id, None).was_alerted("failed"):
         log.info("deadline passed dag=%s run=%s: an alert about it was sent before", dag_id, run_id)
         return
+    say = incidents.alert_texts()
+    hours = say.figure(f"{LATEST.total_seconds() / 3600:g}")
     failure = Failure(
         kind="DeadlineMissed",
-        what=f"the run has not succeeded within {LATEST.total_seconds() / 3600:g} hours of being queued",
-        why=f"its state is {state}",
+        what=say("the run has not succeeded within {hours} hours of being queued", hours=hours),
+        why=say("its state is {state}", state=state),
         next_step="open the run and look at its first unfinished task: it waits, is being retried, or takes long",
     )
     incidents.send("deadline", dag_id=dag_id, run_id=run_id, failure=failure)

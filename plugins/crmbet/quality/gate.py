@@ -35,6 +35,7 @@ from crmbet.quality.suites import (
 )
 from crmbet.quality.wording import allowed_share, describe_allowed, describe_breach, judged_rows, visible
 from crmbet.redaction import redact
+from crmbet.texts import ENGLISH, Texts
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,6 +61,7 @@ def check(  # noqa: PLR0913 - all but the first by name
     only_these: bool = False,
     docs: Path | None = None,
     folder: Path = EXPECTATIONS,
+    say: Texts = ENGLISH,
 ) -> Report:
     """Judge the views of a stage. Returns a report whether or not they pass; see `raise_on_breach`.
 
@@ -67,7 +69,7 @@ def check(  # noqa: PLR0913 - all but the first by name
     view that is not among them is a breach, unless `only_these` says to judge no others. An optional one is reported as
     absent. `unjudged` are views in which there is nothing to judge, with the reason. `is_strict` leaves out every
     margin for chance. `table` is the contract of the target; some entries of the suites refer to it. `docs` is an empty
-    folder for the pages of Great Expectations (Data Docs).
+    folder for the pages of Great Expectations (Data Docs). The report speaks the language of `say`.
 
     Raises `BadSuite` if the suites cannot be run: a bad file, a missing threshold, a view without a suite.
     """
@@ -91,16 +93,23 @@ def check(  # noqa: PLR0913 - all but the first by name
     with _great_expectations(connection, docs) as (context, datasource):
         for suite in suites:
             if suite.name in idle:
-                outcomes += _unjudged(suite, idle[suite.name])
+                outcomes += _unjudged(suite, idle[suite.name], say)
             elif suite.name in views:
-                outcomes += _run(suite, context, datasource, values)
+                outcomes += _run(suite, context, datasource, values, say)
             elif suite.meta.required and not only_these:
-                outcomes.append(_missing(suite))
+                outcomes.append(_missing(suite, say))
         if docs is not None:
             context.build_data_docs()
     absent = [suite.name for suite in suites if suite.name not in {*views, *idle} and not suite.meta.required]
-    waits_for = tuple(f"{entry.description} ({', '.join(entry.needs)})" for entry in waiting)
-    return Report(stage, subject, tuple(outcomes), tuple(absent), tuple(notes), waits_for)
+    waits_for = tuple(
+        f"{say.about(entry.description, names_in(entry))} ({', '.join(entry.needs)})" for entry in waiting
+    )
+    return Report(stage, subject, tuple(outcomes), tuple(absent), tuple(notes), waits_for, say=say)
+
+
+def names_in(entry: Entry) -> frozenset[str]:
+    """The words of an entry's arguments: columns, among others. In a sentence about the entry they are names."""
+    return frozenset(re.findall(r"[a-z]\w*", str(entry.kwargs)))
 
 
 @contextmanager
@@ -146,7 +155,11 @@ def _data_docs_site(folder: Path) -> dict[str, Any]:
 
 
 def _run(
-    suite: Suite, context: EphemeralDataContext, datasource: SQLDatasource, values: Mapping[str, Threshold]
+    suite: Suite,
+    context: EphemeralDataContext,
+    datasource: SQLDatasource,
+    values: Mapping[str, Threshold],
+    say: Texts,
 ) -> list[Outcome]:
     """Run one suite as a checkpoint. Returns an outcome for each entry of the file, in the order of the file."""
     from crmbet.quality.great_expectations.fresh import FreshCheckpoint, FreshSuite, FreshValidation
@@ -173,14 +186,15 @@ def _run(
         if result.expectation_config is not None:
             results[result.expectation_config.meta[POSITION]] = result
     return [
-        _outcome(suite, entry, results.get(position)) for position, entry in enumerate(suite.expectations)
+        _outcome(suite, entry, results.get(position), say)
+        for position, entry in enumerate(suite.expectations)
     ]
 
 
-def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | None) -> Outcome:
+def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | None, say: Texts) -> Outcome:
     result = judged.result if judged else {}
     configuration = judged.expectation_config if judged else None
-    error = _error(judged)
+    error = _error(judged, say)
     passed = judged is not None and judged.success is True and error is None
     kwargs = configuration.kwargs if configuration else {}
     named = {*suite.meta.key, *([entry.kwargs.get("column")] if suite.meta.names_values else [])}
@@ -188,9 +202,9 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
         view=suite.name,
         check=entry.check,
         expectation=entry.type,
-        title=entry.description,
+        title=say.about(entry.description, names_in(entry)),
         column=entry.kwargs.get("column"),
-        threshold=describe_allowed(kwargs, result),
+        threshold=describe_allowed(kwargs, result, say),
         limit=result.get("allowed_share", allowed_share(kwargs)),
         passed=passed,
         finding=None
@@ -200,9 +214,10 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
             kwargs,
             result,
             rows=suite.meta.rows,
-            breach=entry.breach,
+            breach=say.about(entry.breach, names_in(entry)),
             counts=suite.meta.names_values,
             key=suite.meta.key,
+            say=say,
         ),
         # Where rows are counted, their share is the figure.
         observed=None if "unexpected_count" in result else _figure(result.get("observed_value")),
@@ -212,7 +227,7 @@ def _outcome(suite: Suite, entry: Entry, judged: ExpectationValidationResult | N
             for row in result.get("partial_unexpected_index_list") or ()
         ),
         error=error,
-        unjudged="there is no value to judge" if passed and _is_empty(result) else None,
+        unjudged=say("there is no value to judge") if passed and _is_empty(result) else None,
     )
 
 
@@ -221,14 +236,14 @@ def _is_empty(result: Mapping[str, Any]) -> bool:
     return "missing_count" in result and judged_rows(result) == 0
 
 
-def _unjudged(suite: Suite, reason: str) -> list[Outcome]:
+def _unjudged(suite: Suite, reason: str, say: Texts) -> list[Outcome]:
     """An outcome for each check that a view is there for and that has nothing to judge."""
     return [
         Outcome(
             view=suite.name,
             check=check,
             expectation="view_to_be_judged",
-            title=f"{suite.name} is as expected",
+            title=say("{view} is as expected", view=suite.name),
             passed=True,
             unjudged=reason,
         )
@@ -242,27 +257,27 @@ def _word(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else visible(str(value))
 
 
-def _missing(suite: Suite) -> Outcome:
+def _missing(suite: Suite, say: Texts = ENGLISH) -> Outcome:
     return Outcome(
         view=suite.name,
         check=Check.COMPLETENESS,
         expectation="view_to_exist",
-        title=f"{suite.name} exists",
+        title=say("{view} exists", view=suite.name),
         passed=False,
-        finding=f"{suite.name} is required, but it is not there",
+        finding=say("{view} is required, but it is not there", view=suite.name),
     )
 
 
-def _error(judged: ExpectationValidationResult | None) -> str | None:
+def _error(judged: ExpectationValidationResult | None, say: Texts) -> str | None:
     """Why an expectation could not be judged; None if it was."""
     if judged is None:
-        return "Great Expectations lost this expectation: is it in the suite twice?"
+        return say("Great Expectations lost this expectation: is it in the suite twice?")
     raised = _exception_messages(judged.exception_info)
     if raised:
         # A message may quote a value in single quotes, and the statement on later lines. Neither may be shown.
         return re.sub(r"'[^']*'", "'...'", redact(raised[0]).strip().splitlines()[0])
     if judged.result.get("element_count") == 0:
-        return "there are no rows to judge"
+        return say("there are no rows to judge")
     return None
 
 

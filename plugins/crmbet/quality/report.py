@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from crmbet.failures import QualityBreach
 from crmbet.quality.checks import SCORE_CAPS, WEIGHTS, Check, Stage
 from crmbet.quality.wording import figure, percent
 from crmbet.run.params import Severity
+from crmbet.texts import ENGLISH, Texts
 
 if TYPE_CHECKING:
     from crmbet.learning.records import ModelRun
@@ -81,6 +82,7 @@ class CheckResult:
 
     check: Check
     outcomes: tuple[Outcome, ...]
+    say: Texts = ENGLISH
 
     @property
     def breaches(self) -> tuple[Outcome, ...]:
@@ -107,9 +109,11 @@ class CheckResult:
         """How many expectations are met, in words."""
         if not self.judged:
             return str(self.outcomes[0].unjudged)
-        met = f"{len(self.judged) - len(self.breaches)} of {len(self.judged)} met"
+        met = self.say(
+            "{met} of {judged} met", met=len(self.judged) - len(self.breaches), judged=len(self.judged)
+        )
         idle = len(self.outcomes) - len(self.judged)
-        return f"{met}, {idle} with nothing to judge" if idle else met
+        return met + (self.say(", {idle} with nothing to judge", idle=idle) if idle else "")
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class Report:
     models: ModelRun | None = None
     """What the models of the features learned. The report shows how good last month's churn scores were; the grade does
     not depend on it."""
+    say: Texts = ENGLISH
+    """The texts of the language that it speaks. What the outcomes say, they were told in that language."""
 
     @cached_property
     def checks(self) -> tuple[CheckResult, ...]:
@@ -137,7 +143,9 @@ class Report:
             by_check.setdefault(outcome.check, []).append(outcome)
         return tuple(
             CheckResult(
-                check=check, outcomes=tuple(sorted(by_check[check], key=lambda outcome: outcome.passed))
+                check=check,
+                outcomes=tuple(sorted(by_check[check], key=lambda outcome: outcome.passed)),
+                say=self.say,
             )
             for check in Check
             if check in by_check
@@ -204,7 +212,7 @@ class Report:
                     "passed": result.passed,
                     "passed_share": round(result.passed_share, 4),
                     "summary": result.summary,
-                    "recommendation": None if result.passed else result.check.advice,
+                    "recommendation": None if result.passed else self.say(result.check.advice),
                     "expectations": [_outcome_document(outcome) for outcome in result.outcomes],
                 }
                 for result in self.checks
@@ -225,7 +233,11 @@ class Report:
             lstrip_blocks=True,
         )
         return environment.get_template(PAGE).render(
-            report=self, stage_name=STAGE_NAMES[self.stage], figure=figure, percent=percent
+            report=self,
+            say=self.say,
+            stage_name=self.say(STAGE_NAMES[self.stage]),
+            figure=partial(figure, say=self.say),
+            percent=partial(percent, say=self.say),
         )
 
 
@@ -244,31 +256,47 @@ def raise_on_breach(report: Report, fail_on: Collection[Severity], *, address: s
     breaches = report.breaches(fail_on)
     if not breaches:
         return
+    say = report.say
     checks = list(dict.fromkeys(breach.check for breach in breaches))
-    sentences = [_describe(breach) for breach in breaches[:NAMED_BREACHES]]
+    sentences = [_describe(breach, say) for breach in breaches[:NAMED_BREACHES]]
     if more := len(breaches) - len(sentences):
-        sentences.append(f"and {more} more")
+        sentences.append(say("and {more} more", more=more))
     raise QualityBreach(
-        f"the {STAGE_NAMES[report.stage]} of run {report.subject.run_id} are not good enough"
-        f" (grade {report.quality_grade}, score {report.score:.2f}):"
-        f" {', '.join(f'{check.label} [{check.severity}]' for check in checks)} failed",
+        say(
+            "the {data} of run {run} are not good enough (grade {grade}, score {score}): {checks} failed",
+            data=say(STAGE_NAMES[report.stage]),
+            run=report.subject.run_id,
+            grade=report.quality_grade,
+            score=say.figure(f"{report.score:.2f}"),
+            checks=", ".join(f"{check.label} [{check.severity}]" for check in checks),
+        ),
         where=", ".join(dict.fromkeys(breach.view for breach in breaches)),
         why="; ".join(sentences),
-        next_step=f"read the report at {address}. {checks[0].advice} Then clear {TO_CLEAR[report.stage]}",
+        next_step=say(
+            "read the report at {address}. {advice} Then clear {tasks}",
+            address=address,
+            advice=say(checks[0].advice),
+            tasks=say(TO_CLEAR[report.stage]),
+        ),
     )
 
 
-def _describe(breach: Outcome) -> str:
+def _describe(breach: Outcome, say: Texts) -> str:
     """A breach in one sentence, such as 'completeness of raw_bets: 21.60% of rows have no user_id (allowed: 5%)'."""
-    where = f"{breach.check.label} of {breach.view}"
+    where = say("{check} of {view}", check=breach.check.label, view=breach.view)
     expected = breach.title.rstrip(".")
     if breach.error:
-        return f"{where}: '{expected}' could not be judged ({breach.error})"
+        return say(
+            "{where}: '{expected}' could not be judged ({error})",
+            where=where,
+            expected=expected,
+            error=breach.error,
+        )
     sentence = f"{where}: {breach.finding or expected}"
     if breach.threshold:
-        sentence += f" (allowed: {breach.threshold})"
+        sentence += f" ({say('allowed')}: {breach.threshold})"
     if breach.keys:
-        sentence += f", such as {', '.join(breach.keys[:NAMED_KEYS])}"
+        sentence += say(", such as {keys}", keys=", ".join(breach.keys[:NAMED_KEYS]))
     return sentence
 
 

@@ -50,6 +50,7 @@ from crmbet.quality.report import Report, Subject
 from crmbet.quality.thresholds import thresholds_of
 from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
+from crmbet.texts import Texts, texts_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -138,6 +139,7 @@ def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Locat
     elif baseline.why_none:
         unjudged["raw_drift"] = baseline.why_none
     table = load_table_contract()
+    say = texts_in(run.settings.language)
     report = check(
         connection,
         stage="raw",
@@ -147,14 +149,15 @@ def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Locat
         table=table,
         notes=[
             *_strictness(run),
-            baseline.note,
-            *_compared_with_weeks(baseline, measured),
+            baseline.note(say),
+            *_compared_with_weeks(baseline, measured, say),
             *delivered.notes,
-            *_notes_on_objects(extracts),
+            *_notes_on_objects(extracts, say),
         ],
-        unjudged=unjudged,
+        unjudged={view: say(why) for view, why in unjudged.items()},
         is_strict=run.settings.quality.quality_strict,
         docs=_docs(folder),
+        say=say,
     )
     return Judgement(report, baseline, profiles)
 
@@ -180,6 +183,7 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         absent=absent_features(table, [name for name, of in cleaned.sources.items() if of.extracted]),
         is_mature=is_mature,
     )
+    say = texts_in(run.settings.language)
     report = check(
         connection,
         stage="features",
@@ -187,10 +191,11 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
         thresholds=thresholds_of(run, table, users=features.users),
         subject=_subject(run, features.known_at),
         table=table,
-        notes=[*_strictness(run), baseline.note, *maturity],
-        unjudged={"feature_drift": why} if (why := baseline.why_none or immature) else {},
+        notes=[*_strictness(run), baseline.note(say), *maturity],
+        unjudged={"feature_drift": say(why)} if (why := baseline.why_none or immature) else {},
         is_strict=run.settings.quality.quality_strict,
         docs=_docs(folder),
+        say=say,
     )
     report = replace(report, models=features.learned.models if features.learned else None)
     weekday = str(run.window.last_day.weekday())
@@ -207,16 +212,22 @@ def _strictness(run: Run) -> list[str]:
     """What the report says about the limits."""
     if not run.settings.quality.quality_strict:
         return []
+    say = texts_in(run.settings.language)
     return [
-        "Strict: the limits of the original specification apply to the letter, without margins for chance."
+        say(
+            "Strict: the limits of the original specification apply to the letter, without margins for chance."
+        )
     ]
 
 
-def _compared_with_weeks(baseline: Baselines, measured: Mapping[str, MeasuredSource]) -> list[str]:
+def _compared_with_weeks(
+    baseline: Baselines, measured: Mapping[str, MeasuredSource], say: Texts
+) -> list[str]:
     """What the report says about the comparison of a raw day that has no baseline, but weeks before it."""
     if baseline.frozen is not None or not measured:
         return []
-    return [f"Distributions were compared with the four weeks before, for {', '.join(sorted(measured))}."]
+    sources = ", ".join(sorted(measured))
+    return [say("Distributions were compared with the four weeks before, for {sources}.", sources=sources)]
 
 
 def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run) -> tuple[bool, list[str]]:
@@ -229,10 +240,14 @@ def _maturity(connection: duckdb.DuckDBPyConnection, source: Fragment, run: Run)
     )
     if players >= least_players and days >= least_days:
         return True, []
-    note = (
+    note = texts_in(run.settings.language)(
         "Readiness for machine learning, correlation, drift and outliers were not judged. There are "
-        f"{players} players (needed: {least_players}), and the oldest has been a player for {days} days"
-        f" (needed: {least_days})."
+        "{players} players (needed: {least_players}), and the oldest has been a player for {days} days "
+        "(needed: {least_days}).",
+        players=players,
+        least_players=least_players,
+        days=days,
+        least_days=least_days,
     )
     return False, [note]
 
@@ -308,6 +323,11 @@ class _Delivered:
     alone: set[str] = field(default_factory=set)
     """Sources that have no weeks before the judged day, so that only the day itself can begin their baseline."""
 
+    @property
+    def say(self) -> Texts:
+        """The texts of the language that the notes speak."""
+        return texts_in(self.work.run.settings.language)
+
     def add(self, contract: SourceContract, captures: SourceCaptures) -> None:
         """Take a source. Of an optional one that brought nothing for the last day, only what has changed is judged."""
         by_day, _ = rows_in_scope(self.work.run, contract, captures.captures)
@@ -325,7 +345,7 @@ class _Delivered:
         rows = self._marked(contract, by_day, kept)
         self.work.connection.execute(render("databases/create_view", name=view, rows=rows))
         self.rows[contract.name] = kept
-        self.notes += describe_discarded(self.work.connection, contract, kept)
+        self.notes += describe_discarded(self.work.connection, contract, kept, self.say)
         self._protect(contract, kept)
 
     def _protect(self, contract: SourceContract, rows: Fragment) -> None:
@@ -355,12 +375,17 @@ class _Delivered:
         judged = changed[-CHANGED_DAYS:]
         if len(changed) > len(judged):
             self.notes.append(
-                f"{len(changed)} earlier days of {contract.name} changed; the newest {len(judged)} were judged."
+                self.say(
+                    "{changed} earlier days of {source} changed; the newest {judged} were judged.",
+                    changed=len(changed),
+                    source=contract.name,
+                    judged=len(judged),
+                )
             )
         if judged:
             rows = self._typed(contract, by_day, set(judged), f"{contract.name}_changed.parquet")
             self.changed_days += judge_days(self.work.connection, contract, rows)
-            self.notes += describe_discarded(self.work.connection, contract, rows)
+            self.notes += describe_discarded(self.work.connection, contract, rows, self.say)
             self._protect(contract, rows)
 
     def _judge_undated(
@@ -461,21 +486,35 @@ def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractM
     create_table(connection, "raw_files", columns)
 
 
-def _notes_on_objects(extracts: ExtractManifest) -> Iterator[str]:
+def _notes_on_objects(extracts: ExtractManifest, say: Texts) -> Iterator[str]:
     """What the report says of objects that no row comes from."""
     for name, of in extracts.sources.items():
         if of.passed_over:
-            yield f"Passed over in the feed {name}: {describe_passed_over(of.passed_over)}."
+            objects = describe_passed_over(of.passed_over, say)
+            yield say("Passed over in the feed {feed}: {objects}.", feed=name, objects=objects)
         if of.empty:
-            objects = "object" if of.empty.count == 1 else "objects"
-            yield f"Without a record in the feed {name}: {of.empty.count} {objects} ({of.empty.shown})."
+            yield say(
+                "Without a record in the feed {feed}: {count} object ({shown})."
+                if of.empty.count == 1
+                else "Without a record in the feed {feed}: {count} objects ({shown}).",
+                feed=name,
+                count=of.empty.count,
+                shown=of.empty.shown,
+            )
         for entry in of.foreign[:NAMED_FOREIGN]:
-            yield (
-                f"{entry.chunk} cannot be read ({entry.why.rstrip('.')}). It is like no delivery of the feed {name}, "
-                "so it was set aside and does not count in the checks."
+            yield say(
+                "{object} cannot be read ({why}). It is like no delivery of the feed {feed}, "
+                "so it was set aside and does not count in the checks.",
+                object=entry.chunk,
+                why=entry.why.rstrip("."),
+                feed=name,
             )
         if (more := len(of.foreign) - NAMED_FOREIGN) > 0:
-            yield f"{more} more objects of the feed {name} were set aside for the same reason."
+            yield say(
+                "{more} more objects of the feed {feed} were set aside for the same reason.",
+                more=more,
+                feed=name,
+            )
 
 
 def _subject(run: Run, known_at: datetime | None = None) -> Subject:

@@ -1,4 +1,4 @@
-"""The settings that a DAG file needs: the operator's time zone, and how long each operation may take.
+"""The settings that a DAG file needs: the operator's time zone and language, and how long each operation may take.
 
 They live apart from `crmbet.run.settings` because a DAG file is parsed every few seconds, and importing the model of
 all settings takes longer than the whole rest of the parse. `Settings` takes their defaults and bounds from here.
@@ -11,6 +11,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmbet.failures import BadSetting
+from crmbet.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts, texts_in
 
 VARIABLE = "CRMBET_OPERATOR_TIMEZONE"
 DEFAULT_TIMEZONE = "America/Sao_Paulo"
@@ -45,6 +46,22 @@ def operator_timezone(environ: Mapping[str, str]) -> str:
             where="the environment of the DAG processor",
             next_step="correct the variable",
         ) from None
+
+
+def operator_texts(environ: Mapping[str, str]) -> Texts:
+    """The texts of the language that is set, in which the form of a DAG speaks.
+
+    Raises `BadSetting` for an unknown language; Airflow shows it as an import error of the DAG.
+    """
+    given = environ.get("CRMBET_LANGUAGE", "").strip() or DEFAULT_LANGUAGE
+    known = next((language for language in LANGUAGES if language == given), None)
+    if known is None:
+        raise BadSetting(
+            f"CRMBET_LANGUAGE has a bad value: use one of {', '.join(LANGUAGES)}",
+            where="the environment of the DAG processor",
+            next_step="correct the variable",
+        )
+    return texts_in(known)
 
 
 def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from crmbet.failures import BadParam, BadSetting
 from crmbet.run.schedule import DEFAULT_TIMEZONE, LONGEST_MINUTES, MINUTES, checked_zone
+from crmbet.texts import DEFAULT_LANGUAGE, Language
 
 PREFIX = "CRMBET_"
 
@@ -505,6 +506,10 @@ class Settings(BaseSettings):
     operator_timezone: str = Field(
         default=DEFAULT_TIMEZONE,
         description="IANA time zone. Days begin and end at its midnights.",
+    )
+    language: Language = Field(
+        default=DEFAULT_LANGUAGE,
+        description="Language of forms, alerts, quality reports and the monitoring page: en or pt-BR.",
     )
     source: SourceSettings = Field(default_factory=SourceSettings)
     quality: QualitySettings = Field(default_factory=QualitySettings)

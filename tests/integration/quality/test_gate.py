@@ -19,6 +19,7 @@ from crmbet.quality.report import Outcome, Report, Subject
 from crmbet.quality.suites import EXPECTATIONS, BadSuite, Suite, Threshold, load_suites
 from crmbet.quality.thresholds import thresholds_of_settings
 from crmbet.run.settings import Settings
+from crmbet.texts import texts_in
 from tests.tiers import now
 
 pytestmark = pytest.mark.integration
@@ -863,3 +864,16 @@ def test_nothing_is_written_where_it_runs(
     monkeypatch.chdir(work)
     judge("user_features", folder=rewrite())
     assert list(home.rglob("*")) + list(work.rglob("*")) == []
+
+
+def test_a_report_speaks_portuguese(connection: duckdb.DuckDBPyConnection, judge: Judge) -> None:
+    connection.execute("UPDATE bets SET user_id = NULL WHERE _row < 20")
+    connection.execute("UPDATE bets SET rtp = 7 WHERE _row BETWEEN 30 AND 59")
+    connection.execute("CREATE OR REPLACE TEMPORARY VIEW raw_bets AS FROM bets")
+    said = sentences(judge("raw_bets", say=texts_in("pt-BR")), "raw_bets")
+
+    assert said["user_id está preenchida"] == "20,00% das linhas sem user_id (allowed: 5%)"
+    assert said["rtp está dentro da faixa do contrato"] == (
+        "30,00% das linhas com rtp fora da faixa do contrato (allowed: 5%)"
+    )
+    assert not [title for title in said if " is " in title or " rows " in title]

@@ -105,7 +105,7 @@ def test_a_backfill_from_before_the_first_baseline_is_compared_with_none_and_beg
         assert pass_run(store, earlier, 2) is None
     assert len(store.objects) == 1
     found = find_baselines(store, run_of(MONDAY - timedelta(days=1)), "features")
-    assert found.note == "Baseline: none is as old as this run, which freezes none."
+    assert found.note() == "Baseline: none is as old as this run, which freezes none."
     assert found.why_none == "no baseline is as old as this run: nothing compared"
     # A person may want one.
     assert pass_run(store, MONDAY - timedelta(days=100), 3, refresh=True) is None
@@ -121,11 +121,11 @@ def test_stages_have_baselines_of_their_own(store: Any) -> None:
 
 def test_the_report_says_which_baseline_a_run_was_compared_with(store: Any) -> None:
     first = find_baselines(store, run_of(MONDAY), "features")
-    assert first.note == "Baseline: none yet. The figures of this run are frozen if it passes."
+    assert first.note() == "Baseline: none yet. The figures of this run are frozen if it passes."
     assert first.why_none == "no baseline yet: nothing compared"
     pass_run(store, MONDAY, 1)
     second = find_baselines(store, run_of(MONDAY), "features")
-    assert second.note == "Baseline: frozen as of 2026-11-23."
+    assert second.note() == "Baseline: frozen as of 2026-11-23."
     assert second.why_none is None
     renewed = find_baselines(store, run_of(MONDAY, refresh=True), "features")
     assert renewed.why_none == "a new baseline begins: nothing compared"

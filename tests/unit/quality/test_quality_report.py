@@ -14,6 +14,7 @@ from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, Mode
 from crmbet.quality.checks import CHECKS, WEIGHTS, Check
 from crmbet.quality.report import Outcome, Report, Subject, raise_on_breach
 from crmbet.quality.wording import percent
+from crmbet.texts import texts_in
 
 pytestmark = pytest.mark.unit
 
@@ -280,3 +281,29 @@ def test_the_page_of_the_features_has_plain_titles() -> None:
     page = Report("features", SUBJECT, (outcome(Check.ML_READINESS),)).to_html()
     assert "<h1>Quality of the features</h1>" in page
     assert "<h2>Readiness for machine learning</h2>" in page
+
+
+def test_the_page_speaks_the_language_of_the_report() -> None:
+    say = texts_in("pt-BR")
+    failed = outcome(
+        Check.COMPLETENESS, False, title=say.about("stake is filled", {"stake"}), unexpected_share=0.216
+    )
+    judged = Report("raw", SUBJECT, (failed, outcome(Check.OUTLIERS)), say=say)
+    page = judged.to_html()
+
+    assert '<html lang="pt-BR">' in page
+    for said in (
+        "Qualidade: dados brutos",
+        "1 de 2 expectativas não cumpridas, 1 delas críticas",
+        "stake está preenchida",
+        "21,60%",
+        "0 de 1 cumpridas",
+        "Descubra qual entrega falta",
+        "Valores fora da curva",
+        "CRÍTICA",
+    ):
+        assert said in page
+    with pytest.raises(
+        QualityBreach, match=r"dados brutos da rodada .* sem qualidade suficiente .nota F, score 0,33"
+    ):
+        raise_on_breach(judged, ALL, address="s3://lake/report.html")

@@ -56,6 +56,7 @@ def test_memory_as_a_number(limit: str, size: int) -> None:
 
 BAD_VALUES = [
     ("LAKE_BUCKET", "x"),
+    ("LANGUAGE", "pt"),
     ("RAW_PREFIX", "raw"),
     ("RAW_PREFIX", "/raw/"),
     ("RAW_PREFIX", "crmbet/raw/"),

@@ -1,6 +1,8 @@
 """One message about one incident, as text, HTML, Slack blocks and JSON. This module reads and sends nothing.
 
-Sources can put anything into a user id or a column, so every form escapes whatever comes from data.
+Sources can put anything into a user id or a column, so every form escapes whatever comes from data. A message speaks
+the language of the deployment. What an error of ours says in its own words is English, so in another language the
+message begins with what its kind means.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, Literal
 
 from crmbet.monitoring.metrics import Breach
 from crmbet.monitoring.outcome import Failure
+from crmbet.texts import DEFAULT_LANGUAGE, ENGLISH, Texts
 
 Kind = Literal["failed", "recovered", "deadline", "set_aside"]
 
@@ -24,13 +27,40 @@ LONGEST_SLACK_TEXT = 3_000
 LONGEST_TITLE = 150
 LATE = "this message comes late, since none was sent when the run ended"
 TITLES: Mapping[Kind, str] = {
-    "failed": "failed",
-    "recovered": "has recovered",
-    "deadline": "is late",
-    "set_aside": "has set objects aside",
+    "failed": "{run} failed",
+    "recovered": "{run} has recovered",
+    "deadline": "{run} is late",
+    "set_aside": "{run} has set objects aside",
 }
-WARNINGS: Mapping[str, str] = {"HandEdits": "has found edits by hand"}
+FAILED_AT = "{run} failed at {task}"
+WARNINGS: Mapping[str, str] = {"HandEdits": "{run} has found edits by hand"}
 """What is said instead if the warning is of this kind."""
+MEANINGS: Mapping[str, str] = {
+    "QualityBreach": "A quality check failed. The table is as it was.",
+    "Killed": "A task was killed: it ran out of memory, or its worker went away.",
+    "DeadlineMissed": "The run takes longer than it should. It may still end well.",
+    "Recovered": "The run has succeeded after all. There is nothing to do.",
+    "BadSetting": "A setting or a connection is missing or makes no sense.",
+    "BadParam": "The run was started with a param that does not exist or makes no sense.",
+    "BadContract": "A file of contracts contradicts itself.",
+    "SourceMissing": "A bucket, a feed, a table or a column that the contract requires is not there.",
+    "SourceUnreadable": "A source is there and cannot be read as what it says it is.",
+    "ForeignObjects": "The run has succeeded. It has set objects aside that are like no delivery of their feed.",
+    "SourceShrunk": "Data that an earlier run had seen is gone from a source.",
+    "AccessRefused": "A login or a password is wrong, or lacks a right.",
+    "RowsUnaccounted": "Rows went in and did not come out anywhere: a defect of crmbet. The table is as it was.",
+    "LoadRefused": "The load would have broken a promise, so nothing was touched.",
+    "HandEdits": "The run has succeeded. Somebody had edited the table by hand.",
+    "DamagedObject": "An object of our store is damaged or gone, and nothing can give it back.",
+    "DataLost": "What was captured is damaged or gone, and the source does not hold it any more.",
+    "LostConnection": "S3 or PostgreSQL was out of reach at each of three tries.",
+    "SourceChanged": "An object of the lake was replaced while it was read, at each of three tries.",
+    "LockHeld": "Another load held the table for too long.",
+    "PermanentFailure": "Trying again cannot mend this: a person has to change something first.",
+    "TemporaryFailure": "What usually mends itself has not done so at three tries.",
+    "Unforeseen": "An error that nobody foresaw.",
+}
+"""What each kind of failure means, in a sentence. The runbook has a page for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +80,17 @@ class Message:
     """Name to address: log, run, report, page, runbook."""
     is_late: bool = False
     """Whether somebody else tells of it, because nobody was told when it happened."""
+    say: Texts = ENGLISH
 
     @property
     def title(self) -> str:
         """The subject, in one line."""
         about = f" (as_of {self.as_of})" if self.as_of else ""
-        where = f" at {self.task_id}" if self.task_id and self.kind == "failed" else ""
         said = WARNINGS.get(self.failure.kind, TITLES[self.kind])
-        return _shorten(f"{self.dag_id}{about} {said}{where}", LONGEST_TITLE)
+        if self.task_id and self.kind == "failed":
+            said = FAILED_AT
+        title = self.say(said, run=f"{self.dag_id}{about}", task=self.task_id)
+        return _shorten(title, LONGEST_TITLE)
 
     @property
     def anchor(self) -> str:
@@ -66,47 +99,51 @@ class Message:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Label to text, in the order of a reader's questions. Empty facts are left out."""
+        """Label to text, in the order of a reader's questions. Empty facts are left out. The labels are English."""
+        say, meaning = self.say, MEANINGS.get(self.failure.kind, "")
         facts = {
-            "What": self.failure.what,
+            "Means": say(meaning) if say.language != DEFAULT_LANGUAGE else "",
+            "What": say(self.failure.what),
             "Where": self.failure.where,
-            "Why": self.failure.why,
-            "Next": self.failure.next_step,
+            "Why": say(self.failure.why),
+            "Next": say(self.failure.next_step),
             "DAG": self.dag_id,
             "Run": self.execution_id,
             "as_of": self.as_of or "",
-            "Task": f"{self.task_id}, try {self.try_number}" if self.task_id else "",
-            "Late": LATE if self.is_late else "",
+            "Task": say("{task}, try {number}", task=self.task_id, number=self.try_number)
+            if self.task_id
+            else "",
+            "Late": say(LATE) if self.is_late else "",
         }
         return {name: _shorten(text, LONGEST_TEXT) for name, text in facts.items() if text}
 
     @property
     def checks(self) -> list[str]:
         """One line for each breach that is shown, and one for those that are not."""
-        lines = [_describe_breach(breach) for breach in self.breaches[:SHOWN_BREACHES]]
+        lines = [_describe_breach(breach, self.say) for breach in self.breaches[:SHOWN_BREACHES]]
         if more := len(self.breaches) - len(lines):
-            lines.append(f"and {more} more in the report")
+            lines.append(self.say("and {more} more in the report", more=more))
         return lines
 
     def to_text(self) -> str:
         """The message for mail programs that show no HTML."""
         lines = [self.title, ""]
-        lines += [f"{name}: {text}" for name, text in self.facts.items()]
+        lines += [f"{self.say(name)}: {text}" for name, text in self.facts.items()]
         if self.breaches:
-            lines += ["", "Checks:", *(f"- {line}" for line in self.checks)]
-        lines += ["", *(f"{name.capitalize()}: {address}" for name, address in self.links.items())]
+            lines += ["", f"{self.say('Checks')}:", *(f"- {line}" for line in self.checks)]
+        lines += ["", *(f"{self.say(name.capitalize())}: {address}" for name, address in self.links.items())]
         return "\n".join(lines) + "\n"
 
     def to_html(self) -> str:
         """The message for mail programs that show HTML."""
         rows = "".join(
-            f"<tr><th align=left valign=top style='padding:2px 12px 2px 0'>{html.escape(name)}</th>"
+            f"<tr><th align=left valign=top style='padding:2px 12px 2px 0'>{html.escape(self.say(name))}</th>"
             f"<td>{html.escape(text)}</td></tr>"
             for name, text in self.facts.items()
         )
         checks = "".join(f"<li>{html.escape(line)}</li>" for line in self.checks)
         links = " &middot; ".join(
-            f'<a href="{html.escape(address)}">{html.escape(name.capitalize())}</a>'
+            f'<a href="{html.escape(address)}">{html.escape(self.say(name.capitalize()))}</a>'
             for name, address in self.links.items()
         )
         return (
@@ -118,15 +155,17 @@ class Message:
         """The body of a Slack incoming webhook. Only our own labels and links are markup."""
         blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(self.title, LONGEST_TITLE)}]
         blocks += [
-            {"type": "section", "text": _plain(f"{name}: {text}")}
+            {"type": "section", "text": _plain(f"{self.say(name)}: {text}")}
             for name, text in self.facts.items()
-            if name in ("What", "Where", "Why", "Next", "Late")
+            if name in ("Means", "What", "Where", "Why", "Next", "Late")
         ]
         blocks += [{"type": "section", "text": _plain(f"• {line}")} for line in self.checks]
-        rest = [f"{name}: {text}" for name, text in self.facts.items() if name in ("Run", "Task")]
+        rest = [f"{self.say(name)}: {text}" for name, text in self.facts.items() if name in ("Run", "Task")]
         blocks.append({"type": "context", "elements": [_plain(text) for text in rest]})
         if self.links:
-            links = "  ·  ".join(f"<{address}|{name.capitalize()}>" for name, address in self.links.items())
+            links = "  ·  ".join(
+                f"<{address}|{self.say(name.capitalize())}>" for name, address in self.links.items()
+            )
             blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": links}})
         # Notifications show `text`. Unless `mrkdwn` is off, Slack would read it as markup.
         return {"text": escape_slack(self.title), "mrkdwn": False, "blocks": blocks}
@@ -166,14 +205,14 @@ def _plain(text: str, longest: int = LONGEST_SLACK_TEXT) -> dict[str, Any]:
     return {"type": "plain_text", "text": escaped, "emoji": False}
 
 
-def _describe_breach(breach: Breach) -> str:
+def _describe_breach(breach: Breach, say: Texts) -> str:
     text = f"{breach.check} [{breach.severity}] {breach.view}: {breach.title.rstrip('.')}"
     if breach.observed:
-        text += f". Observed: {breach.observed}"
+        text += f". {say('Observed')}: {breach.observed}"
     if breach.threshold:
-        text += f" (allowed: {breach.threshold})"
+        text += f" ({say('allowed')}: {breach.threshold})"
     if breach.keys:
-        text += f". Examples: {', '.join(breach.keys)}"
+        text += f". {say('Examples')}: {', '.join(breach.keys)}"
     return _shorten(text, LONGEST_TEXT)
 
 

@@ -23,6 +23,7 @@ from crmbet.run.records import Record
 from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
 from crmbet.storage.verified import read_records, write_record
+from crmbet.texts import ENGLISH, Texts
 
 ANY_DAY = "any"
 """The profile that serves a weekday without one of its own."""
@@ -67,14 +68,13 @@ class Baselines:
             return "no baseline is as old as this run: nothing compared"
         return "no baseline yet: nothing compared"
 
-    @property
-    def note(self) -> str:
+    def note(self, say: Texts = ENGLISH) -> str:
         """What the report says about the baseline, as a sentence."""
         if self.frozen is None and not self.grows:
-            return "Baseline: none is as old as this run, which freezes none."
+            return say("Baseline: none is as old as this run, which freezes none.")
         if self.frozen is None:
-            return "Baseline: none yet. The figures of this run are frozen if it passes."
-        return f"Baseline: frozen as of {self.frozen}."
+            return say("Baseline: none yet. The figures of this run are frozen if it passes.")
+        return say("Baseline: frozen as of {date}.", date=self.frozen)
 
 
 def find_baselines(store: ObjectStore, run: Run, stage: Stage) -> Baselines:

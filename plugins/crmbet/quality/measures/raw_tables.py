@@ -27,6 +27,7 @@ from crmbet.quality.measures.profile import Kind, Measures, Profile, count_units
 from crmbet.quality.measures.tables import Compared, create_drift, create_table
 from crmbet.run.run import Run
 from crmbet.run.window import midnight
+from crmbet.texts import ENGLISH, Texts
 
 if TYPE_CHECKING:
     import duckdb
@@ -252,7 +253,7 @@ def create_protection(connection: duckdb.DuckDBPyConnection, rows: Sequence[tupl
 
 
 def describe_discarded(
-    connection: duckdb.DuckDBPyConnection, contract: SourceContract, rows: Fragment
+    connection: duckdb.DuckDBPyConnection, contract: SourceContract, rows: Fragment, say: Texts = ENGLISH
 ) -> list[str]:
     """A sentence for each day and column of some typed rows with values that were there and became NULL."""
     tolerated = [name for name, column in contract.columns.items() if column.on_invalid == "null"]
@@ -262,8 +263,14 @@ def describe_discarded(
     counts = [Fragment(f"count(*) FILTER (list_contains({names}, {literal(name)}))") for name in tolerated]
     days = connection.execute(render("quality/count_discarded", rows=rows, counts=joined(counts))).fetchall()
     return [
-        f"{values:,} of {total:,} rows of {contract.name} on {day} have a value of {name} that cannot be read and is"
-        " left out."
+        say(
+            "{values} of {total} rows of {source} on {day} have a value of {name} that cannot be read and is left out.",
+            values=say.figure(f"{values:,}"),
+            total=say.figure(f"{total:,}"),
+            source=contract.name,
+            day=day,
+            name=name,
+        )
         for day, *counted, total in days
         for name, values in zip(tolerated, counted, strict=True)
         if values

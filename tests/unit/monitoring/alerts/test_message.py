@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmbet.monitoring.alerts.message import LONGEST_TEXT, SHOWN_BREACHES, Message
+from crmbet import failures
+from crmbet.monitoring.alerts.message import LONGEST_TEXT, MEANINGS, SHOWN_BREACHES, Message, anchor_of
 from crmbet.monitoring.metrics import Breach
 from crmbet.monitoring.outcome import Failure
+from crmbet.monitoring.page.app import RUNBOOK
+from crmbet.texts import texts_in
 
 pytestmark = pytest.mark.unit
 
@@ -148,3 +152,31 @@ def test_ten_thousand_breaches_are_a_few_lines() -> None:
     assert len(message.checks) == SHOWN_BREACHES + 1
     assert message.checks[-1] == "and 9995 more in the report"
     assert len(message.to_slack()["blocks"]) < 50
+
+
+def test_it_speaks_the_language_that_is_set() -> None:
+    text = replace(MESSAGE, say=texts_in("pt-BR"), is_late=True).to_text()
+
+    assert text.splitlines()[0] == "user_features_daily (as_of 2026-11-24) falhou em validate_raw"
+    for part in (
+        "Resumo: Uma checagem de qualidade falhou.",
+        "O que houve: the raw data are not good enough",
+        "Tarefa: validate_raw, tentativa 1",
+        "Atraso: esta mensagem chega atrasada",
+        "(permitido: 5%). Exemplos: bet_id=b1",
+    ):
+        assert part in text
+
+
+def test_every_kind_of_failure_is_explained() -> None:
+    pages = set(re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE))
+    explained = {anchor_of(kind) for kind in MEANINGS}
+
+    assert explained <= {page.lower().replace(" ", "-") for page in pages}
+    assert {anchor_of(kind.__name__) for kind in vars(failures).values() if is_failure(kind)} <= explained
+
+
+def is_failure(kind: object) -> bool:
+    return (
+        isinstance(kind, type) and issubclass(kind, failures.CrmbetError) and kind is not failures.CrmbetError
+    )
