@@ -239,3 +239,12 @@ def test_a_database_that_goes_away_and_comes_back(gone: str, services: Any) -> N
 
     services.postgres.create_database("test_gone")
     assert overview(page)["runs"] == []
+
+
+def test_the_page_begins_in_the_language_that_is_set_and_has_the_sentences_of_all() -> None:
+    page = TestClient(create_app([], lambda: "", lambda _: b"", "pt-BR"))
+
+    assert '<html lang="pt-BR">' in page.get("/").text
+    assert page.get("/texts/pt-BR").json()["Failed checks"] == "Checagens que falharam"
+    assert page.get("/texts/en").json() == {}
+    assert page.get("/texts/tlh").status_code == 404

@@ -72,8 +72,11 @@ def said_in_python() -> Iterator[str]:
 
 
 def said_on_pages() -> Iterator[str]:
-    report = PROJECT / "plugins" / "crmbet" / "quality" / "report.html"
-    yield from re.findall(r'say\("((?:[^"\\]|\\.)*)"', report.read_text(encoding="utf-8"))
+    """What the report and the monitoring page say, and the words of elements that have the mark `data-say`."""
+    page = PROJECT / "plugins" / "crmbet" / "monitoring" / "page" / "static"
+    for path in (PROJECT / "plugins" / "crmbet" / "quality" / "report.html", page / "page.js"):
+        yield from re.findall(r'\bsay\("((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
+    yield from re.findall(r"data-say[^>]*>([^<]+)<", (page / "index.html").read_text(encoding="utf-8"))
 
 
 def said_of_data() -> Iterator[str]:
@@ -82,7 +85,7 @@ def said_of_data() -> Iterator[str]:
         yield from (check.title, check.advice, check.severity)
     for table in (TITLES, WARNINGS, MEANINGS, STAGE_NAMES, TO_CLEAR, WORDS):
         yield from table.values()
-    yield from (FAILED_AT, LATE, *LABELS, *LINKS, *ABOUT_BASELINES)
+    yield from (FAILED_AT, LATE, *TITLES, *LABELS, *LINKS, *ABOUT_BASELINES)
 
 
 def said_by_suites() -> Iterator[str]:

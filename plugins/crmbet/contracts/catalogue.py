@@ -6,6 +6,7 @@ python -m crmbet.contracts.catalogue > docs/features.md      (make catalogue)
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import FeatureColumn, TableContract
@@ -51,34 +52,34 @@ def render_catalogue(table: TableContract) -> str:
         columns=len(table.columns),
         sources=", ".join(f"{letter} {name}" for letter, name in SOURCES.items()),
     )
-    sections = {
-        "Key and features": [
-            (name, column)
-            for name, column in table.columns.items()
-            if column.role != "bookkeeping" and not name.startswith(PROTECTION)
-        ],
-        "Responsible gambling": [
-            (name, column) for name, column in table.features.items() if name.startswith(PROTECTION)
-        ],
-        "Bookkeeping": [
-            (name, column) for name, column in table.columns.items() if column.role == "bookkeeping"
-        ],
+    heads = ("Column", "What it says", "How", "Window", "From", "Type", "Example", "Caution")
+    titles = ("Key and features", "Responsible gambling", "Bookkeeping")
+    tables = [
+        write_table(title, heads, [_cells(name, column) for name, column in columns.items()])
+        for title, columns in zip(titles, in_parts(table), strict=True)
+    ]
+    return "\n".join([introduction, *tables])
+
+
+def in_parts(table: TableContract) -> tuple[dict[str, FeatureColumn], ...]:
+    """The columns in three parts, each in the table's order: key and features, responsible gambling, bookkeeping."""
+    bookkeeping = {name: column for name, column in table.columns.items() if column.role == "bookkeeping"}
+    protecting = {name: column for name, column in table.features.items() if name.startswith(PROTECTION)}
+    others = {
+        name: column for name, column in table.columns.items() if name not in {*bookkeeping, *protecting}
     }
-    pages = [introduction]
-    for title, columns in sections.items():
-        lines = [
-            f"## {title}",
-            "",
-            "| Column | What it says | How | Window | From | Type | Example | Caution |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
-        lines += [_line(name, column) for name, column in columns]
-        pages.append("\n".join(lines) + "\n")
-    return "\n".join(pages)
+    return others, protecting, bookkeeping
 
 
-def _line(name: str, column: FeatureColumn) -> str:
-    cells = (
+def write_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], level: int = 2) -> str:
+    """A heading and a table in Markdown."""
+    lines = [f"{'#' * level} {title}", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(name: str, column: FeatureColumn) -> tuple[str, ...]:
+    return (
         f"`{name}`",
         column.meaning,
         column.formula,
@@ -88,7 +89,6 @@ def _line(name: str, column: FeatureColumn) -> str:
         f"`{column.example}`",
         column.caution,
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _type(column: FeatureColumn) -> str:

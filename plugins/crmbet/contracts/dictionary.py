@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from crmbet.contracts.catalogue import PROTECTION
+from crmbet.contracts.catalogue import in_parts, write_table
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import FeatureColumn, TableContract
 
@@ -126,43 +126,29 @@ ORDER BY clv_12m DESC NULLS LAST;
 
 def render_dictionary(table: TableContract) -> str:
     """The page: how to use the table, one line a column in the table's order, and what English values mean."""
-    pages = [
-        INTRODUCTION.format(
-            schema=table.schema_name, name=table.name, meaning=table.meaning_pt, columns=len(table.columns)
-        )
+    introduction = INTRODUCTION.format(
+        schema=table.schema_name, name=table.name, meaning=table.meaning_pt, columns=len(table.columns)
+    )
+    heads = ("Coluna", "O que diz", "Exemplo", "Cuidado", "Janela", "Fonte", "Tipo")
+    titles = ("Chave e features", "Jogo responsável", "Controle")
+    tables = [
+        write_table(title, heads, [_cells(name, column) for name, column in columns.items()])
+        for title, columns in zip(titles, in_parts(table), strict=True)
     ]
-    sections = {
-        "Chave e features": [
-            (name, column)
-            for name, column in table.columns.items()
-            if column.role != "bookkeeping" and not name.startswith(PROTECTION)
-        ],
-        "Jogo responsável": [
-            (name, column) for name, column in table.features.items() if name.startswith(PROTECTION)
-        ],
-        "Controle": [
-            (name, column) for name, column in table.columns.items() if column.role == "bookkeeping"
-        ],
-    }
-    for title, columns in sections.items():
-        lines = [
-            f"## {title}",
-            "",
-            "| Coluna | O que diz | Exemplo | Cuidado | Janela | Fonte | Tipo |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        lines += [_line(name, column) for name, column in columns]
-        pages.append("\n".join(lines) + "\n")
-    pages.append("## O que os valores querem dizer\n")
-    for name, words in VALUES.items():
-        lines = [f"### `{name}`", "", "| Valor | Em português |", "|---|---|"]
-        lines += [f"| `{value}` | {words[value]} |" for value in table.columns[name].values]
-        pages.append("\n".join(lines) + "\n")
-    return "\n".join(pages)
+    values = [
+        write_table(
+            f"`{name}`",
+            ("Valor", "Em português"),
+            [(f"`{value}`", words[value]) for value in table.columns[name].values],
+            level=3,
+        )
+        for name, words in VALUES.items()
+    ]
+    return "\n".join([introduction, *tables, "## O que os valores querem dizer\n", *values])
 
 
-def _line(name: str, column: FeatureColumn) -> str:
-    cells = (
+def _cells(name: str, column: FeatureColumn) -> tuple[str, ...]:
+    return (
         f"`{name}`",
         column.meaning_pt,
         _example(column),
@@ -171,7 +157,6 @@ def _line(name: str, column: FeatureColumn) -> str:
         ", ".join(SOURCES[letter] for letter in column.sources.split(", ") if letter),
         _type(column),
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _example(column: FeatureColumn) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from crmbet.texts import ENGLISH, LANGUAGES, Texts, texts_in
+
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from crmbet.load.backup import Backup
-
-NONE_OF_THEM = "none: leave the table as it is"
 
 
 class ChooseBackupOperator(HITLOperator):
@@ -25,9 +25,9 @@ class ChooseBackupOperator(HITLOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            subject="Which backup should be restored?",
+            subject=_question(ENGLISH),
             # A form needs options when the DAG is parsed. The real ones are read when the task runs.
-            options=[NONE_OF_THEM],
+            options=[_none_of_them(ENGLISH)],
             **kwargs,
         )
 
@@ -53,8 +53,10 @@ class ChooseBackupOperator(HITLOperator):
             )
             if name := context["params"]["backup"]:
                 return choose(session, backups, name).name
-        self.options = [*(backup.name for backup in backups), NONE_OF_THEM]
-        self.body = _describe(backups)
+        say = texts_in(settings.language)
+        self.subject = _question(say)
+        self.options = [*(backup.name for backup in backups), _none_of_them(say)]
+        self.body = _describe(backups, say)
         self.log.info("choose one in the UI, or start the run again with the param backup")
         return super().execute(context)
 
@@ -63,21 +65,30 @@ class ChooseBackupOperator(HITLOperator):
         chosen: str
         (chosen,) = event["chosen_options"]
         self.log.info("%s was chosen by %s", chosen, event.get("responded_by_user"))
-        if chosen == NONE_OF_THEM:
+        # The language may have been another one when the form was made.
+        if chosen in {_none_of_them(texts_in(language)) for language in LANGUAGES}:
             raise AirflowSkipException("nothing is restored, since a person chose so")
         return chosen
 
 
-def _describe(backups: list[Backup]) -> str:
+def _question(say: Texts) -> str:
+    return say("Which backup should be restored?")
+
+
+def _none_of_them(say: Texts) -> str:
+    return say("none: leave the table as it is")
+
+
+def _describe(backups: list[Backup], say: Texts) -> str:
     """The backups as a table in Markdown."""
     rows = [
-        f"| {backup.name} | {backup.proof.taken_at:%Y-%m-%d %H:%M} | {backup.proof.as_of} | {backup.proof.rows:,} "
-        f"| {backup.proof.run_id.replace('|', ' ')} |"
+        f"| {backup.name} | {backup.proof.taken_at:%Y-%m-%d %H:%M} | {backup.proof.as_of} "
+        f"| {say.figure(f'{backup.proof.rows:,}')} | {backup.proof.run_id.replace('|', ' ')} |"
         for backup in backups
     ]
     return "\n".join(
         [
-            "| Backup | Taken (UTC) | Newest as_of | Rows | Before the load of run |",
+            say("| Backup | Taken (UTC) | Newest as_of | Rows | Before the load of run |"),
             "|---|---|---|--:|---|",
             *rows,
         ]

@@ -252,7 +252,9 @@ def _tell_late(dag_id: str, run_id: str, state: str) -> None:
     if _look_patiently(dag_id, run_id, None).was_alerted("failed"):
         log.info("deadline passed dag=%s run=%s: an alert about it was sent before", dag_id, run_id)
         return
-    say = incidents.alert_texts()
+    from crmbet.orchestration.context import spoken_texts
+
+    say = spoken_texts()
     hours = say.figure(f"{LATEST.total_seconds() / 3600:g}")
     failure = Failure(
         kind="DeadlineMissed",

@@ -25,12 +25,14 @@ from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.run import Run
+from crmbet.run.schedule import operator_texts
 from crmbet.run.settings import Settings, TimeoutSettings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage import object_store
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 from crmbet.storage.verified import read_record, write_record
+from crmbet.texts import ENGLISH, Texts
 
 if TYPE_CHECKING:
     import duckdb
@@ -94,6 +96,15 @@ def open_run(context: Context) -> AirflowRun:
     bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
     log.info("as_of %s, known_at %s, run %s", run.as_of_date, run.known_at.isoformat(), run.run_id)
     return AirflowRun(run=run, store=store)
+
+
+def spoken_texts() -> Texts:
+    """The texts of the language that is set. English if the setting is bad, since an alert must go out."""
+    try:
+        return operator_texts(os.environ)
+    except BadSetting as error:
+        log.warning("alerts and the monitoring page are in English: %s", error)
+        return ENGLISH
 
 
 def read_report(address: str) -> bytes:

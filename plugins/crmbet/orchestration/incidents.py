@@ -27,9 +27,7 @@ from crmbet.failures import BadSetting, CrmbetError
 from crmbet.monitoring.alerts.budget import OutOfTime, within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration.watching import AIRFLOW_FAILURES, OUTCOME
-from crmbet.run.schedule import operator_texts
 from crmbet.run.tasks import EXTRACTS, GATES
-from crmbet.texts import ENGLISH, Texts
 
 if TYPE_CHECKING:
     from crmbet.monitoring.alerts.message import Kind, Message
@@ -151,15 +149,6 @@ def channel_seconds() -> int:
         return TimeoutSettings().alert_timeout_seconds
 
 
-def alert_texts() -> Texts:
-    """The texts of the language that is set. A bad setting does not silence an alert: it is English then."""
-    try:
-        return operator_texts(os.environ)
-    except BadSetting as error:
-        log.warning("the alert is in English: %s", error)
-        return ENGLISH
-
-
 def seconds_left() -> float:
     """Seconds until the DAG processor kills this process. In other processes there is no end to them."""
     if sys.argv[1:2] != ["dag-processor"]:
@@ -211,6 +200,7 @@ def send(  # noqa: PLR0913 - all but the first by name
     """
     from crmbet.monitoring.alerts.channels import send_to_all
     from crmbet.monitoring.alerts.message import Message, anchor_of
+    from crmbet.orchestration.context import spoken_texts
 
     links = links_of(
         dag_id,
@@ -231,7 +221,7 @@ def send(  # noqa: PLR0913 - all but the first by name
         breaches=_breaches(quality or {}),
         links=links,
         is_late=is_late,
-        say=alert_texts(),
+        say=spoken_texts(),
     )
     delivered = send_to_all(configured_channels(), message, channel_seconds())
     log.log(LEVELS[kind], "ALERT %s dag=%s run=%s task=%s: %s", kind, dag_id, run_id, task_id, failure.what)

@@ -23,7 +23,15 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def test_the_page_is_for_those_who_may_see_runs(live: Live) -> None:
-    for route in ("", "api/overview", "api/drift", "static/page.js", "runbook", "reports/x/raw"):
+    for route in (
+        "",
+        "api/overview",
+        "api/drift",
+        "static/page.js",
+        "texts/pt-BR",
+        "runbook",
+        "reports/x/raw",
+    ):
         path = f"/crmbet/{route}"
         assert live.call(path)[0] == 401, path
         assert live.call(path, token=live.token("stranger"))[0] == 403, path
@@ -147,6 +155,22 @@ def test_the_page_on_a_phone_and_in_the_dark(live: Live, tab: Tab) -> None:
     tab.page.locator("#alerts table").wait_for()
     assert tab.page.locator("html.dark").count() == 1
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.complaints == []
+
+
+def test_the_page_in_the_readers_language(live: Live, tab: Tab) -> None:
+    page = tab.page
+    page.goto(f"{live.login.url}/crmbet/")
+    page.get_by_role("button", name="PT", exact=True).click()
+    page.get_by_role("heading", name=f"A rodada de {AS_OF} falhou").wait_for()
+    page.reload()
+    page.get_by_role("heading", name=f"A rodada de {AS_OF} falhou").wait_for()
+    assert page.get_by_role("heading", name="Score de qualidade").count() == 1
+    assert page.locator("html").get_attribute("lang") == "pt-BR"
+
+    page.get_by_role("button", name="EN", exact=True).click()
+    page.get_by_role("heading", name=f"The run as of {AS_OF} failed").wait_for()
+    assert page.get_by_role("heading", name="Quality score").count() == 1
     assert tab.complaints == []
 
 

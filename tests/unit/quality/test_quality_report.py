@@ -294,7 +294,7 @@ def test_the_page_speaks_the_language_of_the_report() -> None:
     assert '<html lang="pt-BR">' in page
     for said in (
         "Qualidade: dados brutos",
-        "1 de 2 expectativas não cumpridas, 1 delas críticas",
+        "1 de 2 expectativas não cumpridas, das quais 1 de severidade crítica",
         "stake está preenchida",
         "21,60%",
         "0 de 1 cumpridas",

@@ -27,6 +27,7 @@ from crmbet.monitoring.tables import (
     read_table_run,
 )
 from crmbet.run.tasks import TASKS
+from crmbet.texts import DEFAULT_LANGUAGE, LANGUAGES, Language, texts_in
 
 STATIC = Path(__file__).parent / "static"
 RUNBOOK = Path(__file__).parents[4] / "docs" / "runbook.md"
@@ -50,12 +51,16 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    dependencies: Sequence[Any], target_dsn: Callable[[], str], read_report: Callable[[str], bytes]
+    dependencies: Sequence[Any],
+    target_dsn: Callable[[], str],
+    read_report: Callable[[str], bytes],
+    language: Language = DEFAULT_LANGUAGE,
 ) -> FastAPI:
     """Create the app. The `dependencies` guard every route.
 
     `target_dsn` returns the libpq connection string of the database with the tables of monitoring. `read_report`
-    returns the content of a report, given the address that a run's row has. Both are called for each request.
+    returns the content of a report, given the address that a run's row has. Both are called for each request. The page
+    begins in `language`, and a reader may choose another.
     """
     app = FastAPI(title="crmbet monitoring", dependencies=dependencies, openapi_url=None)
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
@@ -65,18 +70,19 @@ def create_app(
         log.warning("the monitoring page has no data: %s", failure)
         return JSONResponse({"what": failure.what, "next": failure.next_step}, status_code=503)
 
-    _add_page(app)
+    _add_page(app, language)
     _add_data(app, target_dsn, read_report)
     return app
 
 
-def _add_page(app: FastAPI) -> None:
-    """Add the routes that do not depend on data: the page, the files that it loads, and the runbook."""
+def _add_page(app: FastAPI, language: Language) -> None:
+    """Add the routes that do not depend on data: the page, the files and sentences that it loads, and the runbook."""
 
     @app.get("/")
     def page() -> HTMLResponse:
+        text = (STATIC / "index.html").read_text(encoding="utf-8")
         return HTMLResponse(
-            (STATIC / "index.html").read_text(encoding="utf-8"),
+            text.replace('<html lang="en">', f'<html lang="{language}">'),
             headers={"Content-Security-Policy": PAGE_POLICY},
         )
 
@@ -87,6 +93,13 @@ def _add_page(app: FastAPI) -> None:
         # The content of a file with a version in its name never changes.
         caching = "private, max-age=31536000, immutable" if "-" in name else "no-cache"
         return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": caching})
+
+    @app.get("/texts/{name}")
+    def texts(name: str) -> JSONResponse:
+        known = next((each for each in LANGUAGES if each == name), None)
+        if known is None:
+            raise HTTPException(404)
+        return JSONResponse(dict(texts_in(known).sentences), headers={"Cache-Control": "no-cache"})
 
     @app.get("/runbook")
     def runbook() -> HTMLResponse:

@@ -69,30 +69,62 @@ const link = (text, url) => el("a", { href: url, onclick: (event) => open(url, e
 
 // ---------------------------------------------------------------- words and figures
 
-const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+// The sentences below are English. Those of another language come from texts/<language>, by the English sentence.
+let sentences = {};
+let number, compact;
+const say = (sentence, places = {}) => (sentences[sentence] ?? sentence).replace(/\{(\w+)\}/g, (place, name) => places[name] ?? place);
+const language = () => document.documentElement.lang;
+
+async function speak(wanted) {
+  sentences = {};
+  if (wanted !== "en") {
+    const response = await fetch(`texts/${encodeURIComponent(wanted)}`, { headers: { Accept: "application/json" } }).catch(() => null);
+    if (response?.ok) sentences = await response.json();
+    else wanted = "en";
+  }
+  document.documentElement.lang = wanted;
+  number = new Intl.NumberFormat(wanted, { maximumFractionDigits: 1 });
+  compact = new Intl.NumberFormat(wanted, { notation: "compact", maximumFractionDigits: 1 });
+  for (const node of document.querySelectorAll("[data-say]")) {
+    node.dataset.say ||= node.textContent;
+    node.textContent = say(node.dataset.say);
+  }
+  for (const button of document.querySelectorAll("[data-language]")) button.setAttribute("aria-pressed", String(button.dataset.language === wanted));
+  if (overview) { draw(); drawDrift(); }
+}
+
+// What a reader has chosen stays with the browser, if it may keep anything.
+function remembered() {
+  try { return localStorage.getItem("crmbet-language"); } catch { return null; }
+}
+
+function remember(chosen) {
+  try { localStorage.setItem("crmbet-language", chosen); } catch { /* nothing is kept */ }
+}
+
+const fixed = (value, digits) => value.toLocaleString(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
 const count = (value) => (value === null || value === undefined ? "–" : number.format(value));
 const short = (value) => (value === null || value === undefined ? "–" : compact.format(value));
-const percent = (share) => (share === null || share === undefined ? "–" : `${(share * 100).toFixed(share && share < 0.001 ? 3 : 2)}%`);
-const score = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
+const percent = (share) => (share === null || share === undefined ? "–" : `${fixed(share * 100, share && share < 0.001 ? 3 : 2)}%`);
+const score = (value) => (value === null || value === undefined ? "–" : fixed(value, 3));
 const binary = (largest) => (largest < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30]);
 function bytes(value) {
   if (value === null || value === undefined) return "–";
   const [unit, size] = binary(value);
   return `${number.format(value / size)} ${unit}`;
 }
-const instant = (text) => new Date(text).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
+const instant = (text) => new Date(text).toLocaleString(language() === "en" ? "en-GB" : language(), { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  return `${fixed(seconds / 3600, 1)} h`;
 }
 
 function ago(text) {
   const hours = (new Date(overview.now) - new Date(text)) / HOUR;
-  if (hours < 1.5) return `${Math.max(0, Math.round(hours * 60))} min ago`;
-  return hours < 48 ? `${Math.round(hours)} h ago` : `${Math.round(hours / 24)} days ago`;
+  if (hours < 1.5) return say("{count} min ago", { count: Math.max(0, Math.round(hours * 60)) });
+  return hours < 48 ? say("{count} h ago", { count: Math.round(hours) }) : say("{count} days ago", { count: Math.round(hours / 24) });
 }
 
 const table = (heads, rows) => el("table", {},
@@ -132,13 +164,19 @@ function inRange() {
 // The tab on a run is about that run; everywhere else the page is about today's table.
 function describeRun(run) {
   const failed = run.state === "failed";
-  return [failed ? "bad" : "good", failed ? `This run failed${run.failed_task ? ` at ${run.failed_task}` : ""}` : "This run succeeded",
-    run.failure ?? "", `It ended ${ago(run.ended)}.`, run];
+  return [failed ? "bad" : "good", failed ? (run.failed_task ? say("This run failed at {task}", { task: run.failed_task }) : say("This run failed")) : say("This run succeeded"),
+    run.failure ?? "", say("It ended {when}.", { when: ago(run.ended) }), run];
 }
 
 // Whether a failed run is why the table is old: it is about a later day, or nobody knows its day and one is due. The
 // failure of any other run has changed nothing in the table.
 const holdsBack = (run, loaded, age) => (!loaded ? true : run.as_of ? run.as_of > loaded.as_of : run.ended > loaded.ended && age >= 24);
+
+function sayFailed({ as_of, failed_task }) {
+  if (as_of && failed_task) return say("The run as of {date} failed at {task}", { date: as_of, task: failed_task });
+  if (as_of) return say("The run as of {date} failed", { date: as_of });
+  return failed_task ? say("The run failed at {task}", { task: failed_task }) : say("The run failed");
+}
 
 function verdict() {
   const wanted = new URLSearchParams(location.search).get("run");
@@ -146,23 +184,25 @@ function verdict() {
   if (shown) return describeRun(shown);
   const loaded = overview.table;
   const age = loaded ? (new Date(overview.now) - new Date(loaded.cut_off)) / HOUR : Infinity;
-  const freshness = loaded ? `The table holds features as of ${loaded.as_of}, loaded ${ago(loaded.ended)}.` : "No run has loaded the table yet.";
+  const freshness = loaded ? say("The table holds features as of {date}, loaded {when}.", { date: loaded.as_of, when: ago(loaded.ended) }) : say("No run has loaded the table yet.");
   const failed = overview.runs.filter((run) => !run.dry && run.state === "failed");
   const blocking = failed.find((run) => holdsBack(run, loaded, age));
   if (blocking) {
-    return ["bad", `The run ${blocking.as_of ? `as of ${blocking.as_of} ` : ""}failed${blocking.failed_task ? ` at ${blocking.failed_task}` : ""}`, blocking.failure ?? "", freshness, blocking];
+    return ["bad", sayFailed(blocking), blocking.failure ?? "", freshness, blocking];
   }
   const run = loaded ?? overview.runs.find((one) => !one.dry);
   const others = failed.filter((one) => one.ended > run.ended);
-  if (age < 25) return ["good", "Today's run succeeded and the data is fresh", "", freshness, run, others];
-  if (age < 33) return ["warn", "Today's run has not finished yet", "", freshness, run, others];
-  return ["bad", "The data is stale", "", freshness, run, others];
+  if (age < 25) return ["good", say("Today's run succeeded and the data is fresh"), "", freshness, run, others];
+  if (age < 33) return ["warn", say("Today's run has not finished yet"), "", freshness, run, others];
+  return ["bad", say("The data is stale"), "", freshness, run, others];
 }
+
+const sayDay = (run) => (run.as_of ? say("as of {date}", { date: run.as_of }) : say("as_of unknown"));
 
 function tellOthers(others) {
   if (!others.length) return null;
-  const named = others.slice(0, 3).flatMap((run, i) => [i ? ", " : "", link(`${run.as_of ? `as of ${run.as_of}` : "as_of unknown"}${run.failed_task ? ` at ${run.failed_task}` : ""}`, runUrl(run.id))]);
-  return el("p", { class: "muted", id: "others" }, `${others.length === 1 ? "A run has" : `${others.length} runs have`} failed since, and changed nothing in the table: `, ...named, others.length > 3 ? ", …" : ".");
+  const named = others.slice(0, 3).flatMap((run, i) => [i ? ", " : "", link(`${sayDay(run)}${run.failed_task ? say(" at {task}", { task: run.failed_task }) : ""}`, runUrl(run.id))]);
+  return el("p", { class: "muted", id: "others" }, `${others.length === 1 ? say("A run has failed since, and changed nothing in the table") : say("{count} runs have failed since, and changed nothing in the table", { count: others.length })}: `, ...named, others.length > 3 ? ", …" : ".");
 }
 
 function drawStatus() {
@@ -171,32 +211,32 @@ function drawStatus() {
   $("status").className = `hero card ${kind}`;
   show("status",
     el("div", { class: "verdict" }, el("span", { class: "dot" }),
-      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link("Open the run", runUrl(run.id))), tellOthers(others))),
+      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link(say("Open the run"), runUrl(run.id))), tellOthers(others))),
     el("div", { class: "tiles" },
-      tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", "quality grade and score", run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
-      tile(short(run.extracted), "records extracted"),
-      tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), `in quarantine (${short(run.quarantined)} records)`),
-      tile(short(run.transformed), `players; ${short((run.inserted ?? 0) + (run.updated ?? 0))} rows changed`)));
-  $("subtitle").textContent = `ml_features.user_features · ${run.as_of ? `as of ${run.as_of}` : "as_of unknown"} · took ${duration(run.seconds)} · read ${bytes(run.bytes_read)}, wrote ${bytes(run.bytes_written)}`;
+      tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", say("quality grade and score"), run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
+      tile(short(run.extracted), say("records extracted")),
+      tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), say("in quarantine ({count} records)", { count: short(run.quarantined) })),
+      tile(short(run.transformed), say("players; {count} rows changed", { count: short((run.inserted ?? 0) + (run.updated ?? 0)) }))));
+  $("subtitle").textContent = `ml_features.user_features · ${sayDay(run)} · ${say("took {time} · read {read}, wrote {written}", { time: duration(run.seconds), read: bytes(run.bytes_read), written: bytes(run.bytes_written) })}`;
 }
 
 function drawTables(runs) {
   const failed = overview.runs.filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
     el("span", { class: "when" }, link(run.as_of?.slice(5) ?? "?", reportUrl(run.id, breach.stage))),
-    el("span", {}, tag(breach.severity, SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title.replace(/\.$/, "")}${breach.observed ? `. Observed: ${breach.observed}` : ""}${breach.threshold ? ` (allowed: ${breach.threshold})` : ""}`)]));
-  show("breaches", failed.length ? table(["as of", "What"], failed) : empty("All checks passed", "in every stored run"));
+    el("span", {}, tag(say(breach.severity), SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title.replace(/\.$/, "")}${breach.observed ? `. ${say("Observed")}: ${breach.observed}` : ""}${breach.threshold ? ` (${say("allowed")}: ${breach.threshold})` : ""}`)]));
+  show("breaches", failed.length ? table([say("as of"), say("What")], failed) : empty(say("All checks passed"), say("in every stored run")));
 
   const newest = [...runs].reverse().find((run) => run.cleaned !== null);
   const reasons = newest ? Object.entries(newest.reasons).flatMap(([source, counts]) => Object.entries(counts).map(([reason, rows]) => [source, reason, rows])) : [];
   reasons.sort((a, b) => b[2] - a[2]);
   show("reasons", reasons.length
-    ? table(["Source", "Reason", "#Rows"], reasons.slice(0, 100).map(([source, reason, rows]) => [source, reason, count(rows)]))
-    : empty("Nothing in quarantine", newest ? `in the run of ${newest.as_of}` : "No run has cleaned any data yet."));
+    ? table([say("Source"), say("Reason"), `#${say("Rows")}`], reasons.slice(0, 100).map(([source, reason, rows]) => [source, reason, count(rows)]))
+    : empty(say("Nothing in quarantine"), newest ? say("in the run of {date}", { date: newest.as_of }) : say("No run has cleaned any data yet.")));
 
   const alerts = overview.alerts.map((alert) => [
     el("span", { class: "when" }, instant(alert.raised_at)), link(alert.task_id ?? alert.dag_id, runUrl(alert.execution_id, alert.dag_id)),
-    el("span", {}, tag(alert.kind, alert.kind === "recovered" ? "good" : ["deadline", "set_aside"].includes(alert.kind) ? "warn" : "bad"), " ", alert.what, " ", link("What to do", runbookUrl(alert.anchor)))]);
-  show("alerts", alerts.length ? table(["When", "Where", "What"], alerts) : empty("No alerts", "since monitoring was set up"));
+    el("span", {}, tag(say(alert.kind), alert.kind === "recovered" ? "good" : ["deadline", "set_aside"].includes(alert.kind) ? "warn" : "bad"), " ", say(alert.what), " ", link(say("What to do"), runbookUrl(alert.anchor)))]);
+  show("alerts", alerts.length ? table([say("When"), say("Where"), say("What")], alerts) : empty(say("No alerts"), say("since monitoring was set up")));
 }
 
 // ---------------------------------------------------------------- charts
@@ -208,7 +248,7 @@ function chart(id, runs, series, options = {}) {
   if (!series.length || (!failures.length && !series.some((one) => one.data.some((value) => value !== null)))) {
     charts.get(id)?.dispose();
     charts.delete(id);
-    show(id, empty("Nothing to draw yet", "The figures come from the first run that gets this far."));
+    show(id, empty(say("Nothing to draw yet"), say("The figures come from the first run that gets this far.")));
     return;
   }
   let drawn = charts.get(id);
@@ -224,7 +264,7 @@ function chart(id, runs, series, options = {}) {
   series[0].markPoint = {
     symbol: "triangle", symbolSize: 9, itemStyle: { color: css("--bad") }, label: { show: false },
     data: failures.map((run) => ({ xAxis: run.as_of, yAxis: 0, y: "88%", failed: run.failed[0].id, name: run.failed.map((one) => one.failed_task ?? one.id).join(", ") })),
-    tooltip: { trigger: "item", formatter: (mark) => `${mark.data.xAxis}: failed at ${mark.name}` },
+    tooltip: { trigger: "item", formatter: (mark) => say("{date}: failed at {tasks}", { date: mark.data.xAxis, tasks: mark.name }) },
   };
   drawn.setOption({
     animation: false,
@@ -246,11 +286,11 @@ const curve = (name, data, more = {}) => ({ name, type: "line", data, symbolSize
 function drawCharts() {
   const runs = inRange();
   const grades = { A: css("--good"), B: css("--good"), C: css("--warn"), D: css("--warn"), F: css("--bad") };
-  chart("chart-score", runs, [curve("Score", runs.map((run) => run.score === null ? null : { value: run.score, itemStyle: { color: grades[run.grade] } }), { areaStyle: { opacity: 0.08 }, symbolSize: 6, showSymbol: true, showAllSymbol: true,
+  chart("chart-score", runs, [curve(say("Score"), runs.map((run) => run.score === null ? null : { value: run.score, itemStyle: { color: grades[run.grade] } }), { areaStyle: { opacity: 0.08 }, symbolSize: 6, showSymbol: true, showAllSymbol: true,
     markLine: { silent: true, symbol: "none", lineStyle: { color: css("--line"), type: "dashed" }, label: { color: css("--muted"), formatter: "{b}", position: "insideEndTop" }, data: [{ name: "A", yAxis: 0.9 }, { name: "B", yAxis: 0.8 }, { name: "C", yAxis: 0.7 }, { name: "D", yAxis: 0.6 }] } })],
-    { format: score, axis: (value) => value.toFixed(1), y: { min: (range) => Math.min(0.5, Math.floor(range.min * 10) / 10), max: 1 } });
-  chart("chart-records", runs, [bar("accepted", runs.map((run) => run.cleaned), "in"), bar("duplicates", runs.map((run) => run.duplicates), "in"),
-    curve("in quarantine", runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
+    { format: score, axis: (value) => fixed(value, 1), y: { min: (range) => Math.min(0.5, Math.floor(range.min * 10) / 10), max: 1 } });
+  chart("chart-records", runs, [bar(say("accepted"), runs.map((run) => run.cleaned), "in"), bar(say("duplicates"), runs.map((run) => run.duplicates), "in"),
+    curve(say("in quarantine"), runs.map((run) => run.quarantined), { yAxisIndex: 1, color: css("--bad") })], { right: short });
   const byTask = (place) => overview.tasks.map((task) => [task, runs.map((run) => run.tasks[task]?.[place] ?? null)]);
   chart("chart-duration", runs, byTask(1).map(([task, data]) => bar(task, data, "tasks")), { format: (value) => value === null || value === undefined ? "–" : `${number.format(value)} s`, axis: duration });
   const memory = byTask(2), [unit, size] = binary(Math.max(...memory.flatMap(([, data]) => data)));
@@ -259,14 +299,14 @@ function drawCharts() {
   const segments = [...new Set(runs.flatMap((run) => Object.keys(run.players?.segments ?? {})))].sort();
   chart("chart-segments", runs, segments.map((segment) => bar(segment.replaceAll("_", " "), runs.map((run) => run.players ? run.players.segments[segment]?.players ?? 0 : null), "segments")));
   const colors = { low: css("--good"), medium: css("--warn"), high: "#f97316", critical: css("--bad"), churned: "#475569", undefined: css("--muted") };
-  chart("chart-churn", runs, [...Object.keys(colors).map((band) => bar(`${band} risk`.replace("undefined risk", "undefined"), runs.map((run) => run.players ? run.players.churn[band] ?? 0 : null), "churn", { color: colors[band] })),
-    curve("mean value score", runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") }),
-    curve("AUC of last month's churn scores", runs.map((run) => run.players?.churn_auc ?? null), { yAxisIndex: 1, color: css("--text") })], { right: (value) => value.toFixed(1) });
+  chart("chart-churn", runs, [...Object.keys(colors).map((band) => bar(band === "undefined" ? say("undefined") : say("{band} risk", { band }), runs.map((run) => run.players ? run.players.churn[band] ?? 0 : null), "churn", { color: colors[band] })),
+    curve(say("mean value score"), runs.map((run) => run.players?.value.mean ?? null), { yAxisIndex: 1, color: css("--accent") }),
+    curve(say("AUC of last month's churn scores"), runs.map((run) => run.players?.churn_auc ?? null), { yAxisIndex: 1, color: css("--text") })], { right: (value) => fixed(value, 1) });
 }
 
 // ---------------------------------------------------------------- drift
 
-const MEASURES = { psi: "stability index", ks: "Kolmogorov-Smirnov distance", quartile_shift: "quartiles", variance_ratio: "variance", skew_shift: "skew" };
+const MEASURES = { psi: () => say("stability index"), ks: () => say("Kolmogorov-Smirnov distance"), quartile_shift: () => say("quartiles"), variance_ratio: () => say("variance"), skew_shift: () => say("skew") };
 const SHOWN_FEATURES = 8;
 let drift = [];
 let allFeatures = false;
@@ -275,21 +315,23 @@ let allFeatures = false;
 function drawDrift() {
   for (const drawn of driftCharts.splice(0)) drawn.dispose();
   if (!drift.length) {
-    show("drift", empty("No drift figures yet", "They appear after the first run that compares its features with a baseline."));
+    show("drift", empty(say("No drift figures yet"), say("They appear after the first run that compares its features with a baseline.")));
     return;
   }
   const { as_of, baseline, execution_id } = drift[0];
   const moved = drift.filter((feature) => feature.beyond.length).length;
-  $("drift-hint").replaceChildren(`Each feature as of ${as_of.slice(0, 10)} beside its baseline of ${baseline}: ${moved ? `${moved} of ${drift.length} have moved too far` : `none of ${drift.length} has moved too far`}. `, link("Report", reportUrl(execution_id, "features")));
+  const places = { date: as_of.slice(0, 10), baseline, moved, all: drift.length };
+  const told = moved ? say("Each feature as of {date} beside its baseline of {baseline}: {moved} of {all} have moved too far.", places) : say("Each feature as of {date} beside its baseline of {baseline}: none of {all} has moved too far.", places);
+  $("drift-hint").replaceChildren(told, " ", link(say("Report"), reportUrl(execution_id, "features")));
   const shown = allFeatures ? drift : drift.slice(0, Math.max(SHOWN_FEATURES, moved));
   const pictures = shown.map((feature) => el("div", { class: "picture" }));
   show("drift",
     el("div", { class: "multiples" }, ...shown.map((feature, i) => el("figure", {},
-      el("figcaption", {}, el("b", {}, feature.feature), " ", feature.beyond.length ? tag(`moved since ${feature.since.slice(0, 10)}`, "bad") : tag("no drift", "good"),
-        el("span", { class: "muted" }, feature.psi === null ? "" : `stability index ${feature.psi.toFixed(3)} (limit ${feature.psi_limit})`,
-          feature.beyond.length ? `; beyond its limit: ${feature.beyond.map((measure) => MEASURES[measure] ?? measure).join(", ")}` : "")),
+      el("figcaption", {}, el("b", {}, feature.feature), " ", feature.beyond.length ? tag(say("moved since {date}", { date: feature.since.slice(0, 10) }), "bad") : tag(say("no drift"), "good"),
+        el("span", { class: "muted" }, feature.psi === null ? "" : say("stability index {value} (limit {limit})", { value: fixed(feature.psi, 3), limit: feature.psi_limit.toLocaleString(language()) }),
+          feature.beyond.length ? say("; beyond its limit: {measures}", { measures: feature.beyond.map((measure) => MEASURES[measure]?.() ?? measure).join(", ") }) : "")),
       pictures[i]))),
-    shown.length < drift.length || allFeatures ? el("button", { class: "more", onclick: () => { allFeatures = !allFeatures; drawDrift(); } }, allFeatures ? "Show fewer" : `Show all ${drift.length}`) : null);
+    shown.length < drift.length || allFeatures ? el("button", { class: "more", onclick: () => { allFeatures = !allFeatures; drawDrift(); } }, allFeatures ? say("Show fewer") : say("Show all {count}", { count: drift.length })) : null);
   if (!window.echarts) return;
   shown.forEach((feature, i) => {
     const drawn = echarts.init(pictures[i], null, { renderer: "canvas" });
@@ -301,7 +343,7 @@ function drawDrift() {
       tooltip: { trigger: "axis", appendTo: document.body, backgroundColor: css("--card"), borderColor: css("--line"), textStyle: { color: css("--text"), fontSize: 12 }, valueFormatter: percent, renderMode: "richText" },
       xAxis: { type: "category", data: feature.bins.map((bin) => bin[0]), axisLabel: { show: false }, axisTick: { show: false }, axisLine: { lineStyle: { color: css("--line") } } },
       yAxis: { type: "value", show: false },
-      series: [of("baseline", 1, css("--muted")), of("now", 2, feature.beyond.length ? css("--bad") : css("--accent"))],
+      series: [of(say("baseline"), 1, css("--muted")), of(say("now"), 2, feature.beyond.length ? css("--bad") : css("--accent"))],
     });
   });
 }
@@ -317,7 +359,7 @@ async function loadDrift() {
 
 function problem(title, text) {
   $("problem").hidden = !title;
-  if (title) show("problem", el("b", {}, title), el("p", {}, text), el("p", {}, el("a", { href: "#", onclick: (event) => { event.preventDefault(); load(); } }, "Try again")));
+  if (title) show("problem", el("b", {}, title), el("p", {}, text), el("p", {}, el("a", { href: "#", onclick: (event) => { event.preventDefault(); load(); } }, say("Try again"))));
 }
 
 function draw() {
@@ -325,7 +367,7 @@ function draw() {
   $("panels").hidden = !any;
   if (!any) {
     $("status").className = "hero card";
-    show("status", empty("No run yet", "Switch on user_features_daily, or trigger it by hand. The page shows its first run when it has ended."));
+    show("status", empty(say("No run yet"), say("Switch on user_features_daily, or trigger it by hand. The page shows its first run when it has ended.")));
     return;
   }
   drawStatus();
@@ -338,8 +380,8 @@ async function load() {
     const response = await fetch("api/overview", { headers: { Accept: "application/json" } });
     const body = await response.json().catch(() => ({}));
     if (!response.ok) {
-      problem(response.status === 401 || response.status === 403 ? "You may not see this" : "There is no data to show",
-        `${body.what ?? body.detail ?? `The server answered ${response.status}`}. ${overview ? "The figures below are older." : ""} ${body.next ?? ""}`);
+      problem(response.status === 401 || response.status === 403 ? say("You may not see this") : say("There is no data to show"),
+        `${body.what ?? body.detail ?? say("The server answered {status}", { status: response.status })}. ${overview ? say("The figures below are older.") : ""} ${body.next ?? ""}`);
       if (!overview) { $("status").hidden = true; $("panels").hidden = true; }
       return;
     }
@@ -349,22 +391,26 @@ async function load() {
     draw();
     await loadDrift();
   } catch {
-    problem("The server does not answer", "Check that Airflow's API server is running.");
+    problem(say("The server does not answer"), say("Check that Airflow's API server is running."));
   } finally {
     document.body.classList.remove("loading");
   }
 }
 
-document.addEventListener("DOMContentLoaded", () => {
+document.addEventListener("DOMContentLoaded", async () => {
   followTheme();
-  for (const button of document.querySelectorAll(".switch button")) {
+  for (const button of document.querySelectorAll("[data-language]")) {
+    button.addEventListener("click", () => { remember(button.dataset.language); speak(button.dataset.language); });
+  }
+  for (const button of document.querySelectorAll("[data-days]")) {
     button.addEventListener("click", () => {
       days = Number(button.dataset.days);
-      for (const other of document.querySelectorAll(".switch button")) other.setAttribute("aria-pressed", String(other === button));
+      for (const other of document.querySelectorAll("[data-days]")) other.setAttribute("aria-pressed", String(other === button));
       if (overview) draw();
     });
   }
   new ResizeObserver(() => { for (const drawn of [...charts.values(), ...driftCharts]) drawn.resize(); }).observe(document.body);
+  await speak(remembered() ?? language());
   load();
   setInterval(() => { if (!document.hidden) load(); }, 60_000);
 });
