@@ -162,9 +162,9 @@ def test_the_page_in_the_readers_language(live: Live, tab: Tab) -> None:
     page = tab.page
     page.goto(f"{live.login.url}/crmbet/")
     page.get_by_role("button", name="PT", exact=True).click()
-    page.get_by_role("heading", name=f"A rodada de {AS_OF} falhou").wait_for()
+    page.get_by_role("heading", name=f"A execução de {AS_OF} falhou").wait_for()
     page.reload()
-    page.get_by_role("heading", name=f"A rodada de {AS_OF} falhou").wait_for()
+    page.get_by_role("heading", name=f"A execução de {AS_OF} falhou").wait_for()
     assert page.get_by_role("heading", name="Score de qualidade").count() == 1
     assert page.locator("html").get_attribute("lang") == "pt-BR"
 

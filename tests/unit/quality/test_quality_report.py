@@ -304,6 +304,6 @@ def test_the_page_speaks_the_language_of_the_report() -> None:
     ):
         assert said in page
     with pytest.raises(
-        QualityBreach, match=r"dados brutos da rodada .* sem qualidade suficiente .nota F, score 0,33"
+        QualityBreach, match=r"dados brutos da execução .* sem qualidade suficiente .nota F, score 0,33"
     ):
         raise_on_breach(judged, ALL, address="s3://lake/report.html")
