@@ -135,6 +135,24 @@ def table_rows(operator: Any) -> list[dict[str, Any]]:
     return [row for (row,) in rows]
 
 
+OF_FITS = frozenset(
+    {
+        "churn_prob_30d",
+        "churn_risk_score",
+        "clv_12m",
+        "customer_lifetime_value_score",
+        "expected_deposit_days_30d",
+        "expected_deposit_value",
+        "p_alive",
+    }
+)
+"""Columns that follow from fitted parameters. The search goes on for longer now, along the flat ridge of 45 players."""
+SERVED = ("deposit_days", "activity_days", "deposit_values")
+"""The fitted models of a run."""
+NOT_WORSE = 1e-6
+"""What a log-likelihood may lose by rounding."""
+
+
 def cells_of(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
     return [{name: row[name] for name in names} for row in rows]
 
@@ -175,8 +193,7 @@ def fields(record: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
 
 def fits(models: ModelRun) -> list[ModelFit]:
     """The parameters that the models of a run were served with."""
-    served = [models.deposit_days.fit, models.activity_days.fit, models.deposit_values.fit]
-    return [fit for fit in served if fit is not None]
+    return [served.fit for name in SERVED if (served := getattr(models, name)).fit is not None]
 
 
 def extracted(run: Any) -> dict[str, SourceCaptures]:
@@ -314,9 +331,8 @@ def test_the_table_and_its_history_stay_as_they_were(upgraded: Upgraded) -> None
     assert (load.staged, load.inserted, load.removed, load.marked) == (len(upgraded.rows), 0, 0, 0)
     if upgraded.added_columns:
         # A feature that was added since gives every row another hash, so each of them is written once.
-        assert cells_of(upgraded.rows_after_again, upgraded.old_features) == cells_of(
-            upgraded.rows, upgraded.old_features
-        )
+        compared = upgraded.old_features - OF_FITS
+        assert cells_of(upgraded.rows_after_again, compared) == cells_of(upgraded.rows, compared)
         assert upgraded.history_after_again.keys() == upgraded.history.keys()
         return
     assert (load.updated, load.unchanged) == (0, len(upgraded.rows))
@@ -341,10 +357,14 @@ def test_a_run_for_the_same_day_learns_what_the_old_one_did(upgraded: Upgraded) 
     assert old is not None
     assert new is not None
     assert new.cut_offs == pytest.approx(old.cut_offs, rel=1e-9)
-    # A fit that is made again may differ in its last digits.
-    for fit, before in zip(fits(new.models), fits(old.models), strict=True):
-        assert fit.parameters == pytest.approx(before.parameters, rel=1e-6)
-        assert (fit.as_of, fit.cohort, fit.patterns) == (before.as_of, before.cohort, before.patterns)
+    for name in SERVED:
+        fit, before = getattr(new.models, name), getattr(old.models, name)
+        if fit.is_fallback:
+            assert "sits on a bound" in fit.problem, "where the search of the old version ended before it"
+        else:
+            assert fit.fit.log_likelihood >= before.fit.log_likelihood - NOT_WORSE
+            assert (fit.fit.as_of, fit.fit.patterns) == (before.fit.as_of, before.fit.patterns)
+        assert fit.cohort == before.cohort
 
 
 @pytest.mark.full
@@ -404,7 +424,7 @@ def test_models_that_the_old_version_fitted_serve_where_there_are_too_few_player
     assert [fit.as_of for fit in fits(new.models)] == [LAST_AS_OF] * 3
     # They are the newest of that as_of, so a run for the same day may have fitted them again.
     for fit, before in zip(fits(new.models), fits(old.models), strict=True):
-        assert fit.parameters == pytest.approx(before.parameters, rel=1e-6)
+        assert fit.log_likelihood >= before.log_likelihood - NOT_WORSE
     assert new.models.activity_days.is_fallback
     [(scored,)] = next_day.upgraded.operator.query(
         "SELECT count(*) FROM ml_features.user_features WHERE churn_prob_30d IS NOT NULL"

@@ -30,6 +30,8 @@ DIFFERENCE = 1e-4
 """The difference of a parameter's logarithm between the gradients that give the curvature."""
 GOOD_STEP = 0.1
 """A step that leaves no more than this share of the gain is good enough to go on with the same curvature."""
+ROUNDING = 1e-14
+"""Losses that differ by no more than this share may be equal."""
 SCALES = frozenset({"alpha", "beta", "v"})
 """Parameters that are a time or an amount. All others are shapes."""
 LARGEST_SHAPE = 100.0
@@ -103,26 +105,30 @@ def _descend(loss: Objective, place: Reals, customers: float) -> _End:
     """
     value, gradient = loss(place)
     curvature, is_fresh = _hessian(loss, place, gradient), True
-    iterations, before = 0, np.inf
+    iterations, before, falls = 0, np.inf, True
     while True:
         step, gain = _newton(curvature, gradient, customers)
         if not is_fresh and not gain <= max(GAIN_SOUGHT, before * GOOD_STEP):
             curvature, is_fresh = _hessian(loss, place, gradient), True
             step, gain = _newton(curvature, gradient, customers)
         is_close = gain <= GAIN_ACCEPTED
-        if gain <= GAIN_SOUGHT or (is_close and gain >= before) or iterations == MOST_ITERATIONS:
+        # On a ridge the gain may grow from step to step. Only if the loss falls no more, a gain that grows is rounding.
+        if gain <= GAIN_SOUGHT or (not falls and gain >= before) or iterations == MOST_ITERATIONS:
             break
         step *= min(1.0, LONGEST_STEP / np.abs(step).max())
         if is_close and np.abs(place + step).max() >= LARGEST_LOGARITHM:
             # The best parameter is infinite, such as the scale of drop-outs if nobody drops out, and hardly better.
             break
         tried, slope_there = loss(place + step)
-        # Written so that a NaN is not a gain. Close to the end rounding hides the gain, and the slope alone shows it.
-        while not (tried < value or (is_close and np.isfinite(tried))) and np.abs(step).max() > SHORTEST_STEP:
+        # Close to the end rounding hides the gain, and the slope alone shows it.
+        allowed = value + ROUNDING * abs(value) if is_close else value
+        # Written so that a NaN is not a gain.
+        while not tried < allowed and np.abs(step).max() > SHORTEST_STEP:
             step /= 2
             tried, slope_there = loss(place + step)
-        if not np.isfinite(tried) or (tried >= value and not is_close):
+        if not tried < allowed:
             break
+        falls = tried < value
         place, value, gradient = place + step, tried, slope_there
         iterations, before, is_fresh = iterations + 1, gain, False
     return _End(place, value, gain, iterations)

@@ -291,3 +291,24 @@ def test_customers_who_never_came_back_teach_nothing() -> None:
     scores = ParetoNBD.of(pareto_nbd.fit(patterns)).p_active(patterns, MONTH)
 
     assert (scores < 0.01).all()
+
+
+def test_a_search_follows_a_ridge_to_its_end() -> None:
+    """Of few customers who rarely drop out, the likelihood rises for long and by little as s and beta grow together."""
+    random = np.random.default_rng(0)
+    observed = random.integers(20, 60, 45)
+    rates, leaving = random.gamma(1.5, 1 / 6, 45), random.gamma(0.6, 1 / 90, 45)
+    active = []
+    for end, rate, leaves in zip(observed, rates, leaving, strict=True):
+        until = min(end, random.exponential(1 / leaves))
+        days = np.unique(np.floor(np.cumsum(random.exponential(1 / rate, 400))))
+        active.append(days[(days > 0) & (days <= until)])
+    patterns = histories(
+        *((len(days), int(days.max(initial=0)), int(end)) for days, end in zip(active, observed, strict=True))
+    )
+
+    found = pareto_nbd.fit(patterns)
+
+    far = ParetoNBD(r=2.05226, alpha=1.3601, s=73.86382, beta=2130.37806)
+    assert found.converged
+    assert found.log_likelihood >= far.log_likelihood(patterns)
