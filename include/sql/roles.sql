@@ -8,9 +8,9 @@
 -- crmbet_loader                 owns the schema and what lies in it: the login of the pipeline (connection crmbet_target)
 -- crmbet_monitor                reads figures of runs, alerts and results of checks, and no feature: the login of the
 --                               monitoring page (connection crmbet_monitoring)
--- crmbet_reader                 reads the feature table and its history, but for the columns rg_..., and the models'
---                               parameters; the function training_set shows it rg_... as NULL
--- crmbet_responsible_gambling   reads all of that with those columns
+-- crmbet_reader                 reads the feature table and its history, but for the columns rg_..., the models'
+--                               parameters, and who moves between segments; the function training_set shows it rg_... as NULL
+-- crmbet_responsible_gambling   reads all of that with those columns, and who moves between bands of protection
 --
 -- It takes over what runs of the pipeline have made in the schema under this administrator, a superuser or a member of
 -- crmbet_loader. If they ran under another login, name it: --set former_login=etl. Whatever else is in the schema could run
@@ -159,7 +159,7 @@ DECLARE
 BEGIN
     FOR found IN
         SELECT relname::text AS relname FROM pg_catalog.pg_class
-        WHERE relnamespace = 'ml_features'::regnamespace AND relkind IN ('r', 'p')
+        WHERE relnamespace = 'ml_features'::regnamespace AND relkind IN ('r', 'p', 'v')
           AND relowner <> 'crmbet_loader'::regrole
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE ml_features.%I OWNER TO crmbet_loader'::text, found.relname);
@@ -184,6 +184,13 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.format('GRANT SELECT ON ml_features.%I TO crmbet_monitor'::text, found.relname);
     END LOOP;
+
+    IF pg_catalog.to_regclass('ml_features.segment_movements'::text) IS NOT NULL THEN
+        GRANT SELECT ON ml_features.segment_movements TO crmbet_reader, crmbet_responsible_gambling;
+    END IF;
+    IF pg_catalog.to_regclass('ml_features.rg_segment_movements'::text) IS NOT NULL THEN
+        GRANT SELECT ON ml_features.rg_segment_movements TO crmbet_responsible_gambling;
+    END IF;
 
     FOR found IN
         SELECT relation.relname::text AS relname, attribute.attname::text AS attname

@@ -9,13 +9,13 @@ import gzip
 import io
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psycopg2
 import pyarrow.parquet as pq
@@ -31,6 +31,10 @@ from crmbet.failures import LoadRefused, QualityBreach
 from crmbet.features.records import FeatureManifest
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.load.records import BackupManifest, LoadManifest
+from crmbet.monitoring import segment_jumps
+from crmbet.monitoring.metrics import RunMetrics, collect_metrics
+from crmbet.monitoring.outcome import TaskOutcome
+from crmbet.orchestration.context import open_run
 from crmbet.quality.records import QualityManifest
 from crmbet.run.tasks import TASKS
 from crmbet.storage.layout import Layout
@@ -472,7 +476,6 @@ def test_the_loaders_role_is_all_that_the_target_grants(played: Played) -> None:
         (name, "crmbet_loader")
         for name in (
             "alerts",
-            "feature_drift",
             "model_parameters",
             "pipeline_runs",
             "quality_results",
@@ -621,11 +624,52 @@ def test_what_is_no_delivery_is_in_the_manifest_and_in_the_report(played: Played
         assert f"raw/bets/dt={AS_OF}/part-98.parquet" in page
 
 
+def test_the_next_day_says_who_has_moved(played: Played, next_day: NextDay) -> None:
+    load = next_day.loaded.manifest("load_merge", LoadManifest)
+    stages = [flow for flow in load.movements if flow.dimension == "lifecycle_stage"]
+
+    assert played.first.manifest("load_merge", LoadManifest).movements == [], "there was no day before"
+    assert {flow.days for flow in load.movements} == {1}
+    assert sum(flow.players for flow in stages) == load.staged
+    known = {row[0] for row in next_day.rows_before}
+    new = [row for row in next_day.rows_after_loaded if row[0] not in known]
+    assert sum(flow.players for flow in stages if flow.from_segment is None) == len(new) > 0
+
+
+def test_the_runs_figures_have_who_has_moved_and_what_jumped(played: Played, next_day: NextDay) -> None:
+    run, now = next_day.loaded, datetime.now(UTC)
+    load = run.manifest("load_merge", LoadManifest)
+    known = RunMetrics(
+        dag_id="user_features_daily", execution_id=run.run_id, run_type="manual", brand="default", as_of=None,
+        state="success", started_at=now, ended_at=now,
+        tasks={task: TaskOutcome(state="success") for task in ("engineer_features", "load_merge")},
+    )  # fmt: skip
+    dag_run = SimpleNamespace(
+        run_id=run.run_id,
+        run_type="manual",
+        start_date=now,
+        run_after=now,
+        logical_date=None,
+        data_interval_end=None,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        # So few players never jump beyond chance.
+        patch.setattr(segment_jumps, "Z", 0)
+        patch.setenv("CRMBET_MAX_SEGMENT_JUMP_SHARE", "0")
+        patch.setenv("CRMBET_LAKE_BUCKET", played.operator.bucket)
+        airflow_run = open_run(cast(Any, {"dag_run": dag_run, "params": {}}))
+        with airflow_run.work() as work:
+            metrics = collect_metrics(known, work)
+
+    assert metrics.players is not None
+    assert metrics.players.movements == tuple(load.movements) != ()
+    warning = metrics.tasks["engineer_features"].warning
+    assert warning is not None
+    assert warning.kind == "SegmentJump"
+
+
 @pytest.mark.full
-def test_dry_run_says_what_it_would_capture_and_changes_nothing(
-    played: Played, next_day: NextDay, caplog: Any
-) -> None:
-    caplog.set_level("INFO")
+def test_dry_run_says_what_it_would_capture_and_changes_nothing(played: Played, next_day: NextDay) -> None:
     before = target_rows(played.operator)
     stored = {entry.key for entry in played.operator.store.list("")}
 
@@ -642,8 +686,12 @@ def test_dry_run_says_what_it_would_capture_and_changes_nothing(
         for name, captures in run.manifest(task, ExtractManifest).sources.items()
     }
     assert planned == {key: {} for key in SOURCES}, "nothing has changed since the last run"
-    [plan_of_table] = set(re.findall(r"rows of the table: (.*)", caplog.text))
-    assert plan_of_table.startswith(f"none would change if {NEXT_DAY} has been loaded since the last change")
+    with create_session() as session:
+        told = text(
+            "SELECT value FROM xcom WHERE run_id = :run AND task_id = 'engineer_features' AND key = 'plan'"
+        )
+        [(plan_of_table,)] = session.execute(told, {"run": run.run_id}).all()
+    assert f"none would change if {NEXT_DAY} has been loaded since the last change" in str(plan_of_table)
     assert target_rows(played.operator) == before
 
 
@@ -706,7 +754,7 @@ def test_nothing_personal_is_told(played: Played, next_day: NextDay, broken: Bro
         for table in ("xcom", "dag_run"):
             told[table] = repr(session.execute(text(f"SELECT * FROM {table}")).all())
             assert told[table] != "[]", table
-    for table in ("pipeline_runs", "alerts", "quality_results", "feature_drift"):
+    for table in ("pipeline_runs", "alerts", "quality_results"):
         [(told[table],)] = played.operator.query(
             f"SELECT string_agg(t::text, ' ') FROM ml_features.{table} t"
         )

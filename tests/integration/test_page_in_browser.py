@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bench.page import make_up_runs, served
+from crmbet.load.records import Movement
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
 from crmbet.quality.checks import Check
@@ -69,7 +70,8 @@ def show(browser: Any, address: tuple[str, str]) -> Iterator[Show]:
             for metrics in runs:
                 write_run(connection, metrics)
         page.goto(f"{page_address}/{query}")
-        page.locator("#status .tile b").first.wait_for()
+        # The charts come after everything else.
+        page.locator("#chart-score canvas").wait_for()
         return page
 
     yield opened
@@ -101,7 +103,6 @@ def fail(run: RunMetrics, *, ended_at: datetime, name: str = "failed", task: str
 
 
 def marks(page: Any, chart: str = "chart-score") -> Any:
-    page.locator(f"#{chart} canvas").wait_for()
     return page.evaluate(
         "id => charts.get(id).getOption().series[0].markPoint.data.map((mark) => [mark.xAxis, mark.failed, mark.name])",
         chart,
@@ -206,6 +207,7 @@ def test_drift_is_shown_by_feature_beside_its_baseline(show: Show, address: tupl
     [baseline, now] = page.evaluate("driftCharts[0].getOption().series.map((one) => one.data)")
     assert (baseline, now) == ([0.75, 0.25], [0.5, 0.5])
     assert page.locator("#drift img").count() == 0
+    assert "null" not in page.locator("#drift").inner_text()
 
 
 def test_memory_has_one_unit_and_one_run_shows(show: Show) -> None:
@@ -222,6 +224,53 @@ def test_memory_has_one_unit_and_one_run_shows(show: Show) -> None:
         page.evaluate("charts.get('chart-memory').getOption().yAxis[0].axisLabel.formatter(1.2)") == "1.2 GiB"
     )
     assert "read 1 GiB, wrote 256 MiB" in page.locator("#subtitle").inner_text()
+
+
+def flow(
+    days: int, dimension: str, before: str | None, after: str | None, players: int, reason: str | None
+) -> Movement:
+    return Movement(
+        days=days, dimension=dimension, from_segment=before, to_segment=after, players=players, reason=reason
+    )
+
+
+def test_who_has_moved_is_a_picture_of_flows_and_a_table(show: Show) -> None:
+    *_, run = runs_until(datetime.now(UTC), 1)
+    assert run.players is not None
+    movements = (
+        flow(1, "rfm_segment", "at_risk", "lost", 30, "recency_score"),
+        flow(1, "rfm_segment", None, "prospect", 5, None),
+        flow(1, "rfm_segment", "lost", "lost", 900, None),
+        flow(30, "rg_risk_band", "low", "high", 7, "rg_a"),
+    )
+    players = run.players.model_copy(update={"movements": movements})
+
+    page = show(run.model_copy(update={"players": players}))
+
+    page.locator("#chart-movements canvas").wait_for()
+    assert (
+        page.locator("#movement-hint")
+        .inner_text()
+        .startswith("35 players have moved since yesterday, 900 have stayed.")
+    )
+    rows = page.locator("#movements tbody tr").all_inner_texts()
+    assert rows[0] == "at risk\tlost\t30\trecency_score"
+    assert rows[1].startswith("new players\tprospect\t5\t")
+    links = page.evaluate(
+        "charts.get('chart-movements').getOption().series[0].links.map((one) => [one.source, one.target, one.value])"
+    )
+    assert links == [["then:at_risk", "now:lost", 30], ["then:null", "now:prospect", 5]]
+
+    page.get_by_role("button", name="since a month ago").click()
+    page.get_by_text("Nobody has moved").wait_for()
+    page.get_by_role("button", name="Protection band").click()
+    assert page.locator("#movements tbody").inner_text().split("\t") == ["low", "high", "7", "rg_a"]
+    assert page.get_by_role("button", name="90 days").get_attribute("aria-pressed") == "true"
+    assert "movements" not in page.evaluate("Object.keys(overview.runs[0].players)")
+
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 @pytest.mark.parametrize("width", [320, 400])

@@ -19,10 +19,11 @@ from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
-from crmbet.load.records import LoadManifest
+from crmbet.load.records import LoadManifest, Movement
 from crmbet.monitoring.foreign_objects import describe_foreign
 from crmbet.monitoring.hand_edits import describe_edits
 from crmbet.monitoring.outcome import TaskOutcome
+from crmbet.monitoring.segment_jumps import describe_jumps
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
 from crmbet.run.tasks import EXTRACTS, GATES
@@ -38,6 +39,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 LAKE = "extract_s3"
 """The task that captures the lake."""
+FEATURES = "engineer_features"
+"""The task that says in which segment a player is."""
 LOAD = "load_merge"
 """The task that writes the target."""
 REASONS_KEPT = 50
@@ -94,6 +97,8 @@ class Players(BaseModel):
     """AUC of last month's churn_prob_30d, judged by what players have done since. None if it could not be judged."""
     churn_recency_auc: float | None = None
     """AUC of the days since the last bet alone, for comparison."""
+    movements: tuple[Movement, ...] = ()
+    """Players by where they came from and went to, since a day and since thirty days ago."""
 
 
 class RunMetrics(BaseModel):
@@ -211,7 +216,7 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         figures["quarantined"] = keep_common(
             {name: source.quarantined for name, source in clean.sources.items() if source.quarantined}
         )
-    if features := reader.read("engineer_features", FeatureManifest):
+    if features := reader.read(FEATURES, FeatureManifest):
         figures["records_transformed"] = features.users
         with local_copies(work) as files:
             players = summarise_players(work.connection, files, features.files)
@@ -226,6 +231,10 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         figures["tasks"][LOAD] = known.tasks[LOAD].model_copy(update={"warning": describe_edits(load, say)})
         figures["records_inserted"], figures["records_updated"] = load.inserted, load.updated
         figures["records_unchanged"], figures["records_removed"] = load.unchanged, load.removed
+        if figures.get("players"):
+            figures["players"] = figures["players"].model_copy(update={"movements": tuple(load.movements)})
+        jumps = describe_jumps(load.movements, work.run.settings.load.max_segment_jump_share, say)
+        figures["tasks"][FEATURES] = known.tasks[FEATURES].model_copy(update={"warning": jumps})
     figures["quality"] = reader.quality()
     return known.model_copy(update=figures)
 

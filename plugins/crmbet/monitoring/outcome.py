@@ -22,8 +22,8 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered, ForeignObjects, HandEdits. Each has
-    a page in the runbook."""
+    """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered, ForeignObjects, HandEdits,
+    SegmentJump. Each has a page in the runbook."""
     what: str
     where: str = ""
     why: str = ""

@@ -16,6 +16,7 @@ class BackupTableOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `backup_table.json`; returns its address, the backup's name (None if none was needed) and its rows."""
         from crmbet.load.backup import take_backup
+        from crmbet.load.movements import ensure_movements
         from crmbet.load.records import BackupManifest
         from crmbet.load.target import ensure_target
         from crmbet.load.training_set import ensure_training_set
@@ -28,6 +29,7 @@ class BackupTableOperator(BaseOperator):
             for column in ensure_target(session):
                 self.log.info("added the new column %s to the target", column)
             ensure_training_set(session, airflow_run.run.settings.operator_timezone)
+            ensure_movements(session, airflow_run.run.settings.operator_timezone)
             backup = take_backup(session, timezone.utcnow())
         manifest = BackupManifest(
             backup=backup.name if backup else None, rows=backup.proof.rows if backup else 0

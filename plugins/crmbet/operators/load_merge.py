@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from crmbet.features.records import FeatureManifest
     from crmbet.load.load import LoadRules
-    from crmbet.load.records import LoadManifest
+    from crmbet.load.records import LoadManifest, Movement
     from crmbet.load.session import LoadSession
     from crmbet.run.run import Run
 
@@ -84,13 +84,26 @@ class LoadMergeOperator(BaseOperator):
                 )
             # If the load changes nothing, it needs no backup, and backup_table may have made one all the same.
             counts = replace(counts, backup=counts.backup or before.backup)
-            manifest = LoadManifest(strategy=rules.strategy, **asdict(counts))
+            movements = self._count_movements(session, airflow_run.run)
+            manifest = LoadManifest(strategy=rules.strategy, movements=movements, **asdict(counts))
             self._tell_edits(manifest)
             if features.learned is not None:
                 keep_learned(work, features.learned)
-            handed = hand_over(airflow_run, self.task_id, manifest, manifest.model_dump())
+            handed = hand_over(
+                airflow_run, self.task_id, manifest, manifest.model_dump(exclude={"movements"})
+            )
             self._sweep(session, airflow_run.run)
         return handed
+
+    def _count_movements(self, session: LoadSession, run: Run) -> list[Movement]:
+        """Who has moved between segments. The load has succeeded, so a failure here is only logged."""
+        from crmbet.load.movements import count_movements
+
+        try:
+            return count_movements(session, run.window.as_of)
+        except CrmbetError as failure:
+            self.log.warning("movements between segments were not counted: %s", failure)
+            return []
 
     def _tell_edits(self, manifest: LoadManifest) -> None:
         from crmbet.monitoring.hand_edits import describe_edits

@@ -323,6 +323,10 @@ class LoadSettings(_Group):
         default=0.10,
         description="Share of its players that the table may lose in one load, deleted or marked as gone.",
     )
+    max_segment_jump_share: Share = Field(
+        default=0.25,
+        description="Share of its players by which a segment may grow or shrink in a day before a message says so.",
+    )
     lock_timeout_seconds: int = Field(
         default=600, ge=1, description="How long a load waits for the load of another run."
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
+from psycopg2.errors import InsufficientPrivilege
 
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import FeatureColumn, TableContract
@@ -16,6 +17,7 @@ from crmbet.failures import LoadRefused
 from crmbet.load.backup import sweep_backups, take_backup
 from crmbet.load.feature_drift import write_drift
 from crmbet.load.model_parameters import Origin, record_models
+from crmbet.load.movements import count_movements, ensure_movements
 from crmbet.load.quality_results import write_results
 from crmbet.load.restore import restore
 from crmbet.load.session import LoadSession
@@ -119,6 +121,8 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
         )
         assert ensure_target(session) == ["rg_later", "later"]
         ensure_training_set(session, "America/Sao_Paulo")
+        ensure_movements(session, "America/Sao_Paulo")
+        assert count_movements(session, datetime(2026, 11, 21, 3, tzinfo=UTC)) == []
         with session.exclusive_transaction() as cursor:
             origin = Origin(as_of=MIDNIGHT, known_at=MIDNIGHT, run_id="run", written_at=MIDNIGHT)
             assert record_models(cursor, contract.schema_name, NOTHING_LEARNED, origin) == 4
@@ -138,6 +142,10 @@ def test_the_loader_alone_runs_every_step_and_readers_read_what_is_theirs(
                 f"{PAIR}; SELECT label_value, {CELLS} FROM {TRAINING_SET.format('active_days_30d')}",
             )
             assert found == [(7, "a", 7, score)]
+        for view, readers in (("segment_movements", ("ana", "rui")), ("rg_segment_movements", ("rui",))):
+            for login in ("ana", "rui", "page"):
+                with nullcontext() if login in readers else pytest.raises(InsufficientPrivilege):
+                    ask(url(login), f"SELECT user_id FROM ml_features.{view}")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             ask(url("ana"), f"{PAIR}; SELECT * FROM {TRAINING_SET.format('rg_score')}")
         assert ask(url("rui"), f"{PAIR}; SELECT label_value FROM {TRAINING_SET.format('rg_score')}") == [

@@ -53,6 +53,16 @@ def test_what_has_not_moved_is_beyond_nothing() -> None:
     assert [bin_ for bin_, *_ in move.bins] == ["\u2264 1", "\u2264 2.5", "> 2.5"], "empty bins are left out"
 
 
+def test_a_measure_that_equals_its_limit_is_beyond_it_as_in_the_suite() -> None:
+    moved = compared(numbers(2_000, 3_000, 4_000, 1_000), numbers(5_000, 3_000, 2_000, 0))
+    psi = only(moved).psi
+    assert psi is not None
+
+    for limit, is_beyond in ((psi, True), (psi * 1.001, False)):
+        [move] = list_moves([moved], QualitySettings(max_psi=limit, max_ks_distance=1))
+        assert (move.psi_limit, move.beyond) == (limit, ("psi",) if is_beyond else ())
+
+
 def test_an_excused_measure_is_shown_and_not_judged() -> None:
     move = only(compared(numbers(0, 0, ROWS, 0), numbers(ROWS, 0, 0, 0), "psi", "ks"))
 

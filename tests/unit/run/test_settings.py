@@ -120,6 +120,7 @@ BAD_VALUES = [
     ("BACKUP_RETENTION_COUNT", "0"),
     ("GONE_USERS", "forget"),
     ("MAX_TABLE_SHRINK", "1.5"),
+    ("MAX_SEGMENT_JUMP_SHARE", "25%"),
     ("LOCK_TIMEOUT_SECONDS", "10 minutes"),
     ("MEMORY_LIMIT", "2"),
     ("MEMORY_LIMIT", "0GB"),

@@ -33,7 +33,10 @@ TITLES: Mapping[Kind, str] = {
     "set_aside": "{run} has set objects aside",
 }
 FAILED_AT = "{run} failed at {task}"
-WARNINGS: Mapping[str, str] = {"HandEdits": "{run} has found edits by hand"}
+WARNINGS: Mapping[str, str] = {
+    "HandEdits": "{run} has found edits by hand",
+    "SegmentJump": "{run} has found segments that jumped",
+}
 """What is said instead if the warning is of this kind."""
 MEANINGS: Mapping[str, str] = {
     "QualityBreach": "A quality check failed. The table is as it was.",
@@ -51,6 +54,7 @@ MEANINGS: Mapping[str, str] = {
     "RowsUnaccounted": "Rows went in and did not come out anywhere: a defect of crmbet. The table is as it was.",
     "LoadRefused": "The load would have broken a promise, so nothing was touched.",
     "HandEdits": "The run has succeeded. Somebody had edited the table by hand.",
+    "SegmentJump": "The run has succeeded. A segment has grown or shrunk by many players since yesterday.",
     "DamagedObject": "An object of our store is damaged or gone, and nothing can give it back.",
     "DataLost": "What was captured is damaged or gone, and the source does not hold it any more.",
     "LostConnection": "S3 or PostgreSQL was out of reach at each of three tries.",

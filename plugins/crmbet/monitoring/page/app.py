@@ -34,7 +34,7 @@ RUNBOOK = Path(__file__).parents[4] / "docs" / "runbook.md"
 FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
-    "echarts-6.1.0.common.min.js": "text/javascript",
+    "echarts-6.1.0.min.js": "text/javascript",
 }
 """The files that the page loads. No other file of the folder is served."""
 DAG_ID = "user_features_daily"
@@ -125,7 +125,7 @@ def _add_data(app: FastAPI, target_dsn: Callable[[], str], read_report: Callable
                 "now": datetime.now(UTC).isoformat(),
                 "dag_id": DAG_ID,
                 "tasks": list(TASKS),
-                "table": _run(loaded) if loaded else None,
+                "table": _run(loaded) | {"movements": _movements(loaded)} if loaded else None,
                 "runs": [_run(row) for row in rows],
                 "alerts": [_json_ready(alert) for alert in alerts],
             },
@@ -197,8 +197,19 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
             name: [outcome["state"], outcome.get("seconds"), outcome.get("peak_memory_bytes")]
             for name, outcome in row["tasks"].items()
         },
-        "players": row["players"],
+        # Only those of today's table are shown.
+        "players": {name: of for name, of in row["players"].items() if name != "movements"}
+        if row["players"]
+        else None,
     }
+
+
+def _movements(row: Mapping[str, Any]) -> list[list[Any]]:
+    """Who has moved between segments: days, dimension, from, to, players, reason."""
+    return [
+        [flow[name] for name in ("days", "dimension", "from_segment", "to_segment", "players", "reason")]
+        for flow in (row["players"] or {}).get("movements", ())
+    ]
 
 
 def _json_ready(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from crmbet.monitoring.page.app import RUNBOOK, render_runbook
 
 pytestmark = pytest.mark.unit
 
-OTHER_KINDS = {"Killed", "Unforeseen", "DeadlineMissed", "Recovered", "ForeignObjects", "HandEdits"}
+OTHER_KINDS = {
+    "Killed",
+    "Unforeseen",
+    "DeadlineMissed",
+    "Recovered",
+    "ForeignObjects",
+    "HandEdits",
+    "SegmentJump",
+}
 
 
 def kinds() -> set[str]:

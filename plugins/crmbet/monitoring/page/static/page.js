@@ -33,7 +33,7 @@ function followTheme() {
     const dark = theme === "dark";
     if (document.documentElement.classList.contains("dark") !== dark) {
       document.documentElement.classList.toggle("dark", dark);
-      if (overview) { drawCharts(); drawDrift(); }
+      if (overview) { drawCharts(); drawMovements(); drawDrift(); }
     }
   };
   apply();
@@ -133,7 +133,7 @@ const table = (heads, rows) => el("table", {},
 
 const empty = (title, text) => el("div", { class: "empty" }, el("b", {}, title), el("span", {}, text));
 const tag = (text, kind = "") => el("span", { class: `tag ${kind}` }, text);
-const show = (id, ...nodes) => $(id).replaceChildren(...nodes);
+const show = (id, ...nodes) => $(id).replaceChildren(...nodes.filter((node) => node !== null));
 
 // ---------------------------------------------------------------- what is shown
 
@@ -304,6 +304,66 @@ function drawCharts() {
     curve(say("AUC of last month's churn scores"), runs.map((run) => run.players?.churn_auc ?? null), { yAxisIndex: 1, color: css("--text") })], { right: (value) => fixed(value, 1) });
 }
 
+// ---------------------------------------------------------------- movements
+
+const DIMENSIONS = { rfm_segment: () => say("Segment"), lifecycle_stage: () => say("Stage of life"), churn_risk_band: () => say("Churn band"), rg_risk_band: () => say("Protection band") };
+const PERIODS = { 1: () => say("since yesterday"), 30: () => say("since a month ago") };
+const SHOWN_FLOWS = 12;
+let dimension = "rfm_segment";
+let period = 1;
+
+const words = (segment, absent) => segment === null ? absent : segment.replaceAll("_", " ");
+const before = (flow) => words(flow.from, say("new players"));
+const after = (flow) => words(flow.to, say("gone"));
+
+function choices(id, options, chosen, choose) {
+  show(id, ...Object.entries(options).map(([value, text]) => el("button", { "aria-pressed": String(String(chosen) === value), onclick: () => { choose(value); drawMovements(); } }, text())));
+}
+
+function tellFlow(flow, players) {
+  const places = { from: before(flow), to: after(flow), count: count(players), reason: flow.reason };
+  return flow.reason ? say("{from} → {to}: {count}, mostly by {reason}", places) : say("{from} → {to}: {count}", places);
+}
+
+// The players who have moved, as a picture of flows: where they were on the left, where they are on the right.
+function drawMovements() {
+  choices("movement-dimension", DIMENSIONS, dimension, (value) => { dimension = value; });
+  choices("movement-period", PERIODS, period, (value) => { period = Number(value); });
+  const all = (overview.table?.movements ?? []).filter(([days, of]) => days === period && of === dimension)
+    .map(([, , from, to, players, reason]) => ({ from, to, players, reason }));
+  const moved = all.filter((flow) => flow.from !== flow.to).sort((a, b) => b.players - a.players);
+  const sum = (flows) => count(flows.reduce((players, flow) => players + flow.players, 0));
+  charts.get("chart-movements")?.dispose();
+  charts.delete("chart-movements");
+  if (!moved.length) {
+    show("chart-movements", empty(say("Nobody has moved"), say("The run that loads the table compares it with the earlier day, if the history has it.")));
+    show("movements");
+    $("movement-hint").textContent = "\u00a0";
+    return;
+  }
+  $("movement-hint").textContent = say("{moved} players have moved {since}, {stayed} have stayed. As of {date}.", { moved: sum(moved), since: PERIODS[period](), stayed: sum(all.filter((flow) => flow.from === flow.to)), date: overview.table.as_of });
+  show("movements", table([say("From"), say("To"), `#${say("Players")}`, say("Mostly by")], moved.slice(0, SHOWN_FLOWS).map((flow) => [before(flow), after(flow), count(flow.players), flow.reason ?? "–"])));
+  if (!window.echarts) return;
+  $("chart-movements").replaceChildren();
+  const drawn = echarts.init($("chart-movements"), null, { renderer: "canvas" });
+  charts.set("chart-movements", drawn);
+  const names = [...new Set(moved.flatMap((flow) => [flow.from, flow.to]))].sort();
+  const nodes = new Map();
+  const node = (segment, side, position, text) => {
+    const name = `${side}:${segment}`;
+    nodes.set(name, { name, itemStyle: { color: PALETTE[names.indexOf(segment) % PALETTE.length] }, label: { position, formatter: text } });
+    return name;
+  };
+  const links = moved.map((flow) => ({ source: node(flow.from, "then", "right", before(flow)), target: node(flow.to, "now", "left", after(flow)), value: flow.players, flow }));
+  drawn.setOption({
+    animation: false, textStyle: { fontFamily: "inherit" },
+    tooltip: { trigger: "item", confine: true, backgroundColor: css("--card"), borderColor: css("--line"), textStyle: { color: css("--text"), fontSize: 12 }, renderMode: "richText",
+      formatter: ({ data, value }) => data.flow ? tellFlow(data.flow, value) : `${data.label.formatter}: ${count(value)}` },
+    series: [{ type: "sankey", left: 4, right: 4, top: 6, bottom: 6, nodeWidth: 10, nodeGap: 10, draggable: false, layoutIterations: 0, emphasis: { focus: "adjacency" },
+      label: { color: css("--text"), fontSize: 11 }, lineStyle: { color: "gradient", opacity: 0.35 }, data: [...nodes.values()], links }],
+  });
+}
+
 // ---------------------------------------------------------------- drift
 
 const MEASURES = { psi: () => say("stability index"), ks: () => say("Kolmogorov-Smirnov distance"), quartile_shift: () => say("quartiles"), variance_ratio: () => say("variance"), skew_shift: () => say("skew") };
@@ -373,6 +433,7 @@ function draw() {
   drawStatus();
   drawTables(inRange());
   if (window.echarts) drawCharts();
+  drawMovements();
 }
 
 async function load() {
@@ -397,8 +458,14 @@ async function load() {
   }
 }
 
+// Its megabyte waits until the page has been painted.
+function loadCharts() {
+  document.head.append(el("script", { src: "static/echarts-6.1.0.min.js", onload: () => { if (overview) { draw(); drawDrift(); } } }));
+}
+
 document.addEventListener("DOMContentLoaded", async () => {
   followTheme();
+  requestAnimationFrame(() => setTimeout(loadCharts));
   for (const button of document.querySelectorAll("[data-language]")) {
     button.addEventListener("click", () => { remember(button.dataset.language); speak(button.dataset.language); });
   }
