@@ -69,8 +69,8 @@ format: setup  ## Format the code and mend what the linter can mend
 bench: setup  ## Measure against limits and peers; results in bench/results/ (ARGS="--help" for sizes)
 	@$(python) -m bench $(ARGS)
 
-catalogue: setup  ## Write docs/features.md and the Portuguese dictionary from the contract of the feature table
-	@PYTHONPATH=plugins $(python) -m crmbet.contracts.catalogue > docs/features.md
+catalogue: setup  ## Write docs/features.md and the Portuguese dictionary from the contract of the feature table and its SQL
+	@PYTHONPATH=plugins $(python) -m local.catalogue > docs/features.md.new && mv docs/features.md.new docs/features.md
 	@PYTHONPATH=plugins $(python) -m crmbet.contracts.dictionary > docs/pt-BR/dicionario.md
 
 pictures: setup  ## Take the README's pictures from real runs: two weeks, a broken day, a new delivery

@@ -1,14 +1,13 @@
-"""Writes docs/features.md, the catalogue of the feature table, from the table's contract.
+"""The catalogue of the feature table, docs/features.md, from the table's contract and from where its columns come.
 
-python -m crmbet.contracts.catalogue > docs/features.md      (make catalogue)
+`local/catalogue.py` writes it (`make catalogue`).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import FeatureColumn, TableContract
 
 SOURCES = {
@@ -21,6 +20,21 @@ SOURCES = {
 }
 PROTECTION = "rg_"
 """The prefix of columns about responsible gambling, which have grants of their own."""
+
+Columns = tuple[tuple[str, str], ...]
+"""Pairs of a table and the name of one of its columns."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a feature comes from, by the SQL that computes it."""
+
+    sources: Columns
+    kept: Columns
+    """Columns of what is kept between runs: daily state, and sessions."""
+    themes: tuple[str, ...]
+    """In the order in which they are computed; the last one has the feature."""
+
 
 INTRODUCTION = """\
 <!-- Made by `make catalogue` from include/contracts/user_features.yaml: change that file, not this one. -->
@@ -41,8 +55,16 @@ for campaigns does not see these columns ([deployment](deployment.md#least-privi
 """
 
 
-def render_catalogue(table: TableContract) -> str:
-    """The page: what the table is, and one line per column, in the table's order."""
+LINEAGE = """\
+Derived from the SQL by SQLGlot (`local/lineage.py`): the columns of the sources, what is kept of them in daily state
+and sessions, and the themes in `include/sql/features/themes/` that compute the feature, the last one at the end. A
+feature also comes from what chooses its rows. `rows` stands for their number, and `models` for the fitted models. The
+player's id and the day are in all of them.
+"""
+
+
+def render_catalogue(table: TableContract, origins: Mapping[str, Origin]) -> str:
+    """The page: what the table is, one line per column in the table's order, and where each feature comes from."""
     introduction = INTRODUCTION.format(
         schema=table.schema_name,
         name=table.name,
@@ -58,7 +80,20 @@ def render_catalogue(table: TableContract) -> str:
         write_table(title, heads, [_cells(name, column) for name, column in columns.items()])
         for title, columns in zip(titles, in_parts(table), strict=True)
     ]
-    return "\n".join([introduction, *tables])
+    came = [
+        (f"`{name}`", _grouped(origin.sources), _grouped(origin.kept), ", ".join(origin.themes))
+        for name, origin in origins.items()
+    ]
+    lineage = write_table("Where each feature comes from", ("Feature", "Sources", "Kept", "Themes"), came)
+    heading, lines = lineage.split("\n\n", 1)
+    return "\n".join([introduction, *tables, f"{heading}\n\n{LINEAGE}\n{lines}"])
+
+
+def _grouped(columns: Columns) -> str:
+    by_table: dict[str, list[str]] = {}
+    for of, name in columns:
+        by_table.setdefault(of, []).append(name)
+    return "; ".join(f"{of}: {', '.join(names)}" for of, names in by_table.items())
 
 
 def in_parts(table: TableContract) -> tuple[dict[str, FeatureColumn], ...]:
@@ -105,7 +140,3 @@ def _type(column: FeatureColumn) -> str:
     if column.personal:
         parts.append("personal")
     return "; ".join(parts)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(render_catalogue(load_table_contract()))

@@ -12,21 +12,28 @@ from crmbet.contracts.catalogue import render_catalogue
 from crmbet.contracts.dictionary import VALUES, render_dictionary
 from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import FeatureColumn
+from local.lineage import origins
 from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit
 
 TABLE = load_table_contract()
 CATALOGUE = (PROJECT / "docs" / "features.md").read_text(encoding="utf-8")
+SAID, _, ORIGINS = CATALOGUE.partition("## Where each feature comes from")
 DICTIONARY = (PROJECT / "docs" / "pt-BR" / "dicionario.md").read_text(encoding="utf-8")
 
 
 def test_the_pages_are_what_the_contract_says() -> None:
-    assert render_catalogue(TABLE) == CATALOGUE, "run `make catalogue`"
+    assert render_catalogue(TABLE, origins()) == CATALOGUE, "run `make catalogue`"
     assert render_dictionary(TABLE) == DICTIONARY, "run `make catalogue`"
 
 
-@pytest.mark.parametrize("page", [CATALOGUE, DICTIONARY], ids=["catalogue", "dictionary"])
+def test_every_feature_has_a_line_that_says_where_it_comes_from() -> None:
+    for name in TABLE.features:
+        assert sum(line.startswith(f"| `{name}` | ") for line in ORIGINS.splitlines()) == 1
+
+
+@pytest.mark.parametrize("page", [SAID, DICTIONARY], ids=["catalogue", "dictionary"])
 def test_every_column_has_one_line(page: str) -> None:
     for name in TABLE.columns:
         assert sum(line.startswith(f"| `{name}` | ") for line in page.splitlines()) == 1
