@@ -4,6 +4,7 @@
     python run_pipeline.py --mode batch --execution-id manual_20250625     the same, under an id of your own
     python run_pipeline.py --validate-only                                 the same, without backup and load
     python run_pipeline.py --mode schedule                                 hand the DAGs to the running scheduler
+    python run_pipeline.py --mode streaming                                hand it the stream, which then never ends
 
 It needs the environment that Airflow needs: `source .local/env.sh` gives it. The exit status is 0 if the run has
 succeeded, 1 if it has failed, and 2 if the command makes no sense, so that there is no run.
@@ -23,11 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "plugins"))
 from crmbet.failures import BadParam
 from crmbet.orchestration.dags_test import NOTHING_DONE
 from crmbet.pipeline import checked_execution_id, command_of, environment_of
+from crmbet.run.schedule import TOPICS_VARIABLE
 
 SCHEDULED = ("user_features_daily", "user_features_weekly")
-NO_STREAMING = (
-    "There is no streaming mode: features are as of a midnight, so a run needs whole days. Use --mode batch for one "
-    "run, or --mode schedule for one run a day."
+STREAM = ("user_features_stream",)
+NO_STREAM = (
+    "No stream is configured, so nothing was changed. Set CRMBET_STREAM_TOPICS and the connection crmbet_stream "
+    "(docs/streaming.md) for all processes of Airflow, and try again."
 )
 NO_SCHEDULER = (
     "No scheduler is running, so nothing was changed. Start one (`make ui`, `docker compose up --detach`, or "
@@ -37,6 +40,10 @@ NOT_HANDED_OVER = "Not every DAG could be handed to the scheduler: read the line
 HANDED_OVER = (
     "The scheduler runs user_features_daily after every midnight and user_features_weekly on Sundays. It starts the "
     "newest runs that are due at once: that of yesterday, and that of last week. `airflow dags pause <dag>` stops it."
+)
+STREAMING = (
+    "The scheduler runs user_features_stream from now on: when one run ends, the next one begins. "
+    "`airflow dags pause user_features_stream` stops it after the run that is under way."
 )
 
 
@@ -49,13 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--execution-id", help="id of the run, in the logs and in ml_features.pipeline_runs")
     parser.add_argument("--validate-only", action="store_true", help="stop after the checks; load nothing")
     options = parser.parse_args(arguments)
-    if options.mode == "streaming":
-        print(NO_STREAMING, file=sys.stderr)
+    if options.mode == "streaming" and not os.environ.get(TOPICS_VARIABLE, "").strip():
+        print(NO_STREAM, file=sys.stderr)
         return 2
-    if options.mode == "schedule":
+    if options.mode in ("schedule", "streaming"):
         if options.execution_id or options.validate_only:
             parser.error("--execution-id and --validate-only are about one run: use them with --mode batch")
-        return _hand_over()
+        if options.mode == "streaming":
+            return _hand_over(STREAM, STREAMING)
+        return _hand_over(SCHEDULED, HANDED_OVER)
     try:
         run_id = checked_execution_id(options.execution_id)
     except BadParam as failure:
@@ -73,15 +82,15 @@ def _run_once(run_id: str, *, validate_only: bool) -> int:
     return 1 if done.returncode else 0
 
 
-def _hand_over() -> int:
+def _hand_over(dags: Sequence[str], said: str) -> int:
     if _airflow("jobs", "check", "--job-type", "SchedulerJob", "--allow-multiple", "--limit", "100"):
         print(NO_SCHEDULER, file=sys.stderr)
         return 1
-    statuses = [_airflow("dags", "unpause", "--yes", dag) for dag in SCHEDULED]
+    statuses = [_airflow("dags", "unpause", "--yes", dag) for dag in dags]
     if any(statuses):
         print(NOT_HANDED_OVER, file=sys.stderr)
         return 1
-    print(HANDED_OVER, flush=True)
+    print(said, flush=True)
     return 0
 
 

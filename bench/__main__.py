@@ -30,6 +30,7 @@ from bench import (
     quality,
     simulation,
     small_objects,
+    stream,
     unchanged,
     year,
 )
@@ -143,6 +144,13 @@ class Bench:
         """The monitoring page in a browser."""
         return page.measure(self.workbench, self.options.rounds)
 
+    def stream(self) -> list[Figure]:
+        """Live rows from Kafka, compared with a loop that only consumes and writes."""
+        sizes = self.options
+        return stream.measure(
+            self.workbench, sizes.stream_messages, sizes.stream_players, sizes.stream_seconds
+        )
+
     def year(self) -> list[Figure]:
         """The objects that a year of daily runs leaves."""
         return year.measure(self.workbench, self.options.year_days, self.options.year_players)
@@ -172,6 +180,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "growth": Bench.growth,
     "page": Bench.page,
     "quality": Bench.quality,
+    "stream": Bench.stream,
     "year": Bench.year,
 }
 
@@ -261,6 +270,9 @@ def _read_options() -> argparse.Namespace:
     add("--quality-feature-rows", "1M", "quality: players")
     add("--quality-pandas-rows", "1M", "quality: bets that pandas judges")
     add("--growth-days", "365", "growth: days")
+    add("--stream-messages", "1M", "stream: messages that are waiting")
+    add("--stream-players", "50k", "stream: players")
+    add("--stream-seconds", "30", "stream: for how long 2,000 messages a second come")
     add("--year-days", "365", "year: days")
     add("--year-players", "40", "year: players")
     return parser.parse_args()

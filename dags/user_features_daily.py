@@ -28,6 +28,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup,
 
 from crmbet.operators.backup_table import BackupTableOperator
 from crmbet.operators.clean import CleanOperator
+from crmbet.operators.compare_stream import CompareStreamOperator
 from crmbet.operators.engineer_features import EngineerFeaturesOperator
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
@@ -37,7 +38,7 @@ from crmbet.operators.validate import ValidateOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_texts, operator_timezone, time_limit
+from crmbet.run.schedule import operator_texts, operator_timezone, stream_topics, time_limit
 
 ZONE = operator_timezone(os.environ)
 say = operator_texts(os.environ)
@@ -222,3 +223,9 @@ with DAG(
         [extract_s3, extract_pg], validate_raw, clean, engineer_features, validate, backup_table, load_merge
     )
     chain([extract_s3, extract_pg, load_merge], record_run)
+    if stream_topics(os.environ):
+        # Nothing waits for it: the batch stands whatever live rows say.
+        compare_stream = CompareStreamOperator(
+            task_id="compare_stream", execution_timeout=time_limit(os.environ, "validate_timeout_minutes")
+        )
+        chain(compare_stream, record_run)

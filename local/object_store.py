@@ -13,7 +13,6 @@ from local.workspace import Workspace
 REGION = "us-east-1"
 """Signatures need a region; rclone takes any."""
 START_TIMEOUT_SECONDS = 20
-STARTS = 5
 
 
 class EmbeddedObjectStore:
@@ -34,23 +33,8 @@ class EmbeddedObjectStore:
 
     def start(self) -> None:
         """Make the server run and accept connections. Raises `ServiceFailed` with the log's end if not."""
-        last = ports.remembered(self.workspace, self.daemon.name)
-        running = self.daemon.process()
-        if running and last and ports.listens(running, last):
-            return
-        self.daemon.stop()
         self.folder.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, STARTS + 1):
-            port = ports.first_free([last] if last and attempt == 1 else [])
-            try:
-                self._launch(port)
-            except ServiceFailed:
-                # Another process took the port between our check and the server's start.
-                if attempt == STARTS or ports.is_free(port):
-                    raise
-            else:
-                ports.remember(self.workspace, self.daemon.name, port)
-                return
+        ports.start_on_a_port(self.daemon, self._launch)
 
     def stop(self) -> bool:
         """End the server. False if it did not run."""

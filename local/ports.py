@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import psutil
 
+from local.processes import Daemon, ServiceFailed
 from local.workspace import Workspace, read_record, write_record
 
 HOST = "127.0.0.1"
 """The one address that services bind: nothing is reachable from outside the machine."""
+STARTS = 5
 
 
 def is_free(port: int) -> bool:
@@ -60,3 +62,26 @@ def remember(workspace: Workspace, service: str, port: int) -> None:
     """Keep the port of a service for its next start."""
     path = workspace.record("ports")
     write_record(path, {**read_record(path), service: port})
+
+
+def start_on_a_port(daemon: Daemon, launch: Callable[[int], None]) -> None:
+    """Make a server run and listen, on its last port if that is free. One that does already is left alone.
+
+    `launch` starts it on a port. Raises `ServiceFailed` with the log's end if it does not start.
+    """
+    last = remembered(daemon.workspace, daemon.name)
+    running = daemon.process()
+    if running and last and listens(running, last):
+        return
+    daemon.stop()
+    for attempt in range(1, STARTS + 1):
+        port = first_free([last] if last and attempt == 1 else [])
+        try:
+            launch(port)
+        except ServiceFailed:
+            # Another process took the port between our check and the server's start.
+            if attempt == STARTS or is_free(port):
+                raise
+        else:
+            remember(daemon.workspace, daemon.name, port)
+            return

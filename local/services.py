@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from local import airflow, ui
+from local.broker import EmbeddedBroker
 from local.env import LAKE_BUCKET, SOURCE_DATABASE, TARGET_DATABASE, process_environment, write_env_file
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
@@ -42,7 +43,11 @@ def stop(workspace: Workspace) -> list[str]:
     """Stop every process of the workspace, and no other. Returns the names of the ones that ran."""
     with workspace.locked():
         stopped = ui.stop(workspace)
-        for service in (EmbeddedObjectStore(workspace), EmbeddedPostgres(workspace)):
+        for service in (
+            EmbeddedBroker(workspace),
+            EmbeddedObjectStore(workspace),
+            EmbeddedPostgres(workspace),
+        ):
             if service.stop():
                 stopped.append(service.daemon.name)
     return stopped

@@ -58,6 +58,7 @@ GROUPS = {
         "integration/test_restore_run.py",
         "integration/test_pipeline_from_python.py",
         "integration/test_previous_version.py",
+        "integration/stream/test_dag.py",
     ),
     # They share one running Airflow: its API server, scheduler, DAG processor and triggerer.
     "one Airflow": (

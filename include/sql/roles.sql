@@ -8,7 +8,7 @@
 -- crmbet_loader                 owns the schema and what lies in it: the login of the pipeline (connection crmbet_target)
 -- crmbet_monitor                reads figures of runs, alerts and results of checks, and no feature: the login of the
 --                               monitoring page (connection crmbet_monitoring)
--- crmbet_reader                 reads the feature table and its history, but for the columns rg_..., the models'
+-- crmbet_reader                 reads the feature table, its history and live rows, but for the columns rg_..., the models'
 --                               parameters, and who moves between segments; the function training_set shows it rg_... as NULL
 -- crmbet_responsible_gambling   reads all of that with those columns, and who moves between bands of protection
 --
@@ -180,7 +180,9 @@ BEGIN
     FOR found IN
         SELECT relname::text AS relname FROM pg_catalog.pg_class
         WHERE relnamespace = 'ml_features'::regnamespace
-          AND relname IN ('pipeline_runs', 'alerts', 'quality_results', 'feature_drift')
+          AND relname IN (
+              'pipeline_runs', 'alerts', 'quality_results', 'feature_drift', 'stream_offsets', 'stream_quarantine'
+          )
     LOOP
         EXECUTE pg_catalog.format('GRANT SELECT ON ml_features.%I TO crmbet_monitor'::text, found.relname);
     END LOOP;
@@ -197,7 +199,9 @@ BEGIN
         FROM pg_catalog.pg_class AS relation
         JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid = relation.oid
         WHERE relation.relnamespace = 'ml_features'::regnamespace
-          AND relation.relname IN ('user_features', 'user_features_history')
+          AND relation.relname IN (
+              'user_features', 'user_features_history', 'user_features_live', 'user_features_now'
+          )
           AND attribute.attnum > 0
           AND NOT attribute.attisdropped
     LOOP

@@ -24,6 +24,7 @@ from crmbet.extract.lake import capture_feed
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import Capture, ExtractManifest
+from crmbet.extract.streams import source_name
 from crmbet.failures import DamagedObject, DataLost
 from crmbet.features.engineer import engineer_features
 from crmbet.features.knowledge import judge_knowledge
@@ -123,17 +124,17 @@ class Stages:
         The content may lie in another file by now, with other captures of its month. If it has to be captured, what is
         new since the run's extract is captured too, and not used by the run.
         """
-        contract = self.sources[source]
-        task = "extract_s3" if contract.kind == "lake" else "extract_pg"
+        contract = self.sources[source_name(source)]
+        task = "extract_pg" if contract.kind == "postgres" else "extract_s3"
         manifest = read_manifest(self.store, self.run.prefix, task, ExtractManifest)
-        before = manifest.sources[source]
+        before = manifest.sources[contract.name]
         stored = self._stored(before.captures, source)
         missing = any(capture.digest not in stored for capture in before.captures)
         found = self._captured_now(contract) if missing else []
         captures = [
             stored.get(capture.digest) or self._replacement(capture, found) for capture in before.captures
         ]
-        sources = {**manifest.sources, source: before.model_copy(update={"captures": captures})}
+        sources = {**manifest.sources, contract.name: before.model_copy(update={"captures": captures})}
         write_manifest(self.store, self.run.prefix, task, ExtractManifest(sources=sources))
 
     def _stored(self, captures: list[Capture], source: str) -> dict[str, Capture]:
@@ -155,7 +156,8 @@ class Stages:
             if contract.kind == "postgres":
                 self.attach_source(work.connection)
                 return capture_relation(work, contract).captures
-            found = capture_feed(work, contract)
+            # Nobody reads a topic again: what is gone is lost.
+            found = capture_feed(work, contract) if contract.kind == "lake" else None
             return found.captures if found else []
 
     def _replacement(self, lost: Capture, found: list[Capture]) -> Capture:

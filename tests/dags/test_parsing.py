@@ -14,6 +14,7 @@ pytestmark = pytest.mark.dags
 HEAVY = {
     "boto3",
     "botocore",
+    "confluent_kafka",
     "duckdb",
     "great_expectations",
     "numpy",
@@ -32,6 +33,7 @@ before = set(sys.modules)
 import runpy
 runpy.run_path("dags/restore_backup.py")
 runpy.run_path("dags/user_features_daily.py")
+runpy.run_path("dags/user_features_stream.py")
 runpy.run_path("dags/user_features_weekly.py")
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
@@ -65,8 +67,9 @@ def test_every_dag_file_parses(dag_bag: Any) -> None:
     assert sorted(dag_bag.dags) == ["restore_backup", "user_features_daily", "user_features_weekly"]
 
 
-def test_parsing_imports_nothing_heavy(ask: Any) -> None:
-    loaded = ask(LOADED_BY_PARSING)
+@pytest.mark.parametrize("topics", ["", "bets=bets"])
+def test_parsing_imports_nothing_heavy(ask: Any, topics: str) -> None:
+    loaded = ask(LOADED_BY_PARSING, CRMBET_STREAM_TOPICS=topics)
 
     assert "crmbet.operators.load_merge" in loaded
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()

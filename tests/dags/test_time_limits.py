@@ -17,13 +17,14 @@ LIMITS: dict[str, dict[str, str | None]] = {
     "user_features_daily": {
         "extract_s3": "extract", "extract_pg": "extract", "validate_raw": "validate", "clean": "clean",
         "engineer_features": "features", "validate": "validate", "backup_table": "backup", "load_merge": "load",
-        "record_run": "record",
+        "compare_stream": "validate", "record_run": "record",
     },
     "user_features_weekly": {
         "extract_s3": "weekly", "extract_pg": "weekly", "plan_sweep": "weekly", "sweep": "weekly",
         "record_run": "record",
     },
     "restore_backup": {"choose_backup": None, "restore_backup": "restore"},
+    "user_features_stream": {"stream": "stream", "record_run": "record"},
 }  # fmt: skip
 SHOW = """
 import json
@@ -44,7 +45,8 @@ print(json.dumps(shown))
 @pytest.mark.full
 def test_each_operation_obeys_its_setting(ask: Callable[..., Any]) -> None:
     minutes = {name: 11 + place for place, name in enumerate(MINUTES)}
-    shown = ask(SHOW, **{f"CRMBET_{name.upper()}": str(value) for name, value in minutes.items()})
+    settings = {f"CRMBET_{name.upper()}": str(value) for name, value in minutes.items()}
+    shown = ask(SHOW, **settings, CRMBET_STREAM_TOPICS="bets=bets")
 
     assert shown.pop("deadlines") == [minutes["deadline_minutes"]]
     assert shown == {

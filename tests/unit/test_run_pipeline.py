@@ -70,11 +70,22 @@ def test_an_id_that_a_run_has_is_refused_and_nobody_says_that_the_run_has_failed
     assert "has failed" not in capsys.readouterr().out
 
 
-def test_there_is_no_streaming_and_it_says_so(door: Any, capsys: Any) -> None:
+def test_without_topics_there_is_no_streaming_and_it_says_so(door: Any, capsys: Any) -> None:
     assert door.main(["--mode", "streaming"]) == 2
 
     assert door.started == []
-    assert "There is no streaming mode" in capsys.readouterr().err
+    assert "Set CRMBET_STREAM_TOPICS" in capsys.readouterr().err
+
+
+def test_streaming_hands_the_stream_to_the_scheduler(
+    door: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRMBET_STREAM_TOPICS", "bets=casino.bets")
+
+    assert door.main(["--mode", "streaming"]) == 0
+
+    assert [command[-1] for command in door.started[1:]] == ["user_features_stream"]
+    assert "the next one begins" in capsys.readouterr().out
 
 
 def test_schedule_hands_the_dags_to_the_scheduler(door: Any, capsys: Any) -> None:

@@ -47,6 +47,9 @@ def typed_batch(
     try:
         for doubtful, alike in _by_types(filled):
             rows, types = captured_rows(files, alike), alike[0].types
+            if alike[0].streamed:
+                # Nobody reads a topic again for a column that its contract got later: there it is NULL.
+                rows = Fragment(f"(FROM {rows} UNION ALL BY NAME FROM {no_captured_rows(contract)})")
             if may_be_plain(contract, types) and not doubtful:
                 batch.look_over(rows, types, day)
             else:

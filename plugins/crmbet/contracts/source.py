@@ -132,9 +132,9 @@ class SourceContract(Strict):
     """One source: where it lies, its grain, its key, the time of its facts, and its columns."""
 
     name: Identifier
-    kind: Literal["lake", "postgres"]
+    kind: Literal["lake", "postgres", "stream"]
     relation: str
-    """A lake feed's folder below the raw prefix, or the table in PostgreSQL."""
+    """A lake feed's folder below the raw prefix, the table in PostgreSQL, or the topic of Kafka."""
     meaning: str
     grain: str
     required: bool
@@ -191,6 +191,8 @@ class SourceContract(Strict):
                 raise ValueError(f"{name} says when, so it must be a timestamp")
         if self.kind == "postgres" and not self.event_time:
             raise ValueError("a table of PostgreSQL is captured by its days, so it needs an event_time")
+        if self.kind == "stream" and not self.event_time:
+            raise ValueError("a stream has no snapshots, so it needs an event_time")
         if self.kind == "postgres" and self.event_time and self.columns[self.event_time].formats:
             raise ValueError(f"{self.event_time}: PostgreSQL has parsed it already, so it takes no formats")
         return self
@@ -200,6 +202,8 @@ class SourceContract(Strict):
         for name, names in self.source_names.items():
             if self.kind == "postgres" and any(isinstance(each, PathName) for each in names):
                 raise ValueError(f"{name}: a table of PostgreSQL has no path, so name a column of the table")
+            if self.kind == "stream" and any(isinstance(each, PathName) for each in names):
+                raise ValueError(f"{name}: a message has no path, so name a field of the message")
         return self
 
     @property

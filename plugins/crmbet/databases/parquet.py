@@ -24,9 +24,13 @@ class Located(Protocol):
         """Addresses that the engine reads."""
 
 
-def scan(files: Located, keys: Iterable[str]) -> Fragment:
-    """A table expression that reads Parquet files; the `name=value` folders of their paths do not become columns."""
-    return Fragment(f"read_parquet({file_list(files, keys)}, hive_partitioning = false)")
+def scan(files: Located, keys: Iterable[str], *, by_name: bool = False) -> Fragment:
+    """A table expression that reads Parquet files; the `name=value` folders of their paths do not become columns.
+
+    Files with other columns than the first one are read only if `by_name`: what a file lacks is NULL.
+    """
+    union = ", union_by_name = true" if by_name else ""
+    return Fragment(f"read_parquet({file_list(files, keys)}, hive_partitioning = false{union})")
 
 
 def file_list(files: Located, keys: Iterable[str]) -> Fragment:

@@ -23,10 +23,13 @@ def captured_rows(files: Located, captures: Sequence[Capture]) -> Fragment:
     by_chunk = sorted(wanted, key=lambda key: (min(wanted[key]), key))
     whole = [key for key in by_chunk if len(wanted[key]) == held[key]]
     partly = [key for key in by_chunk if len(wanted[key]) != held[key]]
-    selected = [render("databases/read_rows", source=scan(files, whole))] if whole else []
+    # A contract may have got columns since a stream has captured some of its files.
+    streamed = any(capture.streamed for capture in captures)
+    selected = [render("databases/read_rows", source=scan(files, whole, by_name=streamed))] if whole else []
+    select_some = "extract/select_chunks" if streamed else "extract/select_objects"
     selected += [
         render(
-            "extract/select_objects",
+            select_some,
             file=scan(files, [key]),
             keys=joined([literal(chunk) for chunk in sorted(wanted[key])]),
         )

@@ -46,6 +46,13 @@ def count_chunks(
     return _count_by("_part", connection, path, contract, types)
 
 
+def count_streamed(
+    connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract
+) -> dict[str, DayCounts]:
+    """Count the rows of a captured file of a stream by chunk and day."""
+    return _count_by("_chunk", connection, path, contract, {})
+
+
 def count_days(
     connection: duckdb.DuckDBPyConnection, path: Path, contract: SourceContract, types: Mapping[str, str]
 ) -> DayCounts:

@@ -441,7 +441,7 @@ def _read_ordinary_json(
         if is_lack_of_resources(error):
             raise
         return None
-    query = render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
+    query = read_records(source, contract)
     return Reading(
         query,
         records,
@@ -465,10 +465,15 @@ def _read_split_json(
         row=identifier("_place" if is_array or records.shares_lines else "_line"),
     )
     unknown = _check_keys(connection, source, contract)
-    query = render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
+    query = read_records(source, contract)
     measured = connection.execute(render("extract/measure_set_aside", records=Fragment(source))).fetchone()
     (set_aside,) = measured or (0,)
     return Reading(query, records.records, unknown, size=path.stat().st_size, set_aside=set_aside)
+
+
+def read_records(source: str, contract: SourceContract) -> str:
+    """SELECT of JSON records (`_row`, `_reject`, `record`) as `_row`, `_reject` and the contract's columns as text."""
+    return render("extract/read_json_records", records=Fragment(source), **_json_values(contract))
 
 
 def _check_keys(

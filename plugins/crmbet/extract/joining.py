@@ -66,6 +66,12 @@ def join_months(work: Work, ledger: Ledger, used: SourceCaptures) -> SourceCaptu
     return used.model_copy(update={"captures": captures})
 
 
+def join_captures(work: Work, captures: Sequence[Capture]) -> list[Capture]:
+    """Copy captures of different chunks into one file of the store. Returns them as they are then."""
+    with local_copies(work) as copies:
+        return _join(work, captures, copies)
+
+
 def _by_month(ledger: Ledger) -> dict[tuple[date, frozenset[tuple[str, str]]], list[Capture]]:
     """Captures in small files by the month of their newest rows and by the types of their columns."""
     whole = [capture for capture in ledger.by_digest.values() if not ledger.is_lost(capture)]

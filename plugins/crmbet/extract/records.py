@@ -48,13 +48,16 @@ class Capture(Record):
 
     source: str
     chunk: str
-    """What was captured: an object's key, or a day of PostgreSQL."""
+    """What was captured: an object's key, a day of PostgreSQL, or the offsets of a partition of Kafka."""
     digest: str
     files: list[str]
     part: str | None = None
     """Which rows of the files belong to the chunk: those of a UTC day (ISO), or UNDATED. None means all rows."""
     chunks_in_files: int = 1
-    """How many lake objects have rows in these files. If there are more, `_source_key` tells them apart."""
+    """How many lake objects, or chunks of a stream, have rows in these files. If there are more, `_source_key`, or
+    `_chunk` of a stream, tells them apart."""
+    streamed: bool = False
+    """Whether it is a chunk of a stream, of which each row has a `_source_key` of its own."""
     types: dict[str, str] = Field(default_factory=dict)
     """Engine types of the columns that are not captured as text."""
     columns_read: ColumnsRead | None = None

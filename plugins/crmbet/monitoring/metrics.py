@@ -24,12 +24,15 @@ from crmbet.monitoring.foreign_objects import describe_foreign
 from crmbet.monitoring.hand_edits import describe_edits
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.monitoring.segment_jumps import describe_jumps
+from crmbet.monitoring.streams import describe_age, describe_parity
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
-from crmbet.run.tasks import EXTRACTS, GATES
+from crmbet.run.tasks import COMPARE, EXTRACTS, GATES, STREAM
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 from crmbet.storage.verified import read_record
+from crmbet.stream.figures import StreamManifest
+from crmbet.stream.parity import Parity
 from crmbet.texts import texts_in
 
 if TYPE_CHECKING:
@@ -235,6 +238,13 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
             figures["players"] = figures["players"].model_copy(update={"movements": tuple(load.movements)})
         jumps = describe_jumps(load.movements, work.run.settings.load.max_segment_jump_share, say)
         figures["tasks"][FEATURES] = known.tasks[FEATURES].model_copy(update={"warning": jumps})
+    if stream := reader.read(STREAM, StreamManifest):
+        told = {"figures": stream.counts, "warning": describe_age(stream, say)}
+        figures["tasks"][STREAM] = known.tasks[STREAM].model_copy(update=told)
+        figures["records_extracted"] = stream.messages
+    if parity := reader.read(COMPARE, Parity):
+        told = {"warning": describe_parity(parity, say)}
+        figures["tasks"][COMPARE] = known.tasks[COMPARE].model_copy(update=told)
     figures["quality"] = reader.quality()
     return known.model_copy(update=figures)
 

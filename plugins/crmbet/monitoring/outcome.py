@@ -23,7 +23,7 @@ class Failure(BaseModel):
 
     kind: str
     """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered, ForeignObjects, HandEdits,
-    SegmentJump. Each has a page in the runbook."""
+    SegmentJump, StreamBehind, StreamDiffers. Each has a page in the runbook."""
     what: str
     where: str = ""
     why: str = ""
@@ -70,6 +70,8 @@ class TaskOutcome(BaseModel):
     failure: Failure | None = None
     warning: Failure | None = None
     """What a person should hear of although the task succeeded."""
+    figures: dict[str, float | None] = {}
+    """Of the stream: its messages, batches, lag and ages, as in `stream.json`."""
 
 
 @dataclass

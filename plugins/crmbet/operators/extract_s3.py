@@ -11,21 +11,28 @@ if TYPE_CHECKING:
 
 
 class ExtractS3Operator(BaseOperator):
-    """Capture every object of the lake's feeds that is new or changed, and list the captures that the run uses."""
+    """Capture every object of the lake's feeds that is new or changed, and list the captures that the run uses.
+
+    Chunks of Kafka that the stream has captured are listed too, for sources of kind `stream`.
+    """
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_s3.json`; returns its address and the records by feed."""
         from crmbet.contracts.files import load_source_contracts
         from crmbet.extract.lake import capture_feed
         from crmbet.extract.records import ExtractManifest
+        from crmbet.extract.streams import streamed_captures
         from crmbet.orchestration.context import open_run, refuse_other_brand
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         airflow_run = open_run(context)
         refuse_other_brand(airflow_run)
-        feeds = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
+        contracts = load_source_contracts().values()
         with airflow_run.work() as work:
-            captured = {feed.name: capture_feed(work, feed) for feed in feeds}
+            captured = {each.name: capture_feed(work, each) for each in contracts if each.kind == "lake"}
+            captured |= {
+                each.name: streamed_captures(work, each) for each in contracts if each.kind == "stream"
+            }
         present = {name: captures for name, captures in captured.items() if captures is not None}
         for name in captured.keys() - present.keys():
             self.log.info("the optional feed %s is absent: its columns stay NULL", name)

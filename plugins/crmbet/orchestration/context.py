@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LAKE_CONNECTION = "crmbet_lake"
 SOURCE_CONNECTION = "crmbet_source"
 TARGET_CONNECTION = "crmbet_target"
+STREAM_CONNECTION = "crmbet_stream"
 MONITORING_CONNECTION = "crmbet_monitoring"
 """The target again, by a login that may read figures of runs alone. Optional; only the monitoring page uses it."""
 DATABASE_URL = "DATABASE_URL"
@@ -142,6 +143,31 @@ def attach_source(connection: duckdb.DuckDBPyConnection, timeouts: TimeoutSettin
 def target_dsn() -> str:
     """The libpq connection string of the target database. Holds a password: never log it."""
     return _dsn(TARGET_CONNECTION)
+
+
+def stream_config() -> dict[str, Any]:
+    """The options of Kafka's client: the extra of the connection, with its host and its login where the extra has none.
+
+    They hold a password: never log them.
+    """
+    connection = require_connection(STREAM_CONNECTION)
+    address = (
+        f"{connection.host}:{connection.port}" if connection.host and connection.port else connection.host
+    )
+    fields = {
+        "bootstrap.servers": address,
+        "sasl.username": connection.login,
+        "sasl.password": connection.password,
+    }
+    given: dict[str, Any] = connection.extra_dejson
+    config = {name: value for name, value in fields.items() if value} | given
+    if not config.get("bootstrap.servers"):
+        raise BadSetting(
+            f"the Airflow connection {STREAM_CONNECTION} names no broker",
+            where=f"Airflow connection {STREAM_CONNECTION}",
+            next_step="give it a host and a port, or bootstrap.servers in its extra (docs/streaming.md)",
+        )
+    return config
 
 
 def monitoring_dsn() -> str:

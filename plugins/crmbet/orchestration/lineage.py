@@ -20,6 +20,7 @@ from openlineage.client.event_v2 import Dataset
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract
+from crmbet.extract.streams import stream_name
 from crmbet.load.session import history_name
 from crmbet.orchestration.context import SOURCE_CONNECTION, TARGET_CONNECTION, require_connection
 from crmbet.run.settings import Settings
@@ -61,13 +62,18 @@ class _Datasets:
         return [_source_table(contract) for contract in self._of_kind("postgres")]
 
     def captures(self, *kinds: str) -> list[Dataset]:
-        return [self._folder(self._layout.captures(contract.name)) for contract in self._of_kind(*kinds)]
+        return [
+            self._folder(
+                self._layout.captures(stream_name(each.name) if each.kind == "stream" else each.name)
+            )
+            for each in self._of_kind(*kinds)
+        ]
 
     @property
     def cleaned(self) -> list[Dataset]:
         return [
             self._folder(self._layout.dataset(f"cleaned/source={contract.name}"))
-            for contract in self._of_kind("lake", "postgres")
+            for contract in self._of_kind("lake", "postgres", "stream")
         ]
 
     @property
@@ -88,9 +94,9 @@ class _Datasets:
 
 
 _LINEAGE: Mapping[str, Callable[[_Datasets], tuple[list[Dataset], list[Dataset]]]] = {
-    "ExtractS3Operator": lambda datasets: (datasets.feeds, datasets.captures("lake")),
+    "ExtractS3Operator": lambda datasets: (datasets.feeds, datasets.captures("lake", "stream")),
     "ExtractPgOperator": lambda datasets: (datasets.transactions, datasets.captures("postgres")),
-    "CleanOperator": lambda datasets: (datasets.captures("lake", "postgres"), datasets.cleaned),
+    "CleanOperator": lambda datasets: (datasets.captures("lake", "postgres", "stream"), datasets.cleaned),
     "EngineerFeaturesOperator": lambda datasets: (datasets.cleaned, datasets.features),
     "LoadMergeOperator": lambda datasets: (datasets.features, datasets.tables),
 }

@@ -115,3 +115,7 @@ def publish_gauges(metrics: RunMetrics) -> None:
         value = getattr(metrics, name)
         if value is not None:
             Stats.gauge(f"crmbet.{name}", float(value), tags={"dag_id": metrics.dag_id})
+    for task in metrics.tasks.values():
+        for name, value in task.figures.items():
+            if value is not None:
+                Stats.gauge(f"crmbet.stream_{name}", float(value), tags={"dag_id": metrics.dag_id})

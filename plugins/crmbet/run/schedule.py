@@ -1,4 +1,4 @@
-"""The settings that a DAG file needs: the operator's time zone and language, and how long each operation may take.
+"""The settings that a DAG file needs: the operator's zone and language, how long each operation may take, the topics.
 
 They live apart from `crmbet.run.settings` because a DAG file is parsed every few seconds, and importing the model of
 all settings takes longer than the whole rest of the parse. `Settings` takes their defaults and bounds from here.
@@ -6,6 +6,7 @@ all settings takes longer than the whole rest of the parse. `Settings` takes the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,10 +27,16 @@ MINUTES = {
     "record_timeout_minutes": 10,
     "weekly_timeout_minutes": 360,
     "restore_timeout_minutes": 120,
+    "stream_timeout_minutes": 120,
     "deadline_minutes": 360,
 }
 """How long each operation may take by default, by the name of its setting."""
 LONGEST_MINUTES = 7 * 24 * 60
+
+TOPICS_VARIABLE = "CRMBET_STREAM_TOPICS"
+STREAMED = ("bets", "transactions", "limits")
+"""The sources that the stream can read."""
+TOPIC = re.compile(r"(?P<source>[a-z_]+)=(?P<topic>[A-Za-z0-9._-]{1,249})")
 
 
 def operator_timezone(environ: Mapping[str, str]) -> str:
@@ -80,6 +87,36 @@ def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:
             next_step="correct the variable",
         )
     return timedelta(minutes=minutes)
+
+
+def stream_topics(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read which sources are streamed, each with its topic; none if the stream is not configured.
+
+    Raises `BadSetting`, which Airflow shows as an import error of the DAG.
+    """
+    try:
+        return checked_topics(environ.get(TOPICS_VARIABLE, ""))
+    except ValueError as error:
+        raise BadSetting(
+            f"{TOPICS_VARIABLE} has a bad value: {error}",
+            where="the environment of the DAG processor",
+            next_step="correct the variable",
+        ) from None
+
+
+def checked_topics(given: str) -> dict[str, str]:
+    """Topics by source, from words such as `bets=casino.bets`. Raises `ValueError`."""
+    topics: dict[str, str] = {}
+    for word in given.replace(",", " ").split():
+        found = TOPIC.fullmatch(word)
+        if not found or found["source"] not in STREAMED or found["source"] in topics:
+            raise ValueError(
+                f"use source=topic for each source once, with blanks between them; sources: {', '.join(STREAMED)}"
+            )
+        topics[found["source"]] = found["topic"]
+    if len({*topics.values()}) < len(topics):
+        raise ValueError("each source needs a topic of its own")
+    return topics
 
 
 def checked_zone(zone: str) -> str:

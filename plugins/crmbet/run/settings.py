@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from crmbet.failures import BadParam, BadSetting
-from crmbet.run.schedule import DEFAULT_TIMEZONE, LONGEST_MINUTES, MINUTES, checked_zone
+from crmbet.run.schedule import DEFAULT_TIMEZONE, LONGEST_MINUTES, MINUTES, checked_topics, checked_zone
 from crmbet.texts import DEFAULT_LANGUAGE, Language
 
 PREFIX = "CRMBET_"
@@ -285,6 +285,15 @@ class ResponsibleGamblingSettings(_Group):
         default=0.4, description="From this rg_risk_score on, rg_risk_band is 'high'."
     )
 
+    rg_live_session_minutes: int = Field(
+        default=180,
+        ge=1,
+        description="From so many minutes from its first to its last bet on, a session under way is a live marker.",
+    )
+    rg_live_session_deposits: int = Field(
+        default=3, ge=1, description="From so many deposits on, a session under way is a live marker."
+    )
+
     @model_validator(mode="after")
     def _bands_are_ordered(self) -> Self:
         if self.rg_band_medium >= self.rg_band_high:
@@ -330,6 +339,46 @@ class LoadSettings(_Group):
     lock_timeout_seconds: int = Field(
         default=600, ge=1, description="How long a load waits for the load of another run."
     )
+
+
+class StreamSettings(_Group):
+    """Which topics of Kafka the stream reads, and in which portions."""
+
+    stream_topics: str = Field(
+        default="",
+        description=(
+            "The topic of each source that the stream reads, such as `bets=casino.bets transactions=cashier`. "
+            "Empty: there is no stream."
+        ),
+    )
+    stream_batch_seconds: float = Field(
+        default=2,
+        gt=0,
+        le=60,
+        description="The longest time for which a batch of the stream gathers messages.",
+    )
+    stream_batch_messages: int = Field(
+        default=20_000, ge=1, le=1_000_000, description="The most messages in a batch of the stream."
+    )
+    max_stream_age_seconds: float = Field(
+        default=300,
+        gt=0,
+        description=(
+            "How many seconds old a message may be when its live row is committed. "
+            "A run whose rows become older ends, and a message says so."
+        ),
+    )
+
+    @field_validator("stream_topics")
+    @classmethod
+    def _topics_are_readable(cls, given: str) -> str:
+        checked_topics(given)
+        return given
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Topics by source."""
+        return checked_topics(self.stream_topics)
 
 
 class RetentionSettings(_Group):
@@ -474,6 +523,10 @@ class TimeoutSettings(_Group):
     restore_timeout_minutes: int = _minutes(
         "restore_timeout_minutes", "Longest time of one try of restore_backup, in minutes."
     )
+    stream_timeout_minutes: int = _minutes(
+        "stream_timeout_minutes",
+        "Longest time of one run of the stream, in minutes. It ends itself before, and the next one goes on.",
+    )
     deadline_minutes: int = _minutes(
         "deadline_minutes",
         "A run that has not succeeded so many minutes after it was queued is late, which an alert says.",
@@ -521,6 +574,7 @@ class Settings(BaseSettings):
     responsible_gambling: ResponsibleGamblingSettings = Field(default_factory=ResponsibleGamblingSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     load: LoadSettings = Field(default_factory=LoadSettings)
+    stream: StreamSettings = Field(default_factory=StreamSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)

@@ -19,5 +19,9 @@ TASKS = (
     "load_merge",
 )
 """In the order in which they run."""
+STREAM = "stream"
+"""The task of `user_features_stream`."""
+COMPARE = "compare_stream"
+"""The task of the daily DAG that compares yesterday's live rows with their rebuild, where there is a stream."""
 RECORD = "record_run"
 """The task that writes the run's row, last. The row does not report on this task itself."""

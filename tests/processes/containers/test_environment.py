@@ -65,7 +65,10 @@ def example() -> dict[str, tuple[bool, str]]:
 
 
 def connection_variables() -> set[str]:
-    ids = (airflow_run.LAKE_CONNECTION, airflow_run.SOURCE_CONNECTION, airflow_run.TARGET_CONNECTION)
+    ids = (
+        airflow_run.LAKE_CONNECTION, airflow_run.SOURCE_CONNECTION, airflow_run.TARGET_CONNECTION,
+        airflow_run.STREAM_CONNECTION,
+    )  # fmt: skip
     return {f"AIRFLOW_CONN_{connection_id.upper()}" for connection_id in ids}
 
 
@@ -144,8 +147,8 @@ def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
     silent = set()
     for one in containers.values():
         for name, value in one.environment.items():
-            if name in CHANNEL_VARIABLES:
-                continue  # nobody needs to be told
+            if name in CHANNEL_VARIABLES | {"AIRFLOW_CONN_CRMBET_STREAM"}:
+                continue  # nobody needs to be told, and there need not be a stream
             asked = references(value or f"${{{name}}}")
             silent |= {one.name for known, operator, _ in asked if SECRET.search(known) and operator != ":?"}
 

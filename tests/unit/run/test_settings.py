@@ -55,6 +55,15 @@ def test_memory_as_a_number(limit: str, size: int) -> None:
 
 
 BAD_VALUES = [
+    ("STREAM_TOPICS", "bets"),
+    ("STREAM_TOPICS", "players=casino"),
+    ("STREAM_TOPICS", "bets=one bets=two"),
+    ("STREAM_TOPICS", "bets=one transactions=one"),
+    ("STREAM_BATCH_SECONDS", "0"),
+    ("STREAM_BATCH_MESSAGES", "0"),
+    ("MAX_STREAM_AGE_SECONDS", "-1"),
+    ("RG_LIVE_SESSION_MINUTES", "0"),
+    ("RG_LIVE_SESSION_DEPOSITS", "0"),
     ("LAKE_BUCKET", "x"),
     ("LANGUAGE", "pt"),
     ("RAW_PREFIX", "raw"),

@@ -36,6 +36,8 @@ FAILED_AT = "{run} failed at {task}"
 WARNINGS: Mapping[str, str] = {
     "HandEdits": "{run} has found edits by hand",
     "SegmentJump": "{run} has found segments that jumped",
+    "StreamBehind": "{run} has fallen behind",
+    "StreamDiffers": "{run} has found live rows that differ",
 }
 """What is said instead if the warning is of this kind."""
 MEANINGS: Mapping[str, str] = {
@@ -55,6 +57,8 @@ MEANINGS: Mapping[str, str] = {
     "LoadRefused": "The load would have broken a promise, so nothing was touched.",
     "HandEdits": "The run has succeeded. Somebody had edited the table by hand.",
     "SegmentJump": "The run has succeeded. A segment has grown or shrunk by many players since yesterday.",
+    "StreamBehind": "The stream is late. Nothing is lost: the next run goes on where this one stopped.",
+    "StreamDiffers": "The run has succeeded. Live rows of yesterday are not what their messages say.",
     "DamagedObject": "An object of our store is damaged or gone, and nothing can give it back.",
     "DataLost": "What was captured is damaged or gone, and the source does not hold it any more.",
     "LostConnection": "S3 or PostgreSQL was out of reach at each of three tries.",

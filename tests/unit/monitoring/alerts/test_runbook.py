@@ -21,6 +21,8 @@ OTHER_KINDS = {
     "ForeignObjects",
     "HandEdits",
     "SegmentJump",
+    "StreamBehind",
+    "StreamDiffers",
 }
 
 

@@ -1,0 +1,27 @@
+-- What players do today and did yesterday, one row for a player and day.
+CREATE TABLE {table} (
+    user_id text NOT NULL,
+    day date NOT NULL,
+    bets integer NOT NULL,
+    wins integer NOT NULL,
+    stake_sum numeric(18, 4) NOT NULL,
+    ggr numeric(18, 4) NOT NULL,
+    deposits integer NOT NULL,
+    deposit_sum numeric(18, 2) NOT NULL,
+    withdrawals integer NOT NULL,
+    withdrawal_sum numeric(18, 2) NOT NULL,
+    declined_deposits integer NOT NULL,
+    session_started_at timestamptz,
+    session_last_bet_at timestamptz,
+    session_bets integer,
+    session_stake_sum numeric(18, 4),
+    session_net numeric(18, 4),
+    session_deposits integer,
+    largest_session_loss numeric(18, 4) NOT NULL,
+    marketing_allowed boolean NOT NULL,
+    rg_live_markers text[] NOT NULL,
+    last_event_at timestamptz NOT NULL,
+    positions text[] NOT NULL,
+    committed_at timestamptz NOT NULL,
+    PRIMARY KEY (user_id, day)
+)

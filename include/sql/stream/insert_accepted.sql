@@ -1,0 +1,3 @@
+-- The rows that stand.
+INSERT INTO {held} BY NAME
+{accepted}

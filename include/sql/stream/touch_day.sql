@@ -1,0 +1,2 @@
+INSERT INTO touched
+SELECT DISTINCT user_id FROM {held} WHERE _day = {day}

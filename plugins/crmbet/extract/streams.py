@@ -1,0 +1,70 @@
+"""The chunks of a stream as captures: a source of the daily run if its contract is of kind `stream`.
+
+The stream captures them (crmbet.stream). They lie beside the captures of other sources, under a name of their own:
+a source of another kind may be streamed too. Its live rows come from the topic then, and its days from the lake.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from crmbet.contracts.source import SourceContract
+from crmbet.databases.work import Work
+from crmbet.datasets.segments import FEW_FILES
+from crmbet.extract.joining import join_captures
+from crmbet.extract.ledger import Ledger
+from crmbet.extract.records import SourceCaptures
+from crmbet.failures import SourceMissing
+from crmbet.storage.layout import attempt_name
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".stream"
+"""No source has a name that ends so."""
+
+
+def stream_name(source: str) -> str:
+    """The name of a source's chunks of the stream among captures."""
+    return source + SUFFIX
+
+
+def source_name(name: str) -> str:
+    """The source that captures of this name belong to."""
+    return name.removesuffix(SUFFIX)
+
+
+def streamed_captures(work: Work, contract: SourceContract) -> SourceCaptures | None:
+    """The chunks of a source that were captured by known_at; None if an optional one has none.
+
+    Raises `SourceMissing` if a required one has none, and `DataLost` if one of them is gone: nobody can read it again.
+    """
+    found = Ledger.read(work.store, work.run, stream_name(contract.name)).known_at(work.run.known_at)
+    if found.captures:
+        return found
+    if not contract.required:
+        return None
+    raise SourceMissing(
+        f"the stream has captured nothing of {contract.name} by {work.run.known_at.isoformat()}",
+        where=work.store.url(work.run.layout.captures(stream_name(contract.name))),
+        next_step="run user_features_stream with a topic for it in CRMBET_STREAM_TOPICS, then clear the task",
+    )
+
+
+def join_chunks(work: Work, source: str) -> int:
+    """Join the chunks of a source that lie in files of their own into one file. Returns how many were joined.
+
+    The stream leaves a file and a done-file for each batch, which are tens of thousands a day. Chunks that were joined
+    before stay where they are.
+    """
+    ledger = Ledger.read(work.store, work.run, stream_name(source))
+    apart = [
+        capture
+        for capture in ledger.by_digest.values()
+        if capture.joined_at is None and not ledger.is_lost(capture)
+    ]
+    if len({key for capture in apart for key in capture.files}) < FEW_FILES:
+        return 0
+    log.info("%s: %d chunks are joined", source, len(apart))
+    ledger.move(join_captures(work, sorted(apart, key=lambda capture: capture.chunk)))
+    ledger.done_files.write_index(attempt_name())
+    return len(apart)

@@ -1,0 +1,1 @@
+"""The stream: what players do today, from topics of Kafka, batch by batch."""
