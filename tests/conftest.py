@@ -87,7 +87,16 @@ GROUPS = {
 }
 """Files whose tests one process of pytest-xdist runs. Every other file is a group of its own."""
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
-MEASURED = ("unit/", "sql/", "integration/extract/")
+MEASURED = (
+    "unit/",
+    "sql/",
+    "integration/extract/",
+    "integration/load/",
+    "integration/stream/",
+    "integration/test_doctor.py",
+    "integration/test_monitoring_page.py",
+    "integration/test_telling.py",
+)
 """Tests in which coverage is measured. The tracer slows Python down by a third. In all other tests nearly every line
 that it follows is one of Airflow or Great Expectations."""
 LONGEST = (
