@@ -28,7 +28,7 @@ _NAMES = (
     r"|(?:oauth_)?(?:client_)?secret|scram_(?:client|server)_key"
     r"|(?:aws_)?secret_(?:access_)?key|(?:aws_)?access_key(?:_id)?|awsaccesskeyid|key_id|private_key"
     r"|(?:aws_)?(?:session|security|access|refresh|auth|bearer|id)_?token|token"
-    r"|api_?key|sig|signature|x-amz-(?:signature|credential|security-token)"
+    r"|key_pem|oauthbearer_config|api_?key|sig|signature|x-amz-(?:signature|credential|security-token)"
 )
 _SCHEME = r"(?!(?:s3[an]?|gs|file)://)[a-z][a-z0-9+.-]*://"
 """Before an address that may have a user's part. A lake's has none, and an @ in a key is only a letter."""
@@ -89,8 +89,13 @@ def redact(text: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what stands under this name in the extra of a connection is a secret."""
-    return re.fullmatch(_NAMES, name, re.IGNORECASE) is not None
+    """Whether what stands under this name in the extra of a connection is a secret.
+
+    Options of Kafka have dots: of `sasl.oauthbearer.client.secret` the end says that it is one.
+    """
+    parts = name.split(".")
+    ends = ("_".join(parts[place:]) for place in range(len(parts)))
+    return any(re.fullmatch(_NAMES, end, re.IGNORECASE) for end in ends)
 
 
 def secrets_in(value: Any, name: str = "") -> set[str]:

@@ -246,6 +246,9 @@ def test_an_error_of_another_keeps_its_class_and_its_place_and_loses_its_secret(
         ("password", True), ("sslpassword", True), ("aws_secret_access_key", True), ("aws_session_token", True),
         ("oauth_client_secret", True), ("api_key", True), ("host", False), ("region_name", False),
         ("sslmode", False), ("endpoint_url", False), ("key", False),
+        ("sasl.password", True), ("ssl.key.password", True), ("ssl.keystore.password", True), ("ssl.key.pem", True),
+        ("sasl.oauthbearer.client.secret", True), ("sasl.oauthbearer.config", True), ("sasl.username", False),
+        ("ssl.ca.location", False), ("bootstrap.servers", False),
     ],
 )  # fmt: skip
 def test_which_extras_of_a_connection_are_secret(name: str, secret: bool) -> None:

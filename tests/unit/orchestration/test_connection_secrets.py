@@ -11,7 +11,7 @@ from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
 from psycopg2.extensions import parse_dsn
 
 from crmbet.failures import BadSetting
-from crmbet.orchestration.context import monitoring_dsn, open_lake, source_dsn
+from crmbet.orchestration.context import monitoring_dsn, open_lake, source_dsn, stream_config
 from crmbet.redaction import _spellings, redact
 from crmbet.run.settings import Settings
 
@@ -37,6 +37,19 @@ def test_from_then_on_neither_we_nor_airflow_show_the_secrets_of_a_connection(
     for spelling in (*_spellings(AWKWARD), *_spellings(key_phrase)):
         assert "anary" not in redact(f"the engine said [{spelling}] to us")
         assert "anary" not in str(_secrets_masker().redact(f"the engine said [{spelling}] to us"))
+
+
+def test_the_same_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    login, key_phrase = "canary of the login", "canary of the client's key"
+    extra = {"security.protocol": "SASL_SSL", "ssl.key.password": key_phrase}
+    define(monkeypatch, "stream", conn_type="kafka", port=9092, password=login, extra=extra)
+
+    config = stream_config()
+
+    assert (config["sasl.password"], config["ssl.key.password"]) == (login, key_phrase)
+    for spelling in (*_spellings(login), *_spellings(key_phrase)):
+        assert "anary" not in redact(f"the client said [{spelling}] to us")
+        assert "anary" not in str(_secrets_masker().redact(f"the client said [{spelling}] to us"))
 
 
 def test_the_page_has_a_login_of_its_own_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
