@@ -350,7 +350,7 @@ def test_what_a_dead_run_left_is_swept_and_what_a_living_one_uses_is_not(
         staged(dead, engine, postgres_url, files, 1),
         staged(living, engine, postgres_url, files, 1) as used,
     ):
-        query("SELECT pg_terminate_backend(%s)", dead.connection.info.backend_pid)
+        query("SELECT pg_terminate_backend(%s, 10000)", dead.connection.info.backend_pid)
         with staged(session, engine, postgres_url, files, 1):
             names = {staging_name(session.contract, run) for run in (session.run_id, living.run_id)}
             assert set(staging_tables(query)) == names | {staging_name(session.contract, "somebody's own")}
