@@ -173,6 +173,16 @@ class Airflow:
         alerts = self.query("SELECT kind FROM ml_features.alerts WHERE execution_id = %s", run_id)
         return [kind for (kind,) in alerts]
 
+    def end_another_run(self) -> None:
+        """What a run does at its end, once the server has noticed that the run before it is gone."""
+        held = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+            "WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        while self.query(held) != [(0,)]:
+            time.sleep(0.02)
+        tell_untold(own_run())
+
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
             cursor.execute(sql, values)
@@ -243,8 +253,8 @@ def test_a_silent_database_costs_seconds_and_the_next_run_does_not_tell_again(
 
     airflow.reach_target(**parse_dsn(airflow.url))
     _age(airflow, "silent database")
-    tell_untold(own_run())
-    tell_untold(own_run())
+    airflow.end_another_run()
+    airflow.end_another_run()
 
     assert told(web, "silent database") == told(web, "behind it") == 1
     assert airflow.stored("silent database") == airflow.stored("behind it") == ["failed"]
@@ -281,8 +291,8 @@ def test_a_callback_without_time_leaves_the_run_to_the_next_one(
     tell_failure(airflow.context("no time"))
     assert told(web, "no time") == 0
 
-    tell_untold(own_run())
-    tell_untold(own_run())
+    airflow.end_another_run()
+    airflow.end_another_run()
 
     [message] = [body for body in web.bodies("/alerts") if body["execution_id"] == "no time"]
     assert (message["task_id"], message["try_number"], message["is_late"]) == ("load_merge", 3, True)
@@ -291,7 +301,7 @@ def test_a_callback_without_time_leaves_the_run_to_the_next_one(
 
 def test_a_late_callback_does_not_repeat_what_the_second_line_told(airflow: Airflow, web: WebSink) -> None:
     airflow.record("late callback")
-    tell_untold(own_run())
+    airflow.end_another_run()
     context = airflow.context("late callback")
     context["dag_run"].start_date = datetime.now(UTC) - timedelta(minutes=65)
     context["dag_run"].run_after = context["dag_run"].start_date
@@ -305,7 +315,7 @@ def test_the_second_line_leaves_alone_what_is_fresh_or_forgotten(airflow: Airflo
     airflow.record("forgotten", minutes_ago=8 * 24 * 60)
     airflow.record("the run that looks", minutes_ago=60)
 
-    tell_untold(own_run())
+    airflow.end_another_run()
 
     assert told(web, "fresh") == told(web, "forgotten") == told(web, "the run that looks") == 0
 
@@ -331,12 +341,12 @@ def test_what_no_channel_took_is_told_again_until_one_does(
     airflow.record("refused", minutes_ago=0.5)
     tell_failure(airflow.context("refused"))
     _age(airflow, "refused")
-    tell_untold(own_run())
+    airflow.end_another_run()
     assert told(web, "refused") == 0
 
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working)
-    tell_untold(own_run())
-    tell_untold(own_run())
+    airflow.end_another_run()
+    airflow.end_another_run()
 
     assert told(web, "refused") == 1
 
@@ -349,8 +359,8 @@ def test_a_malformed_channel_keeps_nobody_from_telling_once(
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_EMAIL", json.dumps(mail))
     run_id = f"malformed {extra}"
     airflow.record(run_id)
-    tell_untold(own_run())
-    tell_untold(own_run())
+    airflow.end_another_run()
+    airflow.end_another_run()
 
     assert told(web, run_id) == 1
     [(delivered,)] = airflow.query("SELECT delivered FROM ml_features.alerts WHERE execution_id = %s", run_id)
@@ -364,11 +374,11 @@ def test_what_only_a_malformed_channel_could_take_is_told_once_it_is_mended(
     working = json.dumps({"conn_type": "http", "host": f"{web.url}/alerts"})
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working.replace("host", "hots"))
     airflow.record("malformed alone")
-    tell_untold(own_run())
+    airflow.end_another_run()
     assert told(web, "malformed alone") == 0
 
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working)
-    tell_untold(own_run())
+    airflow.end_another_run()
 
     assert told(web, "malformed alone") == 1
 
@@ -494,8 +504,8 @@ def test_a_warning_whose_callback_was_killed_is_told_by_the_next_run(
     run_id = f"lost warnings of a {run_type}"
     airflow.record_warnings(run_id, run_type=run_type)
 
-    tell_untold(own_run())
-    tell_untold(own_run())
+    airflow.end_another_run()
+    airflow.end_another_run()
     tell_success(succeeded(airflow, run_id, minutes_ago=65))
 
     assert warned(web, run_id) == dict.fromkeys(kinds, True)
@@ -514,7 +524,7 @@ def test_a_warning_that_was_told_is_not_told_again_though_it_could_not_be_writte
     airflow.reach_target(**parse_dsn(airflow.url))
     _age(airflow, "noted warnings")
 
-    tell_untold(own_run())
+    airflow.end_another_run()
 
     assert warned(web, "noted warnings") == {"ForeignObjects": False, "HandEdits": False}
     assert airflow.variables == {}
@@ -524,7 +534,7 @@ def test_the_second_line_leaves_fresh_warnings_to_their_callback(airflow: Airflo
     airflow.record_warnings("fresh warnings", minutes_ago=1)
     airflow.record_warnings("forgotten warnings", minutes_ago=8 * 24 * 60)
 
-    tell_untold(own_run())
+    airflow.end_another_run()
 
     assert warned(web, "fresh warnings") == warned(web, "forgotten warnings") == {}
 
@@ -537,11 +547,11 @@ def test_a_warning_that_no_channel_took_is_told_by_the_next_run(
         "AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", json.dumps({"conn_type": "http", "host": f"{web.url}/fail"})
     )
     airflow.record_warnings("refused warnings")
-    tell_untold(own_run())
+    airflow.end_another_run()
     assert warned(web, "refused warnings") == {}
 
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", working)
-    tell_untold(own_run())
+    airflow.end_another_run()
 
     assert warned(web, "refused warnings") == {"ForeignObjects": True, "HandEdits": True}
 
@@ -557,7 +567,7 @@ def test_a_fault_of_our_own_in_the_second_line_is_raised(
     monkeypatch.setattr(f"crmbet.monitoring.tables.{name}", broken)
 
     with pytest.raises(NameError):
-        tell_untold(own_run())
+        airflow.end_another_run()
 
 
 def test_a_recovery_is_told_although_its_alert_is_still_a_note(airflow: Airflow, web: WebSink) -> None:
