@@ -333,6 +333,11 @@ def test_the_table_and_its_history_stay_as_they_were(upgraded: Upgraded) -> None
         # A feature that was added since gives every row another hash, so each of them is written once.
         compared = upgraded.old_features - OF_FITS
         assert cells_of(upgraded.rows_after_again, compared) == cells_of(upgraded.rows, compared)
+        for new, old in zip(upgraded.rows_after_again, upgraded.rows, strict=True):
+            assert {name for name in OF_FITS if new[name] is None} == {
+                name for name in OF_FITS if old[name] is None
+            }
+            assert new["p_alive"] == pytest.approx(old["p_alive"], abs=0.05)
         assert upgraded.history_after_again.keys() == upgraded.history.keys()
         return
     assert (load.updated, load.unchanged) == (0, len(upgraded.rows))

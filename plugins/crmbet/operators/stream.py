@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +24,14 @@ class StreamOperator(BaseOperator):
         from crmbet.contracts.files import load_source_contracts
         from crmbet.orchestration.context import load_session, open_run, stream_config
         from crmbet.orchestration.handover import hand_over
-        from crmbet.run.schedule import time_limit
         from crmbet.stream.consumer import open_consumer
         from crmbet.stream.streaming import Stream
         from crmbet.stream.target import StreamTables
 
-        ends_at = time.monotonic() + time_limit(os.environ, "stream_timeout_minutes").total_seconds() * (
-            1 - MARGIN
-        )
+        started = time.monotonic()
         airflow_run = open_run(context)
         run = airflow_run.run
+        ends_at = started + run.settings.timeouts.stream_timeout_minutes * 60 * (1 - MARGIN)
         with (
             airflow_run.work() as work,
             load_session(run.run_id, run.settings) as session,

@@ -227,11 +227,11 @@ class Stream:
         figures = self.figures
         recent = figures.ages[-1] if figures.ages else None
         log.info(
-            "%d messages in %d batches so far; lag %d messages; the last batch was %s old when it was committed",
+            "%d messages in %d batches so far; lag %d messages; age of the last batch at its commit: %s",
             figures.messages,
             figures.batches,
             figures.lag,
-            "never" if recent is None else f"{recent:.1f} s",
+            "none yet" if recent is None else f"{recent:.1f} s",
         )
 
     def _work_now(self) -> Work:
