@@ -132,11 +132,12 @@ def served(dsn: str) -> Iterator[str]:
     import uvicorn
 
     from crmbet.monitoring.page.app import create_app
+    from crmbet.monitoring.page.reading import Reading
 
     def no_report(_: str) -> bytes:
         raise NotImplementedError
 
-    app = create_app([], lambda: dsn, no_report)
+    app = create_app([], Reading(target_dsn=lambda: dsn, read_report=no_report))
     server = uvicorn.Server(
         uvicorn.Config(app, host=ports.HOST, port=ports.first_free([]), log_level="warning")
     )

@@ -40,11 +40,13 @@ def _apps() -> list[dict[str, Any]]:
     from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends
 
-    from crmbet.monitoring.page.app import DAG_ID, create_app
+    from crmbet.monitoring.page.app import create_app
+    from crmbet.monitoring.page.reading import DAG_ID, Reading
     from crmbet.orchestration.context import monitoring_dsn, read_report, spoken_texts
 
     may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
-    app = create_app([may_see_runs], monitoring_dsn, read_report, spoken_texts().language)
+    reading = Reading(target_dsn=monitoring_dsn, read_report=read_report)
+    app = create_app([may_see_runs], reading, spoken_texts().language)
     return [{"app": app, "url_prefix": f"/{MOUNT}", "name": "crmbet monitoring"}]
 
 

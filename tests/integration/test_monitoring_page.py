@@ -18,6 +18,7 @@ from crmbet.load.feature_drift import write_drift
 from crmbet.load.session import LoadSession
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.page.app import create_app
+from crmbet.monitoring.page.reading import Reading
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_run, write_run
 from crmbet.quality.measures.moves import FeatureMove
 from crmbet.run.tasks import TASKS
@@ -32,7 +33,7 @@ def page_of(url: str) -> TestClient:
     def no_report(_: str) -> bytes:
         raise NotImplementedError
 
-    return TestClient(create_app([], lambda: url, no_report))
+    return TestClient(create_app([], Reading(target_dsn=lambda: url, read_report=no_report)))
 
 
 def overview(page: TestClient) -> Any:
@@ -242,7 +243,7 @@ def test_a_database_that_goes_away_and_comes_back(gone: str, services: Any) -> N
 
 
 def test_the_page_begins_in_the_language_that_is_set_and_has_the_sentences_of_all() -> None:
-    page = TestClient(create_app([], lambda: "", lambda _: b"", "pt-BR"))
+    page = TestClient(create_app([], Reading(target_dsn=lambda: "", read_report=lambda _: b""), "pt-BR"))
 
     assert '<html lang="pt-BR">' in page.get("/").text
     assert page.get("/texts/pt-BR").json()["Failed checks"] == "Checagens que falharam"

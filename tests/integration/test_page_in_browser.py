@@ -102,11 +102,18 @@ def fail(run: RunMetrics, *, ended_at: datetime, name: str = "failed", task: str
     )  # fmt: skip
 
 
-def marks(page: Any, chart: str = "chart-score") -> Any:
+def drawn(page: Any, of: str, script: str) -> Any:
+    """What a script finds in the options of a chart, by the selector of its element."""
     return page.evaluate(
-        "id => charts.get(id).getOption().series[0].markPoint.data.map((mark) => [mark.xAxis, mark.failed, mark.name])",
-        chart,
+        f"selector => {{ const options = echarts.getInstanceByDom(document.querySelector(selector)).getOption(); "
+        f"return {script}; }}",
+        of,
     )
+
+
+def marks(page: Any, chart: str = "chart-score") -> Any:
+    script = "options.series[0].markPoint.data.map((mark) => [mark.xAxis, mark.failed, mark.name])"
+    return drawn(page, f"#{chart}", script)
 
 
 def test_a_failed_rerun_of_an_old_day_leaves_the_verdict_and_the_charts(show: Show) -> None:
@@ -122,9 +129,7 @@ def test_a_failed_rerun_of_an_old_day_leaves_the_verdict_and_the_charts(show: Sh
         f"A run has failed since, and changed nothing in the table: as of {old.as_of_date} at clean."
     )
     assert page.locator("#status .tile b").all_inner_texts() == ["A · 0.920", "1M", "0.12%", "200K"]
-    scores = page.evaluate(
-        "charts.get('chart-score').getOption().series[0].data.map((point) => point?.value)"
-    )
+    scores = drawn(page, "#chart-score", "options.series[0].data.map((point) => point?.value)")
     assert scores == [0.92] * 4
     for chart in ("chart-score", "chart-records", "chart-segments"):
         assert marks(page, chart) == [[str(old.as_of_date), "failed", "clean"]]
@@ -137,7 +142,7 @@ def test_a_cleared_run_that_fails_leaves_its_good_figures(show: Show) -> None:
     page = show(*days, fail(days[0], ended_at=now, name=days[0].execution_id))
 
     assert page.locator("#status").get_attribute("class") == "hero card good"
-    assert page.evaluate("charts.get('chart-records').getOption().series[0].data") == [990_000] * 3
+    assert drawn(page, "#chart-records", "options.series[0].data") == [990_000] * 3
     assert marks(page) == [[str(days[0].as_of_date), days[0].execution_id, "clean"]]
 
 
@@ -204,7 +209,7 @@ def test_drift_is_shown_by_feature_beside_its_baseline(show: Show, address: tupl
         "stability index 0.400 (limit 0.25); beyond its limit: stability index, Kolmogorov-Smirnov distance",
     ]
     assert quiet.startswith("quiet no drift")
-    [baseline, now] = page.evaluate("driftCharts[0].getOption().series.map((one) => one.data)")
+    [baseline, now] = drawn(page, "#drift .picture", "options.series.map((one) => one.data)")
     assert (baseline, now) == ([0.75, 0.25], [0.5, 0.5])
     assert page.locator("#drift img").count() == 0
     assert "null" not in page.locator("#drift").inner_text()
@@ -216,13 +221,9 @@ def test_memory_has_one_unit_and_one_run_shows(show: Show) -> None:
     page = show(run)
 
     page.locator("#chart-memory canvas").wait_for()
-    series = page.evaluate(
-        "charts.get('chart-memory').getOption().series.map((one) => [one.data[0], one.showSymbol])"
-    )
+    series = drawn(page, "#chart-memory", "options.series.map((one) => [one.data[0], one.showSymbol])")
     assert series == [[1, True]] * len(run.tasks)
-    assert (
-        page.evaluate("charts.get('chart-memory').getOption().yAxis[0].axisLabel.formatter(1.2)") == "1.2 GiB"
-    )
+    assert drawn(page, "#chart-memory", "options.yAxis[0].axisLabel.formatter(1.2)") == "1.2 GiB"
     assert "read 1 GiB, wrote 256 MiB" in page.locator("#subtitle").inner_text()
 
 
@@ -256,8 +257,8 @@ def test_who_has_moved_is_a_picture_of_flows_and_a_table(show: Show) -> None:
     rows = page.locator("#movements tbody tr").all_inner_texts()
     assert rows[0] == "at risk\tlost\t30\trecency_score"
     assert rows[1].startswith("new players\tprospect\t5\t")
-    links = page.evaluate(
-        "charts.get('chart-movements').getOption().series[0].links.map((one) => [one.source, one.target, one.value])"
+    links = drawn(
+        page, "#chart-movements", "options.series[0].links.map((one) => [one.source, one.target, one.value])"
     )
     assert links == [["then:at_risk", "now:lost", 30], ["then:null", "now:prospect", 5]]
 
@@ -266,7 +267,9 @@ def test_who_has_moved_is_a_picture_of_flows_and_a_table(show: Show) -> None:
     page.get_by_role("button", name="Protection band").click()
     assert page.locator("#movements tbody").inner_text().split("\t") == ["low", "high", "7", "rg_a"]
     assert page.get_by_role("button", name="90 days").get_attribute("aria-pressed") == "true"
-    assert "movements" not in page.evaluate("Object.keys(overview.runs[0].players)")
+    assert "movements" not in page.evaluate(
+        "async () => Object.keys((await (await fetch('api/overview')).json()).runs[0].players)"
+    )
 
     page.set_viewport_size({"width": 400, "height": 800})
     page.wait_for_timeout(100)

@@ -74,9 +74,11 @@ def said_in_python() -> Iterator[str]:
 def said_on_pages() -> Iterator[str]:
     """What the report and the monitoring page say, and the words of elements that have the mark `data-say`."""
     page = PROJECT / "plugins" / "crmbet" / "monitoring" / "page" / "static"
-    for path in (PROJECT / "plugins" / "crmbet" / "quality" / "report.html", page / "page.js"):
+    scripts = [path for path in page.rglob("*.js") if "-" not in path.name]
+    for path in (PROJECT / "plugins" / "crmbet" / "quality" / "report.html", *scripts):
         yield from re.findall(r'\bsay\("((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
-    yield from re.findall(r"data-say[^>]*>([^<]+)<", (page / "index.html").read_text(encoding="utf-8"))
+    for path in page.rglob("*.html"):
+        yield from re.findall(r"data-say[^>]*>([^<]+)<", path.read_text(encoding="utf-8"))
 
 
 def said_of_data() -> Iterator[str]:

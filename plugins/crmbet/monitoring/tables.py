@@ -156,9 +156,13 @@ def read_run(connection: extensions.connection, dag_id: str, execution_id: str) 
     return rows[0] if rows else None
 
 
-def read_runs(connection: extensions.connection, dag_id: str, limit: int) -> list[dict[str, Any]]:
-    """The newest runs, newest first."""
-    return _select(connection, "pipeline_runs", "select_runs", {"dag_id": dag_id, "limit": limit})
+def read_runs(
+    connection: extensions.connection, dag_id: str, limit: int, chosen: tuple[date, date] | None = None
+) -> list[dict[str, Any]]:
+    """The newest runs, and the newest of those about the chosen dates (inclusive), as many again. Newest first."""
+    since, until = chosen or (None, None)
+    values = {"dag_id": dag_id, "limit": limit, "since": since, "until": until}
+    return _select(connection, "pipeline_runs", "select_runs", values)
 
 
 def read_table_run(connection: extensions.connection, dag_id: str) -> dict[str, Any] | None:

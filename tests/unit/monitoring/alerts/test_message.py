@@ -16,7 +16,7 @@ from crmbet import failures
 from crmbet.monitoring.alerts.message import LONGEST_TEXT, MEANINGS, SHOWN_BREACHES, Message, anchor_of
 from crmbet.monitoring.metrics import Breach
 from crmbet.monitoring.outcome import Failure
-from crmbet.monitoring.page.app import RUNBOOK
+from crmbet.monitoring.page.documents import RUNBOOK
 from crmbet.texts import texts_in
 
 pytestmark = pytest.mark.unit

@@ -9,7 +9,7 @@ import pytest
 from crmbet import failures
 from crmbet.failures import CrmbetError
 from crmbet.monitoring.alerts.message import anchor_of
-from crmbet.monitoring.page.app import RUNBOOK, render_runbook
+from crmbet.monitoring.page.documents import RUNBOOK, render_runbook
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,20 @@
+"""How the page reads what it shows. Whoever serves the page says where from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+DAG_ID = "user_features_daily"
+FRESH = {"Cache-Control": "no-store"}
+"""Nothing is cached: the page shows whether today's data can be trusted, so it must not show yesterday's answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The places that the page reads. All are asked for each request."""
+
+    target_dsn: Callable[[], str]
+    """The libpq connection string of the database with the tables of monitoring."""
+    read_report: Callable[[str], bytes]
+    """The content of a report, given the address that a run's row has."""
