@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from bench.figures import Figure
 from crmbet.monitoring.metrics import Breach, Players, RunMetrics, StageQuality
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import TASKS
 from local import ports
 from local.postgres import EmbeddedPostgres
@@ -43,10 +45,10 @@ def measure(workbench: Workbench, rounds: int) -> list[Figure]:
     database = EmbeddedPostgres(Workspace(workbench.folder))
     database.create_database(DATABASE)
     dsn = database.url(DATABASE)
-    with open_monitoring(dsn) as connection:
-        ensure_tables(connection)
+    with open_monitoring(dsn, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
         for metrics in make_up_runs(RUNS, datetime.now(UTC)):
-            write_run(connection, metrics)
+            write_run(tables, metrics)
     with served(dsn) as address:
         data = [_fetch(f"{address}/api/overview") for _ in range(rounds)]
         painted = _paint(f"{address}/", rounds)
@@ -137,7 +139,9 @@ def served(dsn: str) -> Iterator[str]:
     def no_report(_: str) -> bytes:
         raise NotImplementedError
 
-    app = create_app([], Reading(target_dsn=lambda: dsn, read_report=no_report))
+    app = create_app(
+        [], Reading(open_tables=partial(open_monitoring, dsn, DEFAULT_SCHEMA), read_report=no_report)
+    )
     server = uvicorn.Server(
         uvicorn.Config(app, host=ports.HOST, port=ports.first_free([]), log_level="warning")
     )

@@ -12,6 +12,10 @@
 --                               parameters, and who moves between segments; the function training_set shows it rg_... as NULL
 -- crmbet_responsible_gambling   reads all of that with those columns, and who moves between bands of protection
 --
+-- Another schema than ml_features, which another brand has, gets roles of its own, named after it: --set schema=ml_features_aurora
+-- makes crmbet_loader_aurora, crmbet_monitor_aurora, crmbet_reader_aurora and crmbet_responsible_gambling_aurora. None of
+-- them has a right in another schema.
+--
 -- It takes over what runs of the pipeline have made in the schema under this administrator, a superuser or a member of
 -- crmbet_loader. If they ran under another login, name it: --set former_login=etl. Whatever else is in the schema could run
 -- as the loader, or let others read players: then the script says what it is, and changes nothing.
@@ -25,20 +29,50 @@
 \else
     \set former_login ''
 \endif
+\if :{?schema}
+\else
+    \set schema ml_features
+\endif
 
 BEGIN;
 
 -- First of all: whoever may create functions in `public` could otherwise have theirs run by an administrator.
 SET LOCAL search_path = pg_catalog, pg_temp;
+-- As plugins/crmbet/run/schemas.py has it.
+SELECT
+    CASE WHEN :'schema' = 'ml_features'::text THEN ''::text
+        ELSE '_'::text || pg_catalog.regexp_replace(:'schema', '^ml_features_'::text, ''::text)
+    END AS suffix
+\gset
+\set loader crmbet_loader :suffix
+\set monitor crmbet_monitor :suffix
+\set reader crmbet_reader :suffix
+\set responsible_gambling crmbet_responsible_gambling :suffix
+
 -- A DO block sees no variable of psql.
 SET LOCAL crmbet.former_login = :'former_login';
+SET LOCAL crmbet.schema = :'schema';
+SET LOCAL crmbet.loader = :'loader';
+SET LOCAL crmbet.monitor = :'monitor';
+SET LOCAL crmbet.reader = :'reader';
+SET LOCAL crmbet.responsible_gambling = :'responsible_gambling';
 
 DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY
-        ARRAY['crmbet_loader', 'crmbet_monitor', 'crmbet_reader', 'crmbet_responsible_gambling']
+    IF pg_catalog.current_setting('crmbet.schema'::text) !~ '^[a-z][a-z0-9_]*$'::text
+        OR pg_catalog.length(pg_catalog.current_setting('crmbet.responsible_gambling'::text)) > 63
+    THEN
+        RAISE EXCEPTION 'the schema''s name is no name of CRMBET_TARGET_SCHEMA, so nothing was changed'
+        USING HINT = 'Use lower-case letters, digits and _, and not too many of them: role names have 63 at most.';
+    END IF;
+    FOREACH role_name IN ARRAY ARRAY[
+        pg_catalog.current_setting('crmbet.loader'::text),
+        pg_catalog.current_setting('crmbet.monitor'::text),
+        pg_catalog.current_setting('crmbet.reader'::text),
+        pg_catalog.current_setting('crmbet.responsible_gambling'::text)
+    ]
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname::text = role_name) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN'::text, role_name);
@@ -48,23 +82,27 @@ END
 $$;
 
 -- Where the administrator is no superuser, it has to be a member of a role that is to own something.
-GRANT crmbet_loader TO CURRENT_USER;
+GRANT :"loader" TO CURRENT_USER;
 
-CREATE SCHEMA IF NOT EXISTS ml_features AUTHORIZATION crmbet_loader;
+CREATE SCHEMA IF NOT EXISTS :"schema" AUTHORIZATION :"loader";
 
 -- The schema may be a stranger's, who got here first, or have had strangers in it. What becomes the loader's, or is called
 -- by what it does, runs with its rights. All of this is one transaction: an error undoes what stands above.
 DO $$
 DECLARE
-    schema_id CONSTANT oid := 'ml_features'::regnamespace::oid;
+    schema_name CONSTANT text := pg_catalog.current_setting('crmbet.schema'::text);
+    schema_id CONSTANT oid := schema_name::regnamespace::oid;
+    loader CONSTANT oid := pg_catalog.current_setting('crmbet.loader'::text)::regrole::oid;
     trusted oid[];
     readers CONSTANT oid[] := ARRAY[
-        'crmbet_monitor'::regrole::oid, 'crmbet_reader'::regrole::oid, 'crmbet_responsible_gambling'::regrole::oid
+        pg_catalog.current_setting('crmbet.monitor'::text)::regrole::oid,
+        pg_catalog.current_setting('crmbet.reader'::text)::regrole::oid,
+        pg_catalog.current_setting('crmbet.responsible_gambling'::text)::regrole::oid
     ];
     foreign_things text;
 BEGIN
     SELECT pg_catalog.array_agg(oid) INTO trusted FROM pg_catalog.pg_roles
-    WHERE pg_catalog.pg_has_role(oid, 'crmbet_loader'::regrole::oid, 'MEMBER'::text)
+    WHERE pg_catalog.pg_has_role(oid, loader, 'MEMBER'::text)
        OR rolname::text = pg_catalog.current_setting('crmbet.former_login'::text);
 
     WITH relations AS (
@@ -84,7 +122,7 @@ BEGIN
         WHERE dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
           AND refclassid = 'pg_catalog.pg_authid'::regclass
           AND (
-              identified.schema = 'ml_features'::text
+              identified.schema = schema_name
               OR (classid = 'pg_catalog.pg_namespace'::regclass AND objid = schema_id)
           )
           AND refobjid <> ALL (trusted)
@@ -107,8 +145,8 @@ BEGIN
           AND (
               prosecdef
               OR oid::regprocedure::text NOT IN (
-                  'ml_features.training_set(regclass,text,interval,timestamp with time zone)'::text,
-                  'ml_features.training_set(regclass,text,interval,timestamp with time zone,boolean)'::text
+                  schema_name || '.training_set(regclass,text,interval,timestamp with time zone)'::text,
+                  schema_name || '.training_set(regclass,text,interval,timestamp with time zone,boolean)'::text
               )
           )
         UNION ALL
@@ -140,7 +178,7 @@ BEGIN
     SELECT pg_catalog.string_agg(DISTINCT thing, '; '::text ORDER BY thing) INTO foreign_things FROM found;
 
     IF foreign_things IS NOT NULL THEN
-        RAISE EXCEPTION 'ml_features has what no run of the pipeline has made, so nothing was changed: %', foreign_things
+        RAISE EXCEPTION '% has what no run of the pipeline has made, so nothing was changed: %', schema_name, foreign_things
         USING HINT = 'Find out who has made it. Then drop it or revoke the rights, make readers members of crmbet_reader, '
             'and run this again. If runs of the pipeline have made it under another login, name that login: '
             '--set former_login=LOGIN';
@@ -148,57 +186,64 @@ BEGIN
 END
 $$;
 
-ALTER SCHEMA ml_features OWNER TO crmbet_loader;
-REVOKE ALL ON SCHEMA ml_features FROM PUBLIC;
-GRANT USAGE ON SCHEMA ml_features TO crmbet_monitor, crmbet_reader, crmbet_responsible_gambling;
+ALTER SCHEMA :"schema" OWNER TO :"loader";
+REVOKE ALL ON SCHEMA :"schema" FROM PUBLIC;
+GRANT USAGE ON SCHEMA :"schema" TO :"monitor", :"reader", :"responsible_gambling";
 
 -- What runs under another login have made already.
 DO $$
 DECLARE
+    schema_name CONSTANT text := pg_catalog.current_setting('crmbet.schema'::text);
+    loader CONSTANT text := pg_catalog.current_setting('crmbet.loader'::text);
+    monitor CONSTANT text := pg_catalog.current_setting('crmbet.monitor'::text);
+    reader CONSTANT text := pg_catalog.current_setting('crmbet.reader'::text);
+    responsible_gambling CONSTANT text := pg_catalog.current_setting('crmbet.responsible_gambling'::text);
+    granted CONSTANT text := 'GRANT SELECT ON %I.%I TO %I'::text;
+    granted_column CONSTANT text := 'GRANT SELECT (%I) ON %I.%I TO %I'::text;
     found record;
 BEGIN
     FOR found IN
         SELECT relname::text AS relname FROM pg_catalog.pg_class
-        WHERE relnamespace = 'ml_features'::regnamespace AND relkind IN ('r', 'p', 'v')
-          AND relowner <> 'crmbet_loader'::regrole
+        WHERE relnamespace = schema_name::regnamespace AND relkind IN ('r', 'p', 'v')
+          AND relowner <> loader::regrole
     LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE ml_features.%I OWNER TO crmbet_loader'::text, found.relname);
+        EXECUTE pg_catalog.format('ALTER TABLE %I.%I OWNER TO %I'::text, schema_name, found.relname, loader);
     END LOOP;
 
     FOR found IN
         SELECT oid::regprocedure::text AS signature FROM pg_catalog.pg_proc
-        WHERE pronamespace = 'ml_features'::regnamespace AND proname = 'training_set'
-          AND proowner <> 'crmbet_loader'::regrole
+        WHERE pronamespace = schema_name::regnamespace AND proname = 'training_set'
+          AND proowner <> loader::regrole
     LOOP
-        EXECUTE pg_catalog.format('ALTER FUNCTION %s OWNER TO crmbet_loader'::text, found.signature);
+        EXECUTE pg_catalog.format('ALTER FUNCTION %s OWNER TO %I'::text, found.signature, loader);
     END LOOP;
-
-    IF pg_catalog.to_regclass('ml_features.model_parameters'::text) IS NOT NULL THEN
-        GRANT SELECT ON ml_features.model_parameters TO crmbet_reader, crmbet_responsible_gambling;
-    END IF;
 
     FOR found IN
         SELECT relname::text AS relname FROM pg_catalog.pg_class
-        WHERE relnamespace = 'ml_features'::regnamespace
+        WHERE relnamespace = schema_name::regnamespace
           AND relname IN (
               'pipeline_runs', 'alerts', 'quality_results', 'feature_drift', 'stream_offsets', 'stream_quarantine'
           )
     LOOP
-        EXECUTE pg_catalog.format('GRANT SELECT ON ml_features.%I TO crmbet_monitor'::text, found.relname);
+        EXECUTE pg_catalog.format(granted, schema_name, found.relname, monitor);
     END LOOP;
 
-    IF pg_catalog.to_regclass('ml_features.segment_movements'::text) IS NOT NULL THEN
-        GRANT SELECT ON ml_features.segment_movements TO crmbet_reader, crmbet_responsible_gambling;
-    END IF;
-    IF pg_catalog.to_regclass('ml_features.rg_segment_movements'::text) IS NOT NULL THEN
-        GRANT SELECT ON ml_features.rg_segment_movements TO crmbet_responsible_gambling;
-    END IF;
+    FOR found IN
+        SELECT relname::text AS relname FROM pg_catalog.pg_class
+        WHERE relnamespace = schema_name::regnamespace
+          AND relname IN ('model_parameters', 'segment_movements', 'rg_segment_movements')
+    LOOP
+        EXECUTE pg_catalog.format(granted, schema_name, found.relname, responsible_gambling);
+        IF NOT pg_catalog.starts_with(found.relname, 'rg_'::text) THEN
+            EXECUTE pg_catalog.format(granted, schema_name, found.relname, reader);
+        END IF;
+    END LOOP;
 
     FOR found IN
         SELECT relation.relname::text AS relname, attribute.attname::text AS attname
         FROM pg_catalog.pg_class AS relation
         JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid = relation.oid
-        WHERE relation.relnamespace = 'ml_features'::regnamespace
+        WHERE relation.relnamespace = schema_name::regnamespace
           AND relation.relname IN (
               'user_features', 'user_features_history', 'user_features_live', 'user_features_now'
           )
@@ -206,12 +251,10 @@ BEGIN
           AND NOT attribute.attisdropped
     LOOP
         EXECUTE pg_catalog.format(
-            'GRANT SELECT (%I) ON ml_features.%I TO crmbet_responsible_gambling'::text, found.attname, found.relname
+            granted_column, found.attname, schema_name, found.relname, responsible_gambling
         );
         IF NOT pg_catalog.starts_with(found.attname, 'rg_'::text) THEN
-            EXECUTE pg_catalog.format(
-                'GRANT SELECT (%I) ON ml_features.%I TO crmbet_reader'::text, found.attname, found.relname
-            );
+            EXECUTE pg_catalog.format(granted_column, found.attname, schema_name, found.relname, reader);
         END IF;
     END LOOP;
 END

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from crmbet.failures import CrmbetError, SourceMissing, SourceUnreadable
+from crmbet.run.schemas import DEFAULT_SCHEMA, ROLES, role_of
 from crmbet.run.settings import Settings, old_variable_names, variable_names
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ DAGS = ("user_features_daily", "user_features_weekly", "restore_backup")
 LARGEST_LOOKED_AT = 64 * 2**20
 """Bytes of an object that is fetched to look at its columns."""
 OLDEST_SERVER = 140_000
-ROLES = ("crmbet_loader", "crmbet_monitor", "crmbet_reader", "crmbet_responsible_gambling")
 OTHERS_VARIABLES = frozenset({"CRMBET_UI_URL", "CRMBET_SOURCE_URL", "CRMBET_TARGET_URL"})
 """Variables of the embedded services: they are for people, and no settings."""
 CONNECTION = "AIRFLOW_CONN_CRMBET_"
@@ -202,15 +202,16 @@ def check_target(deployment: Deployment) -> Finding:
         tables = read_tables(
             cursor, session, (target_shape(session.contract), history_shape(session.contract))
         )
-        cursor.execute(statement("doctor/describe_login"))
+        cursor.execute(statement("doctor/describe_login"), {"table": session.table})
         login, is_superuser, _ = single_row(cursor)
     missing = [name for name, columns in tables.items() if not columns]
     text = f"login {login}; " + (
         f"the first run makes {' and '.join(missing)}" if missing else "table and history match the contract"
     )
     if is_superuser:
+        loader = role_of("crmbet_loader", deployment.settings.target_schema)
         return Finding(
-            "note", f"{text}; the login is a superuser, and crmbet_loader would do (docs/deployment.md)"
+            "note", f"{text}; the login is a superuser, and {loader} would do (docs/deployment.md)"
         )
     return Finding("ok", text)
 
@@ -221,25 +222,31 @@ def check_roles(deployment: Deployment) -> Finding:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     from crmbet.databases.postgres import single_row
-    from crmbet.databases.statements import statement
+    from crmbet.databases.statements import identifier, statement
     from crmbet.monitoring.tables import open_monitoring
     from crmbet.orchestration.context import MONITORING_CONNECTION, load_session, monitoring_dsn
 
+    schema = deployment.settings.target_schema
+    roles = [role_of(role, schema) for role in ROLES]
+    command = "psql --file include/sql/roles.sql"
+    if schema != DEFAULT_SCHEMA:
+        command = f"psql --set schema={schema} --file include/sql/roles.sql"
     with load_session("doctor", deployment.settings) as session, session.transaction() as cursor:
-        cursor.execute(statement("load/list_roles"), {"roles": list(ROLES)})
+        cursor.execute(statement("load/list_roles"), {"roles": roles})
         found = {role for (role,) in cursor.fetchall()}
-    if missing := [role for role in ROLES if role not in found]:
-        return Finding("note", f"not there: {', '.join(missing)}. Next: psql --file include/sql/roles.sql")
+    if missing := [role for role in roles if role not in found]:
+        return Finding("note", f"not there: {', '.join(missing)}. Next: {command}")
     try:
         BaseHook.get_connection(MONITORING_CONNECTION)
     except AirflowNotFoundException:
         text = f"all there; without {MONITORING_CONNECTION} the page uses the loader's login"
         return Finding("note", text)
-    with open_monitoring(monitoring_dsn()) as connection, connection.cursor() as cursor:
-        cursor.execute(statement("doctor/describe_login"))
+    with open_monitoring(monitoring_dsn(), schema) as tables, tables.transaction() as cursor:
+        cursor.execute(statement("doctor/describe_login"), {"table": identifier(schema, "user_features")})
         login, _, reads_players = single_row(cursor)
     if reads_players:
-        text = f"the page's login {login} may read players. Next: let it be a member of crmbet_monitor alone"
+        monitor = role_of("crmbet_monitor", schema)
+        text = f"the page's login {login} may read players. Next: let it be a member of {monitor} alone"
         return Finding("bad", text)
     return Finding("ok", f"all there; the page's login {login} reads no player")
 
@@ -256,14 +263,14 @@ def check_alerts(_: Deployment) -> Finding:
     return Finding("ok", f"told by {', '.join(found)}")
 
 
-def check_table(_: Deployment) -> Finding:
+def check_table(deployment: Deployment) -> Finding:
     """What the table shows, and how the last run ended."""
     from crmbet.monitoring.tables import open_monitoring, read_runs, read_table_run
     from crmbet.orchestration.context import target_dsn
 
-    with open_monitoring(target_dsn()) as connection:
-        loaded = read_table_run(connection, DAGS[0])
-        last = next(iter(read_runs(connection, DAGS[0], 1)), None)
+    with open_monitoring(target_dsn(), deployment.settings.target_schema) as tables:
+        loaded = read_table_run(tables, DAGS[0])
+        last = next(iter(read_runs(tables, DAGS[0], 1)), None)
     if loaded is None:
         return Finding("note", "no run has loaded it yet")
     hours = (datetime.now(UTC) - loaded["ended_at"]).total_seconds() / 3600

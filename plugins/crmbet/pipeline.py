@@ -91,8 +91,8 @@ def run_pipeline(
     figures.
     """
     run_id = checked_execution_id(execution_id)
-    if _read_row(config.target_dsn, run_id) is not None:
-        raise _taken(run_id, "ml_features.pipeline_runs")
+    if _read_row(config, run_id) is not None:
+        raise _taken(run_id, f"{config.settings.target_schema}.pipeline_runs")
     conf = {**(params or {}), **({"as_of": as_of.isoformat()} if as_of else {})}
     command = command_of(run_id, conf)
     done = subprocess.run(
@@ -102,7 +102,7 @@ def run_pipeline(
         text=True,
         check=False,
     )
-    row = _read_row(config.target_dsn, run_id)
+    row = _read_row(config, run_id)
     if row is None:
         raise PermanentFailure(
             "the run wrote no figures",
@@ -167,6 +167,6 @@ def _taken(run_id: str, where: str) -> BadParam:
     )
 
 
-def _read_row(dsn: str, run_id: str) -> dict[str, Any] | None:
-    with open_monitoring(dsn) as connection:
-        return read_run(connection, DAG_ID, run_id)
+def _read_row(config: PipelineConfig, run_id: str) -> dict[str, Any] | None:
+    with open_monitoring(config.target_dsn, config.settings.target_schema) as tables:
+        return read_run(tables, DAG_ID, run_id)

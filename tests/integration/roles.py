@@ -9,15 +9,16 @@ from contextlib import closing
 import psycopg2
 
 from crmbet.databases.statements import STATEMENTS
+from crmbet.run.schemas import ROLES
 from local.postgres import SUPERUSER, programs
 
 LOADER = "crmbet_loader"
-GROUPS = (LOADER, "crmbet_monitor", "crmbet_reader", "crmbet_responsible_gambling")
+GROUPS = ROLES
 
 
-def create_roles(url: str) -> None:
-    """Run roles.sql in a database; `url` is the administrator's."""
-    command = [str(programs() / "psql"), "-X", "-q", url, "-f", str(STATEMENTS / "roles.sql")]
+def create_roles(url: str, *options: str) -> None:
+    """Run roles.sql in a database; `url` is the administrator's, `options` are psql's."""
+    command = [str(programs() / "psql"), "-X", "-q", url, *options, "-f", str(STATEMENTS / "roles.sql")]
     subprocess.run(command, check=True, capture_output=True)
 
 
@@ -35,10 +36,10 @@ def as_login(url: str, login: str) -> str:
     return url.replace(f"{SUPERUSER}@", f"{login}@")
 
 
-def drop_roles(urls: Sequence[str], logins: Sequence[str] = ()) -> None:
+def drop_roles(urls: Sequence[str], logins: Sequence[str] = (), groups: Sequence[str] = GROUPS) -> None:
     """Remove roles and logins, which are the whole server's, with all that they have in these databases."""
-    statements = [(url, f"DROP OWNED BY {', '.join(GROUPS)} CASCADE") for url in urls]
-    statements += [(url, f"DROP ROLE {', '.join([*logins, *GROUPS])}") for url in urls[-1:]]
+    statements = [(url, f"DROP OWNED BY {', '.join(groups)} CASCADE") for url in urls]
+    statements += [(url, f"DROP ROLE {', '.join([*logins, *groups])}") for url in urls[-1:]]
     for url, statement in statements:
         with closing(psycopg2.connect(url)) as admin, admin, admin.cursor() as cursor:
             cursor.execute(statement)

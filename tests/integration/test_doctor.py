@@ -22,6 +22,7 @@ from crmbet.doctor import CHECKS, METADATA, compare_environments, examine
 from crmbet.load.session import LoadSession
 from crmbet.load.target import ensure_target
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from local.simulator import World, deliver
 
 pytestmark = pytest.mark.integration
@@ -40,10 +41,10 @@ def operator(open_operator: Callable[..., Any]) -> Any:
             connection=connection, contract=load_table_contract(), run_id="first", lock_timeout_seconds=5
         )
         ensure_target(session)
-    with open_monitoring(operator.target_url) as connection:
-        ensure_tables(connection)
+    with open_monitoring(operator.target_url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
         for metrics in make_up_runs(1, datetime.now(UTC) - timedelta(hours=3)):
-            write_run(connection, metrics)
+            write_run(tables, metrics)
     return operator
 
 
@@ -168,8 +169,8 @@ def test_the_last_failure_is_told(operator: Any) -> None:
     failed = good.model_copy(
         update={"execution_id": "x", "state": "failed", "failed_task": "clean", "failure": "it broke"}
     )
-    with open_monitoring(operator.target_url) as connection:
-        write_run(connection, failed)
+    with open_monitoring(operator.target_url, DEFAULT_SCHEMA) as tables:
+        write_run(tables, failed)
 
     state, text = findings()["table"]
 

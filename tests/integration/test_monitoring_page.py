@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -21,6 +22,7 @@ from crmbet.monitoring.page.app import create_app
 from crmbet.monitoring.page.reading import Reading
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_run, write_run
 from crmbet.quality.measures.moves import FeatureMove
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import TASKS
 
 pytestmark = pytest.mark.integration
@@ -33,7 +35,8 @@ def page_of(url: str) -> TestClient:
     def no_report(_: str) -> bytes:
         raise NotImplementedError
 
-    return TestClient(create_app([], Reading(target_dsn=lambda: url, read_report=no_report)))
+    reading = Reading(open_tables=partial(open_monitoring, url, DEFAULT_SCHEMA), read_report=no_report)
+    return TestClient(create_app([], reading))
 
 
 def overview(page: TestClient) -> Any:
@@ -46,10 +49,10 @@ def overview(page: TestClient) -> Any:
 def url(new_database: Any) -> str:
     """A database with 400 runs."""
     url: str = new_database()
-    with open_monitoring(url) as connection:
-        ensure_tables(connection)
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
         for metrics in make_up_runs(RUNS, NOW):
-            write_run(connection, metrics)
+            write_run(tables, metrics)
     return url
 
 
@@ -128,9 +131,9 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
         dag_id="user_features_daily", execution_id=HOSTILE, run_type="manual", brand="", as_of=None,
         state="failed", started_at=NOW - timedelta(minutes=1), ended_at=NOW,
     )  # fmt: skip
-    with open_monitoring(url) as connection:
-        ensure_tables(connection)
-        write_run(connection, bare)
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
+        write_run(tables, bare)
 
     [run] = overview(page)["runs"]
     assert (run["id"], run["as_of"], run["score"], run["tasks"]) == (HOSTILE, None, None, {})
@@ -146,16 +149,16 @@ def test_the_failure_of_a_run_leaves_its_earlier_success_until_it_succeeds_again
     better = good.model_copy(update={"records_updated": 1, "ended_at": NOW + timedelta(hours=2)})
 
     def kept(metrics: RunMetrics) -> list[tuple[Any, ...]]:
-        with open_monitoring(url) as connection:
-            ensure_tables(connection)
-            write_run(connection, metrics)
+        with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+            ensure_tables(tables)
+            write_run(tables, metrics)
         return [(run["state"], run["updated"]) for run in overview(page_of(url))["runs"]]
 
     assert kept(good) == [("success", 9_000)]
     assert kept(failed) == kept(failed) == [("failed", 9_000), ("success", 9_000)]
     assert overview(page_of(url))["table"]["ended"] == good.ended_at.isoformat()
-    with open_monitoring(url) as connection:
-        last = read_run(connection, good.dag_id, good.execution_id)
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        last = read_run(tables, good.dag_id, good.execution_id)
     assert last is not None
     assert last["state"] == "failed"
     assert kept(better) == [("success", 1)]
@@ -164,18 +167,17 @@ def test_the_failure_of_a_run_leaves_its_earlier_success_until_it_succeeds_again
 def test_a_table_of_version_0_7_takes_a_failure_beside_the_success(new_database: Any) -> None:
     url = new_database()
     [good] = make_up_runs(1, NOW)
-    with open_monitoring(url) as connection:
-        ensure_tables(connection)
-        write_run(connection, good)
-        with connection.cursor() as cursor:
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
+        write_run(tables, good)
+        with tables.transaction() as cursor:
             cursor.execute(
                 "ALTER TABLE ml_features.pipeline_runs DROP CONSTRAINT pipeline_runs_pkey, "
                 "ADD PRIMARY KEY (dag_id, execution_id)"
             )
-        connection.commit()
 
-        ensure_tables(connection)
-        write_run(connection, good.model_copy(update={"state": "failed"}))
+        ensure_tables(tables)
+        write_run(tables, good.model_copy(update={"state": "failed"}))
 
     assert len(overview(page_of(url))["runs"]) == 2
 
@@ -192,10 +194,10 @@ def test_the_tables_run_is_the_newest_as_of_however_many_runs_came_later(new_dat
             "params": {"validate_only": True},
         }
     )
-    with open_monitoring(url) as connection:
-        ensure_tables(connection)
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
         for metrics in (newest, *later, trial):
-            write_run(connection, metrics)
+            write_run(tables, metrics)
 
     answer = page_of(url).get("/api/overview", params={"runs": 1}).json()
 
@@ -211,13 +213,13 @@ def test_monitoring_has_time_outs_of_its_own_and_keeps_other_options(new_databas
         connect_timeout=99,
     )
 
-    with open_monitoring(dsn) as connection, connection.cursor() as cursor:
+    with open_monitoring(dsn, DEFAULT_SCHEMA) as tables, tables.transaction() as cursor:
         shown: list[Any] = []
         for setting in ("statement_timeout", "work_mem", "application_name", "search_path"):
             cursor.execute(f"SHOW {setting}")
             shown += cursor.fetchall()[0]
         assert shown == ["20s", "5MB", "x", "pg_catalog,pg_temp"]
-        assert connection.get_dsn_parameters()["connect_timeout"] == "5"
+        assert tables.connection.get_dsn_parameters()["connect_timeout"] == "5"
 
 
 @pytest.fixture
@@ -243,7 +245,8 @@ def test_a_database_that_goes_away_and_comes_back(gone: str, services: Any) -> N
 
 
 def test_the_page_begins_in_the_language_that_is_set_and_has_the_sentences_of_all() -> None:
-    page = TestClient(create_app([], Reading(target_dsn=lambda: "", read_report=lambda _: b""), "pt-BR"))
+    reading = Reading(open_tables=partial(open_monitoring, "", DEFAULT_SCHEMA), read_report=lambda _: b"")
+    page = TestClient(create_app([], reading, "pt-BR"))
 
     assert '<html lang="pt-BR">' in page.get("/").text
     assert page.get("/texts/pt-BR").json()["Failed checks"] == "Checagens que falharam"

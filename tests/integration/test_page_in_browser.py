@@ -19,6 +19,7 @@ from crmbet.load.records import Movement
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
 from crmbet.quality.checks import Check
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from tests.integration.test_monitoring_page import judge_drift
 from tests.unit.quality.test_quality_report import models, outcome, report
 
@@ -44,8 +45,8 @@ def browser() -> Iterator[Any]:
 def address(new_database: Any) -> Iterator[tuple[str, str]]:
     """The target, and the page over it."""
     url = new_database()
-    with open_monitoring(url) as connection:
-        ensure_tables(connection)
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
     with served(url) as address:
         yield url, address
 
@@ -63,12 +64,11 @@ def show(browser: Any, address: tuple[str, str]) -> Iterator[Show]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
 
     def opened(*runs: RunMetrics, query: str = "") -> Any:
-        with open_monitoring(url) as connection:
-            with connection.cursor() as cursor:
+        with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+            with tables.transaction() as cursor:
                 cursor.execute("DELETE FROM ml_features.pipeline_runs")
-            connection.commit()
             for metrics in runs:
-                write_run(connection, metrics)
+                write_run(tables, metrics)
         page.goto(f"{page_address}/{query}")
         # The charts come after everything else.
         page.locator("#chart-score canvas").wait_for()

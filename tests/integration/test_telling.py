@@ -33,6 +33,7 @@ from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
 from crmbet.orchestration import alerts, incidents
 from crmbet.orchestration.alerts import tell_deadline, tell_failure, tell_success, tell_untold
 from crmbet.orchestration.watching import OUTCOME
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import RECORD, TASKS
 from local import ports
 from local.env import lake_variables
@@ -165,9 +166,9 @@ class Airflow:
             dag_id=DAG, execution_id=run_id, run_type=run_type, brand="default", as_of=None,
             started_at=ended - timedelta(minutes=5), ended_at=ended, **fields,
         )  # fmt: skip
-        with open_monitoring(self.url) as connection:
-            ensure_tables(connection)
-            write_run(connection, metrics)
+        with open_monitoring(self.url, DEFAULT_SCHEMA) as tables:
+            ensure_tables(tables)
+            write_run(tables, metrics)
 
     def stored(self, run_id: str) -> list[str]:
         alerts = self.query("SELECT kind FROM ml_features.alerts WHERE execution_id = %s", run_id)
@@ -195,8 +196,8 @@ def airflow(postgres_url: str, web: WebSink, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(
         "AIRFLOW_CONN_CRMBET_ALERTS_WEBHOOK", json.dumps({"conn_type": "http", "host": f"{web.url}/alerts"})
     )
-    with open_monitoring(postgres_url) as connection:
-        ensure_tables(connection)
+    with open_monitoring(postgres_url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
     return reached
 
 

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS ml_features.alerts (
+CREATE TABLE IF NOT EXISTS {schema}.alerts (
     alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     raised_at timestamptz NOT NULL,
     kind text NOT NULL,
@@ -12,6 +12,6 @@ CREATE TABLE IF NOT EXISTS ml_features.alerts (
     anchor text NOT NULL,
     delivered jsonb NOT NULL
 );
-CREATE INDEX IF NOT EXISTS alerts_raised_at ON ml_features.alerts (raised_at);
-COMMENT ON TABLE ml_features.alerts IS
+CREATE INDEX IF NOT EXISTS alerts_raised_at ON {schema}.alerts (raised_at);
+COMMENT ON TABLE {schema}.alerts IS
     'One row an alert, whether or not a channel took it: `delivered` names the channels and what became of each.'

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS ml_features.pipeline_runs (
+CREATE TABLE IF NOT EXISTS {schema}.pipeline_runs (
     dag_id text NOT NULL,
     execution_id text NOT NULL,
     run_type text NOT NULL,
@@ -34,6 +34,6 @@ CREATE TABLE IF NOT EXISTS ml_features.pipeline_runs (
     versions jsonb NOT NULL,
     PRIMARY KEY (dag_id, execution_id, state)
 );
-CREATE INDEX IF NOT EXISTS pipeline_runs_ended_at ON ml_features.pipeline_runs (ended_at);
-COMMENT ON TABLE ml_features.pipeline_runs IS
+CREATE INDEX IF NOT EXISTS pipeline_runs_ended_at ON {schema}.pipeline_runs (ended_at);
+COMMENT ON TABLE {schema}.pipeline_runs IS
     'The last success of each run of a DAG, and a failure after it or without it. A success replaces both.'

@@ -1,6 +1,6 @@
 -- What the warnings are, and whether somebody was told, is in the columns.
 SELECT run.*
-FROM ml_features.pipeline_runs AS run
+FROM {schema}.pipeline_runs AS run
 WHERE run.state = 'success'
     AND run.ended_at BETWEEN %(since)s AND %(before)s
     AND EXISTS (

@@ -1,1 +1,1 @@
-SELECT pg_try_advisory_lock(hashtext('crmbet.telling'))
+SELECT pg_try_advisory_lock(hashtext(%(lock)s))

@@ -1,3 +1,3 @@
-ALTER TABLE ml_features.pipeline_runs
+ALTER TABLE {schema}.pipeline_runs
     DROP CONSTRAINT {key},
     ADD PRIMARY KEY (dag_id, execution_id, state)

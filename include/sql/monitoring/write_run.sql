@@ -1,9 +1,9 @@
 -- A failure leaves the run's earlier success, which the charts show. A success makes the failure history.
 WITH mended AS (
-    DELETE FROM ml_features.pipeline_runs
+    DELETE FROM {schema}.pipeline_runs
     WHERE dag_id = %(dag_id)s AND execution_id = %(execution_id)s AND state = 'failed' AND %(state)s = 'success'
 )
-INSERT INTO ml_features.pipeline_runs (
+INSERT INTO {schema}.pipeline_runs (
     dag_id, execution_id, run_type, brand, as_of, as_of_date, state, started_at, ended_at, failed_task, failure,
     records_extracted, records_cleaned, records_duplicate, records_outside, records_quarantined,
     quarantined, records_transformed, records_inserted, records_updated, records_unchanged,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -123,6 +123,10 @@ class TableContract(Strict):
     def features(self) -> dict[str, FeatureColumn]:
         """The columns that `row_hash` covers: all but the key and the bookkeeping."""
         return {name: column for name, column in self.columns.items() if column.role == "feature"}
+
+    def in_schema(self, schema: str) -> Self:
+        """The same table in another schema."""
+        return self.model_copy(update={"schema_name": schema})
 
     @cached_property
     def digest(self) -> str:

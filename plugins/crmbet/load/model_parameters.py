@@ -42,7 +42,7 @@ def record_models(cursor: extensions.cursor, schema: str, models: ModelRun, orig
     cursor.execute(render("load/find_table"), {"schema": schema, "table": TABLE})
     if cursor.fetchone() is None:
         cursor.execute(render("load/create_model_parameters", table=table))
-        for role in find_readers(cursor):
+        for role in find_readers(cursor, schema):
             cursor.execute(render("load/grant_table", table=table, role=identifier(role)))
     instants = {
         "as_of": origin.as_of,

@@ -16,6 +16,7 @@ from crmbet.databases.statements import Fragment, identifier, joined, literal, r
 from crmbet.failures import LockHeld
 from crmbet.load.records import Movement
 from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
+from crmbet.run.schemas import role_of
 from crmbet.storage.digests import digest
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class View:
     columns: tuple[str, ...]
     """The columns of the history that it reads, beside the key. A history without one of them has no such view."""
     readers: tuple[str, ...]
-    """The roles that may read it."""
+    """The roles that may read it, as the default schema's are named."""
 
 
 VIEWS: Mapping[str, View] = {
@@ -124,7 +125,8 @@ def _ensure_view(cursor: extensions.cursor, session: LoadSession, name: str, ope
         return
     cursor.execute(text)
     cursor.execute(render("load/comment_view", view=qualified, comment=literal(comment)))
-    cursor.execute(statement("load/list_roles"), {"roles": list(view.readers)})
+    roles = [role_of(role, session.contract.schema_name) for role in view.readers]
+    cursor.execute(statement("load/list_roles"), {"roles": roles})
     for (role,) in cursor.fetchall():
         cursor.execute(render("load/grant_table", table=qualified, role=identifier(role)))
 

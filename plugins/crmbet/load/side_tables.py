@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crmbet.databases.statements import Fragment, identifier, render
+from crmbet.run.schemas import role_of
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -29,12 +30,12 @@ def ensure_side_table(cursor: extensions.cursor, session: LoadSession, name: str
     cursor.execute(render("load/find_table"), {"schema": schema, "table": name})
     if cursor.fetchone() is None:
         cursor.execute(render(f"load/create_{name}", table=table))
-        grant_to_monitor(cursor, table)
+        grant_to_monitor(cursor, schema, name)
     return table
 
 
-def grant_to_monitor(cursor: extensions.cursor, table: Fragment) -> None:
+def grant_to_monitor(cursor: extensions.cursor, schema: str, table: str) -> None:
     """Let the login of the monitoring page read a table that it shows, if include/sql/roles.sql has made its role."""
-    cursor.execute(render("load/list_roles"), {"roles": [MONITOR]})
+    cursor.execute(render("load/list_roles"), {"roles": [role_of(MONITOR, schema)]})
     for (role,) in cursor.fetchall():
-        cursor.execute(render("load/grant_table", table=table, role=identifier(role)))
+        cursor.execute(render("load/grant_table", table=identifier(schema, table), role=identifier(role)))

@@ -11,6 +11,7 @@ from crmbet.failures import LoadRefused
 from crmbet.load.owner import read_comments, with_owner
 from crmbet.load.relation import describe_fault
 from crmbet.load.session import DDL_WAIT_SECONDS, LoadSession, history_name, limit_lock_wait
+from crmbet.run.schemas import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,8 +27,8 @@ not among them, since each load would rewrite its index."""
 PROTECTED = "rg_"
 """The prefix of columns about responsible gambling."""
 READERS = {"crmbet_reader": False, "crmbet_responsible_gambling": True}
-"""Roles of include/sql/roles.sql, and whether each may read the protected columns. A role that does not exist is
-granted nothing."""
+"""Roles of include/sql/roles.sql as the default schema's are named, and whether each may read the protected columns.
+A role that does not exist is granted nothing."""
 
 HISTORY_COLUMNS = {
     "reconstructed": FeatureColumn(
@@ -231,10 +232,11 @@ def column_definition(name: str, column: FeatureColumn) -> Fragment:
     return Fragment(f"{identifier(name)} {column.postgres_type}{'' if column.nullable else ' NOT NULL'}")
 
 
-def find_readers(cursor: extensions.cursor) -> list[str]:
-    """The roles of `READERS` that exist."""
-    cursor.execute(render("load/list_roles"), {"roles": list(READERS)})
-    return [role for (role,) in cursor.fetchall()]
+def find_readers(cursor: extensions.cursor, schema: str) -> dict[str, bool]:
+    """The roles of `READERS` that exist for a schema, and whether each may read the protected columns."""
+    readers = {role_of(role, schema): reads_all for role, reads_all in READERS.items()}
+    cursor.execute(render("load/list_roles"), {"roles": list(readers)})
+    return {role: readers[role] for (role,) in cursor.fetchall()}
 
 
 def column_list(names: Iterable[str], prefix: str = "") -> Fragment:
@@ -314,8 +316,8 @@ def _introduce_columns(
     for name in names:
         comment = literal(shape.columns[name].meaning)
         cursor.execute(render("load/comment_column", table=table, column=identifier(name), comment=comment))
-    for role in find_readers(cursor):
-        readable = [name for name in names if READERS[role] or not name.startswith(PROTECTED)]
+    for role, reads_all in find_readers(cursor, session.contract.schema_name).items():
+        readable = [name for name in names if reads_all or not name.startswith(PROTECTED)]
         if readable:
             cursor.execute(
                 render(

@@ -45,7 +45,7 @@ def describe_jumps(movements: Iterable[Movement], max_share: float, say: Texts =
             share=f"{max_share:.0%}",
         ),
         next_step=say(
-            "look at the flows on the monitoring page, and at ml_features.segment_movements for the players and "
+            "look at the flows on the monitoring page, and at the view segment_movements for the players and "
             "reasons; hold campaigns to these segments until it is clear whether players or data have changed"
         ),
     )

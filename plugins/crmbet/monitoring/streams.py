@@ -7,7 +7,7 @@ from crmbet.stream.figures import StreamManifest
 from crmbet.stream.parity import Parity
 from crmbet.texts import ENGLISH, Texts
 
-LIVE = "ml_features.user_features_live"
+LIVE = "table user_features_live"
 
 
 def describe_age(stream: StreamManifest, say: Texts = ENGLISH) -> Failure | None:

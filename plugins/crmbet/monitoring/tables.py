@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmbet.databases import postgres
 from crmbet.databases.sessions import open_session
-from crmbet.databases.statements import identifier, render, statement
+from crmbet.databases.statements import Fragment, identifier, render, statement
 from crmbet.load.side_tables import grant_to_monitor
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.run.settings import TimeoutSettings
@@ -22,16 +22,14 @@ from crmbet.run.settings import TimeoutSettings
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-SCHEMA = "ml_features"
 CONNECT_SECONDS = 5
 """Monitoring gives up on a database that does not answer within this time."""
 STATEMENT_SECONDS = 20
-WHERE = f"schema {SCHEMA}, tables of monitoring"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """One row of `ml_features.alerts`."""
+    """One row of `alerts`."""
 
     raised_at: datetime
     kind: str
@@ -48,8 +46,26 @@ class Alert:
     """Channel to `sent`, or to the reason why it could not be sent."""
 
 
+@dataclass(frozen=True)
+class MonitoringTables:
+    """The tables of monitoring in one schema, which is one brand's."""
+
+    connection: extensions.connection
+    schema: str
+
+    @contextmanager
+    def transaction(self) -> Iterator[extensions.cursor]:
+        """A transaction. Raises our failures in place of psycopg2's."""
+        with postgres.transaction(self.connection, where=_where(self.schema)) as cursor:
+            yield cursor
+
+    def statement(self, name: str, **fragments: Fragment) -> str:
+        """A statement of include/sql/monitoring/ for this schema."""
+        return render(f"monitoring/{name}", schema=identifier(self.schema), **fragments)
+
+
 @contextmanager
-def open_monitoring(dsn: str) -> Iterator[extensions.connection]:
+def open_monitoring(dsn: str, schema: str) -> Iterator[MonitoringTables]:
     """Open a connection that gives up soon, and close it at the end. Raises our failures in place of psycopg2's.
 
     The time-outs of monitoring replace those of `dsn`. Its other libpq options are kept.
@@ -60,30 +76,30 @@ def open_monitoring(dsn: str) -> Iterator[extensions.connection]:
         statement_timeout_seconds=STATEMENT_SECONDS,
         idle_timeout_seconds=STATEMENT_SECONDS,
     )
-    with postgres.failures_explained(WHERE):
+    with postgres.failures_explained(_where(schema)):
         connection = open_session(dsn, timeouts, firm=True, application_name="crmbet monitoring")
     with closing(connection):
-        yield connection
+        yield MonitoringTables(connection, schema)
 
 
-def ensure_tables(connection: extensions.connection) -> None:
+def ensure_tables(tables: MonitoringTables) -> None:
     """Create the schema and the tables unless they exist. A table of an earlier version gets its key of today."""
-    with postgres.transaction(connection, where=WHERE) as cursor:
-        if len(_present(cursor, ["pipeline_runs", "alerts"])) == 2:
-            _widen_key(cursor)
+    with tables.transaction() as cursor:
+        if len(_present(cursor, tables, ["pipeline_runs", "alerts"])) == 2:
+            _widen_key(cursor, tables)
             return
-        cursor.execute(statement("monitoring/take_lock"))
+        cursor.execute(tables.statement("take_lock"))
         # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
-        cursor.execute(statement("load/find_schema"), {"schema": SCHEMA})
+        cursor.execute(statement("load/find_schema"), {"schema": tables.schema})
         if cursor.fetchone() is None:
-            cursor.execute(statement("monitoring/create_schema"))
-        cursor.execute(statement("monitoring/create_pipeline_runs"))
-        cursor.execute(statement("monitoring/create_alerts"))
+            cursor.execute(render("load/create_schema", schema=identifier(tables.schema)))
+        cursor.execute(tables.statement("create_pipeline_runs"))
+        cursor.execute(tables.statement("create_alerts"))
         for table in ("pipeline_runs", "alerts"):
-            grant_to_monitor(cursor, identifier(SCHEMA, table))
+            grant_to_monitor(cursor, tables.schema, table)
 
 
-def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:
+def write_run(tables: MonitoringTables, metrics: RunMetrics) -> None:
     """Write a run's row. It replaces that of an earlier try, but a failure leaves an earlier success."""
     from psycopg2.extras import Json
 
@@ -101,84 +117,77 @@ def write_run(connection: extensions.connection, metrics: RunMetrics) -> None:
         "accepted_rate": metrics.accepted_rate,
         "players": Json(document["players"]) if metrics.players else None,
     }
-    with postgres.transaction(connection, where=WHERE) as cursor:
-        cursor.execute(statement("monitoring/write_run"), {**metrics.model_dump(), **nested, **derived})
+    with tables.transaction() as cursor:
+        cursor.execute(tables.statement("write_run"), {**metrics.model_dump(), **nested, **derived})
 
 
-def write_alert(connection: extensions.connection, alert: Alert) -> None:
+def write_alert(tables: MonitoringTables, alert: Alert) -> None:
     """Write an alert's row."""
     from psycopg2.extras import Json
 
-    with postgres.transaction(connection, where=WHERE) as cursor:
-        cursor.execute(
-            statement("monitoring/write_alert"), {**vars(alert), "delivered": Json(alert.delivered)}
-        )
+    with tables.transaction() as cursor:
+        cursor.execute(tables.statement("write_alert"), {**vars(alert), "delivered": Json(alert.delivered)})
 
 
-def read_alerts_of(connection: extensions.connection, dag_id: str, execution_id: str) -> list[dict[str, Any]]:
+def read_alerts_of(tables: MonitoringTables, dag_id: str, execution_id: str) -> list[dict[str, Any]]:
     """All alerts that a run has raised, oldest first: kind, raised_at, task_id, delivered."""
-    return _select(connection, "alerts", "select_alerts_of", {"dag_id": dag_id, "execution_id": execution_id})
+    return _select(tables, "alerts", "select_alerts_of", {"dag_id": dag_id, "execution_id": execution_id})
 
 
-def list_untold(
-    connection: extensions.connection, *, since: datetime, before: datetime
-) -> list[dict[str, Any]]:
+def list_untold(tables: MonitoringTables, *, since: datetime, before: datetime) -> list[dict[str, Any]]:
     """Rows of failed runs that ended between two instants and that nobody was told of, oldest first.
 
     Somebody was told if a channel has taken an alert about the failure since the run started, or if there was no
     channel to send it by.
     """
-    with postgres.transaction(connection, where=WHERE) as cursor:
-        if len(_present(cursor, ["pipeline_runs", "alerts"])) < 2:
+    with tables.transaction() as cursor:
+        if len(_present(cursor, tables, ["pipeline_runs", "alerts"])) < 2:
             return []
-    return _select(connection, "alerts", "select_untold", {"since": since, "before": before})
+    return _select(tables, "alerts", "select_untold", {"since": since, "before": before})
 
 
-def list_warned(
-    connection: extensions.connection, *, since: datetime, before: datetime
-) -> list[dict[str, Any]]:
+def list_warned(tables: MonitoringTables, *, since: datetime, before: datetime) -> list[dict[str, Any]]:
     """Rows of successful runs that ended between two instants and have left a warning, oldest first."""
-    return _select(connection, "pipeline_runs", "select_warned", {"since": since, "before": before})
+    return _select(tables, "pipeline_runs", "select_warned", {"since": since, "before": before})
 
 
-def begin_telling(connection: extensions.connection) -> bool:
+def begin_telling(tables: MonitoringTables) -> bool:
     """Take the right to tell of other runs, until the connection is closed. False if another session has it."""
-    with postgres.transaction(connection, where=WHERE) as cursor:
-        cursor.execute(statement("monitoring/try_telling_lock"))
+    with tables.transaction() as cursor:
+        lock = {"lock": f"crmbet.telling:{tables.schema}"}
+        cursor.execute(tables.statement("try_telling_lock"), lock)
         return bool(postgres.single_row(cursor)[0])
 
 
-def read_run(connection: extensions.connection, dag_id: str, execution_id: str) -> dict[str, Any] | None:
+def read_run(tables: MonitoringTables, dag_id: str, execution_id: str) -> dict[str, Any] | None:
     """The row of a run's last try, or None if there is none."""
-    rows = _select(
-        connection, "pipeline_runs", "select_run", {"dag_id": dag_id, "execution_id": execution_id}
-    )
+    rows = _select(tables, "pipeline_runs", "select_run", {"dag_id": dag_id, "execution_id": execution_id})
     return rows[0] if rows else None
 
 
 def read_runs(
-    connection: extensions.connection, dag_id: str, limit: int, chosen: tuple[date, date] | None = None
+    tables: MonitoringTables, dag_id: str, limit: int, chosen: tuple[date, date] | None = None
 ) -> list[dict[str, Any]]:
     """The newest runs, and the newest of those about the chosen dates (inclusive), as many again. Newest first."""
     since, until = chosen or (None, None)
     values = {"dag_id": dag_id, "limit": limit, "since": since, "until": until}
-    return _select(connection, "pipeline_runs", "select_runs", values)
+    return _select(tables, "pipeline_runs", "select_runs", values)
 
 
-def read_table_run(connection: extensions.connection, dag_id: str) -> dict[str, Any] | None:
+def read_table_run(tables: MonitoringTables, dag_id: str) -> dict[str, Any] | None:
     """The run that made what the table shows: the last load of the newest as_of. None if nothing was loaded yet."""
-    rows = _select(connection, "pipeline_runs", "select_table_run", {"dag_id": dag_id})
+    rows = _select(tables, "pipeline_runs", "select_table_run", {"dag_id": dag_id})
     return rows[0] if rows else None
 
 
-def read_alerts(connection: extensions.connection, limit: int) -> list[dict[str, Any]]:
+def read_alerts(tables: MonitoringTables, limit: int) -> list[dict[str, Any]]:
     """The newest alerts, newest first."""
-    return _select(connection, "alerts", "select_alerts", {"limit": limit})
+    return _select(tables, "alerts", "select_alerts", {"limit": limit})
 
 
-def read_drift(connection: extensions.connection) -> list[dict[str, Any]]:
+def read_drift(tables: MonitoringTables) -> list[dict[str, Any]]:
     """The features of the newest judged as_of beside their baseline. Empty if no run has compared any."""
-    return _select(connection, "feature_drift", "select_drift", {})
+    return _select(tables, "feature_drift", "select_drift", {})
 
 
 def metrics_of(row: dict[str, Any]) -> RunMetrics:
@@ -186,28 +195,31 @@ def metrics_of(row: dict[str, Any]) -> RunMetrics:
     return RunMetrics.model_validate({name: row[name] for name in RunMetrics.model_fields})
 
 
-def _select(
-    connection: extensions.connection, table: str, name: str, values: dict[str, Any]
-) -> list[dict[str, Any]]:
-    with postgres.transaction(connection, where=WHERE) as cursor:
-        if not _present(cursor, [table]):
+def _select(tables: MonitoringTables, table: str, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    with tables.transaction() as cursor:
+        if not _present(cursor, tables, [table]):
             return []
-        cursor.execute(statement(f"monitoring/{name}"), values)
+        cursor.execute(tables.statement(name), values)
         columns = [column.name for column in cursor.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in cursor]
 
 
-def _widen_key(cursor: extensions.cursor) -> None:
-    cursor.execute(statement("monitoring/find_narrow_key"))
+def _widen_key(cursor: extensions.cursor, tables: MonitoringTables) -> None:
+    of_runs = {"table": identifier(tables.schema, "pipeline_runs")}
+    cursor.execute(tables.statement("find_narrow_key"), of_runs)
     if cursor.fetchone() is None:
         return
-    cursor.execute(statement("monitoring/take_lock"))
+    cursor.execute(tables.statement("take_lock"))
     # Another run may have been faster.
-    cursor.execute(statement("monitoring/find_narrow_key"))
+    cursor.execute(tables.statement("find_narrow_key"), of_runs)
     for (key,) in cursor.fetchall():
-        cursor.execute(render("monitoring/widen_key", key=identifier(key)))
+        cursor.execute(tables.statement("widen_key", key=identifier(key)))
 
 
-def _present(cursor: extensions.cursor, names: list[str]) -> set[str]:
-    cursor.execute(statement("monitoring/list_tables"), {"names": names})
+def _present(cursor: extensions.cursor, tables: MonitoringTables, names: list[str]) -> set[str]:
+    cursor.execute(tables.statement("list_tables"), {"schema": tables.schema, "names": names})
     return {name for (name,) in cursor}
+
+
+def _where(schema: str) -> str:
+    return f"schema {schema}, tables of monitoring"

@@ -27,7 +27,7 @@ from crmbet.orchestration import incidents
 from crmbet.orchestration.dags_test import refuse_beside_scheduler, started_at
 from crmbet.orchestration.incidents import FAILURES, Known
 from crmbet.orchestration.record import record
-from crmbet.run.schedule import time_limit
+from crmbet.run.schedule import target_schema, time_limit
 from crmbet.run.tasks import COMPARE, RECORD, STREAM, TASKS
 
 LATEST = time_limit(os.environ, "deadline_minutes")
@@ -129,20 +129,20 @@ def tell_untold(context: Any) -> None:
 
     own, now = (context["dag"].dag_id, context["dag_run"].run_id), timezone.utcnow()
     try:
-        with open_monitoring(target_dsn()) as connection:
+        with open_monitoring(target_dsn(), target_schema(os.environ)) as tables:
             # Side by side, two runs would tell the same.
-            if not begin_telling(connection):
+            if not begin_telling(tables):
                 return
-            incidents.write_notes(connection)
-            untold = list_untold(connection, since=now - FORGOTTEN, before=now - GRACE)
+            incidents.write_notes(tables)
+            untold = list_untold(tables, since=now - FORGOTTEN, before=now - GRACE)
             for row in untold:
                 if (row["dag_id"], row["execution_id"]) == own:
                     continue
                 if not incidents.is_heard(incidents.send_row(row)):
                     log.warning(NOBODY_HEARS)
                     return
-            for row in list_warned(connection, since=now - FORGOTTEN, before=now - GRACE):
-                alerts = read_alerts_of(connection, row["dag_id"], row["execution_id"])
+            for row in list_warned(tables, since=now - FORGOTTEN, before=now - GRACE):
+                alerts = read_alerts_of(tables, row["dag_id"], row["execution_id"])
                 known = Known(row=row, alerts=tuple(alerts), since=row["started_at"])
                 if not _tell_warnings(row, known, is_late=True):
                     log.warning(NOBODY_HEARS)

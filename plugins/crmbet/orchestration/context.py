@@ -25,7 +25,7 @@ from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.run import Run
-from crmbet.run.schedule import operator_texts
+from crmbet.run.schedule import operator_texts, target_schema
 from crmbet.run.settings import Settings, TimeoutSettings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage import object_store
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from crmbet.load.session import LoadSession
+    from crmbet.monitoring.tables import MonitoringTables
 
 LAKE_CONNECTION = "crmbet_lake"
 SOURCE_CONNECTION = "crmbet_source"
@@ -183,6 +184,15 @@ def monitoring_dsn() -> str:
 
 
 @contextmanager
+def open_tables() -> Iterator[MonitoringTables]:
+    """The tables of monitoring, as the monitoring page reads them."""
+    from crmbet.monitoring.tables import open_monitoring
+
+    with open_monitoring(monitoring_dsn(), target_schema(os.environ)) as tables:
+        yield tables
+
+
+@contextmanager
 def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
     """A run's access to the target table, for the length of a task.
 
@@ -196,7 +206,7 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
     with closing(connection):
         yield LoadSession(
             connection=connection,
-            contract=load_table_contract(),
+            contract=load_table_contract().in_schema(settings.target_schema),
             run_id=run_id,
             lock_timeout_seconds=settings.load.lock_timeout_seconds,
             brand=settings.brand,

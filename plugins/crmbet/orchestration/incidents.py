@@ -27,11 +27,12 @@ from crmbet.failures import BadSetting, CrmbetError
 from crmbet.monitoring.alerts.budget import OutOfTime, within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration.watching import AIRFLOW_FAILURES, OUTCOME
+from crmbet.run.schedule import target_schema
 from crmbet.run.tasks import EXTRACTS, GATES
 
 if TYPE_CHECKING:
     from crmbet.monitoring.alerts.message import Kind, Message
-    from crmbet.monitoring.tables import Alert
+    from crmbet.monitoring.tables import Alert, MonitoringTables
 
 LOOK_SECONDS = 4
 """How long the target database may take to say what is known about a run."""
@@ -167,11 +168,11 @@ def look(dag_id: str, run_id: str, since: datetime | None, seconds: float = LOOK
 
     noted = _notes_of(dag_id, run_id)
     try:
-        dsn = target_dsn()
+        dsn, schema = target_dsn(), target_schema(os.environ)
 
         def read() -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-            with open_monitoring(dsn) as connection:
-                return read_run(connection, dag_id, run_id), read_alerts_of(connection, dag_id, run_id)
+            with open_monitoring(dsn, schema) as tables:
+                return read_run(tables, dag_id, run_id), read_alerts_of(tables, dag_id, run_id)
 
         row, alerts = within(seconds, TARGET, read)
     except FAILURES as error:
@@ -368,14 +369,14 @@ def failed_gate(run_id: str, as_of: str | None, task_id: str | None, failure: Fa
     return {stages[0]: {"passed": False, "report": address, "breaches": []}}
 
 
-def write_notes(connection: Any) -> None:
+def write_notes(tables: MonitoringTables) -> None:
     """Write the alerts to the target that could not be written when they were sent."""
     from crmbet.monitoring.tables import write_alert
 
     for key in list(Variable.keys(prefix=NOTE)):
         alert = _noted(key)
         if alert is not None:
-            write_alert(connection, alert)
+            write_alert(tables, alert)
             Variable.delete(key)
             log.info("wrote the alert about the run %s, which was sent earlier", alert.execution_id)
 
@@ -432,12 +433,12 @@ def _store(message: Message, delivered: dict[str, str]) -> None:
         delivered=delivered,
     )
     try:
-        dsn = target_dsn()
+        dsn, schema = target_dsn(), target_schema(os.environ)
 
         def write() -> None:
-            with open_monitoring(dsn) as connection:
-                ensure_tables(connection)
-                write_alert(connection, alert)
+            with open_monitoring(dsn, schema) as tables:
+                ensure_tables(tables)
+                write_alert(tables, alert)
 
         within(WRITE_SECONDS, TARGET, write)
     except FAILURES as error:

@@ -51,6 +51,7 @@ class _Datasets:
         self._bucket = f"s3://{settings.lake_bucket}"
         self._raw_prefix = settings.source.raw_prefix
         self._layout = Layout(brand=settings.brand)
+        self._schema = settings.target_schema
         self._contracts = load_source_contracts()
 
     @property
@@ -82,7 +83,7 @@ class _Datasets:
 
     @property
     def tables(self) -> list[Dataset]:
-        contract = load_table_contract()
+        contract = load_table_contract().in_schema(self._schema)
         names = (contract.name, history_name(contract))
         return [_table(TARGET_CONNECTION, contract.schema_name, name) for name in names]
 

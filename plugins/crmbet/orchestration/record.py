@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
 
 from crmbet.failures import CrmbetError
 from crmbet.orchestration.dags_test import started_at
+from crmbet.run.schedule import target_schema
 from crmbet.run.tasks import RECORD
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ def record(context: Any) -> RunMetrics:
     from crmbet.orchestration.context import target_dsn
 
     metrics = _collect(context)
-    with open_monitoring(target_dsn()) as connection:
-        ensure_tables(connection)
-        write_run(connection, metrics)
+    with open_monitoring(target_dsn(), target_schema(os.environ)) as tables:
+        ensure_tables(tables)
+        write_run(tables, metrics)
     publish_gauges(metrics)
     return metrics
 

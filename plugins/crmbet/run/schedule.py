@@ -12,6 +12,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmbet.failures import BadSetting
+from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
 from crmbet.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts, texts_in
 
 VARIABLE = "CRMBET_OPERATOR_TIMEZONE"
@@ -33,6 +34,7 @@ MINUTES = {
 """How long each operation may take by default, by the name of its setting."""
 LONGEST_MINUTES = 7 * 24 * 60
 
+SCHEMA_VARIABLE = "CRMBET_TARGET_SCHEMA"
 TOPICS_VARIABLE = "CRMBET_STREAM_TOPICS"
 STREAMED = ("bets", "transactions", "limits")
 """The sources that the stream can read."""
@@ -69,6 +71,21 @@ def operator_texts(environ: Mapping[str, str]) -> Texts:
             next_step="correct the variable",
         )
     return texts_in(known)
+
+
+def target_schema(environ: Mapping[str, str]) -> str:
+    """The schema of the target. A run whose other settings are bad is recorded there, too.
+
+    Raises `BadSetting` for a name that cannot be ours.
+    """
+    try:
+        return checked_schema(environ.get(SCHEMA_VARIABLE, "").strip() or DEFAULT_SCHEMA)
+    except ValueError as error:
+        raise BadSetting(
+            f"{SCHEMA_VARIABLE} has a bad value: {error}",
+            where="the environment of the Airflow worker",
+            next_step="correct the variable",
+        ) from None
 
 
 def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:

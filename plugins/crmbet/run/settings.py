@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from crmbet.failures import BadParam, BadSetting
 from crmbet.run.schedule import DEFAULT_TIMEZONE, LONGEST_MINUTES, MINUTES, checked_topics, checked_zone
+from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
 from crmbet.texts import DEFAULT_LANGUAGE, Language
 
 PREFIX = "CRMBET_"
@@ -560,6 +561,10 @@ class Settings(BaseSettings):
             "The operator's brand. It is part of our prefix, and each brand has a feature table of its own."
         ),
     )
+    target_schema: str = Field(
+        default=DEFAULT_SCHEMA,
+        description="Schema of the feature table and of all our tables beside it. Its roles are named after it.",
+    )
     operator_timezone: str = Field(
         default=DEFAULT_TIMEZONE,
         description="IANA time zone. Days begin and end at its midnights.",
@@ -585,6 +590,11 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", brand):
             raise ValueError("use lower-case letters, digits, '-' and '_', at most 40")
         return brand
+
+    @field_validator("target_schema")
+    @classmethod
+    def _schema_can_be_ours(cls, schema: str) -> str:
+        return checked_schema(schema)
 
     @field_validator("operator_timezone")
     @classmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from crmbet.contracts.table import MARKETING
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.load.session import DDL_WAIT_SECONDS, limit_lock_wait
-from crmbet.load.target import PROTECTED, READERS, column_list, find_readers
+from crmbet.load.target import PROTECTED, column_list, find_readers
 from crmbet.stream.live import COLUMNS
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def ensure_now(cursor: extensions.cursor, session: LoadSession, live: Fragment, 
             ),
         )
     )
-    for role in find_readers(cursor):
-        readable = [name for name in wanted if READERS[role] or not name.startswith(PROTECTED)]
+    for role, reads_all in find_readers(cursor, session.contract.schema_name).items():
+        readable = [name for name in wanted if reads_all or not name.startswith(PROTECTED)]
         grant = render("load/grant_columns", table=view, columns=column_list(readable), role=identifier(role))
         cursor.execute(grant)
 

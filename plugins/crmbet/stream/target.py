@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.failures import LockHeld
 from crmbet.load.side_tables import grant_to_monitor
-from crmbet.load.target import PROTECTED, READERS, column_list, find_readers
+from crmbet.load.target import PROTECTED, column_list, find_readers
 from crmbet.stream.held import Poison
 from crmbet.stream.live import COLUMNS
 from crmbet.stream.now import ensure_now
@@ -194,14 +194,14 @@ class StreamTables:
 
     def _grant(self, cursor: extensions.cursor, name: str, table: Fragment) -> None:
         if name in (OFFSETS, QUARANTINE):
-            grant_to_monitor(cursor, table)
+            grant_to_monitor(cursor, self.session.contract.schema_name, name)
         if name != LIVE:
             return
-        for role in find_readers(cursor):
+        for role, reads_all in find_readers(cursor, self.session.contract.schema_name).items():
             readable = [
                 column
                 for column in (*COLUMNS, "committed_at")
-                if READERS[role] or not column.startswith(PROTECTED)
+                if reads_all or not column.startswith(PROTECTED)
             ]
             cursor.execute(
                 render(

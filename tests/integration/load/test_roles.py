@@ -27,6 +27,7 @@ from crmbet.load.training_set import create_training_set, ensure_training_set
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_alerts, read_drift, read_runs
 from crmbet.quality.checks import Check
 from crmbet.quality.report import Outcome, Report, Subject
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from tests.integration.load.load_process import learn_nothing
 from tests.integration.load.small_loads import load_rows, next_second
 from tests.integration.roles import as_login, create_roles, drop_roles
@@ -172,7 +173,7 @@ def test_the_page_reads_figures_and_no_feature_whoever_comes_first(url: Url, con
     subject = Subject(run_id="run", as_of=MIDNIGHT, known_at=MIDNIGHT)
     outcome = Outcome(view="v", check=Check.COMPLETENESS, expectation="e", title="filled", passed=True)
     for as_before_the_role in (False, True):
-        with open_monitoring(url("airflow")) as monitoring:
+        with open_monitoring(url("airflow"), DEFAULT_SCHEMA) as monitoring:
             ensure_tables(monitoring)
         with closing(psycopg2.connect(url("airflow"))) as connection:
             session = LoadSession(
@@ -185,7 +186,7 @@ def test_the_page_reads_figures_and_no_feature_whoever_comes_first(url: Url, con
             for table in FIGURES:
                 ask(url("postgres"), f"REVOKE ALL ON ml_features.{table} FROM crmbet_monitor")
             create_roles(url("postgres"))
-        with open_monitoring(url("page")) as page:
+        with open_monitoring(url("page"), DEFAULT_SCHEMA) as page:
             assert read_runs(page, "user_features_daily", 1) == []
             assert read_alerts(page, 1) == []
             assert read_drift(page) == []

@@ -16,6 +16,7 @@ from crmbet.load.session import LoadSession
 from crmbet.load.target import ensure_target
 from crmbet.load.training_set import ensure_training_set
 from crmbet.monitoring.tables import ensure_tables, open_monitoring
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from local.postgres import programs
 from tests.integration.load.small_loads import BOTH_SERVERS
 from tests.integration.roles import GROUPS, as_login
@@ -162,7 +163,7 @@ def test_what_a_stranger_has_made_is_refused_before_anything_changes(
 
 def make_target(url: str) -> None:
     """All that runs make in the target, and a function of the release that took fewer arguments."""
-    with open_monitoring(url) as monitoring:
+    with open_monitoring(url, DEFAULT_SCHEMA) as monitoring:
         ensure_tables(monitoring)
     with closing(psycopg2.connect(url)) as connection:
         session = LoadSession(

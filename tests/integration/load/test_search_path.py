@@ -28,6 +28,7 @@ from crmbet.load.staging import staged
 from crmbet.load.target import ensure_target
 from crmbet.load.training_set import ensure_training_set
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_alerts, read_runs
+from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.settings import TimeoutSettings
 from tests.integration.load.load_process import learn_nothing
 from tests.integration.load.small_loads import BOTH_SERVERS, load_rows, next_second
@@ -188,7 +189,7 @@ def test_a_load_with_all_its_steps(
             assert record_models(cursor, contract.schema_name, learn_nothing(date(2026, 11, 21)), origin) == 4
             with pytest.raises(LockHeld, match="crmbet run run"), waiting.exclusive_transaction():
                 pass
-    with open_monitoring(loader_url) as monitoring:
+    with open_monitoring(loader_url, DEFAULT_SCHEMA) as monitoring:
         ensure_tables(monitoring)
         assert read_runs(monitoring, "user_features_daily", 5) == []
         assert read_alerts(monitoring, 5) == []

@@ -20,6 +20,7 @@ SHOWN_BY_THE_PAGE = {
     "AIRFLOW_CONN_CRMBET_MONITORING",
     "CRMBET_LAKE_BUCKET",
     "CRMBET_BRAND",
+    "CRMBET_TARGET_SCHEMA",
     "CRMBET_LANGUAGE",
 }
 """What the monitoring page in the API server needs."""

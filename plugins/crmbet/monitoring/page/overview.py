@@ -14,7 +14,6 @@ from crmbet.failures import SourceMissing
 from crmbet.monitoring.page.documents import REPORT_POLICY
 from crmbet.monitoring.page.reading import DAG_ID, FRESH, Reading
 from crmbet.monitoring.tables import (
-    open_monitoring,
     read_alerts,
     read_drift,
     read_run,
@@ -38,11 +37,11 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
     ) -> JSONResponse:
         """The newest runs, those of the chosen dates too, and the run that made what the table shows."""
         chosen = (since or date.min, until or date.max) if since or until else None
-        with open_monitoring(reading.target_dsn()) as connection:
-            rows = read_runs(connection, DAG_ID, runs, chosen)
+        with reading.open_tables() as tables:
+            rows = read_runs(tables, DAG_ID, runs, chosen)
             # A long backfill may have pushed it out of the newest runs.
-            loaded = read_table_run(connection, DAG_ID)
-            alerts = read_alerts(connection, ALERTS_SHOWN)
+            loaded = read_table_run(tables, DAG_ID)
+            alerts = read_alerts(tables, ALERTS_SHOWN)
         return JSONResponse(
             {
                 "now": datetime.now(UTC).isoformat(),
@@ -57,14 +56,14 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
 
     @app.get("/api/drift")
     def drift() -> JSONResponse:
-        with open_monitoring(reading.target_dsn()) as connection:
-            moves = read_drift(connection)
+        with reading.open_tables() as tables:
+            moves = read_drift(tables)
         return JSONResponse({"features": [_json_ready(move) for move in moves]}, headers=FRESH)
 
     @app.get("/reports/{execution_id}/{stage}")
     def report(execution_id: str, stage: str) -> HTMLResponse:
-        with open_monitoring(reading.target_dsn()) as connection:
-            row = read_run(connection, DAG_ID, execution_id)
+        with reading.open_tables() as tables:
+            row = read_run(tables, DAG_ID, execution_id)
         judged = row["quality"].get(stage) if row else None
         if judged is None:
             raise HTTPException(404, "no such report")

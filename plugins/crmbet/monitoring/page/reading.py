@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+
+from crmbet.monitoring.tables import MonitoringTables
 
 DAG_ID = "user_features_daily"
 FRESH = {"Cache-Control": "no-store"}
@@ -14,7 +17,7 @@ FRESH = {"Cache-Control": "no-store"}
 class Reading:
     """The places that the page reads. All are asked for each request."""
 
-    target_dsn: Callable[[], str]
-    """The libpq connection string of the database with the tables of monitoring."""
+    open_tables: Callable[[], AbstractContextManager[MonitoringTables]]
+    """Opens the tables of monitoring."""
     read_report: Callable[[str], bytes]
     """The content of a report, given the address that a run's row has."""
