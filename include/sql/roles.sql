@@ -8,8 +8,9 @@
 -- crmbet_loader                 owns the schema and what lies in it: the login of the pipeline (connection crmbet_target)
 -- crmbet_monitor                reads figures of runs, alerts and results of checks, and no feature: the login of the
 --                               monitoring page (connection crmbet_monitoring)
--- crmbet_reader                 reads the feature table, its history and live rows, but for the columns rg_..., the models'
---                               parameters, and who moves between segments; the function training_set shows it rg_... as NULL
+-- crmbet_reader                 reads the feature table, its history, live rows and the reasons of scores, but for the columns
+--                               rg_..., the models' parameters, and who moves between segments; the function training_set
+--                               shows it rg_... as NULL
 -- crmbet_responsible_gambling   reads all of that with those columns, and who moves between bands of protection
 --
 -- Another schema than ml_features, which another brand has, gets roles of its own, named after it: --set schema=ml_features_aurora
@@ -245,7 +246,7 @@ BEGIN
         JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid = relation.oid
         WHERE relation.relnamespace = schema_name::regnamespace
           AND relation.relname IN (
-              'user_features', 'user_features_history', 'user_features_live', 'user_features_now'
+              'user_features', 'user_features_history', 'user_features_live', 'user_features_now', 'score_reasons'
           )
           AND attribute.attnum > 0
           AND NOT attribute.attisdropped

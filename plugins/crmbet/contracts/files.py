@@ -35,6 +35,11 @@ def load_table_contract(path: Path = CONTRACTS / "user_features.yaml") -> TableC
     return _load(path, TableContract)
 
 
+def load_reasons_contract(path: Path = CONTRACTS / "score_reasons.yaml") -> TableContract:
+    """Read the contract of the reasons of scores. Raises `BadContract` naming the file and the key."""
+    return _load(path, TableContract)
+
+
 def _load(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))

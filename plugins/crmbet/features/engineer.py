@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
+from crmbet.contracts.files import load_reasons_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment, statement
@@ -25,7 +26,7 @@ from crmbet.features.matrix import write_matrix
 from crmbet.features.records import FeatureManifest, Learned
 from crmbet.features.sessions import ensure_sessions
 from crmbet.features.state import State
-from crmbet.features.themes import compute_themes, feature_queries
+from crmbet.features.themes import compute_themes, feature_queries, reason_query
 from crmbet.features.variables import bind_variables
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.learning.fits import read_earlier_fits
@@ -116,10 +117,13 @@ def _make_table(
     )
     with timed(log, "feature table"):
         files, users = write_table(work, feature_queries(work.connection, work.run, inputs.table))
+    with timed(log, "reasons of scores"):
+        reasons, told = write_table(work, [reason_query(load_reasons_contract())], kind="reasons_")
     with timed(log, "matrix"):
         matrix = write_matrix(work, inputs.table, files)
     used = dict(work.connection.execute(statement("features/themes/used_cut_offs")).fetchall())
-    return KeptTable(files, users, Learned(cut_offs=used, models=models, matrix=matrix))
+    learned = Learned(cut_offs=used, models=models, matrix=matrix, reasons=reasons, reason_rows=told)
+    return KeptTable(files, users, learned)
 
 
 def _frozen_cut_offs(work: Work) -> Mapping[str, float] | None:

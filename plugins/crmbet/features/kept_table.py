@@ -106,24 +106,30 @@ def find_table(work: Work, identity: str) -> KeptTable | None:
 
 def copy_table(work: Work, table: KeptTable) -> KeptTable | None:
     """Copy another run's table into this run's folder, as this run's own; None if it is damaged, or its matrix is."""
-    matrix = table.learned.matrix
+    learned = table.learned
+    matrix = learned.matrix
     try:
         with local_copies(work) as files:
             files.urls([] if matrix is None else [matrix.matrix, matrix.pipeline])
             queries = [render("datasets/sign_rows", source=scan(files, [key])) for key in table.files]
             copied, _ = write_table(work, queries)
+            told = [render("datasets/sort_rows", source=scan(files, [key])) for key in learned.reasons]
+            reasons, _ = write_table(work, told, kind="reasons_")
     except DamagedObject as damage:
         log.warning("the table of an earlier run is not used: %s", damage)
         return None
-    return KeptTable(copied, table.users, table.learned)
+    return KeptTable(copied, table.users, learned.model_copy(update={"reasons": reasons}))
 
 
-def write_table(work: Work, queries: Iterable[str]) -> tuple[list[str], int]:
-    """Write a file for each query into the run's folder; returns their keys and the players in them."""
+def write_table(work: Work, queries: Iterable[str], *, kind: str = "") -> tuple[list[str], int]:
+    """Write a file for each query into the run's folder; returns their keys and the players in them.
+
+    `kind` begins the names of the files.
+    """
     attempt = attempt_name()
     files, users = [], 0
     for number, query in enumerate(queries):
-        key, rows = write_file(work, f"{work.run.prefix}features/{attempt}_{number}.parquet", query)
+        key, rows = write_file(work, f"{work.run.prefix}features/{kind}{attempt}_{number}.parquet", query)
         files.append(key)
         users += rows
     return files, users

@@ -35,6 +35,9 @@ class Learned(Record):
     models: ModelRun
     matrix: MatrixFiles | None = None
     """The table as numbers; None if there are no players."""
+    reasons: list[str] = Field(default_factory=list)
+    """Files with what moves each player's scores. Stores of earlier releases have none."""
+    reason_rows: int = 0
 
 
 class FeatureManifest(Record):

@@ -44,6 +44,9 @@ THEMES = (
 )
 """Statements in include/sql/features/themes/, each after those that it reads; `assemble_features` joins them."""
 
+REASONS = "marker_reasons"
+"""The table of why a player shows a risk; those of the models' scores are made with the models."""
+
 BYTES_A_PLAYER = 4096
 """Memory that joining one player's row of all themes takes. A file of the table holds as many players as fit: a million
 at once did not fit into 1 GB."""
@@ -78,6 +81,8 @@ def compute_themes(
         rows = _frozen_rows(cut_offs or {}) if frozen else statement(f"features/themes/{name}")
         with timed(log, f"theme {name}"):
             _create_table(connection, name, rows)
+    with timed(log, "reasons of markers"):
+        _create_table(connection, REASONS, statement("features/themes/explain_markers"))
     # No later statement reads these, and the join of all themes needs the memory.
     for name in read:
         connection.execute(f"DROP TABLE {identifier(name)}")
@@ -105,6 +110,13 @@ def feature_queries(connection: duckdb.DuckDBPyConnection, run: Run, table: Tabl
         render("features/themes/assemble_features", columns=columns, hashed=hashed, within=_within(*bound))
         for bound in bounds
     ]
+
+
+def reason_query(reasons: TableContract) -> str:
+    """A SELECT of the run's reasons of scores, with the columns that their contract has."""
+    hashed = joined([Fragment(f"{identifier(name)} := {identifier(name)}") for name in reasons.features])
+    columns = joined([identifier(name) for name in (reasons.key, *reasons.features)])
+    return render("features/themes/assemble_reasons", columns=columns, hashed=hashed)
 
 
 def _within(first: Fragment | None, beyond: Fragment | None) -> Fragment:

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmbet.databases.statements import Fragment, identifier, literal, render, statement
+from crmbet.learning.reasons import measure_moves, median_history
 from crmbet.learning.records import Calibration, Decile, Holdout, ModelFit, ModelRun, ServedModel
 from crmbet.run.progress import timed
 from crmbet.run.settings import Settings
@@ -36,12 +37,13 @@ def score_players(
     as_of: date,
     earlier: Mapping[str, ModelFit] | None = None,
 ) -> ModelRun:
-    """Create the table `models` from the table `state`. Returns what the models learned.
+    """Create the tables `models`, `churn_reasons` and `value_reasons` from `state`. Returns what the models learned.
 
     `state` has one row per player and operator day: user_id, age (0 on the last day before as_of), bets, deposits and
     deposit_sum. It has nothing at or after as_of. `models` has one row for every player who ever bet or deposited:
     user_id, p_alive, expected_deposit_days_30d, expected_deposit_value, clv_12m, customer_lifetime_value_score,
-    churn_prob_30d and churn_risk_score. `earlier` are parameters, by field of `ModelRun`, that are used if the data
+    churn_prob_30d and churn_risk_score. The reasons have a list of structs (feature, move) for each player, largest
+    first. `earlier` are parameters, by field of `ModelRun`, that are used if the data
     give none.
     """
     earlier = earlier or {}
@@ -62,7 +64,12 @@ def score_players(
         _score_activity(connection, activity, activity_days.fit, judged.calibration)
         _bind_money(connection, deposit_values.fit, settings)
         _create(connection, "models", statement("learning/score_players"))
-        for scores in ("deposit_scores", "activity_scores"):
+    with timed(log, "reasons"):
+        _explain(connection, deposits, "deposit", _value_of(deposit_days.fit, settings))
+        _explain(connection, activity, "activity", _risk_of(activity_days.fit, judged.calibration))
+        _create(connection, "value_reasons", statement("learning/explain_value"))
+        _create(connection, "churn_reasons", statement("learning/explain_churn"))
+        for scores in ("deposit_scores", "activity_scores", "deposit_moves", "activity_moves"):
             connection.unregister(scores)
     return ModelRun(
         as_of=as_of,
@@ -253,18 +260,55 @@ def _score_activity(
     fit: ModelFit | None,
     calibration: Calibration | None,
 ) -> None:
-    from crmbet.learning.models.calibration import Knots
     from crmbet.learning.models.pareto_nbd import ParetoNBD
 
     if fit is None:
         scores = dict.fromkeys(("churn_prob_30d", "churn_risk_score"))
     else:
         churn = _churn_probability(ParetoNBD(**fit.parameters), grouped.histories)
-        risk = churn
-        if calibration is not None:
-            risk = _rounded(Knots(tuple(calibration.scores), tuple(calibration.shares)).apply(churn))
-        scores = {"churn_prob_30d": churn, "churn_risk_score": risk}
+        scores = {"churn_prob_30d": churn, "churn_risk_score": _calibrated(churn, calibration)}
     _register(connection, "activity_scores", grouped, scores)
+
+
+def _explain(
+    connection: duckdb.DuckDBPyConnection,
+    grouped: _Grouped,
+    subject: str,
+    score: Callable[[Histories], Reals] | None,
+) -> None:
+    """Register what moves the score of each history of deposits or activity, as a table of the engine."""
+    median = median_history(connection, f"{subject}_histories") if score else None
+    _register(connection, f"{subject}_moves", grouped, measure_moves(grouped.columns, median, score))
+
+
+def _value_of(fit: ModelFit | None, settings: Settings) -> Callable[[Histories], Reals] | None:
+    """What gives the discounted days of a history, from which clv_12m follows; None without a model."""
+    from crmbet.learning.models.lifetime_value import discounted_repeats
+    from crmbet.learning.models.pareto_nbd import ParetoNBD
+
+    if fit is None:
+        return None
+    model, rate = ParetoNBD(**fit.parameters), settings.models.clv_monthly_discount_rate
+    return lambda histories: discounted_repeats(model, histories, model.p_alive(histories), rate)
+
+
+def _risk_of(fit: ModelFit | None, calibration: Calibration | None) -> Callable[[Histories], Reals] | None:
+    """What gives the churn_risk_score of a history; None without a model."""
+    from crmbet.learning.models.pareto_nbd import ParetoNBD
+
+    if fit is None:
+        return None
+    model = ParetoNBD(**fit.parameters)
+    return lambda histories: _calibrated(_churn_probability(model, histories), calibration)
+
+
+def _calibrated(churn: Reals, calibration: Calibration | None) -> Reals:
+    """churn_risk_score of churn_prob_30d."""
+    from crmbet.learning.models.calibration import Knots
+
+    if calibration is None:
+        return churn
+    return _rounded(Knots(tuple(calibration.scores), tuple(calibration.shares)).apply(churn))
 
 
 def _churn_probability(model: Any, histories: Histories) -> Reals:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crmbet.contracts.files import load_reasons_contract
 from crmbet.contracts.table import MARKETING, FeatureColumn
 from crmbet.databases.statements import Fragment, identifier, joined, literal, quoted, render
 from crmbet.failures import LoadRefused
@@ -107,15 +108,25 @@ def history_shape(contract: TableContract) -> Shape:
     )
 
 
+def reasons_shape(reasons: TableContract) -> Shape:
+    """The shape of the reasons of scores: one row per player, of the newest load alone."""
+    return Shape(
+        name=reasons.name,
+        meaning=f"{reasons.meaning} Grain: {reasons.grain}.",
+        columns=reasons.columns,
+        key=(reasons.key,),
+    )
+
+
 def ensure_target(session: LoadSession) -> list[str]:
-    """Make sure that schema, target and history match the contract. Returns the columns that were added.
+    """Make sure that schema, target, history and reasons match their contracts. Returns the columns that were added.
 
     It creates what does not exist, adds nullable columns that are new in the contract, and records the brand whose
     table it is. For any other difference it changes nothing and raises `LoadRefused` with the statements that would
     settle it.
     """
     contract = session.contract
-    shapes = (target_shape(contract), history_shape(contract))
+    shapes = (target_shape(contract), history_shape(contract), reasons_shape(load_reasons_contract()))
     with session.exclusive_transaction() as cursor:
         existing = read_tables(cursor, session, shapes)
         added: dict[str, None] = {}

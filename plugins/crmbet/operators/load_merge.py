@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crmbet.load.load import LoadRules
     from crmbet.load.records import LoadManifest, Movement
     from crmbet.load.session import LoadSession
+    from crmbet.load.staging import Staging
     from crmbet.run.run import Run
 
 
@@ -38,6 +39,10 @@ def rules_of(run: Run, reconstructed: str | None) -> LoadRules:
     )
 
 
+def _reasons_of(features: FeatureManifest) -> list[str]:
+    return features.learned.reasons if features.learned else []
+
+
 class LoadMergeOperator(BaseOperator):
     """Load the run's features into the target by the run's strategy: merge, replace or append."""
 
@@ -47,6 +52,7 @@ class LoadMergeOperator(BaseOperator):
         from crmbet.features.keep_learned import keep_learned
         from crmbet.load.load import load
         from crmbet.load.records import BackupManifest, LoadManifest
+        from crmbet.load.score_reasons import staged_reasons
         from crmbet.load.staging import staged
         from crmbet.orchestration.context import load_session, open_run, target_dsn
         from crmbet.orchestration.handover import (
@@ -63,7 +69,7 @@ class LoadMergeOperator(BaseOperator):
 
         def fetch(copies: LocalCopies) -> FeatureManifest:
             features = read_features(airflow_run)
-            copies.urls(features.files)
+            copies.urls([*features.files, *_reasons_of(features)])
             return features
 
         with (
@@ -74,13 +80,18 @@ class LoadMergeOperator(BaseOperator):
             features = stages_of(airflow_run).healed(lambda: fetch(copies))
             files = copies.urls(features.files)
             rules = rules_of(airflow_run.run, features.reconstructed)
-            with staged(session, work.connection, target_dsn(), files, features.users) as staging:
+            reasons = copies.urls(_reasons_of(features))
+            told = features.learned.reason_rows if features.learned else 0
+            with (
+                staged(session, work.connection, target_dsn(), files, features.users) as staging,
+                staged_reasons(session, work.connection, target_dsn(), reasons, told) as staged_why,
+            ):
                 counts = load(
                     session,
                     staging,
                     rules,
                     timezone.utcnow(),
-                    self._models(airflow_run.run, features, session),
+                    self._alongside(airflow_run.run, features, session, staged_why),
                 )
             # If the load changes nothing, it needs no backup, and backup_table may have made one all the same.
             counts = replace(counts, backup=counts.backup or before.backup)
@@ -112,19 +123,22 @@ class LoadMergeOperator(BaseOperator):
             self.log.warning("%s. Next: %s", edits.what, edits.next_step)
 
     @staticmethod
-    def _models(
-        run: Run, features: FeatureManifest, session: LoadSession
-    ) -> Callable[[extensions.cursor, datetime], int]:
-        """A function that writes the parameters of the models that scored the run's rows."""
+    def _alongside(
+        run: Run, features: FeatureManifest, session: LoadSession, reasons: Staging | None
+    ) -> Callable[[extensions.cursor, datetime], None]:
+        """A function that writes what belongs to the run's rows: the models that scored them, and why."""
         from crmbet.load.model_parameters import Origin, record_models
+        from crmbet.load.score_reasons import write_reasons
 
-        def write(cursor: extensions.cursor, written_at: datetime) -> int:
+        def write(cursor: extensions.cursor, written_at: datetime) -> None:
+            if reasons is not None:
+                write_reasons(cursor, session, reasons)
             if features.learned is None:
-                return 0
+                return
             origin = Origin(
                 as_of=run.window.as_of, known_at=run.known_at, run_id=run.run_id, written_at=written_at
             )
-            return record_models(cursor, session.contract.schema_name, features.learned.models, origin)
+            record_models(cursor, session.contract.schema_name, features.learned.models, origin)
 
         return write
 
