@@ -33,12 +33,13 @@ from crmbet.operators.engineer_features import EngineerFeaturesOperator
 from crmbet.operators.extract_pg import ExtractPgOperator
 from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.load_merge import LoadMergeOperator
+from crmbet.operators.publish_audiences import PublishAudiencesOperator
 from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.validate import ValidateOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_texts, operator_timezone, stream_topics, time_limit
+from crmbet.run.schedule import has_audiences, operator_texts, operator_timezone, stream_topics, time_limit
 
 ZONE = operator_timezone(os.environ)
 say = operator_texts(os.environ)
@@ -223,6 +224,13 @@ with DAG(
         [extract_s3, extract_pg], validate_raw, clean, engineer_features, validate, backup_table, load_merge
     )
     chain([extract_s3, extract_pg, load_merge], record_run)
+    if has_audiences(os.environ):
+        publish_audiences = PublishAudiencesOperator(
+            task_id="publish_audiences",
+            max_active_tis_per_dag=1,
+            execution_timeout=time_limit(os.environ, "audiences_timeout_minutes"),
+        )
+        chain(load_merge, publish_audiences, record_run)
     if stream_topics(os.environ):
         # Nothing waits for it: the batch stands whatever live rows say.
         compare_stream = CompareStreamOperator(

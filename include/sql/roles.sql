@@ -1,4 +1,4 @@
--- The four roles of the target database. For its administrator, once and again after any doubt (it repeats safely):
+-- The five roles of the target database. For its administrator, once and again after any doubt (it repeats safely):
 --
 --     psql "<admin's URL of the target>" --file include/sql/roles.sql
 --     ALTER ROLE crmbet_loader LOGIN;        -- and give it a password with \password crmbet_loader
@@ -11,11 +11,13 @@
 -- crmbet_reader                 reads the feature table, its history, live rows and the reasons of scores, but for the columns
 --                               rg_..., the models' parameters, and who moves between segments; the function training_set
 --                               shows it rg_... as NULL
--- crmbet_responsible_gambling   reads all of that with those columns, and who moves between bands of protection
+-- crmbet_responsible_gambling   reads all of that with those columns, who moves between bands of protection, and the
+--                               audiences for protecting players
+-- crmbet_crm                    reads the audiences for marketing, and nothing else
 --
 -- Another schema than ml_features, which another brand has, gets roles of its own, named after it: --set schema=ml_features_aurora
--- makes crmbet_loader_aurora, crmbet_monitor_aurora, crmbet_reader_aurora and crmbet_responsible_gambling_aurora. None of
--- them has a right in another schema.
+-- makes crmbet_loader_aurora, crmbet_monitor_aurora, crmbet_reader_aurora, crmbet_responsible_gambling_aurora and
+-- crmbet_crm_aurora. None of them has a right in another schema.
 --
 -- It takes over what runs of the pipeline have made in the schema under this administrator, a superuser or a member of
 -- crmbet_loader. If they ran under another login, name it: --set former_login=etl. Whatever else is in the schema could run
@@ -49,6 +51,7 @@ SELECT
 \set monitor crmbet_monitor :suffix
 \set reader crmbet_reader :suffix
 \set responsible_gambling crmbet_responsible_gambling :suffix
+\set crm crmbet_crm :suffix
 
 -- A DO block sees no variable of psql.
 SET LOCAL crmbet.former_login = :'former_login';
@@ -57,6 +60,7 @@ SET LOCAL crmbet.loader = :'loader';
 SET LOCAL crmbet.monitor = :'monitor';
 SET LOCAL crmbet.reader = :'reader';
 SET LOCAL crmbet.responsible_gambling = :'responsible_gambling';
+SET LOCAL crmbet.crm = :'crm';
 
 DO $$
 DECLARE
@@ -72,7 +76,8 @@ BEGIN
         pg_catalog.current_setting('crmbet.loader'::text),
         pg_catalog.current_setting('crmbet.monitor'::text),
         pg_catalog.current_setting('crmbet.reader'::text),
-        pg_catalog.current_setting('crmbet.responsible_gambling'::text)
+        pg_catalog.current_setting('crmbet.responsible_gambling'::text),
+        pg_catalog.current_setting('crmbet.crm'::text)
     ]
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname::text = role_name) THEN
@@ -98,7 +103,8 @@ DECLARE
     readers CONSTANT oid[] := ARRAY[
         pg_catalog.current_setting('crmbet.monitor'::text)::regrole::oid,
         pg_catalog.current_setting('crmbet.reader'::text)::regrole::oid,
-        pg_catalog.current_setting('crmbet.responsible_gambling'::text)::regrole::oid
+        pg_catalog.current_setting('crmbet.responsible_gambling'::text)::regrole::oid,
+        pg_catalog.current_setting('crmbet.crm'::text)::regrole::oid
     ];
     foreign_things text;
 BEGIN
@@ -189,7 +195,7 @@ $$;
 
 ALTER SCHEMA :"schema" OWNER TO :"loader";
 REVOKE ALL ON SCHEMA :"schema" FROM PUBLIC;
-GRANT USAGE ON SCHEMA :"schema" TO :"monitor", :"reader", :"responsible_gambling";
+GRANT USAGE ON SCHEMA :"schema" TO :"monitor", :"reader", :"responsible_gambling", :"crm";
 
 -- What runs under another login have made already.
 DO $$
@@ -199,6 +205,7 @@ DECLARE
     monitor CONSTANT text := pg_catalog.current_setting('crmbet.monitor'::text);
     reader CONSTANT text := pg_catalog.current_setting('crmbet.reader'::text);
     responsible_gambling CONSTANT text := pg_catalog.current_setting('crmbet.responsible_gambling'::text);
+    crm CONSTANT text := pg_catalog.current_setting('crmbet.crm'::text);
     granted CONSTANT text := 'GRANT SELECT ON %I.%I TO %I'::text;
     granted_column CONSTANT text := 'GRANT SELECT (%I) ON %I.%I TO %I'::text;
     found record;
@@ -223,7 +230,8 @@ BEGIN
         SELECT relname::text AS relname FROM pg_catalog.pg_class
         WHERE relnamespace = schema_name::regnamespace
           AND relname IN (
-              'pipeline_runs', 'alerts', 'quality_results', 'feature_drift', 'stream_offsets', 'stream_quarantine'
+              'pipeline_runs', 'alerts', 'quality_results', 'feature_drift', 'stream_offsets', 'stream_quarantine',
+              'audience_runs'
           )
     LOOP
         EXECUTE pg_catalog.format(granted, schema_name, found.relname, monitor);
@@ -238,6 +246,20 @@ BEGIN
         IF NOT pg_catalog.starts_with(found.relname, 'rg_'::text) THEN
             EXECUTE pg_catalog.format(granted, schema_name, found.relname, reader);
         END IF;
+    END LOOP;
+
+    -- The pipeline writes the comment (plugins/crmbet/audiences/views.py).
+    FOR found IN
+        SELECT
+            relname::text AS relname,
+            pg_catalog.starts_with(comment, 'Audience of crmbet for marketing: '::text) AS is_marketing
+        FROM pg_catalog.pg_class, pg_catalog.obj_description(oid, 'pg_class'::name) AS comment
+        WHERE relnamespace = schema_name::regnamespace AND relkind = 'v'
+          AND pg_catalog.starts_with(comment, 'Audience of crmbet for '::text)
+    LOOP
+        EXECUTE pg_catalog.format(
+            granted, schema_name, found.relname, CASE WHEN found.is_marketing THEN crm ELSE responsible_gambling END
+        );
     END LOOP;
 
     FOR found IN

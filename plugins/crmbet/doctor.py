@@ -95,14 +95,24 @@ def examine(environ: Mapping[str, str]) -> Iterator[tuple[str, Finding]]:
 
 
 def check_settings(deployment: Deployment) -> Finding:
-    """Whether all variables make sense, and none is a slip of the pen."""
+    """Whether all variables make sense, none is a slip of the pen, and the audiences may be handed over."""
     given = deployment.settings.given()
     known = variable_names() | old_variable_names() | OTHERS_VARIABLES
     unknown = sorted(name for name in deployment.environ if name.startswith("CRMBET_") and name not in known)
     text = f"brand {deployment.settings.brand}, {len(given)} set, the others have their defaults"
+    if deployment.settings.audiences.audiences_folder:
+        text += f"; audiences: {', '.join(_read_audiences(deployment.settings)) or 'none'}"
     if unknown:
         return Finding("note", f"{text}; nothing reads {', '.join(unknown)}")
     return Finding("ok", text)
+
+
+def _read_audiences(settings: Settings) -> list[str]:
+    from crmbet.audiences.definitions import read_audiences
+    from crmbet.contracts.files import load_reasons_contract, load_table_contract
+
+    found = read_audiences(settings.audiences.folder, load_table_contract(), load_reasons_contract())
+    return [audience.name for audience in found]
 
 
 def check_airflow(_: Deployment) -> Finding:

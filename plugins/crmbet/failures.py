@@ -77,6 +77,14 @@ class QualityBreach(PermanentFailure):
     """A quality check failed with a severity that this run does not tolerate."""
 
 
+class BadAudience(PermanentFailure):
+    """The file of an audience is wrong, or asks for what no audience may have. None was handed over."""
+
+
+class ReceiverRefused(PermanentFailure):
+    """The receiver of audiences does not want a message: its address or the secret is wrong, or the receiver is."""
+
+
 class LoadRefused(PermanentFailure):
     """The load would break a promise (schema drift, an older as_of, duplicate keys), so nothing was touched."""
 

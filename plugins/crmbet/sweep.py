@@ -93,6 +93,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
         planning.keep_days(dataset)
     planning.keep_fitted_models()
     planning.keep_damaged()
+    planning.keep_audiences()
     return planning.plan()
 
 
@@ -241,6 +242,23 @@ class _Planning:
             if key.rpartition("/")[0] == newest or self.entries[key].last_modified >= self._oldest_kept
         )
 
+    def keep_audiences(self) -> None:
+        """Keep what was handed over as long as runs are kept, and the last of each audience: the next compares."""
+        keys = self._below(self.layout.audiences)
+        newest: dict[str, tuple[datetime, str]] = {}
+        for key in keys:
+            audience, place = (
+                key.partition("/as_of=")[0],
+                (self.entries[key].last_modified, key.rpartition("/")[0]),
+            )
+            newest[audience] = max(place, newest.get(audience, place))
+        last = {folder for _, folder in newest.values()}
+        self.kept.update(
+            key
+            for key in keys
+            if key.rpartition("/")[0] in last or self.entries[key].last_modified >= self._oldest_kept
+        )
+
     def keep_damaged(self) -> None:
         """Keep what was found damaged as long as runs are kept: a person may mend what the source does not hold."""
         self.kept.update(
@@ -342,5 +360,6 @@ REASONS = {
     "reports": "runs past the retention",
     "baselines": "baselines, which are all kept",
     "damaged": "damaged objects past the retention",
+    "audiences": "audiences past the retention",
 }
 """Folders below our prefix, and why an object in them is removed."""

@@ -25,6 +25,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select, text
 
 from crmbet import FEATURE_SET_VERSION
+from crmbet.audiences.records import AudiencesManifest
 from crmbet.clean.records import CleanManifest
 from crmbet.extract.records import ExtractManifest
 from crmbet.failures import LoadRefused, QualityBreach
@@ -36,7 +37,7 @@ from crmbet.monitoring.metrics import RunMetrics, collect_metrics
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.orchestration.context import open_run
 from crmbet.quality.records import QualityManifest
-from crmbet.run.tasks import TASKS
+from crmbet.run.tasks import PUBLISH, TASKS
 from crmbet.storage.layout import Layout
 from local.simulator import Delivery, DirtRates, World, deliver, simulate
 from local.simulator.dirt import DirtLedger
@@ -163,7 +164,9 @@ def target_rows(operator: Any) -> list[tuple[Any, ...]]:
 def played(open_operator: Callable[..., Any]) -> Played:
     operator = open_operator(as_loader=True)
     delivery = deliver(WORLD, bucket=operator.bucket, source_url=operator.source_url, rates=RATES)
-    first = operator.run(logical_date=datetime.combine(AS_OF, datetime.min.time(), UTC))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRMBET_AUDIENCES_FOLDER", "config/audiences")
+        first = operator.run(logical_date=datetime.combine(AS_OF, datetime.min.time(), UTC))
     rows_after_first = target_rows(operator)
     again = operator.execute(UNGATED, run_id="again", as_of=AS_OF.isoformat())
     return Played(operator, delivery, first, rows_after_first, again, target_rows(operator))
@@ -255,7 +258,7 @@ def expected_players() -> DirtLedger:
 
 
 def test_every_task_succeeds_at_once_and_leaves_its_manifest(played: Played) -> None:
-    assert played.first.states == dict.fromkeys(TASKS, "success")
+    assert played.first.states == dict.fromkeys((*TASKS, PUBLISH), "success")
     assert set(played.first.tries.values()) == {1}
     assert played.first.manifests() == {"run", *TASKS}
 
@@ -391,6 +394,25 @@ def test_a_run_leaves_a_row_of_figures(played: Played) -> None:
     assert 0 < figures["bytes_written"] <= written
 
 
+def test_players_are_handed_over_and_every_score_has_its_reasons(played: Played) -> None:
+    published = played.first.manifest(PUBLISH, AudiencesManifest).publications
+    examples = {"churn_high_value", "first_deposit_missing", "protection_contact", "sms_champions"}
+    assert {each.audience for each in published} == examples
+    for each in published:
+        view = f"ml_features.audience_{each.audience}"
+        assert played.operator.query(f"SELECT count(*) FROM {view}") == [(each.members,)]
+    [(scored, told)] = played.operator.query(
+        "SELECT count(churn_risk_score), count(churn_reason_1) "
+        "FROM ml_features.user_features LEFT JOIN ml_features.score_reasons USING (user_id, as_of)"
+    )
+    assert told >= 0.9 * scored > 0
+    [(known, shown)] = played.operator.query(
+        "SELECT count(*) FILTER (WHERE cardinality(rg_markers_triggered) > 0), count(rg_reason_1) "
+        "FROM ml_features.user_features LEFT JOIN ml_features.score_reasons USING (user_id, as_of)"
+    )
+    assert 0 < shown <= known
+
+
 def test_what_a_loaded_run_learned_is_kept_once_for_later_ones(played: Played) -> None:
     layout = Layout(brand="default")
     frozen = read_cut_offs(
@@ -476,9 +498,11 @@ def test_the_loaders_role_is_all_that_the_target_grants(played: Played) -> None:
         (name, "crmbet_loader")
         for name in (
             "alerts",
+            "audience_runs",
             "model_parameters",
             "pipeline_runs",
             "quality_results",
+            "score_reasons",
             "user_features",
             "user_features_history",
         )

@@ -47,16 +47,16 @@ def _load(path: Path, model: type[Model]) -> Model:
         raise BadContract(
             f"{path.name} is not a valid contract",
             where=str(path),
-            why=_explain(error),
+            why=explain_fault(error),
             next_step="correct the file",
         ) from error
 
 
-def _explain(error: Exception) -> str:
+def explain_fault(error: Exception) -> str:
     """What is wrong with a contract's file, in one line."""
     if isinstance(error, ValidationError):
         return "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'the contract'}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}"
             for fault in error.errors()
         )
     return " ".join(str(error).split())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crmbet.contracts.files import load_reasons_contract
 from crmbet.databases.postgres import single_row
-from crmbet.databases.statements import assignments, identifier, render
+from crmbet.databases.statements import Fragment, assignments, identifier, render
 from crmbet.load.staging import staged
 from crmbet.load.target import column_list, typed_columns
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
     from crmbet.load.session import LoadSession
     from crmbet.load.staging import Staging
+
+
+def reasons_table(session: LoadSession) -> Fragment:
+    """The table, quoted and qualified."""
+    return session.in_schema(load_reasons_contract().name)
 
 
 @contextmanager
@@ -44,7 +49,7 @@ def write_reasons(cursor: extensions.cursor, session: LoadSession, staging: Stag
     Equal rows write nothing. If the target is of a later as_of than what is staged, nothing is written.
     """
     reasons = load_reasons_contract()
-    tables = {"table": session.in_schema(reasons.name), "staging": session.in_schema(staging.table)}
+    tables = {"table": reasons_table(session), "staging": session.in_schema(staging.table)}
     cursor.execute(render("load/compare_newest", table=session.table, staging=tables["staging"]))
     if single_row(cursor) == (False,):
         return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crmbet.audiences.records import AudiencesManifest
 from crmbet.clean.records import CleanManifest
 from crmbet.databases.parquet import Located, scan
 from crmbet.databases.statements import Fragment, render
@@ -20,6 +21,7 @@ from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.records import FeatureManifest
 from crmbet.load.records import LoadManifest, Movement
+from crmbet.monitoring.audience_jumps import describe_audience_jumps
 from crmbet.monitoring.foreign_objects import describe_foreign
 from crmbet.monitoring.hand_edits import describe_edits
 from crmbet.monitoring.outcome import TaskOutcome
@@ -27,13 +29,14 @@ from crmbet.monitoring.segment_jumps import describe_jumps
 from crmbet.monitoring.streams import describe_age, describe_parity
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
-from crmbet.run.tasks import COMPARE, EXTRACTS, GATES, STREAM
+from crmbet.run.settings import Settings
+from crmbet.run.tasks import COMPARE, EXTRACTS, GATES, PUBLISH, STREAM
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 from crmbet.storage.verified import read_record
 from crmbet.stream.figures import StreamManifest
 from crmbet.stream.parity import Parity
-from crmbet.texts import texts_in
+from crmbet.texts import Texts, texts_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -239,14 +242,25 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         jumps = describe_jumps(load.movements, work.run.settings.load.max_segment_jump_share, say)
         figures["tasks"][FEATURES] = known.tasks[FEATURES].model_copy(update={"warning": jumps})
     if stream := reader.read(STREAM, StreamManifest):
-        told = {"figures": stream.counts, "warning": describe_age(stream, say)}
-        figures["tasks"][STREAM] = known.tasks[STREAM].model_copy(update=told)
         figures["records_extracted"] = stream.messages
-    if parity := reader.read(COMPARE, Parity):
-        told = {"warning": describe_parity(parity, say)}
-        figures["tasks"][COMPARE] = known.tasks[COMPARE].model_copy(update=told)
+    figures["tasks"] |= _optional_tasks(reader, known, work.run.settings, say)
     figures["quality"] = reader.quality()
     return known.model_copy(update=figures)
+
+
+def _optional_tasks(
+    reader: _Manifests, known: RunMetrics, settings: Settings, say: Texts
+) -> dict[str, TaskOutcome]:
+    """What the tasks have to tell that a deployment may do without."""
+    told: dict[str, dict[str, object]] = {}
+    if handed := reader.read(PUBLISH, AudiencesManifest):
+        jumps = describe_audience_jumps(handed.publications, settings.load.max_segment_jump_share, say)
+        told[PUBLISH] = {"warning": jumps}
+    if stream := reader.read(STREAM, StreamManifest):
+        told[STREAM] = {"figures": stream.counts, "warning": describe_age(stream, say)}
+    if parity := reader.read(COMPARE, Parity):
+        told[COMPARE] = {"warning": describe_parity(parity, say)}
+    return {task: known.tasks[task].model_copy(update=update) for task, update in told.items()}
 
 
 def keep_common(quarantined: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

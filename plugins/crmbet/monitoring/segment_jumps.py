@@ -30,7 +30,7 @@ def describe_jumps(movements: Iterable[Movement], max_share: float, say: Texts =
         before, after = _sizes(flows)
         for segment in sorted(before.keys() | after.keys()):
             then, now = before[segment], after[segment]
-            if abs(now - then) > max_share * then + Z * sqrt(then + now):
+            if has_jumped(then, now, max_share):
                 jumps.append((abs(now - then), _describe(segment, (then, now), flows, say)))
     if not jumps:
         return None
@@ -49,6 +49,11 @@ def describe_jumps(movements: Iterable[Movement], max_share: float, say: Texts =
             "reasons; hold campaigns to these segments until it is clear whether players or data have changed"
         ),
     )
+
+
+def has_jumped(then: int, now: int, max_share: float) -> bool:
+    """Whether a number of players has changed by more than `max_share` of what it was, and by more than chance."""
+    return abs(now - then) > max_share * then + Z * sqrt(then + now)
 
 
 def _sizes(flows: Iterable[Movement]) -> tuple[Counter[str], Counter[str]]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
     from botocore.config import Config
 
+    from crmbet.audiences.notifying import Receiver
     from crmbet.load.session import LoadSession
     from crmbet.monitoring.tables import MonitoringTables
 
@@ -169,6 +170,23 @@ def stream_config() -> dict[str, Any]:
             next_step="give it a host and a port, or bootstrap.servers in its extra (docs/streaming.md)",
         )
     return config
+
+
+def audience_receiver(settings: Settings) -> Receiver | None:
+    """Who is told of audiences; None if no connection says so. Raises `BadSetting` if it cannot be read."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from crmbet.audiences.notifying import WEBHOOK_CONNECTION, Receiver
+    from crmbet.orchestration.connections import why_unreadable
+
+    try:
+        BaseHook.get_connection(WEBHOOK_CONNECTION)
+    except AirflowNotFoundException:
+        if why_unreadable(WEBHOOK_CONNECTION, os.environ) is None:
+            return None
+    connection = require_connection(WEBHOOK_CONNECTION)
+    return Receiver.of(connection, settings.timeouts.answer_timeout_seconds)
 
 
 def monitoring_dsn() -> str:

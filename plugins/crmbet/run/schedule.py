@@ -25,6 +25,7 @@ MINUTES = {
     "validate_timeout_minutes": 120,
     "backup_timeout_minutes": 120,
     "load_timeout_minutes": 120,
+    "audiences_timeout_minutes": 60,
     "record_timeout_minutes": 10,
     "weekly_timeout_minutes": 360,
     "restore_timeout_minutes": 120,
@@ -35,6 +36,7 @@ MINUTES = {
 LONGEST_MINUTES = 7 * 24 * 60
 
 SCHEMA_VARIABLE = "CRMBET_TARGET_SCHEMA"
+AUDIENCES_VARIABLE = "CRMBET_AUDIENCES_FOLDER"
 TOPICS_VARIABLE = "CRMBET_STREAM_TOPICS"
 STREAMED = ("bets", "transactions", "limits")
 """The sources that the stream can read."""
@@ -104,6 +106,11 @@ def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:
             next_step="correct the variable",
         )
     return timedelta(minutes=minutes)
+
+
+def has_audiences(environ: Mapping[str, str]) -> bool:
+    """Whether a folder of audiences is set, so that a run hands them over. The task that does it reads the folder."""
+    return bool(environ.get(AUDIENCES_VARIABLE, "").strip())
 
 
 def stream_topics(environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,8 @@ from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
 from crmbet.texts import DEFAULT_LANGUAGE, Language
 
 PREFIX = "CRMBET_"
+PROJECT = Path(__file__).parents[3]
+"""The folder that holds plugins/, include/ and config/."""
 
 SPECIFICATION_NAMES = {
     "lake_bucket": "DATA_LAKE_BUCKET",
@@ -342,6 +345,23 @@ class LoadSettings(_Group):
     )
 
 
+class AudienceSettings(_Group):
+    """What is handed over to the CRM."""
+
+    audiences_folder: str = Field(
+        default="",
+        description=(
+            "Folder of the audiences that each run hands over to the CRM, such as config/audiences. "
+            "Empty: there is no such task."
+        ),
+    )
+
+    @property
+    def folder(self) -> Path:
+        """Where the audiences are. A relative path begins at the project, and in a container at Airflow's folder."""
+        return PROJECT / self.audiences_folder
+
+
 class StreamSettings(_Group):
     """Which topics of Kafka the stream reads, and in which portions."""
 
@@ -514,6 +534,9 @@ class TimeoutSettings(_Group):
         "load_timeout_minutes",
         "Longest time of one try of load_merge, with its wait for other loads, in minutes.",
     )
+    audiences_timeout_minutes: int = _minutes(
+        "audiences_timeout_minutes", "Longest time of one try of publish_audiences, in minutes."
+    )
     record_timeout_minutes: int = _minutes(
         "record_timeout_minutes", "Longest time of one try of record_run, in minutes."
     )
@@ -579,6 +602,7 @@ class Settings(BaseSettings):
     responsible_gambling: ResponsibleGamblingSettings = Field(default_factory=ResponsibleGamblingSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     load: LoadSettings = Field(default_factory=LoadSettings)
+    audiences: AudienceSettings = Field(default_factory=AudienceSettings)
     stream: StreamSettings = Field(default_factory=StreamSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)

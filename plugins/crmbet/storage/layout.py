@@ -17,6 +17,7 @@
         runs/run_id=<run>/matrix/                    the same as numbers, and the pipeline that made them
         reports/as_of=<date>/run_id=<run>/           quality reports
         baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
+        audiences/<purpose>/audience=<name>/as_of=<date>/publication=<id>/   who was handed over, and what changed
         damaged/<key>                                an object that was found damaged, under the key that it had
 
 Nothing is ever updated. Each attempt writes files and then its done-file, `<attempt>_done.json`, under names of its
@@ -49,6 +50,7 @@ OURS = re.compile(
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
     r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
     r"|baselines/stage=[^/]+/frozen=[^/]+/as_of=[^/]+/run_id=[^/]+\.json"
+    r"|audiences/(marketing|protective)/audience=[^/]+/as_of=[^/]+/publication=[0-9a-f]+/[^/]+\.(parquet|csv)"
     rf"|{DAMAGED}.+"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""
@@ -127,6 +129,16 @@ class Layout:
     def report(self, as_of: date, run_id: str) -> str:
         """Folder of a run's quality reports."""
         return f"{self.reports}as_of={as_of.isoformat()}/run_id={_segment(run_id)}/"
+
+    @property
+    def audiences(self) -> str:
+        """Folder of all that was handed over."""
+        return f"{self.root}audiences/"
+
+    def publication(self, purpose: str, audience: str, as_of: date, publication: str) -> str:
+        """Folder of an audience as it was handed over once. Those of one purpose share a folder, for a policy of S3."""
+        folder = f"{self.audiences}{purpose}/audience={audience}/as_of={as_of.isoformat()}/"
+        return f"{folder}publication={publication}/"
 
     def baselines(self, stage: str) -> str:
         """Folder of a stage's baselines."""

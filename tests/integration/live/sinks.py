@@ -20,7 +20,7 @@ from local import ports
 
 @dataclass
 class WebSink:
-    """What was posted, by path. `/hang` answers when the sink closes, `/fail` answers 500."""
+    """What was posted, by path. `/hang` answers when the sink closes, `/fail` answers 500 and `/refuse` 401."""
 
     url: str = ""
     posts: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
@@ -40,7 +40,9 @@ def web_sink() -> Iterator[WebSink]:
             sink.posts.append((self.path, dict(self.headers), body))
             if self.path.startswith("/hang"):
                 sink.closing.wait(60)
-            self.send_response(500 if self.path.startswith("/fail") else 200)
+            answers = {"/fail": 500, "/refuse": 401}
+            told = (status for path, status in answers.items() if self.path.startswith(path))
+            self.send_response(next(told, 200))
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

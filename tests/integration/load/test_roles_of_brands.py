@@ -116,5 +116,5 @@ def test_roles_are_named_in_sql_as_in_python(new_database: Callable[[], str], sc
 
     with closing(psycopg2.connect(url)) as admin, admin.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)", (roles,))
-        assert cursor.fetchall() == [(4,)]
+        assert cursor.fetchall() == [(len(ROLES),)]
     drop_roles([url], groups=roles)

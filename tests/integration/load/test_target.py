@@ -78,6 +78,7 @@ def test_the_first_use_makes_schema_table_key_index_and_comments(
     assert dict(comments) == {name: column.meaning for name, column in contract.columns.items()}
     indexed = query("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = %s", contract.schema_name)
     assert sorted((table, definition.rpartition(" USING ")[2]) for table, definition in indexed) == [
+        ("score_reasons", "btree (user_id)"),
         ("user_features", "btree (churn_risk_band)"),
         ("user_features", "btree (lifecycle_stage)"),
         ("user_features", "btree (rfm_segment)"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crmbet.audiences.notifying import WEBHOOK_CONNECTION
 from crmbet.monitoring.alerts.channels import CHANNELS
 from crmbet.orchestration import context as airflow_run
 from crmbet.run.settings import SETTINGS, SPECIFICATION_NAMES, old_variable_names, variable_names
@@ -69,6 +70,7 @@ def connection_variables() -> set[str]:
     ids = (
         airflow_run.LAKE_CONNECTION, airflow_run.SOURCE_CONNECTION, airflow_run.TARGET_CONNECTION,
         airflow_run.STREAM_CONNECTION,
+        WEBHOOK_CONNECTION,
     )  # fmt: skip
     return {f"AIRFLOW_CONN_{connection_id.upper()}" for connection_id in ids}
 
@@ -148,8 +150,11 @@ def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
     silent = set()
     for one in containers.values():
         for name, value in one.environment.items():
-            if name in CHANNEL_VARIABLES | {"AIRFLOW_CONN_CRMBET_STREAM"}:
-                continue  # nobody needs to be told, and there need not be a stream
+            if name in CHANNEL_VARIABLES | {
+                "AIRFLOW_CONN_CRMBET_STREAM",
+                "AIRFLOW_CONN_CRMBET_AUDIENCES_WEBHOOK",
+            }:
+                continue  # nobody needs to be told, and there need be neither stream nor audiences
             asked = references(value or f"${{{name}}}")
             silent |= {one.name for known, operator, _ in asked if SECRET.search(known) and operator != ":?"}
 

@@ -64,6 +64,7 @@ BAD_VALUES = [
     ("MAX_STREAM_AGE_SECONDS", "-1"),
     ("RG_LIVE_SESSION_MINUTES", "0"),
     ("RG_LIVE_SESSION_DEPOSITS", "0"),
+    ("AUDIENCES_TIMEOUT_MINUTES", "0"),
     ("LAKE_BUCKET", "x"),
     ("LANGUAGE", "pt"),
     ("RAW_PREFIX", "raw"),
@@ -154,7 +155,7 @@ def test_a_bad_value_stops_with_the_name_of_its_variable(name: str, value: str) 
 
 
 def test_every_setting_that_can_be_bad_was_tried() -> None:
-    free_text = {"CRMBET_SPILL_DIRECTORY"}
+    free_text = {"CRMBET_SPILL_DIRECTORY", "CRMBET_AUDIENCES_FOLDER"}
 
     tried = {f"CRMBET_{name}" for name, _ in BAD_VALUES}
 
@@ -171,7 +172,7 @@ def test_all_bad_values_are_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name in variable_names() if name != "CRMBET_SPILL_DIRECTORY")
+    "name", sorted(variable_names() - {"CRMBET_SPILL_DIRECTORY", "CRMBET_AUDIENCES_FOLDER"})
 )
 def test_no_value_is_repeated(name: str) -> None:
     pasted = "Hunter2/SECRET"

@@ -6,6 +6,7 @@ no error repeats it. docs/adr/0018 says why Airflow's notifiers and Apprise do n
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from crmbet.monitoring.alerts.budget import Attempt, OutOfTime
 from crmbet.monitoring.alerts.message import Message
+from crmbet.webhooks import address_of, post
 
 SLACK_CONNECTION = "crmbet_alerts_slack"
 EMAIL_CONNECTION = "crmbet_alerts_email"
@@ -66,14 +68,14 @@ def send_to_all(connections: Mapping[str, Any], message: Message, seconds: float
 
 def send_slack(connection: Any, message: Message, seconds: float) -> None:
     """Post to a Slack incoming webhook. Its address is `host`, followed by the password if there is one."""
-    address = "/".join(part.strip("/") for part in (_address(connection), connection.password) if part)
+    address = "/".join(part.strip("/") for part in (address_of(connection), connection.password) if part)
     _post(address, message.to_slack(), {}, seconds)
 
 
 def send_webhook(connection: Any, message: Message, seconds: float) -> None:
     """Post JSON to any address. A password is sent as a bearer token."""
     headers = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
-    _post(_address(connection), message.to_document(), headers, seconds)
+    _post(address_of(connection), message.to_document(), headers, seconds)
 
 
 def send_email(connection: Any, message: Message, seconds: float) -> None:
@@ -132,29 +134,5 @@ def _explain(error: Exception) -> str:
     return type(error).__name__
 
 
-def _address(connection: Any) -> str:
-    """The connection as an http address: `host` if it is a whole address, else made of the connection's parts."""
-    host = connection.host or ""
-    if "://" not in host:
-        if not host:
-            raise ValueError("host is empty; it must hold the address")
-        scheme = connection.conn_type if connection.conn_type in ("http", "https") else None
-        port = f":{connection.port}" if connection.port else ""
-        path = (
-            f"/{connection.schema}"
-            if connection.schema and connection.schema not in ("http", "https")
-            else ""
-        )
-        host = f"{scheme or (connection.schema if connection.schema == 'http' else 'https')}://{host}{port}{path}"
-    if not host.startswith(("http://", "https://")):
-        raise ValueError("host is not an http or https address")
-    return host
-
-
 def _post(address: str, body: dict[str, Any], headers: dict[str, str], seconds: float) -> None:
-    import httpx
-
-    # httpx logs every address at INFO.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    response = httpx.post(address, json=body, headers=headers, timeout=seconds)
-    response.raise_for_status()
+    post(address, json.dumps(body).encode(), headers, seconds)

@@ -36,6 +36,7 @@ FAILED_AT = "{run} failed at {task}"
 WARNINGS: Mapping[str, str] = {
     "HandEdits": "{run} has found edits by hand",
     "SegmentJump": "{run} has found segments that jumped",
+    "AudienceJump": "The run has succeeded. An audience has grown or shrunk by many players since the last hand-over.",
     "StreamBehind": "{run} has fallen behind",
     "StreamDiffers": "{run} has found live rows that differ",
 }
@@ -54,6 +55,8 @@ MEANINGS: Mapping[str, str] = {
     "SourceShrunk": "Data that an earlier run had seen is gone from a source.",
     "AccessRefused": "A login or a password is wrong, or lacks a right.",
     "RowsUnaccounted": "Rows went in and did not come out anywhere: a defect of crmbet. The table is as it was.",
+    "BadAudience": "The table is loaded. No audience was handed over, since the file of one is wrong.",
+    "ReceiverRefused": "The table is loaded and audiences are there. Who should be told of them refuses the message.",
     "LoadRefused": "The load would have broken a promise, so nothing was touched.",
     "HandEdits": "The run has succeeded. Somebody had edited the table by hand.",
     "SegmentJump": "The run has succeeded. A segment has grown or shrunk by many players since yesterday.",

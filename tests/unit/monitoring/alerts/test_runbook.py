@@ -21,6 +21,7 @@ OTHER_KINDS = {
     "ForeignObjects",
     "HandEdits",
     "SegmentJump",
+    "AudienceJump",
     "StreamBehind",
     "StreamDiffers",
 }
