@@ -23,6 +23,8 @@ class Figure:
     """The largest value that is good enough."""
     least: float | None = None
     """The smallest value that is good enough."""
+    floor: float | None = None
+    """What was measured to be out of reach: the parts that cannot be done without, each by itself."""
     note: str = ""
     group: str = ""
     """The group that it was measured in."""
@@ -49,6 +51,17 @@ class Figure:
         return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
 
 
+def print_limits(figures: Sequence[Figure]) -> None:
+    """Print one line per figure that has a bound: the table of limits."""
+    print(f"\n{'figure with a limit':<70}{'measured':>10}  {'limit':<10}{'kept':<6}{'floor':<8}group")
+    for figure in figures:
+        if figure.bounds:
+            kept = "NO" if figure.is_breach else "yes"
+            floor = "" if figure.floor is None else f"{figure.floor:.3g}"
+            value = f"{figure.value:.4g} {figure.unit}"
+            print(f"{figure.name:<66}{value:>14}  {figure.bounds:<10}{kept:<6}{floor:<8}{figure.group}")
+
+
 def print_table(figures: Sequence[Figure]) -> None:
     """Print one line per figure."""
     print(f"\n{machine()}\n")
@@ -68,8 +81,21 @@ def write_json(figures: Sequence[Figure], path: Path) -> None:
     content = {
         "machine": machine(),
         "figures": [asdict(figure) | {"verdict": figure.verdict} for figure in figures],
+        "limits": [_row(figure) for figure in figures if figure.bounds],
     }
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _row(figure: Figure) -> dict[str, object]:
+    """A line of the table of limits."""
+    return {
+        "figure": figure.name,
+        "measured": figure.value,
+        "unit": figure.unit,
+        "limit": figure.bounds,
+        "kept": not figure.is_breach,
+        "floor": figure.floor,
+    }
 
 
 def machine() -> str:

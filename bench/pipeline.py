@@ -16,7 +16,7 @@ from crmbet.clean.clean import clean_source
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import attach_postgres
-from crmbet.extract.lake import capture_feed
+from crmbet.extract.lake import capture_feeds
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
 from crmbet.features.engineer import engineer_features
@@ -31,11 +31,8 @@ def extract_s3(pipeline_run: PipelineRun) -> int:
     """Capture the lake. Returns how many chunks were new."""
     run, store = pipeline_run.run, pipeline_run.operator.store
     with pipeline_run.work() as work:
-        captured = {
-            name: capture_feed(work, contract)
-            for name, contract in load_source_contracts().items()
-            if contract.kind == "lake"
-        }
+        lake = [contract for contract in load_source_contracts().values() if contract.kind == "lake"]
+        captured = capture_feeds(work, lake)
     present = {name: captures for name, captures in captured.items() if captures is not None}
     write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=present))
     return sum(captures.new for captures in present.values())

@@ -1,25 +1,44 @@
-"""The feature table from all cleaned events in one go, with the same statements but without keeping anything.
+"""The feature table from all events in one go, with the same statements but without keeping anything.
 
-`python -m bench.rebuild <run as JSON>` reads the cleaned rows of a run, and writes the table to `key_of` that run.
+`python -m bench.rebuild <run as JSON> cleaned|captured` reads the cleaned or the captured rows of a run, and writes the
+table to `key_of` that run.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Literal
 
 from bench.apart import Apart, Stopwatch, report, run_apart
+from bench.pipeline import features_of
 from bench.workbench import PipelineRun
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
-from crmbet.contracts.typing import typed_columns
+from crmbet.contracts.plain import looked_over_rows
+from crmbet.contracts.typing import known_time, typed_columns
 from crmbet.databases.parquet import write_file
-from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.databases.statements import (
+    Fragment,
+    date_literal,
+    identifier,
+    instant_literal,
+    joined,
+    literal,
+    render,
+    statement,
+)
+from crmbet.databases.work import Work
+from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.segments import rows_of_days
+from crmbet.extract.captured import captured_rows
+from crmbet.extract.records import ExtractManifest
 from crmbet.features import sessions as session_files
 from crmbet.features import state as daily_state
 from crmbet.features.themes import compute_themes, feature_queries
 from crmbet.features.variables import bind_variables
 from crmbet.run.records import read_manifest
+from crmbet.run.tasks import EXTRACTS
 
 REBUILD_MEMORY = "8GB"
 """Enough memory not to spill, so that the peer is not slowed down."""
@@ -30,30 +49,30 @@ def key_of(pipeline_run: PipelineRun) -> str:
     return f"bench/{pipeline_run.run.run_id}.parquet"
 
 
-def rebuild_apart(pipeline_run: PipelineRun) -> Apart:
+def differing_rows(pipeline_run: PipelineRun) -> int:
+    """Players that only the run's or the rebuilt table has, or that have other features in it."""
+    with pipeline_run.operator.engine() as engine:
+        rebuilt = pipeline_run.operator.store.url(key_of(pipeline_run))
+        [(differing,)] = engine.execute(
+            "SELECT count(*) FILTER (ours.row_hash IS DISTINCT FROM rebuilt.row_hash) "
+            f"FROM read_parquet({features_of(pipeline_run)}, hive_partitioning = false) AS ours "
+            f"FULL JOIN read_parquet('{rebuilt}') AS rebuilt USING (user_id)"
+        ).fetchall()
+    return int(differing)
+
+
+def rebuild_apart(pipeline_run: PipelineRun, rows: Literal["cleaned", "captured"] = "cleaned") -> Apart:
     """Rebuild in a separate process."""
-    return run_apart("bench.rebuild", pipeline_run.to_json())
+    return run_apart("bench.rebuild", pipeline_run.to_json(), rows)
 
 
-def rebuild(pipeline_run: PipelineRun) -> int:
-    """Compute and write the table. Returns the number of players."""
+def rebuild(pipeline_run: PipelineRun, prepare: Callable[[Work, CleanManifest], None]) -> int:
+    """Compute and write the table from the sources that `prepare` makes. Returns the number of players."""
     run, store = pipeline_run.run, pipeline_run.operator.store
     cleaned = read_manifest(store, run.prefix, "clean", CleanManifest)
-    contracts = load_source_contracts()
     with pipeline_run.work() as work:
         bind_variables(work.connection, run)
-        for name in (*daily_state.SOURCES, "players"):
-            source = cleaned.sources.get(name)
-            # Days share files, and a file is read once.
-            found = rows_of_days(store, source.days) if source else None
-            rows = (
-                render("databases/read_rows", source=found)
-                if found
-                else render("clean/no_rows", columns=typed_columns(contracts[name]))
-            )
-            work.connection.execute(
-                render("databases/create_view", name=identifier(name), rows=Fragment(rows))
-            )
+        prepare(work, cleaned)
         none = Fragment(statement("features/themes/no_unreadable_exclusions"))
         work.connection.execute(
             render("databases/create_view", name=identifier("unreadable_exclusions"), rows=none)
@@ -78,12 +97,70 @@ def rebuild(pipeline_run: PipelineRun) -> int:
         return users
 
 
+def show_cleaned(work: Work, cleaned: CleanManifest) -> None:
+    """Make a view of the cleaned rows of each source."""
+    contracts = load_source_contracts()
+    for name in SOURCES:
+        source = cleaned.sources.get(name)
+        # Days share files, and a file is read once.
+        found = rows_of_days(work.store, source.days) if source else None
+        rows = (
+            render("databases/read_rows", source=found)
+            if found
+            else render("clean/no_rows", columns=typed_columns(contracts[name]))
+        )
+        work.connection.execute(render("databases/create_view", name=identifier(name), rows=Fragment(rows)))
+
+
+def clean_bare(work: Work, _cleaned: CleanManifest) -> None:
+    """Make a table of each source from its captured rows, as if all were plain: cast, and without duplicates.
+
+    What cannot be cast is left out, and no row says why.
+    """
+    run, contracts = work.run, load_source_contracts()
+    captured = {
+        name: captures.captures
+        for task in EXTRACTS
+        for name, captures in read_manifest(work.store, run.prefix, task, ExtractManifest).sources.items()
+    }
+    with local_copies(work) as files:
+        for name in SOURCES:
+            contract, captures = contracts[name], captured.get(name, [])
+            table = identifier(name)
+            unreadable = ", NULL::VARCHAR[] AS protection_unreadable" if contract.protecting else ""
+            if not captures:
+                rows = render("clean/no_rows", columns=typed_columns(contract))
+                work.connection.execute(f"CREATE TEMPORARY TABLE {table} AS {rows}")
+                continue
+            source = captured_rows(files, captures)
+            plain = looked_over_rows(contract, source, captures[0].types, Fragment("_day"))
+            columns = joined([identifier(column) for column in contract.columns])
+            known = known_time(contract)
+            within = f"{known} IS NULL OR {known} <= {instant_literal(run.known_at)}"
+            if contract.event_time:
+                within = f"({within}) AND _placed < {date_literal(run.as_of_date)}"
+            work.connection.execute(
+                f"CREATE TEMPORARY TABLE {table} AS SELECT {columns}, _placed AS _day{unreadable} "
+                f"FROM ({plain}) WHERE NOT _odd AND {within}"
+            )
+            key = joined([identifier(column) for column in contract.business_key])
+            twice = f"SELECT hash({key}, _day) FROM {table} GROUP BY ALL HAVING count(*) > 1"
+            work.connection.execute(
+                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE hash({key}, _day) IN ({twice}) "
+                f"QUALIFY row_number() OVER (PARTITION BY {key}, _day ORDER BY {known} DESC NULLS LAST) > 1)"
+            )
+
+
+SOURCES = (*daily_state.SOURCES, "players")
+PREPARED = {"cleaned": show_cleaned, "captured": clean_bare}
+
+
 def main() -> None:
     """Rebuild the table of the run that the command line describes."""
     pipeline_run = PipelineRun.from_json(sys.argv[1])
     stopwatch = Stopwatch()
     with stopwatch.step("rebuild"):
-        users = rebuild(pipeline_run)
+        users = rebuild(pipeline_run, PREPARED[sys.argv[2]])
     report(stopwatch, users=users)
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from crmbet.clean.clean import clean_source
+from crmbet.clean.clean import clean_sources
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
@@ -31,6 +31,7 @@ from crmbet.features.knowledge import judge_knowledge
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import manifest_key, read_manifest, write_manifest
 from crmbet.run.run import Run
+from crmbet.run.tasks import EXTRACTS
 from crmbet.storage.layout import kind_of, source_of
 from crmbet.storage.object_store import ObjectStore
 
@@ -60,21 +61,16 @@ class Stages:
 
     def extracts(self) -> ExtractManifest:
         """All captures of the run: those of the lake and those of PostgreSQL."""
-        lake, database = (
-            read_manifest(self.store, self.run.prefix, task, ExtractManifest)
-            for task in ("extract_s3", "extract_pg")
+        lake, database = self.store.in_parallel(
+            lambda task: read_manifest(self.store, self.run.prefix, task, ExtractManifest), EXTRACTS
         )
         return ExtractManifest(sources={**lake.sources, **database.sources})
 
     def clean(self) -> CleanManifest:
         """Clean the run's captures."""
+        extracts = self.extracts().sources
         with self.open_work() as work:
-            return CleanManifest(
-                sources={
-                    name: clean_source(work, self.sources[name], captures)
-                    for name, captures in self.extracts().sources.items()
-                }
-            )
+            return CleanManifest(sources=clean_sources(work, self.sources, extracts))
 
     def engineer(self) -> FeatureManifest:
         """Make the run's feature table from its cleaned rows."""

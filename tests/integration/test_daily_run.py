@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
+from zipfile import ZipFile
 
 import psycopg2
 import pyarrow.parquet as pq
@@ -345,6 +346,23 @@ def test_both_quality_reports_are_there_and_pass(played: Played) -> None:
             content = played.operator.store.read(address.removeprefix(played.operator.store.url("")))
             assert content
             assert played.first.run_id.encode() in content
+
+
+def test_a_run_leaves_few_objects_of_its_own_among_them_the_pages_of_great_expectations(
+    played: Played,
+) -> None:
+    store, layout = played.operator.store, Layout(brand="default")
+    reports = layout.report(AS_OF, played.first.run_id)
+    own = [*store.list(layout.run(played.first.run_id)), *store.list(reports)]
+
+    assert len(own) <= 25
+    assert all(layout.is_ours(entry.key) for entry in own)
+    for stage, view in (("raw", "raw_bets"), ("features", "user_features")):
+        with ZipFile(io.BytesIO(store.read(f"{reports}{stage}_data_docs.zip") or b"")) as archive:
+            names = archive.namelist()
+            assert view.encode() in archive.read("index.html")
+        assert f"expectations/{view}.html" in names
+        assert any(name.startswith(f"validations/{view}/") for name in names)
 
 
 def test_the_report_of_the_features_says_how_good_last_months_churn_scores_were(played: Played) -> None:

@@ -42,6 +42,15 @@ log = logging.getLogger(__name__)
 SNAPSHOT_DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})/")
 
 
+def clean_sources(
+    work: Work, contracts: Mapping[str, SourceContract], captured: Mapping[str, SourceCaptures]
+) -> dict[str, CleanedSource]:
+    """Clean sources in turn, after the cleaned days of all of them have been listed at once."""
+    datasets = [name for source in captured for name in (dataset_name(source), f"quarantine/source={source}")]
+    with work.store.listed_ahead(map(work.run.layout.dataset, datasets)):
+        return {name: clean_source(work, contracts[name], captures) for name, captures in captured.items()}
+
+
 def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures) -> CleanedSource:
     """Clean a source for all days before as_of.
 
@@ -122,6 +131,11 @@ def day_digests(
     return {day: _digest(run, rules, day, parts) for day, parts in by_day.items()}
 
 
+def dataset_name(source: str) -> str:
+    """The dataset of a source's cleaned days."""
+    return f"cleaned/source={source}"
+
+
 @dataclass(frozen=True)
 class CleanedDays:
     """The dataset of a source's cleaned days."""
@@ -134,7 +148,7 @@ class CleanedDays:
     @property
     def name(self) -> str:
         """One dataset a source."""
-        return f"cleaned/source={self.contract.name}"
+        return dataset_name(self.contract.name)
 
     def wanted(self) -> Mapping[date, WantedDay]:
         """Every day, made from its rows in all captures."""

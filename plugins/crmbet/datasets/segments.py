@@ -33,16 +33,31 @@ JOINED_ROWS = 10_000_000
 
 
 def find_days(
-    store: ObjectStore, layout: Layout, dataset: str, digests: Mapping[date, str]
+    store: ObjectStore,
+    layout: Layout,
+    dataset: str,
+    digests: Mapping[date, str],
+    wanted: Callable[[str], bool] = lambda _folder: True,
 ) -> tuple[dict[date, DayFiles], DoneFiles[Segment]]:
-    """The days (day to digest) that are finished already, all files being there, and the dataset's done-files."""
-    content = Content(
+    """The days (day to digest) that are finished already, all files being there, and the dataset's done-files.
+
+    Only done-files in the folders that are `wanted` are read.
+    """
+    done_files = DoneFiles.read(store, layout.dataset(dataset), _content(layout, dataset), wanted)
+    return chosen_days(done_files.records, lambda day: digests.get(day.day) == day.digest), done_files
+
+
+def unread_days(store: ObjectStore, layout: Layout, dataset: str) -> DoneFiles[Segment]:
+    """The done-files of a dataset for who only writes some: none is read."""
+    return DoneFiles(store, layout.dataset(dataset), _content(layout, dataset))
+
+
+def _content(layout: Layout, dataset: str) -> Content[Segment]:
+    return Content(
         model=Segment,
         folder=lambda segment: folder_of_days(layout, dataset, segment.days).prefix,
         files=lambda segment: [key for day in segment.days for key in (*day.files, *day.quarantine_files)],
     )
-    done_files = DoneFiles.read(store, layout.dataset(dataset), content)
-    return chosen_days(done_files.records, lambda day: digests.get(day.day) == day.digest), done_files
 
 
 def chosen_days(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +53,16 @@ log = logging.getLogger(__name__)
 
 OBJECTS_UNDER_WAY = 8
 """Objects that are fetched, read or uploaded at once. No more than these lie on the local disk."""
+
+
+def capture_feeds(work: Work, contracts: Iterable[SourceContract]) -> dict[str, SourceCaptures | None]:
+    """Capture feeds in turn, after all of them have been listed at once. Returns and raises as `capture_feed` does."""
+    feeds = list(contracts)
+    prefixes = [work.run.layout.captures(contract.name) for contract in feeds]
+    if not work.run.rereads_the_past:
+        prefixes += [_folder(work.run, contract) for contract in feeds]
+    with work.store.listed_ahead(prefixes):
+        return {contract.name: capture_feed(work, contract) for contract in feeds}
 
 
 def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:

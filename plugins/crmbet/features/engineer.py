@@ -20,17 +20,26 @@ from crmbet.databases.work import Work
 from crmbet.datasets.days import ensure_days
 from crmbet.datasets.prefetch import local_copies
 from crmbet.features.cleaned_days import CleanedDays
-from crmbet.features.kept_table import KeptTable, TableInputs, copy_table, find_table, keep_table, write_table
+from crmbet.features.kept_table import (
+    DATASET,
+    KeptTable,
+    TableInputs,
+    copy_table,
+    find_table,
+    keep_table,
+    write_table,
+)
 from crmbet.features.knowledge import Knowledge
 from crmbet.features.matrix import write_matrix
 from crmbet.features.records import FeatureManifest, Learned
-from crmbet.features.sessions import ensure_sessions
+from crmbet.features.sessions import DerivedSessions, SessionBets, ensure_sessions
 from crmbet.features.state import State
 from crmbet.features.themes import compute_themes, feature_queries, reason_query
 from crmbet.features.variables import bind_variables
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.learning.fits import read_earlier_fits
 from crmbet.run.progress import timed
+from crmbet.storage.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +56,27 @@ def engineer_features(
     The rows say the known_at of `knowledge`; without it, the run's own. A dry run only finds out which days it would
     make.
     """
+    with work.store.listed_ahead(_prefixes(work.run.layout)):
+        return _engineer(work, sources, table, cleaned, knowledge)
+
+
+def _prefixes(layout: Layout) -> list[str]:
+    """What a run looks up in the store before it makes its table."""
+    datasets = (State.name, SessionBets.name, DerivedSessions.name, DATASET)
+    return [
+        *map(layout.dataset, datasets),
+        layout.all_fitted_models,
+        layout.cut_offs(FEATURE_SET_VERSION),
+    ]
+
+
+def _engineer(
+    work: Work,
+    sources: Mapping[str, SourceContract],
+    table: TableContract,
+    cleaned: CleanManifest,
+    knowledge: Knowledge | None,
+) -> FeatureManifest:
     run = work.run
     knowledge = knowledge or Knowledge(known_at=run.known_at)
     days = CleanedDays(work, sources, cleaned)
@@ -90,6 +120,10 @@ def engineer_features(
         log.info("nothing that the features are made from has changed: the table of an earlier run is copied")
     else:
         with local_copies(work) as files:
+            # Of all that is read below, at once.
+            files.urls(
+                {key for part in (state.days, sessions.days, players) for day in part for key in day.files}
+            )
             days.create_view("players", "players", players, files)
             days.create_unreadable_exclusions(files)
             made = _make_table(

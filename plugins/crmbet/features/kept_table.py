@@ -15,7 +15,7 @@ from crmbet.databases.work import Work
 from crmbet.datasets.days import unmade_day, write_segment
 from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.records import DayFiles
-from crmbet.datasets.segments import find_days
+from crmbet.datasets.segments import find_days, unread_days
 from crmbet.failures import DamagedObject
 from crmbet.features.records import Learned
 from crmbet.features.variables import SIGNATURE, variables
@@ -92,7 +92,14 @@ def find_table(work: Work, identity: str) -> KeptTable | None:
     run = work.run
     if run.params.full_refresh:
         return None
-    tables, _ = find_days(work.store, run.layout, DATASET, {run.as_of_date: identity})
+    of_this_day = f"{run.layout.dataset(DATASET)}day={run.as_of_date.isoformat()}/"
+    tables, _ = find_days(
+        work.store,
+        run.layout,
+        DATASET,
+        {run.as_of_date: identity},
+        lambda folder: folder.startswith(of_this_day),
+    )
     if run.as_of_date not in tables:
         return None
     table = tables[run.as_of_date]
@@ -139,15 +146,13 @@ def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:
     """Write what was learned beside the table, and then its done-files, so that no run finds half of it."""
     run = work.run
     write_record(work.store, _learned_key(table.files), table.learned, indent=1)
-    _, done_files = find_days(work.store, run.layout, DATASET, {})
     kept = [
         unmade_day(run, run.as_of_date, identity).model_copy(
             update={"files": table.files, "rows": table.users}
         )
         for identity in sorted(identities)
     ]
-    write_segment(done_files, run.layout, DATASET, kept)
-    done_files.write_index(attempt_name())
+    write_segment(unread_days(work.store, run.layout, DATASET), run.layout, DATASET, kept)
 
 
 def models_settings(settings: Settings) -> dict[str, Any]:

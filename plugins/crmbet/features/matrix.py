@@ -19,7 +19,7 @@ from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.features.records import MatrixFiles
 from crmbet.storage.layout import attempt_name
-from crmbet.storage.verified import keep_file
+from crmbet.storage.verified import keep_files
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -101,9 +101,8 @@ def _make_matrix(work: Work, table: TableContract, source: Fragment | None) -> M
                 rows += batch.num_rows
         joblib.dump(pipeline, folder / "pipeline")
         # The matrix counts only once the manifest names it, so the order of uploads does not matter.
-        kept = {
-            name: keep_file(work.store, folder / name, f"{attempt}.{kind}") for name, kind in KINDS.items()
-        }
+        paths = {folder / name: f"{attempt}.{kind}" for name, kind in KINDS.items()}
+        kept = {path.name: key for path, key in keep_files(work.store, paths).items()}
     return MatrixFiles(
         matrix=kept["matrix"],
         pipeline=kept["pipeline"],

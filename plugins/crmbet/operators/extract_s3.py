@@ -19,7 +19,7 @@ class ExtractS3Operator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write `extract_s3.json`; returns its address and the records by feed."""
         from crmbet.contracts.files import load_source_contracts
-        from crmbet.extract.lake import capture_feed
+        from crmbet.extract.lake import capture_feeds
         from crmbet.extract.records import ExtractManifest
         from crmbet.extract.streams import streamed_captures
         from crmbet.orchestration.context import open_run, refuse_other_brand
@@ -29,7 +29,7 @@ class ExtractS3Operator(BaseOperator):
         refuse_other_brand(airflow_run)
         contracts = load_source_contracts().values()
         with airflow_run.work() as work:
-            captured = {each.name: capture_feed(work, each) for each in contracts if each.kind == "lake"}
+            captured = capture_feeds(work, [each for each in contracts if each.kind == "lake"])
             captured |= {
                 each.name: streamed_captures(work, each) for each in contracts if each.kind == "stream"
             }

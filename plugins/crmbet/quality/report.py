@@ -236,9 +236,15 @@ class Report:
             report=self,
             say=self.say,
             stage_name=self.say(STAGE_NAMES[self.stage]),
+            data_docs=data_docs_name(self.stage),
             figure=partial(figure, say=self.say),
             percent=partial(percent, say=self.say),
         )
+
+
+def data_docs_name(stage: Stage) -> str:
+    """The name of the archive of Great Expectations' pages, which lies beside the report."""
+    return f"{stage}_data_docs.zip"
 
 
 TO_CLEAR: Mapping[Stage, str] = {

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from crmbet.clean.clean import rows_in_scope
 from crmbet.clean.records import UNDATED_DAY, CleanManifest
@@ -46,7 +48,7 @@ from crmbet.quality.measures.raw_tables import (
 )
 from crmbet.quality.measures.tables import create_table
 from crmbet.quality.records import QualityManifest
-from crmbet.quality.report import Report, Subject
+from crmbet.quality.report import Report, Subject, data_docs_name
 from crmbet.quality.thresholds import thresholds_of
 from crmbet.run.run import Run
 from crmbet.storage.object_store import ObjectStore
@@ -277,12 +279,12 @@ def publish(store: ObjectStore, run: Run, judgement: Judgement, folder: Path) ->
     report = judgement.report
     target = run.layout.report(run.as_of_date, run.run_id)
     page, data = f"{target}{report.stage}.html", f"{target}{report.stage}.json"
-    store.write(page, report.to_html().encode(), "text/html; charset=utf-8")
-    store.write(data, report.to_json().encode())
-    site = folder / DATA_DOCS
-    for path in sorted(site.rglob("*.html")):
-        key = f"{target}data_docs/{report.stage}/{path.relative_to(site).as_posix()}"
-        store.write(key, path.read_bytes(), "text/html; charset=utf-8")
+    written = {
+        page: (report.to_html().encode(), "text/html; charset=utf-8"),
+        data: (report.to_json().encode(), "application/json"),
+        f"{target}{data_docs_name(report.stage)}": (_packed(folder / DATA_DOCS), "application/zip"),
+    }
+    store.in_parallel(lambda item: store.write(item[0], *item[1]), written.items())
     passed = not report.breaches(run.params.fail_on)
     if passed and judgement.baselines.grows:
         freeze(store, run, report.stage, judgement.baselines, judgement.profiles)
@@ -297,6 +299,15 @@ def publish(store: ObjectStore, run: Run, judgement: Judgement, folder: Path) ->
 
 
 DATA_DOCS = "data_docs"
+
+
+def _packed(site: Path) -> bytes:
+    """The pages below a folder as one archive: some thirty objects a run would only ever be read together."""
+    packed = BytesIO()
+    with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for path in sorted(site.rglob("*.html")):
+            archive.write(path, path.relative_to(site).as_posix())
+    return packed.getvalue()
 
 
 def _docs(folder: Path) -> Path:

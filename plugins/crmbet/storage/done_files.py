@@ -20,13 +20,13 @@ from pydantic import BaseModel
 
 from crmbet.failures import DamagedObject
 from crmbet.storage.layout import DONE, INDEX
-from crmbet.storage.object_store import ObjectStore, StoredObject
+from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore, StoredObject
 from crmbet.storage.verified import parse_record, seal, set_aside, unseal
 
 log = logging.getLogger(__name__)
 
-INDEX_FROM = 50
-"""A new index is worth its PUT once this many done-files are outside of the newest one."""
+INDEX_FROM = PARALLEL_REQUESTS
+"""A new index is worth its PUT once so many done-files are outside of the newest one: fewer are read at once."""
 
 
 RecordType = TypeVar("RecordType", bound=BaseModel)
@@ -133,8 +133,9 @@ class DoneFiles(Generic[RecordType]):
         """Leave out records with a file that is gone. Files outside of the dataset's folder are listed for it."""
         needed = {name for record in self.records.values() for name in self.content.files(record)}
         elsewhere = {name for name in needed if not name.startswith(self.prefix)}
-        for prefix in {_listed_by(name) for name in elsewhere}:
-            listed |= {entry.key for entry in self.store.list(prefix)}
+        if folders := sorted({_listed_by(name) for name in elsewhere}):
+            for found in self.store.in_parallel(lambda folder: [*self.store.list(folder)], folders):
+                listed |= {entry.key for entry in found}
         if not needed - listed:
             return
         for key, record in list(self.records.items()):

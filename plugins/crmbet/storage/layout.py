@@ -47,7 +47,8 @@ OURS = re.compile(
     r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.(parquet|json)|matrix/[^/]+\.(parquet|joblib))"
-    r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html)"
+    r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html|zip)"
+    # Releases before 0.8.0 wrote each page of Data Docs by itself.
     r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
     r"|baselines/stage=[^/]+/frozen=[^/]+/as_of=[^/]+/run_id=[^/]+\.json"
     r"|audiences/(marketing|protective)/audience=[^/]+/as_of=[^/]+/publication=[0-9a-f]+/[^/]+\.(parquet|csv)"

@@ -49,6 +49,7 @@ class ObjectStore:
         self._client: Any = client
         self.bucket = bucket
         self._left_out: set[str] = set()
+        self._listed: dict[str, Sequence[StoredObject]] = {}
 
     def url(self, key: str) -> str:
         """The address by which the data engine reads the key."""
@@ -159,12 +160,32 @@ class ObjectStore:
 
         Raises `SourceMissing` if the bucket does not exist.
         """
+        found = self._listed.pop(prefix, None)
+        for entry in self._pages(prefix) if found is None else found:
+            if entry.key not in self._left_out:
+                yield entry
+
+    @contextmanager
+    def listed_ahead(self, prefixes: Iterable[str]) -> Iterator[None]:
+        """List some prefixes, several at a time. In the `with` block the first `list` of each needs no request.
+
+        It takes what was found here, so it must come before the task writes anything below that prefix.
+        """
+        wanted = list(dict.fromkeys(prefixes))
+        self._listed = dict(zip(wanted, self.in_parallel(self._list_now, wanted), strict=True))
+        try:
+            yield
+        finally:
+            self._listed = {}
+
+    def _list_now(self, prefix: str) -> Sequence[StoredObject]:
+        return [*self._pages(prefix)]
+
+    def _pages(self, prefix: str) -> Iterator[StoredObject]:
         with failures_explained(self.bucket, prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    if entry["Key"] in self._left_out:
-                        continue
                     yield StoredObject(
                         key=entry["Key"],
                         etag=entry["ETag"].strip('"'),
