@@ -7,7 +7,7 @@ table to `key_of` that run.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from bench.apart import Apart, Stopwatch, report, run_apart
@@ -15,8 +15,9 @@ from bench.pipeline import features_of
 from bench.workbench import PipelineRun
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
-from crmbet.contracts.plain import looked_over_rows
-from crmbet.contracts.typing import known_time, typed_columns
+from crmbet.contracts.plain import looked_over_rows, may_be_plain
+from crmbet.contracts.source import SourceContract
+from crmbet.contracts.typing import cleaned_columns, known_time, typed_columns, typed_rows
 from crmbet.databases.parquet import write_file
 from crmbet.databases.statements import (
     Fragment,
@@ -38,6 +39,7 @@ from crmbet.features import state as daily_state
 from crmbet.features.themes import compute_themes, feature_queries
 from crmbet.features.variables import bind_variables
 from crmbet.run.records import read_manifest
+from crmbet.run.run import Run
 from crmbet.run.tasks import EXTRACTS
 
 REBUILD_MEMORY = "8GB"
@@ -113,9 +115,9 @@ def show_cleaned(work: Work, cleaned: CleanManifest) -> None:
 
 
 def clean_bare(work: Work, _cleaned: CleanManifest) -> None:
-    """Make a table of each source from its captured rows, as if all were plain: cast, and without duplicates.
+    """Make a table of each source from its captured rows: cast, without what cannot be read, without duplicates.
 
-    What cannot be cast is left out, and no row says why.
+    What a contract allows to be read by a cast is read so; nobody asks whether a cell means something else.
     """
     run, contracts = work.run, load_source_contracts()
     captured = {
@@ -125,30 +127,37 @@ def clean_bare(work: Work, _cleaned: CleanManifest) -> None:
     }
     with local_copies(work) as files:
         for name in SOURCES:
-            contract, captures = contracts[name], captured.get(name, [])
-            table = identifier(name)
-            unreadable = ", NULL::VARCHAR[] AS protection_unreadable" if contract.protecting else ""
-            if not captures:
-                rows = render("clean/no_rows", columns=typed_columns(contract))
-                work.connection.execute(f"CREATE TEMPORARY TABLE {table} AS {rows}")
-                continue
-            source = captured_rows(files, captures)
-            plain = looked_over_rows(contract, source, captures[0].types, Fragment("_day"))
-            columns = joined([identifier(column) for column in contract.columns])
-            known = known_time(contract)
-            within = f"{known} IS NULL OR {known} <= {instant_literal(run.known_at)}"
-            if contract.event_time:
-                within = f"({within}) AND _placed < {date_literal(run.as_of_date)}"
-            work.connection.execute(
-                f"CREATE TEMPORARY TABLE {table} AS SELECT {columns}, _placed AS _day{unreadable} "
-                f"FROM ({plain}) WHERE NOT _odd AND {within}"
-            )
-            key = joined([identifier(column) for column in contract.business_key])
-            twice = f"SELECT hash({key}, _day) FROM {table} GROUP BY ALL HAVING count(*) > 1"
-            work.connection.execute(
-                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE hash({key}, _day) IN ({twice}) "
-                f"QUALIFY row_number() OVER (PARTITION BY {key}, _day ORDER BY {known} DESC NULLS LAST) > 1)"
-            )
+            contract, table = contracts[name], identifier(name)
+            rows = render("clean/no_rows", columns=typed_columns(contract))
+            if captures := captured.get(name):
+                rows = _bare_rows(contract, captured_rows(files, captures), captures[0].types, run)
+            work.connection.execute(f"CREATE TEMPORARY TABLE {table} AS {rows}")
+            if captures:
+                key = joined([identifier(column) for column in contract.business_key])
+                twice = f"SELECT hash({key}, _day) FROM {table} GROUP BY ALL HAVING count(*) > 1"
+                work.connection.execute(
+                    f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} "
+                    f"WHERE hash({key}, _day) IN ({twice}) QUALIFY row_number() OVER "
+                    f"(PARTITION BY {key}, _day ORDER BY {known_time(contract)} DESC NULLS LAST) > 1)"
+                )
+
+
+def _bare_rows(contract: SourceContract, rows: Fragment, types: Mapping[str, str], run: Run) -> str:
+    """SELECT of the rows of a source that the run looks at."""
+    known, day = known_time(contract), Fragment("_day")
+    if not contract.event_time:
+        day = date_literal(run.window.last_day)
+    within = f"({known} IS NULL OR {known} <= {instant_literal(run.known_at)})"
+    if contract.event_time and may_be_plain(contract, types):
+        plain = looked_over_rows(contract, rows, types, day)
+        columns = joined([identifier(column) for column in contract.columns])
+        if contract.protecting:
+            columns = Fragment(f"{columns}, NULL::VARCHAR[] AS protection_unreadable")
+        kept = f"SELECT {columns}, _placed AS _day FROM ({plain}) WHERE NOT _odd AND {within}"
+    else:
+        typed = typed_rows(contract, rows, types, day)
+        kept = f"SELECT {cleaned_columns(contract)}, _day FROM ({typed}) WHERE _fault IS NULL AND {within}"
+    return f"FROM ({kept}) WHERE _day < {date_literal(run.as_of_date)}"
 
 
 SOURCES = (*daily_state.SOURCES, "players")

@@ -11,6 +11,9 @@ from datetime import UTC, datetime, timedelta
 from bench.figures import Figure
 from bench.pipeline import TASKS
 from bench.workbench import Operator, PipelineRun, Workbench
+from crmbet.features.keep_learned import keep_learned
+from crmbet.features.records import FeatureManifest
+from crmbet.run.records import read_manifest
 from crmbet.sweep import plan_sweep, sweep
 from local.env import lake_variables
 from local.simulator import DirtLedger, DirtRates, World, simulate
@@ -76,7 +79,17 @@ def _live(operator: Operator, world: World) -> PipelineRun:
         run = PipelineRun(operator=operator, as_of=as_of.isoformat())
         for task in TASKS.values():
             task(run)
+        _keep_learned(run)
     return run
+
+
+def _keep_learned(pipeline_run: PipelineRun) -> None:
+    """Keep the models' parameters and the cut-offs, as a load does."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
+    made = read_manifest(store, run.prefix, "engineer_features", FeatureManifest)
+    if made.learned is not None:
+        with pipeline_run.work() as work:
+            keep_learned(work, made.learned)
 
 
 def _objects(operator: Operator, root: str) -> Counter[str]:

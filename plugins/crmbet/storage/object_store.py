@@ -172,14 +172,12 @@ class ObjectStore:
         It takes what was found here, so it must come before the task writes anything below that prefix.
         """
         wanted = list(dict.fromkeys(prefixes))
-        self._listed = dict(zip(wanted, self.in_parallel(self._list_now, wanted), strict=True))
+        listings = self.in_parallel(lambda prefix: [*self.list(prefix)], wanted)
+        self._listed = dict(zip(wanted, listings, strict=True))
         try:
             yield
         finally:
             self._listed = {}
-
-    def _list_now(self, prefix: str) -> Sequence[StoredObject]:
-        return [*self._pages(prefix)]
 
     def _pages(self, prefix: str) -> Iterator[StoredObject]:
         with failures_explained(self.bucket, prefix):
