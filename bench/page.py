@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.figures import Figure
 from crmbet.monitoring.metrics import Breach, Players, RunMetrics, StageQuality
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.monitoring.trail import StoreReader
 from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import TASKS
 from local import ports
@@ -128,20 +129,32 @@ def _judged(stage: str) -> StageQuality:
     )
 
 
+def refuse() -> None:
+    """The guard of personal data that lets nobody pass."""
+    from fastapi import HTTPException
+
+    raise HTTPException(403)
+
+
 @contextmanager
-def served(dsn: str) -> Iterator[str]:
-    """The address of the page, served over a database."""
+def served(
+    dsn: str, open_store: Callable[[], AbstractContextManager[StoreReader]] | None = None
+) -> Iterator[str]:
+    """The address of the page, served over a database and a store to nobody who may see personal data."""
     import uvicorn
 
     from crmbet.monitoring.page.app import create_app
     from crmbet.monitoring.page.reading import Reading
 
-    def no_report(_: str) -> bytes:
+    def nothing(*_: str) -> NoReturn:
         raise NotImplementedError
 
-    app = create_app(
-        [], Reading(open_tables=partial(open_monitoring, dsn, DEFAULT_SCHEMA), read_report=no_report)
+    reading = Reading(
+        open_tables=partial(open_monitoring, dsn, DEFAULT_SCHEMA),
+        read_report=nothing,
+        open_store=open_store or nothing,
     )
+    app = create_app([], refuse, reading)
     server = uvicorn.Server(
         uvicorn.Config(app, host=ports.HOST, port=ports.first_free([]), log_level="warning")
     )

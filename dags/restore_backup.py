@@ -18,6 +18,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from crmbet.operators.choose_backup import ChooseBackupOperator
+from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.restore_backup import RestoreBackupOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
@@ -55,4 +56,11 @@ with DAG(
         execution_timeout=time_limit(os.environ, "restore_timeout_minutes"),
     )
 
-    choose_backup >> restore_backup
+    # As in the other DAGs: it runs whether or not the others succeed, and does not decide whether the run succeeds.
+    record_run = RecordRunOperator(
+        task_id="record_run",
+        retries=1,
+        execution_timeout=time_limit(os.environ, "record_timeout_minutes"),
+    ).as_teardown(on_failure_fail_dagrun=False)
+
+    choose_backup >> restore_backup >> record_run

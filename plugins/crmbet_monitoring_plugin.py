@@ -42,11 +42,12 @@ def _apps() -> list[dict[str, Any]]:
 
     from crmbet.monitoring.page.app import create_app
     from crmbet.monitoring.page.reading import DAG_ID, Reading
-    from crmbet.orchestration.context import open_tables, read_report, spoken_texts
+    from crmbet.orchestration.context import open_store_reader, open_tables, read_report, spoken_texts
+    from crmbet.orchestration.people import may_see_people
 
     may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
-    reading = Reading(open_tables=open_tables, read_report=read_report)
-    app = create_app([may_see_runs], reading, spoken_texts().language)
+    reading = Reading(open_tables=open_tables, read_report=read_report, open_store=open_store_reader)
+    app = create_app([may_see_runs], may_see_people, reading, spoken_texts().language)
     return [{"app": app, "url_prefix": f"/{MOUNT}", "name": "crmbet monitoring"}]
 
 

@@ -18,7 +18,8 @@ def restore(dag_bag: Any) -> Any:
 def test_the_task_graph(restore: Any) -> None:
     assert {task.task_id: sorted(task.downstream_task_ids) for task in restore.tasks} == {
         "choose_backup": ["restore_backup"],
-        "restore_backup": [],
+        "restore_backup": ["record_run"],
+        "record_run": [],
     }
 
 

@@ -23,7 +23,7 @@ LIMITS: dict[str, dict[str, str | None]] = {
         "extract_s3": "weekly", "extract_pg": "weekly", "plan_sweep": "weekly", "sweep": "weekly",
         "record_run": "record",
     },
-    "restore_backup": {"choose_backup": None, "restore_backup": "restore"},
+    "restore_backup": {"choose_backup": None, "restore_backup": "restore", "record_run": "record"},
     "user_features_stream": {"stream": "stream", "record_run": "record"},
 }  # fmt: skip
 SHOW = """

@@ -168,7 +168,10 @@ def open_operator(services: Any, airflow_database: None) -> Iterator[Callable[[]
                 target_url = services.postgres.url(target)
                 if as_loader:
                     create_roles(target_url)
+                if as_loader or with_roles:
+                    # The roles are the whole server's: a later operator grants to them, too.
                     with_roles.append(target_url)
+                if as_loader:
                     target_url = make_login_of_loader(target_url)
             access = parse_dsn(target_url)
             variables = lake_variables(services.workspace, bucket)

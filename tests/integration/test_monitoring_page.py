@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg2
 import pytest
 from fastapi.testclient import TestClient
 from psycopg2.extensions import make_dsn
 
-from bench.page import RUNS, make_up_runs
+from bench.page import RUNS, make_up_runs, refuse
 from crmbet.contracts.files import load_table_contract
 from crmbet.load.feature_drift import write_drift
 from crmbet.load.session import LoadSession
@@ -24,6 +24,7 @@ from crmbet.monitoring.tables import ensure_tables, open_monitoring, read_run, w
 from crmbet.quality.measures.moves import FeatureMove
 from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import TASKS
+from crmbet.texts import Language
 
 pytestmark = pytest.mark.integration
 
@@ -31,12 +32,14 @@ NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)> <!channel> \u202e"
 
 
-def page_of(url: str) -> TestClient:
-    def no_report(_: str) -> bytes:
+def page_of(url: str, language: Language = "en") -> TestClient:
+    def nothing(*_: str) -> NoReturn:
         raise NotImplementedError
 
-    reading = Reading(open_tables=partial(open_monitoring, url, DEFAULT_SCHEMA), read_report=no_report)
-    return TestClient(create_app([], reading))
+    reading = Reading(
+        open_tables=partial(open_monitoring, url, DEFAULT_SCHEMA), read_report=nothing, open_store=nothing
+    )
+    return TestClient(create_app([], refuse, reading, language))
 
 
 def overview(page: TestClient) -> Any:
@@ -63,6 +66,15 @@ def test_hundreds_of_runs_come_newest_first_and_in_few_bytes(url: str) -> None:
     assert [run["id"] for run in runs] == [f"made-up-{age}" for age in range(RUNS)]
     assert int(answer.headers["Content-Length"]) < 200_000
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_runs_of_chosen_dates_come_beside_the_newest(url: str) -> None:
+    first, last = (NOW - timedelta(days=300)).date(), (NOW - timedelta(days=299)).date()
+
+    chosen = {"runs": 2, "since": str(first), "until": str(last)}
+    runs = page_of(url).get("/api/overview", params=chosen).json()["runs"]
+
+    assert [run["id"] for run in runs] == ["made-up-0", "made-up-1", "made-up-299", "made-up-300"]
 
 
 def judge_drift(url: str, days: list[tuple[str, bool]]) -> None:
@@ -205,6 +217,38 @@ def test_the_tables_run_is_the_newest_as_of_however_many_runs_came_later(new_dat
     assert answer["table"]["id"] == newest.execution_id
 
 
+def test_the_table_is_that_of_a_restore_until_a_load_of_its_day_or_later(new_database: Any) -> None:
+    url = new_database()
+    older, newest = make_up_runs(2, NOW)
+    restore = RunMetrics(
+        dag_id="restore_backup", execution_id="restore", run_type="manual", brand="default", as_of=older.as_of,
+        as_of_date=older.as_of_date, state="success", started_at=NOW, ended_at=NOW + timedelta(hours=1),
+        records_transformed=5, params={"backup": "user_features_backup_1"},
+    )  # fmt: skip
+    nothing = restore.model_copy(
+        update={"execution_id": "nothing", "as_of": None, "ended_at": NOW + timedelta(hours=2)}
+    )
+
+    def table_after(*runs: RunMetrics) -> tuple[str, str | None]:
+        with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+            ensure_tables(tables)
+            for metrics in runs:
+                write_run(tables, metrics)
+        table = overview(page_of(url))["table"]
+        return table["id"], table["backup"]
+
+    def loaded_later(run: RunMetrics, hours: int) -> RunMetrics:
+        return run.model_copy(
+            update={"execution_id": f"later-{hours}", "ended_at": NOW + timedelta(hours=hours)}
+        )
+
+    assert table_after(older, newest) == (newest.execution_id, None)
+    assert table_after(restore, nothing) == ("restore", "user_features_backup_1")
+    earlier = older.model_copy(update={"as_of": NOW - timedelta(days=9)})
+    assert table_after(loaded_later(earlier, 3)) == ("restore", "user_features_backup_1")
+    assert table_after(loaded_later(older, 4)) == ("later-4", None)
+
+
 def test_monitoring_has_time_outs_of_its_own_and_keeps_other_options(new_database: Any) -> None:
     dsn = make_dsn(
         new_database(),
@@ -245,8 +289,7 @@ def test_a_database_that_goes_away_and_comes_back(gone: str, services: Any) -> N
 
 
 def test_the_page_begins_in_the_language_that_is_set_and_has_the_sentences_of_all() -> None:
-    reading = Reading(open_tables=partial(open_monitoring, "", DEFAULT_SCHEMA), read_report=lambda _: b"")
-    page = TestClient(create_app([], reading, "pt-BR"))
+    page = page_of("", "pt-BR")
 
     assert '<html lang="pt-BR">' in page.get("/").text
     assert page.get("/texts/pt-BR").json()["Failed checks"] == "Checagens que falharam"

@@ -23,6 +23,8 @@ from crmbet.contracts.table import TableContract
 from crmbet.load.backup import take_backup
 from crmbet.load.session import LoadSession
 from crmbet.load.target import ensure_target
+from crmbet.monitoring.tables import open_monitoring, read_table_run
+from crmbet.run.schemas import DEFAULT_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,12 +92,22 @@ def test_a_backup_is_put_back_without_asking_where_the_param_says_which(target: 
 
     assert run.states == {"choose_backup": "success", "restore_backup": "success"}
     assert target.players() == ["good"]
+    with open_monitoring(target.operator.target_url, DEFAULT_SCHEMA) as tables:
+        shown = read_table_run(tables, "user_features_daily")
+    assert shown is not None
+    assert (shown["dag_id"], shown["as_of"], shown["records_transformed"], shown["params"]["backup"]) == (
+        "restore_backup",
+        FILLING["timestamptz"],
+        1,
+        target.backup,
+    )
 
 
 def test_an_unknown_name_fails_without_a_retry_and_touches_nothing(target: Target) -> None:
     run = target.run(backup="user_features")
 
     assert run.states == {"choose_backup": "failed", "restore_backup": "upstream_failed"}
+    assert run.recorded == {"success"}
     assert run.tries["choose_backup"] == 1
     assert target.players() == ["bad", "good"]
 

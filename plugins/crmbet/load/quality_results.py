@@ -61,7 +61,7 @@ def _findings(result: CheckResult) -> dict[str, list[dict[str, Any]]]:
         ]
 
     return {
-        "threshold": each(threshold=lambda outcome: outcome.threshold),
+        "threshold": each(threshold=lambda outcome: outcome.threshold, limit=lambda outcome: outcome.limit),
         "observed": each(
             observed=lambda outcome: outcome.observed,
             unexpected_share=lambda outcome: outcome.unexpected_share,

@@ -7,8 +7,10 @@ now: their marketing does not come back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from crmbet.databases.postgres import single_row
 from crmbet.databases.statements import render
 from crmbet.failures import BadParam, LoadRefused
 from crmbet.load.backup import Backup, back_up, list_backups, measure
@@ -17,7 +19,6 @@ from crmbet.load.target import column_list, history_shape, read_columns, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from crmbet.load.session import LoadSession
 
@@ -34,6 +35,8 @@ class Restored:
     """Rows of the target after the restore."""
     changed: bool
     """Whether the restore changed the target."""
+    as_of: datetime | None
+    """That of the newest row after the restore. None if there is no row."""
     silenced: int = 0
     """Players of the backup who are gone since: their rows are back, but for marketing."""
     kept: str | None = None
@@ -106,13 +109,18 @@ def restore(session: LoadSession, name: str, taken_at: datetime) -> Restored:
         # A release that did not know of the reason recorded nobody as gone.
         knows_gone = all("marketing_reason" in columns for columns in tables.values())
         silenced = silence_gone(cursor, session) if knows_gone else 0
+        cursor.execute(render("load/find_newest_as_of", table=session.table))
+        (as_of,) = single_row(cursor)
         if measure(cursor, session.table, columns) == before:
             cursor.execute("ROLLBACK TO SAVEPOINT before_restore")
-            return Restored(backup=backup.name, rows=expected.rows, changed=False, silenced=silenced)
+            return Restored(
+                backup=backup.name, rows=expected.rows, changed=False, as_of=as_of, silenced=silenced
+            )
         return Restored(
             backup=backup.name,
             rows=expected.rows,
             changed=True,
+            as_of=as_of,
             silenced=silenced,
             kept=None if kept is None else kept.name,
         )

@@ -18,6 +18,7 @@ from crmbet.databases.statements import Fragment, identifier, render, statement
 from crmbet.load.side_tables import grant_to_monitor
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.run.settings import TimeoutSettings
+from crmbet.run.tasks import RESTORE
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5
 """Monitoring gives up on a database that does not answer within this time."""
 STATEMENT_SECONDS = 20
+JUDGED_SHOWN = 400
+"""The page shows what checks found in this many of the newest judgements of a stage."""
+EXPECTATIONS_SHOWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +179,11 @@ def read_runs(
 
 
 def read_table_run(tables: MonitoringTables, dag_id: str) -> dict[str, Any] | None:
-    """The run that made what the table shows: the last load of the newest as_of. None if nothing was loaded yet."""
-    rows = _select(tables, "pipeline_runs", "select_table_run", {"dag_id": dag_id})
+    """The run that made what the table shows: the last load of the newest as_of, or a restore after it.
+
+    None if nothing was loaded yet.
+    """
+    rows = _select(tables, "pipeline_runs", "select_table_run", {"dag_id": dag_id, "restore": RESTORE})
     return rows[0] if rows else None
 
 
@@ -188,6 +195,20 @@ def read_alerts(tables: MonitoringTables, limit: int) -> list[dict[str, Any]]:
 def read_drift(tables: MonitoringTables) -> list[dict[str, Any]]:
     """The features of the newest judged as_of beside their baseline. Empty if no run has compared any."""
     return _select(tables, "feature_drift", "select_drift", {})
+
+
+def read_checks(tables: MonitoringTables) -> list[dict[str, Any]]:
+    """Of each stage and check, the as_of dates that were judged, oldest first, and whether it passed in each."""
+    return _select(tables, "quality_results", "select_checks", {"judged": JUDGED_SHOWN})
+
+
+def read_check_trend(tables: MonitoringTables, stage: str, check: str) -> list[dict[str, Any]]:
+    """Of each expectation of a check, the values that were found and their limits, oldest first.
+
+    Those that were in breach come first, then those that came nearest to their limits.
+    """
+    values = {"stage": stage, "check": check, "judged": JUDGED_SHOWN, "most": EXPECTATIONS_SHOWN}
+    return _select(tables, "quality_results", "select_check_trend", values)
 
 
 def metrics_of(row: dict[str, Any]) -> RunMetrics:

@@ -23,7 +23,7 @@ class RestoreBackupOperator(BaseOperator):
         self.backup = backup
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Returns the backup's name, the number of rows now, whether the table changed, and the backup taken before."""
+        """Returns the backup's name, rows and as_of of the table, whether it changed, and the backup taken before."""
         from crmbet.load.restore import restore
         from crmbet.orchestration.context import load_session
         from crmbet.run.settings import Settings
@@ -31,5 +31,6 @@ class RestoreBackupOperator(BaseOperator):
         settings = Settings.from_environ(os.environ)
         with load_session(context["run_id"], settings) as session:
             restored = restore(session, self.backup, timezone.utcnow())
-        self.log.info("restored: %s; the history was not changed", asdict(restored))
-        return asdict(restored)
+        result = asdict(restored) | {"as_of": restored.as_of and restored.as_of.isoformat()}
+        self.log.info("restored: %s; the history was not changed", result)
+        return result

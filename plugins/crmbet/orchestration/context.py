@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from crmbet.audiences.notifying import Receiver
     from crmbet.load.session import LoadSession
     from crmbet.monitoring.tables import MonitoringTables
+    from crmbet.monitoring.trail import StoreReader
 
 LAKE_CONNECTION = "crmbet_lake"
 SOURCE_CONNECTION = "crmbet_source"
@@ -51,6 +52,9 @@ MONITORING_CONNECTION = "crmbet_monitoring"
 """The target again, by a login that may read figures of runs alone. Optional; only the monitoring page uses it."""
 DATABASE_URL = "DATABASE_URL"
 """Variable of the original specification: one database for the source and the target."""
+
+PAGE_MEMORY = "512MB"
+"""Memory of the engine by which the monitoring page reads rows. It spills what is more."""
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +119,8 @@ def read_report(address: str) -> bytes:
 
     Raises `SourceMissing` if the report does not exist (any more).
     """
-    from botocore.config import Config
-
     settings = Settings.from_environ(os.environ)
-    impatience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
-    store = open_lake(settings, impatience)
+    store = open_lake(settings, _impatience())
     key = address.removeprefix(store.url(""))
     content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
     if content is None:
@@ -130,6 +131,37 @@ def read_report(address: str) -> bytes:
             next_step="run the day again to get a new report",
         )
     return content
+
+
+@contextmanager
+def open_store_reader() -> Iterator[StoreReader]:
+    """The store with a small engine, for the monitoring page: it reads rows that runs have set aside."""
+    from crmbet.databases.scratch import scratch_folder
+    from crmbet.datasets.prefetch import LocalCopies
+    from crmbet.monitoring.trail import StoreReader
+
+    settings = Settings.from_environ(os.environ)
+    small = settings.engine.model_copy(update={"memory_limit": PAGE_MEMORY, "threads": 1})
+    settings = settings.model_copy(update={"engine": small})
+    with (
+        scratch_folder(settings) as folder,
+        failures_explained(f"s3://{settings.lake_bucket}"),
+        open_engine(settings) as connection,
+    ):
+        store = open_lake(settings, _impatience())
+        yield StoreReader(
+            store=store,
+            layout=Layout(brand=settings.brand),
+            files=LocalCopies(store, folder),
+            connection=connection,
+        )
+
+
+def _impatience() -> Config:
+    """Time-outs of those who wait in front of a page, or who have little time to tell of a failure."""
+    from botocore.config import Config
+
+    return Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
 
 
 def source_dsn() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
@@ -11,7 +12,8 @@ from airflow.sdk import timezone
 from crmbet.failures import CrmbetError
 from crmbet.orchestration.dags_test import started_at
 from crmbet.run.schedule import target_schema
-from crmbet.run.tasks import RECORD
+from crmbet.run.settings import Settings
+from crmbet.run.tasks import RECORD, RESTORE
 
 if TYPE_CHECKING:
     from crmbet.monitoring.metrics import RunMetrics
@@ -52,6 +54,8 @@ def _collect(context: Any) -> RunMetrics:
     from crmbet.orchestration.context import open_run
 
     tasks = read_outcomes(context)
+    if RESTORE in tasks:
+        return _collect_restore(context, tasks)
     try:
         airflow_run = open_run(context)
         known = begin_metrics(context, tasks, airflow_run.run)
@@ -60,6 +64,25 @@ def _collect(context: Any) -> RunMetrics:
     except CrmbetError as failure:
         log.warning("the run's figures cannot be read, so its row has only its outcome: %s", failure)
         return begin_metrics(context, tasks)
+
+
+def _collect_restore(context: Any, tasks: dict[str, TaskOutcome]) -> RunMetrics:
+    """The outcome of a restore, and of what instant and how many players the table is now."""
+    metrics = begin_metrics(context, tasks)
+    restored = context["ti"].xcom_pull(task_ids=RESTORE)
+    if metrics.state != "success" or not restored or restored["as_of"] is None:
+        return metrics
+    settings = Settings.from_environ(os.environ)
+    as_of = datetime.fromisoformat(restored["as_of"])
+    return metrics.model_copy(
+        update={
+            "brand": settings.brand,
+            "as_of": as_of,
+            "as_of_date": as_of.astimezone(settings.zone).date(),
+            "records_transformed": restored["rows"],
+            "params": {**metrics.params, "backup": restored["backup"]},
+        }
+    )
 
 
 def begin_metrics(context: Any, tasks: dict[str, TaskOutcome], run: Run | None = None) -> RunMetrics:

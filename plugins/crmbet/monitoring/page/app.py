@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,15 +14,19 @@ from crmbet.failures import CrmbetError
 from crmbet.monitoring.page.documents import add_documents
 from crmbet.monitoring.page.overview import add_overview
 from crmbet.monitoring.page.reading import Reading
+from crmbet.monitoring.page.trail import add_trail
 from crmbet.texts import DEFAULT_LANGUAGE, Language
 
 log = logging.getLogger(__name__)
 
 
 def create_app(
-    dependencies: Sequence[Any], reading: Reading, language: Language = DEFAULT_LANGUAGE
+    dependencies: Sequence[Any],
+    may_see_people: Callable[..., None],
+    reading: Reading,
+    language: Language = DEFAULT_LANGUAGE,
 ) -> FastAPI:
-    """Create the app. The `dependencies` guard every route.
+    """Create the app. The `dependencies` guard every route; those of `people/` also have the guard `may_see_people`.
 
     The page begins in `language`, and a reader may choose another.
     """
@@ -36,4 +40,5 @@ def create_app(
 
     add_documents(app, language)
     add_overview(app, reading)
+    add_trail(app, reading, may_see_people)
     return app

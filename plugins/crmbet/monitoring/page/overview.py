@@ -47,7 +47,10 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
                 "now": datetime.now(UTC).isoformat(),
                 "dag_id": DAG_ID,
                 "tasks": list(TASKS),
-                "table": _run(loaded) | {"movements": _movements(loaded)} if loaded else None,
+                "table": _run(loaded)
+                | {"movements": _movements(loaded), "backup": loaded["params"].get("backup")}
+                if loaded
+                else None,
                 "runs": [_run(row) for row in rows],
                 "alerts": [_json_ready(alert) for alert in alerts],
             },
@@ -78,6 +81,7 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
     """A run's row in short form for the page, which loads hundreds of them."""
     quality = row["quality"]
     return {
+        "dag": row["dag_id"],
         "id": row["execution_id"],
         "type": row["run_type"],
         "as_of": row["as_of_date"].isoformat() if row["as_of_date"] else None,

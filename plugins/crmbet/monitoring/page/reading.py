@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from crmbet.monitoring.tables import MonitoringTables
+from crmbet.monitoring.trail import StoreReader
 
 DAG_ID = "user_features_daily"
 FRESH = {"Cache-Control": "no-store"}
@@ -21,3 +22,5 @@ class Reading:
     """Opens the tables of monitoring."""
     read_report: Callable[[str], bytes]
     """The content of a report, given the address that a run's row has."""
+    open_store: Callable[[], AbstractContextManager[StoreReader]]
+    """The store, to read rows that runs have set aside."""

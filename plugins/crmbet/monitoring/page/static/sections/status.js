@@ -28,7 +28,8 @@ function verdict() {
   if (shown) return describeRun(shown);
   const loaded = page.overview.table;
   const age = loaded ? (new Date(page.overview.now) - new Date(loaded.cut_off)) / HOUR : Infinity;
-  const freshness = loaded ? say("The table holds features as of {date}, loaded {when}.", { date: loaded.as_of, when: ago(loaded.ended) }) : say("No run has loaded the table yet.");
+  const places = loaded && { date: loaded.as_of, when: ago(loaded.ended), backup: loaded.backup };
+  const freshness = loaded ? (loaded.backup ? say("The table holds features as of {date}: the backup {backup}, restored {when}.", places) : say("The table holds features as of {date}, loaded {when}.", places)) : say("No run has loaded the table yet.");
   const failed = page.overview.runs.filter((run) => !run.dry && run.state === "failed");
   const blocking = failed.find((run) => holdsBack(run, loaded, age));
   if (blocking) {
@@ -36,6 +37,7 @@ function verdict() {
   }
   const run = loaded ?? page.overview.runs.find((one) => !one.dry);
   const others = failed.filter((one) => one.ended > run.ended);
+  if (loaded?.backup) return [age < 25 ? "good" : age < 33 ? "warn" : "bad", say("A backup was put in the table's place"), "", freshness, run, others];
   if (age < 25) return ["good", say("Today's run succeeded and the data is fresh"), "", freshness, run, others];
   if (age < 33) return ["warn", say("Today's run has not finished yet"), "", freshness, run, others];
   return ["bad", say("The data is stale"), "", freshness, run, others];
@@ -45,7 +47,7 @@ const sayDay = (run) => (run.as_of ? say("as of {date}", { date: run.as_of }) : 
 
 function tellOthers(others) {
   if (!others.length) return null;
-  const named = others.slice(0, 3).flatMap((run, i) => [i ? ", " : "", link(`${sayDay(run)}${run.failed_task ? say(" at {task}", { task: run.failed_task }) : ""}`, runUrl(run.id))]);
+  const named = others.slice(0, 3).flatMap((run, i) => [i ? ", " : "", link(`${sayDay(run)}${run.failed_task ? say(" at {task}", { task: run.failed_task }) : ""}`, runUrl(run.id, run.dag))]);
   return el("p", { class: "muted", id: "others" }, `${others.length === 1 ? say("A run has failed since, and changed nothing in the table") : say("{count} runs have failed since, and changed nothing in the table", { count: others.length })}: `, ...named, others.length > 3 ? ", …" : ".");
 }
 
@@ -55,7 +57,7 @@ function drawStatus() {
   $("status").className = `hero card ${kind}`;
   show("status",
     el("div", { class: "verdict" }, el("span", { class: "dot" }),
-      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link(say("Open the run"), runUrl(run.id))), tellOthers(others))),
+      el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link(say("Open the run"), runUrl(run.id, run.dag))), tellOthers(others))),
     el("div", { class: "tiles" },
       tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", say("quality grade and score"), run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
       tile(short(run.extracted), say("records extracted")),

@@ -1,0 +1,256 @@
+"""From the figures of a run back to the rows: those in quarantine, and those that a failed check names.
+
+A row is shown where it came from, why it is there, and as the source delivered it. What names or describes a person is
+left out unless the caller may see it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from crmbet.clean.records import CleanManifest
+from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.databases.parquet import Located
+from crmbet.databases.statements import Fragment, identifier, joined, render
+from crmbet.datasets.segments import quarantined_rows
+from crmbet.extract.captured import captured_rows
+from crmbet.extract.records import UNDATED, Capture, ExtractManifest, SourceCaptures
+from crmbet.failures import SourceMissing
+from crmbet.monitoring.metrics import OTHER_REASONS
+from crmbet.quality.records import QualityManifest
+from crmbet.run.records import manifest_key
+from crmbet.run.tasks import EXTRACTS, GATES
+from crmbet.storage.layout import Layout
+from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import read_record
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from crmbet.contracts.source import SourceContract
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MASK = "•••"
+"""Stands for a value about a person."""
+RAW_VIEW = "raw_"
+"""What the name of a view begins with that holds the rows of a source."""
+PLACE = re.compile(r"(?P<key>.*) _source_key=(?P<source_key>.*) _row=(?P<row>\d+|NULL)", re.DOTALL)
+"""How a report names a row of a source."""
+MARGIN = timedelta(days=2)
+"""A run judges its last day. In UTC, that day lies in no more than the two days before as_of and that of as_of."""
+
+
+class SourceRow(BaseModel):
+    """A row as the source delivered it, and why it is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    reason: str
+    source_key: str | None
+    """The object of the lake, or the table."""
+    source_row: int | None
+    """The place in the object, from 1. None for a table."""
+    day: date | None
+    """Its operator day. None if its time cannot be read, or if that was not asked."""
+    key: str | None
+    record: Mapping[str, str | None] | None
+    """The captured cells, by column. None if the capture does not hold the row any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreReader:
+    """What rows are read with: the store, local copies of its files, and a connection of the data engine."""
+
+    store: ObjectStore
+    layout: Layout
+    files: Located
+    connection: duckdb.DuckDBPyConnection
+
+
+def set_aside_rows(
+    reader: StoreReader, execution_id: str, source: str, reason: str | None, *, most: int, unmasked: bool
+) -> list[SourceRow]:
+    """Rows of a source that a run found in quarantine: of one reason, or of all.
+
+    Raises `SourceMissing` if the run did not clean the source, or if its records or their files are gone.
+    """
+    manifest = _manifest(reader, execution_id, "clean", CleanManifest)
+    cleaned = manifest.sources.get(source)
+    contract = load_source_contracts().get(source)
+    if cleaned is None or contract is None:
+        raise _gone(f"the run {execution_id} has not cleaned {source}")
+    rows = quarantined_rows(reader.files, cleaned.quarantined_days)
+    if rows is None:
+        return []
+    select = render("monitoring/select_set_aside", rows=rows)
+    wanted = {"reason": None if reason == OTHER_REASONS else reason, "most": most}
+    hidden = frozenset() if unmasked else personal_columns(contract)
+    return [
+        SourceRow(
+            source=source,
+            reason=fault,
+            source_key=source_key,
+            source_row=source_row,
+            day=day,
+            key=MASK if key and hidden & {*contract.business_key} else key,
+            record=masked(json.loads(record), hidden) if record else None,
+        )
+        for fault, source_key, source_row, day, key, record in reader.connection.execute(
+            select, wanted
+        ).fetchall()
+    ]
+
+
+def rows_in_breach(
+    reader: StoreReader, execution_id: str, stage: str, view: str, title: str, *, unmasked: bool
+) -> list[SourceRow]:
+    """The rows that the report of a stage names for an expectation: twenty at most.
+
+    Rows of a source come as they were captured. Of other views only the names of rows are known. Raises
+    `SourceMissing` if the report has no such expectation, or is gone.
+    """
+    report = _report(reader, execution_id, stage)
+    outcome = next(
+        (
+            outcome
+            for check in report["checks"]
+            for outcome in check["expectations"]
+            if (outcome["view"], outcome["title"]) == (view, title)
+        ),
+        None,
+    )
+    if outcome is None:
+        raise _gone(f"the report of {stage} of the run {execution_id} has no such expectation")
+    contract = load_source_contracts().get(view.removeprefix(RAW_VIEW))
+    places = [found for key in outcome["keys"] if (found := PLACE.fullmatch(key))]
+    if contract is None or len(places) < len(outcome["keys"]):
+        player = f"{load_table_contract().key}="
+        return [
+            SourceRow(
+                source=view,
+                reason=title,
+                source_key=None,
+                source_row=None,
+                day=None,
+                key=key if unmasked or player not in key else MASK,
+                record=None,
+            )
+            for key in outcome["keys"]
+        ]
+    hidden = frozenset() if unmasked else personal_columns(contract)
+    as_of = datetime.fromisoformat(report["as_of"])
+    records = _captured(reader, execution_id, contract, places, as_of)
+    return [
+        SourceRow(
+            source=contract.name,
+            reason=title,
+            source_key=place["source_key"],
+            source_row=None if place["row"] == "NULL" else int(place["row"]),
+            day=None,
+            key=MASK if hidden & {*contract.business_key} else place["key"],
+            record=None if record is None else masked(record, hidden),
+        )
+        for place, record in zip(places, records, strict=True)
+    ]
+
+
+def personal_columns(contract: SourceContract) -> frozenset[str]:
+    """The columns of a source that name a player, or that the contract calls personal."""
+    player = load_table_contract().key
+    return frozenset(name for name, column in contract.columns.items() if column.personal or name == player)
+
+
+def masked(record: Mapping[str, Any], hidden: frozenset[str]) -> dict[str, str | None]:
+    """The cells of a record as text. Hidden ones are masked, unless they hold nothing."""
+    return {
+        name: None if cell is None else MASK if name in hidden and str(cell).strip() else str(cell)
+        for name, cell in record.items()
+    }
+
+
+def _captured(
+    reader: StoreReader,
+    execution_id: str,
+    contract: SourceContract,
+    places: Sequence[re.Match[str]],
+    as_of: datetime,
+) -> list[dict[str, Any] | None]:
+    """The captured cells at each place, in the order of the places. None for what is not there any more."""
+    names = {*(place["source_key"] for place in places)}
+    captures = [
+        capture
+        for captured in _sources(reader, execution_id, contract.name)
+        for capture in captured.captures
+        if capture.files and _may_hold(capture, names, as_of)
+    ]
+    if not captures:
+        return [None for _ in places]
+    rows = captured_rows(reader.files, captures)
+    cells = joined([Fragment(f"{identifier(name)}::VARCHAR") for name in contract.columns])
+    if contract.kind == "postgres":
+        [key] = contract.business_key
+        select = render("monitoring/select_captured_keys", rows=rows, cells=cells, key=identifier(key))
+        keys = [place["key"].removeprefix(f"{key}=") for place in places]
+        found = {
+            key: dict(zip(contract.columns, values, strict=True))
+            for key, *values in reader.connection.execute(select, {"keys": keys}).fetchall()
+        }
+        return [found.get(key) for key in keys]
+    select = render("monitoring/select_captured_places", rows=rows, cells=cells)
+    at = [(place["source_key"], int(place["row"])) for place in places]
+    wanted = {"source_keys": [key for key, _ in at], "source_rows": [row for _, row in at]}
+    found_at = {
+        (key, row): dict(zip(contract.columns, values, strict=True))
+        for key, row, *values in reader.connection.execute(select, wanted).fetchall()
+    }
+    return [found_at.get(place) for place in at]
+
+
+def _may_hold(capture: Capture, objects: set[str], as_of: datetime) -> bool:
+    if capture.part is None:
+        return capture.chunk in objects or capture.streamed
+    if capture.part == UNDATED:
+        return False
+    return as_of.date() - MARGIN <= date.fromisoformat(capture.part) <= as_of.date()
+
+
+def _sources(reader: StoreReader, execution_id: str, source: str) -> Iterable[SourceCaptures]:
+    for task in EXTRACTS:
+        manifest = _manifest(reader, execution_id, task, ExtractManifest)
+        if source in manifest.sources:
+            yield manifest.sources[source]
+
+
+def _report(reader: StoreReader, execution_id: str, stage: str) -> Any:
+    if stage not in GATES:
+        raise _gone(f"there is no stage {stage}")
+    manifest = _manifest(reader, execution_id, GATES[stage], QualityManifest)
+    content = reader.store.read(manifest.report_json.removeprefix(reader.store.url("")))
+    if content is None:
+        raise _gone(f"the report of {stage} of the run {execution_id} is gone")
+    return json.loads(content)
+
+
+def _manifest(reader: StoreReader, execution_id: str, task: str, model: type[Model]) -> Model:
+    manifest = read_record(reader.store, manifest_key(reader.layout.run(execution_id), task), model)
+    if manifest is None:
+        raise _gone(f"the run {execution_id} has left no record of {task}")
+    return manifest
+
+
+def _gone(what: str) -> SourceMissing:
+    return SourceMissing(
+        what,
+        where="the store",
+        why="the run did not get that far, or is older than CRMBET_RUN_RETENTION_DAYS",
+        next_step="run the day again to get its rows again",
+    )
