@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from crmbet.monitoring.metrics import Breach, Players, RunMetrics, StageQuality
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
 from crmbet.monitoring.trail import StoreReader
+from crmbet.monitoring.underway import RunUnderWay
 from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import TASKS
 from local import ports
@@ -138,7 +139,9 @@ def refuse() -> None:
 
 @contextmanager
 def served(
-    dsn: str, open_store: Callable[[], AbstractContextManager[StoreReader]] | None = None
+    dsn: str,
+    open_store: Callable[[], AbstractContextManager[StoreReader]] | None = None,
+    under_way: Sequence[RunUnderWay] = (),
 ) -> Iterator[str]:
     """The address of the page, served over a database and a store to nobody who may see personal data."""
     import uvicorn
@@ -152,6 +155,7 @@ def served(
     reading = Reading(
         open_tables=partial(open_monitoring, dsn, DEFAULT_SCHEMA),
         read_report=nothing,
+        runs_under_way=lambda _: under_way,
         open_store=open_store or nothing,
     )
     app = create_app([], refuse, reading)

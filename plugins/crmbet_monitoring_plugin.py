@@ -37,16 +37,23 @@ def _apps() -> list[dict[str, Any]]:
     if "airflow.api_fastapi.app" not in sys.modules:
         return []
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-    from airflow.api_fastapi.core_api.security import requires_access_dag
+    from airflow.api_fastapi.core_api.security import requires_access_connection, requires_access_dag
     from fastapi import Depends
 
     from crmbet.monitoring.page.app import create_app
     from crmbet.monitoring.page.reading import DAG_ID, Reading
     from crmbet.orchestration.context import open_store_reader, open_tables, read_report, spoken_texts
-    from crmbet.orchestration.people import may_see_people
+    from crmbet.orchestration.metadata import runs_under_way
 
     may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
-    reading = Reading(open_tables=open_tables, read_report=read_report, open_store=open_store_reader)
+    # Whoever may read Airflow's connections can read the lake, so personal data in it are nothing new to them.
+    may_see_people = requires_access_connection("GET")
+    reading = Reading(
+        open_tables=open_tables,
+        read_report=read_report,
+        runs_under_way=runs_under_way,
+        open_store=open_store_reader,
+    )
     app = create_app([may_see_runs], may_see_people, reading, spoken_texts().language)
     return [{"app": app, "url_prefix": f"/{MOUNT}", "name": "crmbet monitoring"}]
 

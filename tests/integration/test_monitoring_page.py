@@ -37,7 +37,10 @@ def page_of(url: str, language: Language = "en") -> TestClient:
         raise NotImplementedError
 
     reading = Reading(
-        open_tables=partial(open_monitoring, url, DEFAULT_SCHEMA), read_report=nothing, open_store=nothing
+        open_tables=partial(open_monitoring, url, DEFAULT_SCHEMA),
+        read_report=nothing,
+        runs_under_way=lambda _: (),
+        open_store=nothing,
     )
     return TestClient(create_app([], refuse, reading, language))
 

@@ -83,7 +83,7 @@ def set_aside_rows(
 
     Raises `SourceMissing` if the run did not clean the source, or if its records or their files are gone.
     """
-    manifest = _manifest(reader, execution_id, "clean", CleanManifest)
+    manifest = read_manifest(reader, execution_id, "clean", CleanManifest)
     cleaned = manifest.sources.get(source)
     contract = load_source_contracts().get(source)
     if cleaned is None or contract is None:
@@ -225,7 +225,7 @@ def _may_hold(capture: Capture, objects: set[str], as_of: datetime) -> bool:
 
 def _sources(reader: StoreReader, execution_id: str, source: str) -> Iterable[SourceCaptures]:
     for task in EXTRACTS:
-        manifest = _manifest(reader, execution_id, task, ExtractManifest)
+        manifest = read_manifest(reader, execution_id, task, ExtractManifest)
         if source in manifest.sources:
             yield manifest.sources[source]
 
@@ -233,14 +233,15 @@ def _sources(reader: StoreReader, execution_id: str, source: str) -> Iterable[So
 def _report(reader: StoreReader, execution_id: str, stage: str) -> Any:
     if stage not in GATES:
         raise _gone(f"there is no stage {stage}")
-    manifest = _manifest(reader, execution_id, GATES[stage], QualityManifest)
+    manifest = read_manifest(reader, execution_id, GATES[stage], QualityManifest)
     content = reader.store.read(manifest.report_json.removeprefix(reader.store.url("")))
     if content is None:
         raise _gone(f"the report of {stage} of the run {execution_id} is gone")
     return json.loads(content)
 
 
-def _manifest(reader: StoreReader, execution_id: str, task: str, model: type[Model]) -> Model:
+def read_manifest(reader: StoreReader, execution_id: str, task: str, model: type[Model]) -> Model:
+    """What a task of a run left. Raises `SourceMissing` if it left nothing, or was swept, and `DamagedObject`."""
     manifest = read_record(reader.store, manifest_key(reader.layout.run(execution_id), task), model)
     if manifest is None:
         raise _gone(f"the run {execution_id} has left no record of {task}")

@@ -1,4 +1,4 @@
-"""Airflow's own database, for commands. A task never asks it: under an executor it has none.
+"""Airflow's own database, for commands and for the API server. A task never asks it: under an executor it has none.
 
 `tests/dags/test_parsing.py` says which modules may import this one.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+
+from crmbet.monitoring.underway import RunUnderWay, TaskUnderWay
 
 
 def has_run(dag_id: str, run_id: str) -> bool:
@@ -27,6 +29,39 @@ def taken_by_scheduler(dag_ids: Collection[str]) -> str | None:
     with create_session() as session:
         scheduler = most_recent_job("SchedulerJob", session=session)
         return session.scalar(unpaused) if scheduler is not None and scheduler.is_alive() else None
+
+
+def runs_under_way(dag_id: str) -> list[RunUnderWay]:
+    """The runs of a DAG that have not ended, the oldest first."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    runs = select(DagRun).where(DagRun.dag_id == dag_id, DagRun.state.in_(["queued", "running"]))
+    with create_session() as session:
+        return [
+            RunUnderWay(
+                run_id=run.run_id,
+                run_type=str(run.run_type),
+                state=str(run.state),
+                started=run.start_date,
+                tasks={
+                    task.task_id: TaskUnderWay(
+                        state=task.state and str(task.state),
+                        started=task.start_date,
+                        ended=task.end_date,
+                        try_number=task.try_number,
+                    )
+                    for task in session.scalars(
+                        select(TaskInstance).where(
+                            TaskInstance.dag_id == dag_id, TaskInstance.run_id == run.run_id
+                        )
+                    )
+                },
+            )
+            for run in session.scalars(runs.order_by(DagRun.id)).all()
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

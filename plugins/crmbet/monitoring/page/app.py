@@ -15,6 +15,7 @@ from crmbet.monitoring.page.documents import add_documents
 from crmbet.monitoring.page.overview import add_overview
 from crmbet.monitoring.page.reading import Reading
 from crmbet.monitoring.page.trail import add_trail
+from crmbet.monitoring.page.underway import add_underway
 from crmbet.texts import DEFAULT_LANGUAGE, Language
 
 log = logging.getLogger(__name__)
@@ -41,4 +42,5 @@ def create_app(
     add_documents(app, language)
     add_overview(app, reading)
     add_trail(app, reading, may_see_people)
+    add_underway(app, reading)
     return app

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from crmbet.monitoring.tables import MonitoringTables
 from crmbet.monitoring.trail import StoreReader
+from crmbet.monitoring.underway import RunUnderWay
 
 DAG_ID = "user_features_daily"
 FRESH = {"Cache-Control": "no-store"}
@@ -22,5 +23,7 @@ class Reading:
     """Opens the tables of monitoring."""
     read_report: Callable[[str], bytes]
     """The content of a report, given the address that a run's row has."""
+    runs_under_way: Callable[[str], Sequence[RunUnderWay]]
+    """The runs of a DAG that have not ended, the oldest first."""
     open_store: Callable[[], AbstractContextManager[StoreReader]]
     """The store, to read rows that runs have set aside."""

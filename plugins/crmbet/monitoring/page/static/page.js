@@ -5,18 +5,20 @@ import { $, el, empty, show } from "./dom.js";
 import { range } from "./runs.js";
 import { alerts } from "./sections/alerts.js";
 import { failedChecks } from "./sections/checks.js";
+import { compare } from "./sections/compare.js";
 import { drift } from "./sections/drift.js";
 import { figures } from "./sections/figures.js";
 import { movements } from "./sections/movements.js";
 import { quarantine } from "./sections/quarantine.js";
 import { rows } from "./sections/rows.js";
 import { status } from "./sections/status.js";
+import { underway } from "./sections/underway.js";
 import { choose, page } from "./state.js";
 import { language, remember, remembered, say, speak } from "./words.js";
 
 // In the order of the page. A section draws what it has, again whenever data, language or theme change; one with data of
 // its own also loads it. To add one: a file in sections/, its element in index.html, and a line here.
-const SECTIONS = [status, rows, failedChecks, figures, quarantine, movements, drift, alerts];
+const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, compare, movements, drift, alerts];
 const EVERY_MILLISECONDS = 60_000;
 
 // ---------------------------------------------------------------- looks
