@@ -29,14 +29,17 @@ from crmbet import FEATURE_SET_VERSION
 from crmbet.audiences.records import AudiencesManifest
 from crmbet.clean.records import CleanManifest
 from crmbet.extract.records import ExtractManifest
-from crmbet.failures import LoadRefused, QualityBreach
+from crmbet.failures import LoadRefused, QualityBreach, SourceMissing
 from crmbet.features.records import FeatureManifest
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.load.records import BackupManifest, LoadManifest
 from crmbet.monitoring import segment_jumps
+from crmbet.monitoring.comparison import compare_runs
+from crmbet.monitoring.masking import HIDDEN
 from crmbet.monitoring.metrics import RunMetrics, collect_metrics
 from crmbet.monitoring.outcome import TaskOutcome
-from crmbet.orchestration.context import open_run
+from crmbet.monitoring.trail import rows_in_breach, set_aside_rows
+from crmbet.orchestration.context import open_run, open_store_reader
 from crmbet.quality.records import QualityManifest
 from crmbet.run.tasks import PUBLISH, TASKS
 from crmbet.storage.layout import Layout
@@ -319,6 +322,52 @@ def test_quarantine_says_why_and_where_from(played: Played) -> None:
             assert row["run_id"] == played.first.run_id
             assert row["record"].startswith('{"bet_id":')
     assert found == bets.quarantined
+
+
+def test_a_count_on_the_page_leads_to_its_rows_without_persons(played: Played) -> None:
+    for source, cleaned in played.first.manifest("clean", CleanManifest).sources.items():
+        with open_store_reader() as reader:
+            rows = set_aside_rows(reader, played.first.run_id, source, None, most=9_999, unmasked=True)
+            masked = set_aside_rows(reader, played.first.run_id, source, None, most=9_999, unmasked=False)
+            for reason, count in cleaned.quarantined.items():
+                some = set_aside_rows(reader, played.first.run_id, source, reason, most=2, unmasked=False)
+                assert {row.reason for row in some} == {reason}
+                assert len(some) == min(count, 2)
+        assert Counter(row.reason for row in rows) == cleaned.quarantined
+        assert [(row.source_key, row.source_row) for row in rows] == [
+            (row.source_key, row.source_row) for row in masked
+        ]
+        players = {str((row.record or {})["user_id"]).strip() for row in masked} - {"None", ""}
+        assert players <= {HIDDEN}
+
+
+def test_a_check_on_the_page_leads_to_its_rows(played: Played) -> None:
+    report = played.first.manifest("validate_raw", QualityManifest).report_json
+    content = played.operator.store.read(report.removeprefix(played.operator.store.url("")))
+    named = {
+        outcome["view"]: outcome
+        for check in json.loads(content)["checks"]
+        for outcome in check["expectations"]
+        if outcome["keys"] and "_source_key=" in outcome["keys"][0]
+    }
+    assert {"raw_bets", "raw_transactions"} <= named.keys()
+
+    for view, outcome in named.items():
+        with open_store_reader() as reader:
+            rows = rows_in_breach(reader, played.first.run_id, "raw", view, outcome["title"], unmasked=True)
+        assert len(rows) == len(outcome["keys"])
+        for row, key in zip(rows, outcome["keys"], strict=True):
+            assert row.record is not None, key
+            assert f"_source_key={row.source_key} " in key
+
+
+def test_two_runs_of_the_same_day_do_not_differ_and_a_run_without_records_is_named(played: Played) -> None:
+    with open_store_reader() as reader:
+        same = compare_runs(reader, played.first.run_id, played.again.run_id)
+        assert (same.only_one, same.only_other, same.cells) == (0, 0, {})
+        assert same.both > 80
+        with pytest.raises(SourceMissing, match="the run nobody has left no record of engineer_features"):
+            compare_runs(reader, played.first.run_id, "nobody")
 
 
 def test_the_target_has_one_row_for_every_player(played: Played) -> None:
@@ -664,6 +713,26 @@ def test_what_is_no_delivery_is_in_the_manifest_and_in_the_report(played: Played
         assert f"1 of no format that is read (raw/bets/dt={AS_OF}/notes.txt)" in page
         assert f"{next_day.foreign} cannot be read" in page
         assert f"raw/bets/dt={AS_OF}/part-98.parquet" in page
+
+
+def test_the_page_shows_a_record_with_mixed_up_fields_without_the_person(
+    played: Played, next_day: NextDay
+) -> None:
+    def shown(*, unmasked: bool) -> str:
+        with open_store_reader() as reader:
+            run = next_day.validated.run_id
+            return repr(set_aside_rows(reader, run, "players", None, most=9_999, unmasked=unmasked))
+
+    assert NAME in shown(unmasked=True)
+    for personal in (NAME, MAIL, DOCUMENT):
+        assert personal not in shown(unmasked=False)
+
+
+def test_the_next_day_differs_by_what_a_day_changes(played: Played, next_day: NextDay) -> None:
+    with open_store_reader() as reader:
+        found = compare_runs(reader, played.first.run_id, next_day.loaded.run_id)
+    assert found.only_other == len(next_day.rows_after_loaded) - len(next_day.rows_before)
+    assert next(iter(found.cells)) == "tenure_days"
 
 
 def test_the_next_day_says_who_has_moved(played: Played, next_day: NextDay) -> None:

@@ -74,7 +74,7 @@ def test_hundreds_of_runs_come_newest_first_and_in_few_bytes(url: str) -> None:
 def test_runs_of_chosen_dates_come_beside_the_newest(url: str) -> None:
     first, last = (NOW - timedelta(days=300)).date(), (NOW - timedelta(days=299)).date()
 
-    chosen = {"runs": 2, "since": str(first), "until": str(last)}
+    chosen: dict[str, str | int] = {"runs": 2, "since": str(first), "until": str(last)}
     runs = page_of(url).get("/api/overview", params=chosen).json()["runs"]
 
     assert [run["id"] for run in runs] == ["made-up-0", "made-up-1", "made-up-299", "made-up-300"]

@@ -23,6 +23,7 @@ from crmbet.datasets.segments import quarantined_rows
 from crmbet.extract.captured import captured_rows
 from crmbet.extract.records import UNDATED, Capture, ExtractManifest, SourceCaptures
 from crmbet.failures import SourceMissing
+from crmbet.monitoring.masking import HIDDEN, mask_key, mask_record
 from crmbet.monitoring.metrics import OTHER_REASONS
 from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-MASK = "•••"
-"""Stands for a value about a person."""
 RAW_VIEW = "raw_"
 """What the name of a view begins with that holds the rows of a source."""
 PLACE = re.compile(r"(?P<key>.*) _source_key=(?P<source_key>.*) _row=(?P<row>\d+|NULL)", re.DOTALL)
@@ -93,7 +92,6 @@ def set_aside_rows(
         return []
     select = render("monitoring/select_set_aside", rows=rows)
     wanted = {"reason": None if reason == OTHER_REASONS else reason, "most": most}
-    hidden = frozenset() if unmasked else personal_columns(contract)
     return [
         SourceRow(
             source=source,
@@ -101,8 +99,8 @@ def set_aside_rows(
             source_key=source_key,
             source_row=source_row,
             day=day,
-            key=MASK if key and hidden & {*contract.business_key} else key,
-            record=masked(json.loads(record), hidden) if record else None,
+            key=key if unmasked else mask_key(contract, key),
+            record=_shown(contract, json.loads(record), unmasked=unmasked) if record else None,
         )
         for fault, source_key, source_row, day, key, record in reader.connection.execute(
             select, wanted
@@ -141,12 +139,11 @@ def rows_in_breach(
                 source_key=None,
                 source_row=None,
                 day=None,
-                key=key if unmasked or player not in key else MASK,
+                key=key if unmasked or player not in key else HIDDEN,
                 record=None,
             )
             for key in outcome["keys"]
         ]
-    hidden = frozenset() if unmasked else personal_columns(contract)
     as_of = datetime.fromisoformat(report["as_of"])
     records = _captured(reader, execution_id, contract, places, as_of)
     return [
@@ -156,25 +153,23 @@ def rows_in_breach(
             source_key=place["source_key"],
             source_row=None if place["row"] == "NULL" else int(place["row"]),
             day=None,
-            key=MASK if hidden & {*contract.business_key} else place["key"],
-            record=None if record is None else masked(record, hidden),
+            key=_value(place) if unmasked else mask_key(contract, _value(place)),
+            record=record and _shown(contract, record, unmasked=unmasked),
         )
         for place, record in zip(places, records, strict=True)
     ]
 
 
-def personal_columns(contract: SourceContract) -> frozenset[str]:
-    """The columns of a source that name a player, or that the contract calls personal."""
-    player = load_table_contract().key
-    return frozenset(name for name, column in contract.columns.items() if column.personal or name == player)
+def _shown(contract: SourceContract, record: Mapping[str, Any], *, unmasked: bool) -> dict[str, str | None]:
+    if not unmasked:
+        return mask_record(contract, record)
+    return {name: None if cell is None else str(cell) for name, cell in record.items()}
 
 
-def masked(record: Mapping[str, Any], hidden: frozenset[str]) -> dict[str, str | None]:
-    """The cells of a record as text. Hidden ones are masked, unless they hold nothing."""
-    return {
-        name: None if cell is None else MASK if name in hidden and str(cell).strip() else str(cell)
-        for name, cell in record.items()
-    }
+def _value(place: re.Match[str]) -> str:
+    """The key of a row without the name of its column, if it has one column."""
+    value: str = place["key"].partition("=")[2]
+    return place["key"] if "=" in value else value
 
 
 def _captured(
@@ -199,7 +194,7 @@ def _captured(
     if contract.kind == "postgres":
         [key] = contract.business_key
         select = render("monitoring/select_captured_keys", rows=rows, cells=cells, key=identifier(key))
-        keys = [place["key"].removeprefix(f"{key}=") for place in places]
+        keys = [_value(place) for place in places]
         found = {
             key: dict(zip(contract.columns, values, strict=True))
             for key, *values in reader.connection.execute(select, {"keys": keys}).fetchall()

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def create_app(
     dependencies: Sequence[Any],
-    may_see_people: Callable[..., None],
+    may_see_people: Callable[..., Any],
     reading: Reading,
     language: Language = DEFAULT_LANGUAGE,
 ) -> FastAPI:

@@ -26,7 +26,7 @@ export function openRows(chosen) {
   if (chosen) $("rows").scrollIntoView({ block: "start" });
 }
 
-const cells = (record) => el("dl", { class: "record" }, ...Object.entries(record).flatMap(([name, cell]) => [el("dt", {}, name), el("dd", {}, cell ?? el("span", { class: "muted" }, say("empty")))]));
+const cells = (record) => el("dl", { class: "record" }, ...Object.entries(record).map(([name, cell]) => el("div", {}, el("dt", {}, name), el("dd", {}, cell ?? say("empty")))));
 
 const place = (row) => el("span", {}, row.source_key ?? "–", row.source_row === null ? null : el("span", { class: "muted when" }, ` ${say("line or row {place}", { place: row.source_row })}`));
 
@@ -57,7 +57,7 @@ async function drawRows(unmasked = false) {
   const actions = el("div", { class: "choices" },
     unmasked ? null : el("button", { class: "more", onclick: () => drawRows(true) }, say("Show personal data")),
     kind === "set-aside" ? link(say("Download as CSV"), new URL(`${path}.csv?${query(chosen)}`, document.baseURI).href) : null, close);
-  const told = more ? say("The first {count} rows; the file has more.", { count: count(rows.length) }) : say("{count} rows. What names or describes a person is masked: •••", { count: count(rows.length) });
+  const told = more ? say("The first {count} rows; the file has more.", { count: count(rows.length) }) : say("{count} rows. What may name or describe a person is masked; x and 9 stand for letters and digits.", { count: count(rows.length) });
   show("rows", heading, el("p", { class: "hint" }, unmasked && !problem ? say("{count} rows, with personal data.", { count: count(rows.length) }) : told), actions,
     problem ? empty(say("There is no data to show"), problem)
       : el("div", { class: "scroll tall" }, table([say("Where"), say("Reason"), say("Key"), say("Record as delivered")], rows.map((row) => [place(row), row.reason, row.key, row.record ? cells(row.record) : el("span", { class: "muted" }, say("not kept"))]))));
