@@ -8,13 +8,13 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 python := .venv/bin/python
-code := plugins dags local bench config tests run_pipeline.py
+code := plugins dags local bench config notebooks tests run_pipeline.py
 # tests/conftest.py says which tests stay together and which are handed out first.
 parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui doctor demo demo-broken demo-stream test test-full coverage chaos lint format typecheck bench catalogue pictures requirements clean
+.PHONY: help setup services stop ui doctor demo demo-broken demo-stream test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -72,9 +72,11 @@ format: setup  ## Format the code and mend what the linter can mend
 bench: setup  ## Measure against limits and peers; results in bench/results/ (ARGS="--help" for sizes)
 	@$(python) -m bench $(ARGS)
 
-catalogue: setup  ## Write docs/features.md and the Portuguese dictionary from the contract of the feature table and its SQL
-	@PYTHONPATH=plugins $(python) -m local.catalogue > docs/features.md.new && mv docs/features.md.new docs/features.md
-	@PYTHONPATH=plugins $(python) -m crmbet.contracts.dictionary > docs/pt-BR/dicionario.md
+catalogue: setup  ## Write the catalogue, the Portuguese dictionary and the lineage from the contract of the feature table and its SQL
+	@PYTHONPATH=plugins $(python) -m local.catalogue
+
+notebook: setup  ## Run the notebook for analysts on the database of this shell (source .local/env.sh) and keep what it shows
+	@$(python) -m local.notebook
 
 pictures: setup  ## Take the README's pictures from real runs: two weeks, a broken day, a new delivery
 	@$(python) -m local.pictures

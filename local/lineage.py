@@ -22,6 +22,7 @@ from sqlglot.parsers.duckdb import DuckDBParser
 
 from crmbet.contracts.catalogue import Origin
 from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.origins import ROWS
 from crmbet.databases.statements import Fragment, identifier, joined, render, statement
 from crmbet.features.themes import THEMES
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from crmbet.contracts.source import SourceContract
 
 KEY, DAY = "user_id", "_day"
-ROWS = "rows"
-"""Stands for the number of rows of a table."""
 CLAUSES = ("where", "having", "qualify")
 STATE, SESSIONS = "daily_state", "kept_sessions"
 """What is kept between runs. Themes read it as `state` and `sessions`."""

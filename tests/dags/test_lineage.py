@@ -49,6 +49,26 @@ def test_each_task_reads_what_others_wrote(dag: Any) -> None:
     assert len(lineages) == 5
 
 
+def test_columns_lead_from_the_table_to_the_cleaned_sources(dag: Any) -> None:
+    [features] = lineage_of(dag.get_task("engineer_features")).outputs
+    table, _ = lineage_of(dag.get_task("load_merge")).outputs
+
+    [loaded] = table.facets["columnLineage"].fields["deposit_sum_30d"].inputFields
+    assert (loaded.name, loaded.field) == (features.name, "deposit_sum_30d")
+    made = features.facets["columnLineage"].fields["deposit_sum_30d"].inputFields
+    assert {(one.namespace, one.name, one.field) for one in made} == {
+        ("s3://lake", "crmbet/brand=default/cleaned/source=transactions", name)
+        for name in ("amount", "status", "transaction_type")
+    }
+    read = {(one.namespace, one.name) for one in lineage_of(dag.get_task("engineer_features")).inputs}
+    used = {
+        (one.namespace, one.name)
+        for field in features.facets["columnLineage"].fields.values()
+        for one in field.inputFields
+    }
+    assert used <= read
+
+
 def test_a_table_of_another_schema_keeps_its_schema(dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     contracts = dict(load_source_contracts())
     contracts["transactions"] = contracts["transactions"].model_copy(update={"relation": "wallet.movements"})

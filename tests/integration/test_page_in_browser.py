@@ -8,19 +8,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 
 from bench.page import make_up_runs, served
+from crmbet.contracts.files import load_table_contract
+from crmbet.load.quality_results import write_results
 from crmbet.load.records import Movement
+from crmbet.load.session import LoadSession
 from crmbet.monitoring.metrics import RunMetrics
+from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.monitoring.underway import RunUnderWay, TaskUnderWay
 from crmbet.quality.checks import Check
 from crmbet.run.schemas import DEFAULT_SCHEMA
-from tests.integration.test_monitoring_page import judge_drift
+from tests.integration.test_monitoring_page import HOSTILE, judge_drift
 from tests.unit.quality.test_quality_report import models, outcome, report
 
 pytestmark = pytest.mark.integration
@@ -274,6 +281,200 @@ def test_who_has_moved_is_a_picture_of_flows_and_a_table(show: Show) -> None:
     page.set_viewport_size({"width": 400, "height": 800})
     page.wait_for_timeout(100)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_chosen_range_and_everything_chosen_stand_in_the_address(show: Show) -> None:
+    days = runs_until(datetime.now(UTC), 5)
+    first, last = str(days[1].as_of_date), str(days[2].as_of_date)
+    page = show(*days, query=f"?from={first}&moved=churn_risk_band&check=nonsense&since=7")
+
+    assert page.evaluate("document.getElementById('from').value") == first
+    assert drawn(page, "#chart-score", "options.xAxis[0].data") == [str(day.as_of_date) for day in days[1:]]
+    page.fill("#to", last)
+    page.wait_for_function("location.search.includes('to=')")
+    assert drawn(page, "#chart-score", "options.xAxis[0].data") == [first, last]
+    assert page.get_by_role("button", name="Churn band").get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Link to this view").click()
+    assert page.locator("#shared").input_value() == page.url
+
+    page.get_by_role("button", name="30 days", exact=True).click()
+    page.wait_for_function("location.search.includes('days=30')")
+    assert "from=" not in page.url
+    assert page.evaluate("document.getElementById('from').value") == ""
+
+
+def test_what_was_set_aside_is_listed_over_time_and_a_reason_leads_to_its_rows(
+    show: Show, address: tuple[str, str]
+) -> None:
+    first, last = runs_until(datetime.now(UTC), 2)
+    first = first.model_copy(
+        update={"quarantined": {"bets": {"stake: unreadable": 5, "user_id: missing": 1}}}
+    )
+    last = last.model_copy(update={"quarantined": {"bets": {"stake: unreadable": 9}, "limits": {HOSTILE: 2}}})
+
+    page = show(first, last)
+
+    rows = [row.split("\t") for row in page.locator("#reasons tbody tr").all_inner_texts()]
+    assert rows[0][:4] == ["bets", "stake: unreadable", "9", "+4"]
+    assert rows[1][:4] == ["limits", " ".join(HOSTILE.split()), "2", "+2"]
+    assert rows[2] == ["bets", "user_id: missing", "0", "-1", str(first.as_of_date)]
+    assert drawn(page, "#chart-quarantine", "options.series.map((one) => [one.name, one.data])") == [
+        ["bets", [6, 9]],
+        ["limits", [0, 2]],
+    ]
+
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        record = {"stake": HOSTILE, "user_id": "u1" if "/people/" in route.request.url else "•••"}
+        row = {"source": "bets", "reason": "stake: unreadable", "source_key": "raw/bets/a.csv", "source_row": 7,
+               "day": None, "key": None, "record": record}  # fmt: skip
+        route.fulfill(status=200, json={"rows": [row], "more": False})
+
+    page.route("**/set-aside?*", answer)
+    page.get_by_role("button", name="stake: unreadable").click()
+    page.locator("#rows dl").wait_for()
+    assert f"/api/set-aside?run={last.execution_id}&source=bets&reason=stake" in asked[0]
+    assert "raw/bets/a.csv line or row 7" in page.locator("#rows tbody").inner_text()
+    assert "•••" in page.locator("#rows dl").inner_text()
+    assert page.locator("#rows img").count() == 0
+    assert page.get_by_role("link", name="Download as CSV").get_attribute("href").startswith(address[1])
+
+    page.get_by_role("button", name="Show personal data").click()
+    page.get_by_text("with personal data").wait_for()
+    assert "/people/set-aside?" in asked[-1]
+    assert "u1" in page.locator("#rows dl").inner_text()
+
+    page.reload()
+    page.locator("#rows dl").wait_for()
+    assert "/api/" in asked[-1], "a link shows no personal data by itself"
+    page.get_by_role("button", name="Close").click()
+    assert not page.locator("#rows").is_visible()
+    assert "rows=" not in page.url
+
+
+def test_a_check_over_time_is_its_value_against_its_limit(show: Show, address: tuple[str, str]) -> None:
+    url, _ = address
+    judged = [datetime(2026, 11, day, tzinfo=UTC) for day in (20, 21, 22)]
+    shares = (0.01, 0.02, 0.4)
+    with closing(psycopg2.connect(url)) as connection:
+        for as_of, share in zip(judged, shares, strict=True):
+            session = LoadSession(
+                connection=connection,
+                contract=load_table_contract(),
+                run_id=f"at-{as_of:%d}",
+                lock_timeout_seconds=10,
+            )
+            found = outcome(Check.COMPLETENESS, passed=share < 0.05, finding="x" if share > 0.05 else None)
+            found = replace(found, unexpected_share=share, limit=0.05, threshold="5%")
+            about = replace(report(found).subject, run_id=session.run_id, as_of=as_of)
+            write_results(session, replace(report(found), subject=about), as_of)
+
+    page = show(*runs_until(datetime.now(UTC), 1))
+
+    page.locator("#chart-check canvas").wait_for()
+    assert page.locator("#checks .square").count() == 3
+    assert page.locator("#checks .square.bad").count() == 1
+    values, limits = drawn(
+        page, "#chart-check", "options.series.map((one) => one.data.map((point) => point?.value ?? point))"
+    )
+    assert (values, limits) == ([*shares], [0.05] * 3)
+    assert page.locator("#check-hint").inner_text() == "Allowed: 5%"
+
+
+def test_two_runs_side_by_side(show: Show) -> None:
+    one, other = runs_until(datetime.now(UTC), 2)
+    other = other.model_copy(update={"records_extracted": 1_000_100, "quality": {}})
+    page = show(one, other)
+    page.route(
+        "**/api/compare?*",
+        lambda route: route.fulfill(
+            status=200, json={"both": 9, "only_one": 1, "only_other": 2, "cells": {"clv_12m": 4}}
+        ),
+    )
+
+    row = page.locator("#comparison tr", has_text="records extracted").inner_text().split("\t")
+    assert row == ["records extracted", "1,000,000", "1,000,100", "+100"]
+    assert page.locator("#comparison").get_by_text("raw_bets: stake is no outlier").count() > 0
+    page.get_by_role("button", name="Count the cells that differ").click()
+    page.get_by_text("9 players are in both tables, 1 in the first alone, 2 in the second alone.").wait_for()
+    assert page.locator("#comparison tr", has_text="clv_12m").inner_text().split("\t") == ["clv_12m", "4"]
+
+    page.locator("#compare-one").select_option(other.execution_id)
+    page.wait_for_function("location.search.includes('one=')")
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_function("document.documentElement.scrollWidth <= 400")
+
+
+def test_a_run_under_way_has_its_task_and_the_time_that_is_left(browser: Any, new_database: Any) -> None:
+    url = new_database()
+    [done] = runs_until(datetime.now(UTC), 1)
+    tasks = {task: outcome_of(60) for task in done.tasks}
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        ensure_tables(tables)
+        write_run(tables, done.model_copy(update={"tasks": tasks}))
+    now = datetime.now(UTC)
+    states = {task: TaskUnderWay(state=None, started=None, ended=None, try_number=0) for task in tasks}
+    begun = {"started": now - timedelta(seconds=90), "try_number": 1}
+    for task in ("extract_s3", "extract_pg"):
+        states[task] = states[task].model_copy(update={**begun, "state": "success", "ended": now})
+    states["validate_raw"] = states["validate_raw"].model_copy(
+        update={"state": "running", "started": now - timedelta(seconds=30), "try_number": 2}
+    )
+    run = RunUnderWay(
+        run_id="manual__1",
+        run_type="manual",
+        state="running",
+        started=now - timedelta(seconds=120),
+        tasks=states,
+    )
+    page = browser.new_page()
+    with served(url, under_way=[run]) as served_at:
+        page.goto(served_at)
+        page.locator("#underway progress").wait_for()
+        shown = page.locator("#underway tbody").inner_text()
+        share = page.locator("#underway progress").get_attribute("value")
+        page.close()
+
+    # Two of seven steps of a minute are not quite one and a half: the extracts count as one.
+    assert "manual__1" in shown
+    assert "validate_raw (try 2) at work, 2 of 8 tasks are done" in shown
+    assert "left" in shown
+    assert share is not None
+    assert 15 <= int(share) <= 25
+
+
+def outcome_of(seconds: float) -> TaskOutcome:
+    return TaskOutcome(state="success", try_number=1, seconds=seconds)
+
+
+def test_the_catalogue_is_searched_and_a_column_has_its_figures(
+    browser: Any, address: tuple[str, str]
+) -> None:
+    url, served_at = address
+    day = datetime.now(UTC)
+    with open_monitoring(url, DEFAULT_SCHEMA) as tables:
+        for run in runs_until(day, 2):
+            assert run.players is not None
+            players = run.players.model_copy(update={"filled": {"clv_12m": 0.75}})
+            write_run(tables, run.model_copy(update={"players": players}))
+    page = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="dark")
+
+    page.goto(f"{served_at}/catalogue?language=pt-BR&search=clv_12m")
+    assert page.locator("details:visible").first.get_attribute("id") == "clv_12m"
+    assert page.locator("html.dark").count() == 1
+    page.get_by_text("75,00% preenchido").wait_for()
+    page.locator("#clv_12m summary").click()
+    page.locator("#clv_12m canvas").wait_for()
+    points = drawn(page, "#clv_12m .picture", "options.series[0].data")
+    assert points == [0.75, 0.75]
+    page.wait_for_function("document.documentElement.scrollWidth <= 400")
+
+    page.fill("#search", "transactions withdrawal")
+    page.wait_for_function("location.search.includes('search=transactions+withdrawal')")
+    assert 0 < page.locator("details:visible").count() < 20
+    page.close()
 
 
 @pytest.mark.parametrize("width", [320, 400])

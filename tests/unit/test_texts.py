@@ -13,6 +13,7 @@ from crmbet.contracts.files import load_table_contract
 from crmbet.extract.listing import WORDS
 from crmbet.failures import BadSetting
 from crmbet.monitoring.alerts.message import FAILED_AT, LATE, MEANINGS, TITLES, WARNINGS
+from crmbet.monitoring.page.catalogue_page import PARTS, WINDOWS
 from crmbet.quality.checks import Check
 from crmbet.quality.gate import names_in
 from crmbet.quality.report import STAGE_NAMES, TO_CLEAR
@@ -75,7 +76,8 @@ def said_on_pages() -> Iterator[str]:
     """What the report and the monitoring page say, and the words of elements that have the mark `data-say`."""
     page = PROJECT / "plugins" / "crmbet" / "monitoring" / "page" / "static"
     scripts = [path for path in page.rglob("*.js") if "-" not in path.name]
-    for path in (PROJECT / "plugins" / "crmbet" / "quality" / "report.html", *scripts):
+    report = PROJECT / "plugins" / "crmbet" / "quality" / "report.html"
+    for path in (report, page.parent / "catalogue.html", *scripts):
         yield from re.findall(r'\bsay\("((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
     for path in page.rglob("*.html"):
         yield from re.findall(r"data-say[^>]*>([^<]+)<", path.read_text(encoding="utf-8"))
@@ -85,6 +87,8 @@ def said_of_data() -> Iterator[str]:
     """What tables of the code say."""
     for check in Check:
         yield from (check.title, check.advice, check.severity)
+    yield from PARTS
+    yield from WINDOWS.values()
     for table in (TITLES, WARNINGS, MEANINGS, STAGE_NAMES, TO_CLEAR, WORDS):
         yield from table.values()
     yield from (FAILED_AT, LATE, *TITLES, *LABELS, *LINKS, *ABOUT_BASELINES)

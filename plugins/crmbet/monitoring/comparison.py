@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from crmbet.contracts.files import load_table_contract
-from crmbet.databases.parquet import scan
+from crmbet.databases.parquet import column_types, scan
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.features.records import FeatureManifest
 from crmbet.monitoring.metrics import FEATURES
@@ -34,11 +34,8 @@ def compare_runs(reader: StoreReader, one: str, other: str) -> Comparison:
     for execution_id in (one, other):
         manifest = read_manifest(reader, execution_id, FEATURES, FeatureManifest)
         tables.append(scan(reader.files, manifest.files, by_name=True))
-    had = [
-        {name for (name, *_) in reader.connection.execute(f"DESCRIBE FROM {table}").fetchall()}
-        for table in tables
-    ]
-    names = [name for name in contract.features if name in had[0] | had[1]]
+    had = [column_types(reader.connection, table) for table in tables]
+    names = [name for name in contract.features if name in had[0] or name in had[1]]
 
     def cell(table: str, place: int, name: str) -> str:
         return f"{table}.{identifier(name)}" if name in had[place] else "NULL"

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crmbet.audiences.records import AudiencesManifest
 from crmbet.clean.records import CleanManifest
-from crmbet.databases.parquet import Located, scan
-from crmbet.databases.statements import Fragment, render
+from crmbet.contracts.files import load_table_contract
+from crmbet.databases.parquet import Located, column_types, scan
+from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.records import ExtractManifest
@@ -99,6 +100,8 @@ class Players(BaseModel):
     """Players by churn_risk_band. Players without a band are `undefined`."""
     value: dict[str, float | None]
     """Mean, median (p50) and 0.9 quantile (p90) of the value score."""
+    filled: dict[str, float] = Field(default_factory=dict)
+    """Column to the share (0..1) of players who have a value in it. Empty in rows of earlier releases."""
     churn_auc: float | None = None
     """AUC of last month's churn_prob_30d, judged by what players have done since. None if it could not be judged."""
     churn_recency_auc: float | None = None
@@ -275,18 +278,35 @@ def keep_common(quarantined: Mapping[str, Mapping[str, int]]) -> dict[str, dict[
 
 
 def summarise_players(connection: duckdb.DuckDBPyConnection, files: Located, keys: list[str]) -> Players:
-    """Count the segments, churn bands and value scores of a feature table. The engine reads three columns."""
+    """Count the segments, churn bands, value scores and filled cells of a feature table."""
     rows = Fragment(scan(files, keys))
     segments = connection.execute(render("monitoring/summarise_segments", features=rows)).fetchall()
     churn = connection.execute(render("monitoring/summarise_churn", features=rows)).fetchall()
     (mean, median, high) = connection.execute(render("monitoring/summarise_value", features=rows)).fetchall()[
         0
     ]
+    total = sum(players for _, players, _ in segments)
     return Players(
-        total=sum(players for _, players, _ in segments),
+        total=total,
+        filled=_fill_rates(connection, rows, total),
         segments={segment: {"players": players, "value": value} for segment, players, value in segments},
         churn=dict(churn),
         value={"mean": mean, "p50": median, "p90": high},
+    )
+
+
+def _fill_rates(connection: duckdb.DuckDBPyConnection, rows: Fragment, players: int) -> dict[str, float]:
+    """The share of players with a value, for each column of the contract that the rows have."""
+    have = column_types(connection, rows)
+    names = [name for name in load_table_contract().columns if name in have]
+    counts = joined([Fragment(f"count({identifier(name)})") for name in names])
+    [filled] = connection.execute(
+        render("monitoring/summarise_fill", features=rows, counts=counts)
+    ).fetchall()
+    return (
+        {name: round(count / players, 6) for name, count in zip(names, filled, strict=True)}
+        if players
+        else {}
     )
 
 

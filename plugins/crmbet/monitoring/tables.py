@@ -211,6 +211,18 @@ def read_check_trend(tables: MonitoringTables, stage: str, check: str) -> list[d
     return _select(tables, "quality_results", "select_check_trend", values)
 
 
+def read_fill_trend(tables: MonitoringTables, dag_id: str, column: str) -> list[list[Any]]:
+    """The share of players with a value in a column, in the last good run of each as_of, oldest first."""
+    values = {"dag_id": dag_id, "column": column, "most": JUDGED_SHOWN}
+    return [[*row.values()] for row in _select(tables, "pipeline_runs", "select_fill_trend", values)]
+
+
+def read_drift_trend(tables: MonitoringTables, feature: str) -> list[list[Any]]:
+    """Of each judged as_of, oldest first: date, stability index, its limit, baseline. The newest has its bins, too."""
+    values = {"feature": feature, "most": JUDGED_SHOWN}
+    return [[*row.values()] for row in _select(tables, "feature_drift", "select_drift_trend", values)]
+
+
 def metrics_of(row: dict[str, Any]) -> RunMetrics:
     """The metrics that a run's row was made from, without the keys of breaches."""
     return RunMetrics.model_validate({name: row[name] for name in RunMetrics.model_fields})

@@ -1,4 +1,4 @@
-"""Reports to OpenLineage which datasets each task reads and writes.
+"""Reports to OpenLineage which datasets each task reads and writes, and which columns features come from.
 
 Airflow loads it only if its settings name it:
 
@@ -12,13 +12,20 @@ database.schema.table.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.openlineage.extractors.base import BaseExtractor, OperatorLineage
 from openlineage.client.event_v2 import Dataset
+from openlineage.client.facet_v2 import DatasetFacet
+from openlineage.client.generated.column_lineage_dataset import (
+    ColumnLineageDatasetFacet,
+    Fields,
+    InputField,
+)
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.origins import ROWS, load_origins
 from crmbet.contracts.source import SourceContract
 from crmbet.extract.streams import stream_name
 from crmbet.load.session import history_name
@@ -26,6 +33,8 @@ from crmbet.orchestration.context import SOURCE_CONNECTION, TARGET_CONNECTION, r
 from crmbet.run.settings import Settings
 from crmbet.storage.layout import Layout
 
+Columns = Mapping[str, Sequence[tuple[Dataset, str]]]
+"""Column to the columns that it comes from, each with its dataset."""
 DEFAULT_PORT = 5432
 DEFAULT_SCHEMA = "public"
 """The schema of a source relation whose contract names none, as the extract reads it."""
@@ -79,19 +88,29 @@ class _Datasets:
 
     @property
     def features(self) -> list[Dataset]:
-        return [self._folder(f"{self._layout.runs}run_id=*/features")]
+        columns = {
+            feature: [
+                (self._folder(self._layout.dataset(f"cleaned/source={source}")), name)
+                for source, name in origin.sources
+                if name != ROWS
+            ]
+            for feature, origin in load_origins().items()
+        }
+        return [self._folder(f"{self._layout.runs}run_id=*/features", columns)]
 
     @property
     def tables(self) -> list[Dataset]:
         contract = load_table_contract().in_schema(self._schema)
         names = (contract.name, history_name(contract))
-        return [_table(TARGET_CONNECTION, contract.schema_name, name) for name in names]
+        [features] = self.features
+        columns = {name: [(features, name)] for name in contract.computed}
+        return [_table(TARGET_CONNECTION, contract.schema_name, name, columns) for name in names]
 
     def _of_kind(self, *kinds: str) -> list[SourceContract]:
         return [contract for contract in self._contracts.values() if contract.kind in kinds]
 
-    def _folder(self, key: str) -> Dataset:
-        return Dataset(namespace=self._bucket, name=key.rstrip("/"))
+    def _folder(self, key: str, columns: Columns | None = None) -> Dataset:
+        return Dataset(namespace=self._bucket, name=key.rstrip("/"), facets=_facets(columns))
 
 
 _LINEAGE: Mapping[str, Callable[[_Datasets], tuple[list[Dataset], list[Dataset]]]] = {
@@ -109,7 +128,25 @@ def _source_table(contract: SourceContract) -> Dataset:
     return _table(SOURCE_CONNECTION, schema or DEFAULT_SCHEMA, table)
 
 
-def _table(connection_id: str, schema: str, table: str) -> Dataset:
+def _table(connection_id: str, schema: str, table: str, columns: Columns | None = None) -> Dataset:
     connection = require_connection(connection_id)
     server = f"postgres://{connection.host}:{connection.port or DEFAULT_PORT}"
-    return Dataset(namespace=server, name=f"{connection.schema}.{schema}.{table}")
+    name = f"{connection.schema}.{schema}.{table}"
+    return Dataset(namespace=server, name=name, facets=_facets(columns))
+
+
+def _facets(columns: Columns | None) -> dict[str, DatasetFacet]:
+    """From which columns of other datasets each column comes, as OpenLineage says it."""
+    if columns is None:
+        return {}
+    fields = {
+        column: Fields(
+            inputFields=[
+                InputField(namespace=dataset.namespace, name=dataset.name, field=name)
+                for dataset, name in inputs
+            ]
+        )
+        for column, inputs in columns.items()
+        if inputs
+    }
+    return {"columnLineage": ColumnLineageDatasetFacet(fields=fields)}

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
+from html import escape
 
 import pytest
 
-from crmbet.contracts.catalogue import render_catalogue
 from crmbet.contracts.dictionary import VALUES, render_dictionary
 from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.origins import load_origins
 from crmbet.contracts.table import FeatureColumn
+from crmbet.monitoring.page.catalogue_page import file_name
+from crmbet.texts import LANGUAGES, Language
+from local.catalogue import PAGES, generated
 from local.lineage import origins
 from local.workspace import PROJECT
 
@@ -24,8 +28,26 @@ DICTIONARY = (PROJECT / "docs" / "pt-BR" / "dicionario.md").read_text(encoding="
 
 
 def test_the_pages_are_what_the_contract_says() -> None:
-    assert render_catalogue(TABLE, origins()) == CATALOGUE, "run `make catalogue`"
-    assert render_dictionary(TABLE) == DICTIONARY, "run `make catalogue`"
+    for path, content in generated().items():
+        assert path.read_text(encoding="utf-8") == content, f"{path.name}: run `make catalogue`"
+
+
+def test_the_page_and_openlineage_know_where_features_come_from() -> None:
+    assert load_origins() == origins()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_catalogue_page_has_every_column_in_both_languages_and_loads_nothing(language: Language) -> None:
+    page = (PAGES / file_name(language)).read_text(encoding="utf-8")
+
+    for name, column in TABLE.columns.items():
+        assert f'<details id="{name}"' in page
+        for said in (column.meaning, column.meaning_pt, column.formula):
+            assert escape(said, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page, (
+                said
+            )
+    assert not re.search(r"""(src|href)=["']?https?:""", page)
+    assert '<link rel="stylesheet"' not in page
 
 
 def test_every_feature_has_a_line_that_says_where_it_comes_from() -> None:

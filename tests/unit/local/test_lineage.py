@@ -6,8 +6,9 @@ import pytest
 
 from crmbet.contracts.catalogue import SOURCES
 from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.origins import ROWS
 from crmbet.quality.stages import SOURCE_LETTERS
-from local.lineage import ROWS, Graph, UnknownColumn, origins
+from local.lineage import Graph, UnknownColumn, origins
 
 pytestmark = pytest.mark.unit
 

@@ -11,6 +11,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 
 from crmbet.failures import CrmbetError
+from crmbet.monitoring.page.catalogue import add_catalogue
 from crmbet.monitoring.page.documents import add_documents
 from crmbet.monitoring.page.overview import add_overview
 from crmbet.monitoring.page.reading import Reading
@@ -43,4 +44,5 @@ def create_app(
     add_overview(app, reading)
     add_trail(app, reading, may_see_people)
     add_underway(app, reading)
+    add_catalogue(app, reading, language)
     return app

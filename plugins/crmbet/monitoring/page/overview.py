@@ -24,6 +24,8 @@ from crmbet.run.tasks import TASKS
 
 MOST_RUNS = 1_000
 ALERTS_SHOWN = 30
+NOT_LISTED = ("movements", "filled")
+"""Figures of players that are large, and that the page asks for elsewhere."""
 
 
 def add_overview(app: FastAPI, reading: Reading) -> None:
@@ -121,8 +123,7 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
             name: [outcome["state"], outcome.get("seconds"), outcome.get("peak_memory_bytes")]
             for name, outcome in row["tasks"].items()
         },
-        # Only those of today's table are shown.
-        "players": {name: of for name, of in row["players"].items() if name != "movements"}
+        "players": {name: of for name, of in row["players"].items() if name not in NOT_LISTED}
         if row["players"]
         else None,
     }

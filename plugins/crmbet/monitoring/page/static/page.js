@@ -14,37 +14,13 @@ import { rows } from "./sections/rows.js";
 import { status } from "./sections/status.js";
 import { underway } from "./sections/underway.js";
 import { choose, page } from "./state.js";
+import { followTheme } from "./theme.js";
 import { language, remember, remembered, say, speak } from "./words.js";
 
 // In the order of the page. A section draws what it has, again whenever data, language or theme change; one with data of
 // its own also loads it. To add one: a file in sections/, its element in index.html, and a line here.
 const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, compare, movements, drift, alerts];
 const EVERY_MILLISECONDS = 60_000;
-
-// ---------------------------------------------------------------- looks
-
-function followTheme() {
-  const apply = () => {
-    let theme = null;
-    try {
-      const root = window.parent.document.documentElement;
-      if (window.parent !== window) theme = root.classList.contains("dark") ? "dark" : root.classList.contains("light") ? "light" : null;
-    } catch { /* another origin */ }
-    if (!theme) theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-    const dark = theme === "dark";
-    if (document.documentElement.classList.contains("dark") !== dark) {
-      document.documentElement.classList.toggle("dark", dark);
-      draw();
-    }
-  };
-  apply();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
-  try {
-    if (window.parent !== window) {
-      new MutationObserver(apply).observe(window.parent.document.documentElement, { attributes: true, attributeFilter: ["class"] });
-    }
-  } catch { /* another origin */ }
-}
 
 // ---------------------------------------------------------------- choices
 
@@ -63,11 +39,10 @@ function changeRange(changes) {
 
 // The address of this view, outside of the UI's frame: it shows the same to whoever may see the page.
 async function share() {
-  const address = location.href;
-  try { await navigator.clipboard.writeText(address); } catch { /* the reader copies it */ }
-  $("shared").value = address;
+  $("shared").value = location.href;
   $("shared").hidden = false;
   $("shared").select();
+  try { await navigator.clipboard.writeText(location.href); } catch { /* the reader copies it */ }
 }
 
 function listen() {
@@ -134,7 +109,7 @@ function loadCharts() {
   document.head.append(el("script", { src: "static/echarts-6.1.0.min.js", onload: draw }));
 }
 
-followTheme();
+followTheme(draw);
 requestAnimationFrame(() => setTimeout(loadCharts));
 listen();
 drawRange();

@@ -1,0 +1,3 @@
+-- How many players have a value, by column.
+SELECT {counts}
+FROM {features}
