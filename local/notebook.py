@@ -18,11 +18,11 @@ CELL_SECONDS = 300
 
 def run() -> Any:
     """The notebook with what its cells show. Raises `CellExecutionError` for the first that fails."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.reads(NOTEBOOK.read_text(encoding="utf-8"), as_version=4)
     # When a cell ran is noise in every commit.
     client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", record_timing=False)
     return client.execute()
 
 
 if __name__ == "__main__":
-    nbformat.write(run(), NOTEBOOK)
+    NOTEBOOK.write_text(nbformat.writes(run()) + "\n", encoding="utf-8")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlencode
 
 import psycopg2
 import pytest
 
+from crmbet.monitoring.page.app import create_app
 from local import airflow
 from local.postgres import EmbeddedPostgres
 from tests.integration.live.running import AS_OF, BROKEN, DAG, KILLED, LATE, Live
@@ -22,24 +25,64 @@ pytestmark = pytest.mark.integration
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+ROWS = (
+    "set-aside?run=x&source=bets",
+    "set-aside.csv?run=x&source=bets",
+    "breach?run=x&stage=raw&view=v&title=t",
+)
+
+
+def routes() -> set[str]:
+    """The routes of the page, with something in their places."""
+    app = create_app([], print, cast("Any", None))
+    paths = [str(getattr(route, "path", "")) for route in app.routes]
+    filled = {re.sub(r"\{[^}]*\}", "x", path).removeprefix("/") for path in paths}
+    return {path for path in filled if path not in ("docs", "redoc", "docs/oauth2-redirect")}
+
+
 def test_the_page_is_for_those_who_may_see_runs(live: Live) -> None:
-    for route in (
-        "",
-        "api/overview",
-        "api/drift",
-        "static/page.js",
-        "texts/pt-BR",
-        "runbook",
-        "reports/x/raw",
-    ):
+    stranger = live.token("stranger")
+    assert len(routes()) > 15
+    for route in sorted(routes()):
         path = f"/crmbet/{route}"
         assert live.call(path)[0] == 401, path
-        assert live.call(path, token=live.token("stranger"))[0] == 403, path
+        assert live.call(path, token=stranger)[0] == 403, path
     token = live.token(airflow.ADMIN)
     assert live.call("/crmbet/", token=token)[0] == 200
     assert live.call("/crmbet/openapi.json", token=token)[0] == 404
     assert live.call("/crmbet/static/README.md", token=token)[0] == 404
     assert live.call("/crmbet/reports/nobody/raw", token=token)[0] == 404
+
+
+def test_personal_data_are_for_those_who_may_read_the_connection_of_the_lake(live: Live) -> None:
+    people = {route for route in routes() if route.startswith("people/")}
+    assert people == {f"people/{row.partition('?')[0]}" for row in ROWS}
+    for row in ROWS:
+        # A run of that name has left nothing: what is told is a failure with words, and no refusal.
+        for user, allowed in (("viewer", 403), ("user", 403), ("op", 503), (airflow.ADMIN, 503)):
+            token = live.token(user)
+            assert live.call(f"/crmbet/people/{row}", token=token)[0] == allowed, (user, row)
+            assert live.call(f"/crmbet/api/{row}", token=token)[0] == 503, (user, row)
+
+
+def test_a_failed_check_leads_to_the_rows_at_their_source(live: Live) -> None:
+    status, answer = live.call("/crmbet/api/overview", token=live.token("viewer"))
+    assert status == 200
+    broken = next(run for run in json.loads(answer)["runs"] if run["id"] == BROKEN)
+    breach = next(breach for breach in broken["breaches"] if "user_id" in breach["title"])
+    query = urlencode({"run": BROKEN, **{name: breach[name] for name in ("stage", "view", "title")}})
+
+    rows = {}
+    for prefix, user in (("api", "viewer"), ("people", "op")):
+        status, answer = live.call(f"/crmbet/{prefix}/breach?{query}", token=live.token(user))
+        assert status == 200, answer
+        rows[prefix] = json.loads(answer)["rows"]
+
+    assert len(rows["api"]) == len(rows["people"]) > 0
+    for row in rows["people"]:
+        assert row["source_key"].startswith("raw/")
+        assert row["source_row"] > 0
+        assert row["record"]
 
 
 def test_the_pages_data_is_that_of_the_runs(live: Live) -> None:
