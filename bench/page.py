@@ -187,6 +187,7 @@ def served(
     reading = Reading(
         open_tables=partial(open_monitoring, dsn, DEFAULT_SCHEMA),
         read_report=nothing,
+        column_readers=dict,
         runs_under_way=lambda _: under_way,
         open_store=open_store or nothing,
     )

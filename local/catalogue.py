@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from crmbet.audiences.readers import readers_in
 from crmbet.contracts.catalogue import render_catalogue
 from crmbet.contracts.dictionary import render_dictionary
 from crmbet.contracts.files import load_table_contract
@@ -22,9 +23,9 @@ PAGES = PROJECT / "docs" / "catalogue"
 
 def generated() -> Mapping[Path, str]:
     """The content of each file."""
-    table, found = load_table_contract(), origins()
+    table, found, readers = load_table_contract(), origins(), readers_in(PROJECT / "config" / "audiences")
     pages = {
-        PAGES / file_name(language): render_page(table, found, language, readers={}, live=False)
+        PAGES / file_name(language): render_page(table, found, language, readers=readers, live=False)
         for language in LANGUAGES
     }
     return {

@@ -42,7 +42,13 @@ def _apps() -> list[dict[str, Any]]:
 
     from crmbet.monitoring.page.app import create_app
     from crmbet.monitoring.page.reading import DAG_ID, Reading
-    from crmbet.orchestration.context import open_store_reader, open_tables, read_report, spoken_texts
+    from crmbet.orchestration.context import (
+        column_readers,
+        open_store_reader,
+        open_tables,
+        read_report,
+        spoken_texts,
+    )
     from crmbet.orchestration.metadata import runs_under_way
 
     may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
@@ -51,6 +57,7 @@ def _apps() -> list[dict[str, Any]]:
     reading = Reading(
         open_tables=open_tables,
         read_report=read_report,
+        column_readers=column_readers,
         runs_under_way=runs_under_way,
         open_store=open_store_reader,
     )

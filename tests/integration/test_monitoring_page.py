@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from psycopg2.extensions import make_dsn
 
 from bench.page import RUNS, make_up_runs, refuse
+from crmbet.audiences.readers import readers_in
 from crmbet.contracts.files import load_table_contract
 from crmbet.load.feature_drift import write_drift
 from crmbet.load.session import LoadSession
@@ -25,6 +26,7 @@ from crmbet.quality.measures.moves import FeatureMove
 from crmbet.run.schemas import DEFAULT_SCHEMA
 from crmbet.run.tasks import TASKS
 from crmbet.texts import Language
+from local.workspace import PROJECT
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +41,7 @@ def page_of(url: str, language: Language = "en") -> TestClient:
     reading = Reading(
         open_tables=partial(open_monitoring, url, DEFAULT_SCHEMA),
         read_report=nothing,
+        column_readers=lambda: readers_in(PROJECT / "config" / "audiences"),
         runs_under_way=lambda _: (),
         open_store=nothing,
     )
@@ -289,6 +292,15 @@ def test_a_database_that_goes_away_and_comes_back(gone: str, services: Any) -> N
 
     services.postgres.create_database("test_gone")
     assert overview(page)["runs"] == []
+
+
+def test_the_catalogue_names_the_audiences_that_read_a_column() -> None:
+    page = page_of("").get("/catalogue").text
+
+    entry = page.partition('<details id="rfm_segment"')[2].partition("</details>")[0]
+    assert "<dt>Read by</dt><dd>sms_champions</dd>" in entry
+    assert 'src="static/catalogue.js"' in page
+    assert page_of("").get("/api/catalogue/nothing").status_code == 404
 
 
 def test_the_page_begins_in_the_language_that_is_set_and_has_the_sentences_of_all() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.sessions import open_session
 from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
-from crmbet.failures import BadSetting, CrmbetError, LoadRefused, SourceMissing
+from crmbet.failures import BadAudience, BadSetting, CrmbetError, LoadRefused, SourceMissing
 from crmbet.orchestration import dags_test
 from crmbet.redaction import remember, secrets_in
 from crmbet.run.logs import bind
@@ -155,6 +155,20 @@ def open_store_reader() -> Iterator[StoreReader]:
             files=LocalCopies(store, folder),
             connection=connection,
         )
+
+
+def column_readers() -> Mapping[str, Sequence[str]]:
+    """The audiences that read a column, by column. None if no folder is set, or if one of its files is wrong."""
+    from crmbet.audiences.readers import readers_in
+
+    settings = Settings.from_environ(os.environ).audiences
+    if not settings.audiences_folder:
+        return {}
+    try:
+        return readers_in(settings.folder)
+    except BadAudience as error:
+        log.warning("the catalogue names no audience: %s", error)
+        return {}
 
 
 def _impatience() -> Config:

@@ -20,7 +20,9 @@ def add_catalogue(app: FastAPI, reading: Reading, usual: Language) -> None:
     @app.get("/catalogue")
     def catalogue(language: str | None = None) -> HTMLResponse:
         chosen = next((each for each in LANGUAGES if each == language), usual)
-        page = render_page(load_table_contract(), load_origins(), chosen, readers={}, live=True)
+        page = render_page(
+            load_table_contract(), load_origins(), chosen, readers=reading.column_readers(), live=True
+        )
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
 
     @app.get("/api/catalogue")

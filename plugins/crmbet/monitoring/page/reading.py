@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ class Reading:
     """Opens the tables of monitoring."""
     read_report: Callable[[str], bytes]
     """The content of a report, given the address that a run's row has."""
+    column_readers: Callable[[], Mapping[str, Sequence[str]]]
+    """The audiences that read a column, by column."""
     runs_under_way: Callable[[str], Sequence[RunUnderWay]]
     """The runs of a DAG that have not ended, the oldest first."""
     open_store: Callable[[], AbstractContextManager[StoreReader]]
