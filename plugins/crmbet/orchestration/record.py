@@ -12,7 +12,6 @@ from airflow.sdk import timezone
 from crmbet.failures import CrmbetError
 from crmbet.orchestration.dags_test import started_at
 from crmbet.run.schedule import target_schema
-from crmbet.run.settings import Settings
 from crmbet.run.tasks import RECORD, RESTORE
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def _collect(context: Any) -> RunMetrics:
 
 def _collect_restore(context: Any, tasks: dict[str, TaskOutcome]) -> RunMetrics:
     """The outcome of a restore, and of what instant and how many players the table is now."""
+    from crmbet.run.settings import Settings
+
     metrics = begin_metrics(context, tasks)
     restored = context["ti"].xcom_pull(task_ids=RESTORE)
     if metrics.state != "success" or not restored or restored["as_of"] is None:

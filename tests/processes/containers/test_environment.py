@@ -23,6 +23,7 @@ SHOWN_BY_THE_PAGE = {
     "CRMBET_BRAND",
     "CRMBET_TARGET_SCHEMA",
     "CRMBET_LANGUAGE",
+    "CRMBET_AUDIENCES_FOLDER",
 }
 """What the monitoring page in the API server needs."""
 CHANNEL_VARIABLES = {f"AIRFLOW_CONN_{name.upper()}" for name in CHANNELS}
