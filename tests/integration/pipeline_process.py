@@ -33,7 +33,6 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.work import Work
 from crmbet.datasets import segments
-from crmbet.extract import joining
 from crmbet.extract.lake import capture_feed
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
@@ -222,7 +221,8 @@ def extracts(site: Site, attempt: Attempt) -> ExtractManifest:
 def _run(site: Site, attempt: Attempt) -> None:
     run, store = attempt.run(site.bucket), site.store
     # The first two days of a history are in a month that is over soon.
-    segments.FEW_FILES = vars(joining)["FEW_FILES"] = 1
+    segments.FEW_FILES = 1
+    segments.MANY_FILES = 3
     if not attempt.matrix:
         vars(engineer)["write_matrix"] = _write_no_matrix
     with (

@@ -555,8 +555,7 @@ def test_an_older_run_finds_content_that_was_joined_although_the_source_has_repl
     world: World, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep removes the files that the run's manifest names."""
-    monkeypatch.setattr(joining, "FEW_FILES", 0)
-    monkeypatch.setattr(joining, "is_over", lambda *_: True)
+    monkeypatch.setattr(joining, "files_allowed", lambda *_: 0)
     stages = site.stages()
     used = read_manifest(site.store, stages.run.prefix, "extract_s3", ExtractManifest).sources["bets"]
     with site.stages(2).open_work() as work:

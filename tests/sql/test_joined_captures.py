@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from crmbet.contracts.files import load_source_contracts
 from crmbet.databases.work import Work
+from crmbet.datasets import segments
 from crmbet.extract import joining
 from crmbet.extract.captured import captured_rows
 from crmbet.extract.joining import join_months
@@ -111,7 +112,7 @@ def test_every_content_stays_as_it_was_captured(
     operator = Operator(engine, FolderStore(tmp_path_factory.mktemp("store")))
     known: list[list[str]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joining, "FEW_FILES", few)
+        patch.setattr(segments, "FEW_FILES", few)
         for hour, delivery in enumerate(deliveries):
             operator.deliver(hour, *delivery)
             known.append(operator.ids(operator.ledger(hour).newest.values()))
@@ -139,7 +140,7 @@ def test_every_content_stays_as_it_was_captured(
 @pytest.fixture
 def operator(engine: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
     """A feed with five objects of January."""
-    monkeypatch.setattr(joining, "FEW_FILES", 2)
+    monkeypatch.setattr(segments, "FEW_FILES", 2)
     made = Operator(engine, FolderStore(tmp_path))
     for hour, chunk in enumerate("abcde"):
         made.deliver(hour, chunk, 2, date(2026, 1, 1 + hour))

@@ -109,8 +109,8 @@ def test_every_day_is_read_as_it_was_made_last_also_after_months_are_joined(
 
 
 @pytest.mark.parametrize(
-    ("month", "most_rows"),
-    [(3, segments.JOINED_ROWS), (1, 13)],
+    ("month", "most_rows", "most_files"),
+    [(3, segments.JOINED_ROWS, 7), (1, 13, 7)],
     ids=["not over", "more rows than one task joins"],
 )
 def test_some_months_are_left_alone(
@@ -119,6 +119,7 @@ def test_some_months_are_left_alone(
     monkeypatch: pytest.MonkeyPatch,
     month: int,
     most_rows: int,
+    most_files: int,
 ) -> None:
     store: Any = FolderStore(tmp_path)
     work = work_at(engine, store, datetime(2026, 3, 1, tzinfo=UTC))
@@ -127,10 +128,29 @@ def test_some_months_are_left_alone(
         make(work, {day: (1, 2)})
     days, done_files = find_days(store, work.run.layout, "state", dict.fromkeys(week, "1"))
     monkeypatch.setattr(segments, "JOINED_ROWS", most_rows)
+    monkeypatch.setattr(segments, "MANY_FILES", most_files)
 
     joined = join_months(work, "state", [days[day] for day in week], done_files)
 
     assert joined == [days[day] for day in week]
+
+
+def test_a_month_that_lasts_is_joined_once_its_days_lie_in_many_files(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "MANY_FILES", 3)
+    store: Any = FolderStore(tmp_path)
+    work = work_at(engine, store, datetime(2026, 3, 9, tzinfo=UTC))
+    files = []
+    for number in range(1, 8):
+        make(work, {date(2026, 3, number): (1, 2)})
+        week = {date(2026, 3, day): "1" for day in range(1, number + 1)}
+        days, done_files = find_days(store, work.run.layout, "state", week)
+        joined = join_months(work, "state", [days[day] for day in week], done_files)
+        files.append(len({key for day in joined for key in day.files}))
+        assert rows(engine, store, joined) == dict.fromkeys(week, (1, 2))
+
+    assert files == [1, 2, 3, 1, 2, 3, 1]
 
 
 def test_of_files_made_at_one_instant_those_joined_last_count() -> None:

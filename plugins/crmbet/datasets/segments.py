@@ -2,7 +2,7 @@
 
 Each row says its day in `_day`. A segment that is made once is never changed. If one of its days changes, another
 segment holds the new rows of that day, and the old ones stay where they are, unread. So who reads a day asks for a file
-and for the days wanted of it. Rows of many small segments are joined in one for each month that is over.
+and for the days wanted of it. Rows of many small segments are joined in one for each month.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 FEW_FILES = 4
 """The days of a month that is over may lie in so many files. If there are more, they are joined."""
+MANY_FILES = 10
+"""So many while the month lasts. A row of it is copied two times more than if one waited for the month's end."""
 JOINED_ROWS = 10_000_000
 """Rows that one task joins at most. A month of more rows has large files anyway."""
 
@@ -123,22 +125,23 @@ def write_rows(
         return [keep_file(work.store, path, f"{folder.prefix}{attempt_name()}.parquet")], counted
 
 
-def is_over(month: date, as_of_date: date) -> bool:
-    """Whether all days of the month that begins on a date are before as_of."""
-    return (month + timedelta(days=31)).replace(day=1) <= as_of_date
+def files_allowed(month: date, as_of_date: date) -> int:
+    """In how many files the days of the month that begins on a date may lie: few, if all of them are before as_of."""
+    is_over = (month + timedelta(days=31)).replace(day=1) <= as_of_date
+    return FEW_FILES if is_over else MANY_FILES
 
 
 def join_months(
     work: Work, dataset: str, days: Sequence[DayFiles], done_files: DoneFiles[Segment]
 ) -> list[DayFiles]:
-    """The same days, after those of each month that is over have been joined if they lie in more than a few files."""
+    """The same days, after those of each month have been joined if they lie in more files than it may have."""
     joined_days = {day.day: day for day in days}
     room = JOINED_ROWS
     for month, in_month in groupby(days, key=lambda day: day.day.replace(day=1)):
         of_month = [day for day in in_month if day.files or day.quarantine_files]
         rows = sum(day.rows for day in of_month)
         files = {key for day in of_month for key in day.files}
-        if len(files) <= FEW_FILES or rows > room or not is_over(month, work.run.as_of_date):
+        if len(files) <= files_allowed(month, work.run.as_of_date) or rows > room:
             continue
         room -= rows
         log.info("%s: the %d days of %s are joined in one file", dataset, len(of_month), f"{month:%Y-%m}")

@@ -1,8 +1,9 @@
 """Joins captures. A source that delivers every day leaves a file and a done-file a day, which is thousands a year.
 
-The captures whose newest rows are of a month that is over are copied into few files with one done-file. They stay what
-they are: their chunks, digests, counts and instants do not change. Content that was replaced is joined too, since a run
-with `known_at` may ask for it. Readers tell the rows of a file apart by chunk, so a chunk has one content in each file.
+The captures whose newest rows are of one month are copied into few files with one done-file: when the month is over, and
+before that each time they are many. They stay what they are: their chunks, digests, counts and instants do not change.
+Content that was replaced is joined too, since a run with `known_at` may ask for it. Readers tell the rows of a file apart
+by chunk, so a chunk has one content in each file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import literal, render
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import LocalCopies, local_copies
-from crmbet.datasets.segments import FEW_FILES, JOINED_ROWS, is_over
+from crmbet.datasets.segments import JOINED_ROWS, files_allowed
 from crmbet.extract.captured import captured_rows
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
@@ -33,7 +34,7 @@ LARGE_FILE_ROWS = 100_000
 
 
 def join_months(work: Work, ledger: Ledger, used: SourceCaptures) -> SourceCaptures:
-    """The captures that a run uses, after those of each month that is over have been joined if they lie in many files.
+    """The captures that a run uses, after those of each month have been joined if they lie in more files than it may.
 
     A dry run, and one that goes back to a known_at, join nothing.
     """
@@ -46,8 +47,8 @@ def join_months(work: Work, ledger: Ledger, used: SourceCaptures) -> SourceCaptu
         rows = sum(capture.extracted for content in contents for capture in _chunks(content).values())
         files = {key for capture in captures for key in capture.files}
         # Each content of a chunk that has several needs a file, so as many files are no reason to join once more.
-        is_scattered = len(files) >= FEW_FILES + len(contents)
-        if not is_scattered or rows > room or not is_over(month, work.run.as_of_date):
+        is_scattered = len(files) >= files_allowed(month, work.run.as_of_date) + len(contents)
+        if not is_scattered or rows > room:
             continue
         room -= rows
         log.info("%s: %d files of captures of %s are joined", ledger.source, len(files), f"{month:%Y-%m}")

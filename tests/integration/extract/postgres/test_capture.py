@@ -11,7 +11,8 @@ import pytest
 
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.statements import render
-from crmbet.extract import copying, joining
+from crmbet.datasets import segments
+from crmbet.extract import copying
 from crmbet.extract.days_to_read import Span
 from crmbet.extract.records import SourceCaptures
 from crmbet.extract.relation import SOURCE, ask_postgres, describe_relation, postgres_query
@@ -416,7 +417,7 @@ def _fail() -> None:
 def test_days_of_a_month_that_is_over_are_joined_and_every_known_at_finds_its_rows(
     source: Any, add: Any, capture: Any, captured_rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joining, "FEW_FILES", 1)
+    monkeypatch.setattr(segments, "FEW_FILES", 1)
     runs = [capture()]
     for instant in ("2026-08-10 14:00:00", "2026-08-09 15:00:00", "2026-08-07 15:00:00", None):
         add(instant)
