@@ -32,8 +32,8 @@ from local.simulator.wallet import WalletWriter, transaction_rows
 DAG = "user_features_daily"
 TARGET = "daily_target"
 SEED = 7
-OF_A_RUN = ("runs", "reports")
-"""Folders with what a run leaves of its own."""
+OF_A_RUN = ("runs", "reports", "models")
+"""Folders with what a run leaves of its own. It goes when the run goes."""
 HELD_BACK_MS = 30
 """The distance to a store in another region, or to a busy one in the same."""
 MANIFEST = re.compile(r"/runs/run_id=[^/]+/(\w+)\.json")
@@ -188,7 +188,7 @@ def _object_figures(objects: Mapping[str, int], note: str) -> list[Figure]:
             value=of_a_run,
             unit="objects",
             limit=LIMIT_OBJECTS_OF_A_RUN,
-            note="manifests, feature table, matrix, reports, Data Docs",
+            note="manifests, feature table, matrix, reports, Data Docs, parameters of models",
         ),
     ]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from bench.daily import OF_A_RUN
 from bench.figures import Figure
 from bench.pipeline import TASKS
 from bench.workbench import Operator, PipelineRun, Workbench
@@ -21,8 +22,6 @@ from local.simulator.lake import LakeWriter, lake_files
 from local.simulator.wallet import WalletWriter, transaction_rows
 
 LIMIT = 1_500
-OF_A_RUN = ("runs", "reports")
-"""Folders with what a run leaves of its own."""
 PAST_THE_GRACE = timedelta(days=30)
 """The sweep takes place so much later: all objects are of today, by the clock of S3."""
 

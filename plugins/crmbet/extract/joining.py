@@ -1,9 +1,9 @@
 """Joins captures. A source that delivers every day leaves a file and a done-file a day, which is thousands a year.
 
-The captures whose newest rows are of one month are copied into few files with one done-file: when the month is over, and
-before that each time they are many. They stay what they are: their chunks, digests, counts and instants do not change.
-Content that was replaced is joined too, since a run with `known_at` may ask for it. Readers tell the rows of a file apart
-by chunk, so a chunk has one content in each file.
+The captures whose newest rows are of one month are copied into few files with one done-file: when the month is over,
+and before that each time they are many. They stay what they are: their chunks, digests, counts and instants do not
+change. Content that was replaced is joined too, since a run with `known_at` may ask for it. Readers tell the rows of a
+file apart by chunk, so a chunk has one content in each file.
 """
 
 from __future__ import annotations
