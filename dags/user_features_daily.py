@@ -39,7 +39,16 @@ from crmbet.operators.validate import ValidateOperator
 from crmbet.orchestration.alerts import ALERTED
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import has_audiences, operator_texts, operator_timezone, stream_topics, time_limit
+from crmbet.run.schedule import (
+    QUESTIONS,
+    approvers,
+    has_audiences,
+    operator_texts,
+    operator_timezone,
+    questions,
+    stream_topics,
+    time_limit,
+)
 
 ZONE = operator_timezone(os.environ)
 say = operator_texts(os.environ)
@@ -142,6 +151,22 @@ PARAMS = {
             '{"max_psi": 0.4}.'
         ),
     ),
+    "ask_on": Param(
+        None,
+        type=["null", "array"],
+        items={"type": "string", "enum": list(QUESTIONS)},
+        examples=list(QUESTIONS),
+        description=say(
+            "What a person is asked about before the load, where CRMBET_ASK_ON is set: replace, loss, or "
+            "failed checks by severity. Empty: what the setting says."
+        ),
+    ),
+    "answer": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, "approve", "reject"],
+        description=say("The answer to that question, for `airflow dags test` alone."),
+    ),
     "refresh_baseline": Param(
         False,
         type="boolean",
@@ -220,9 +245,19 @@ with DAG(
         execution_timeout=time_limit(os.environ, "record_timeout_minutes"),
     ).as_teardown(on_failure_fail_dagrun=False)
 
-    chain(
-        [extract_s3, extract_pg], validate_raw, clean, engineer_features, validate, backup_table, load_merge
-    )
+    chain([extract_s3, extract_pg], validate_raw, clean, engineer_features, validate)
+    if questions(os.environ):
+        # It costs a tenth of a parse, which a deployment that never asks does not pay.
+        from crmbet.operators.approve import ApproveOperator
+
+        approve = ApproveOperator(
+            task_id="approve",
+            approvers=approvers(os.environ),
+            response_timeout=time_limit(os.environ, "approval_timeout_minutes"),
+        )
+        chain(validate, approve, backup_table, load_merge)
+    else:
+        chain(validate, backup_table, load_merge)
     chain([extract_s3, extract_pg, load_merge], record_run)
     if has_audiences(os.environ):
         publish_audiences = PublishAudiencesOperator(

@@ -77,6 +77,10 @@ class QualityBreach(PermanentFailure):
     """A quality check failed with a severity that this run does not tolerate."""
 
 
+class LoadRejected(PermanentFailure):
+    """A person was asked whether the run may load, and said no, or nobody answered in time. Nothing was touched."""
+
+
 class BadAudience(PermanentFailure):
     """The file of an audience is wrong, or asks for what no audience may have. None was handed over."""
 

@@ -17,7 +17,7 @@ LIMITS: dict[str, dict[str, str | None]] = {
     "user_features_daily": {
         "extract_s3": "extract", "extract_pg": "extract", "validate_raw": "validate", "clean": "clean",
         "engineer_features": "features", "validate": "validate", "backup_table": "backup", "load_merge": "load",
-        "compare_stream": "validate", "publish_audiences": "audiences", "record_run": "record",
+        "compare_stream": "validate", "approve": None, "publish_audiences": "audiences", "record_run": "record",
     },
     "user_features_weekly": {
         "extract_s3": "weekly", "extract_pg": "weekly", "plan_sweep": "weekly", "sweep": "weekly",
@@ -46,7 +46,9 @@ print(json.dumps(shown))
 def test_each_operation_obeys_its_setting(ask: Callable[..., Any]) -> None:
     minutes = {name: 11 + place for place, name in enumerate(MINUTES)}
     settings = {f"CRMBET_{name.upper()}": str(value) for name, value in minutes.items()}
-    shown = ask(SHOW, **settings, CRMBET_STREAM_TOPICS="bets=bets", CRMBET_AUDIENCES_FOLDER="a")
+    shown = ask(
+        SHOW, **settings, CRMBET_STREAM_TOPICS="bets=bets", CRMBET_AUDIENCES_FOLDER="a", CRMBET_ASK_ON="loss"
+    )
 
     assert shown.pop("deadlines") == [minutes["deadline_minutes"]]
     assert shown == {

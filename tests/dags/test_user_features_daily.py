@@ -143,6 +143,8 @@ def test_the_form_offers_what_a_run_obeys(dag: Any) -> None:
         "source_deletions": "string",
         "fail_on": "array",
         "thresholds": "object",
+        "ask_on": ["null", "array"],
+        "answer": ["null", "string"],
         "refresh_baseline": "boolean",
     }
     assert schemas["as_of"]["format"] == "date"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Protocol, assert_never
 
 from crmbet.contracts.table import MARKETING
 from crmbet.databases.postgres import RETRIED_BY_ITSELF, single_row
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from crmbet.contracts.table import FeatureColumn
     from crmbet.load.session import LoadSession
     from crmbet.load.staging import Staging
+    from crmbet.run.run import Run
 
 Strategy = Literal["merge", "replace", "append"]
 GoneUsers = Literal["keep", "mark", "delete"]
@@ -56,12 +57,29 @@ class LoadRules:
     """Share of its players that the target may lose: deleted, marked as gone, or without marketing as they are gone."""
     accept_loss: bool = False
     """Whether a person has said that this load may lose more, or, by replace, go back in time."""
+    agreed_loss: int = 0
+    """Players that a person who was asked has agreed to lose."""
+    agreed_replace: bool = False
+    """Whether a person who was asked has agreed that replace goes back in time."""
     reconstructed: str | None = None
     """Why the rows are a reconstruction, for the history; None if they are none."""
     as_of_date: date | None = None
     """The date of the run's as_of in the operator's zone, for messages."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """The params of the run that are not the defaults, for messages."""
+
+
+def rules_of(run: Run, reconstructed: str | None) -> LoadRules:
+    """How the load of a run writes. `reconstructed` says why its rows are a reconstruction; None if they are none."""
+    return LoadRules(
+        strategy=run.params.load_strategy,
+        gone_users=run.settings.load.gone_users,
+        max_shrink=run.settings.load.max_table_shrink,
+        accept_loss=run.params.accept_loss,
+        reconstructed=reconstructed,
+        as_of_date=run.as_of_date,
+        params=run.params.model_dump(mode="json", exclude_defaults=True),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -484,7 +502,8 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
     if rules.accept_loss:
         return
     oldest, newest = before.oldest_staged, before.newest_loaded
-    if rules.strategy == "replace" and oldest is not None and newest is not None and oldest < newest:
+    may_go_back = rules.strategy != "replace" or rules.agreed_replace
+    if not may_go_back and oldest is not None and newest is not None and oldest < newest:
         raise LoadRefused(
             f"replace would take the table back from as_of {newest.isoformat()} to {oldest.isoformat()}",
             where=session.where,
@@ -492,8 +511,8 @@ def _refuse_loss(session: LoadSession, rules: LoadRules, before: Comparison) -> 
             next_step="load with load_strategy merge, which keeps the newer rows; if the table should really go back, "
             f"{_advise_acceptance(rules)}",
         )
-    lost, players = _count_lost(rules, before)
-    if lost > rules.max_shrink * players:
+    lost, players = count_lost(rules, before)
+    if lost > max(rules.max_shrink * players, rules.agreed_loss):
         raise LoadRefused(
             f"{rules.strategy} would lose {lost} of the table's {players} players"
             + (f" (without {before.rows - players} who are gone)" if players < before.rows else "")
@@ -516,7 +535,22 @@ def _advise_acceptance(rules: LoadRules) -> str:
     return f"start a new run of the day: airflow dags trigger user_features_daily --conf {conf}"
 
 
-def _count_lost(rules: LoadRules, before: Comparison) -> tuple[int, int]:
+class Losses(Protocol):
+    """How many players the target has and staging has not, in the words of `Comparison`."""
+
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def live(self) -> int: ...  # noqa: D102
+    @property
+    def absent(self) -> int: ...  # noqa: D102
+    @property
+    def lost(self) -> int: ...  # noqa: D102
+    @property
+    def is_newest(self) -> bool: ...  # noqa: D102
+
+
+def count_lost(rules: LoadRules, before: Losses) -> tuple[int, int]:
     """Players of the table who would be absent from it, or who would be gone in it; and of how many players.
 
     Whoever is gone already is lost only if the row goes too. Among many such rows, a few live players would not count.

@@ -17,26 +17,12 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
     from crmbet.features.records import FeatureManifest
-    from crmbet.load.load import LoadRules
+    from crmbet.load.approval import Approval
     from crmbet.load.records import LoadManifest, Movement
     from crmbet.load.session import LoadSession
     from crmbet.load.staging import Staging
+    from crmbet.orchestration.context import AirflowRun
     from crmbet.run.run import Run
-
-
-def rules_of(run: Run, reconstructed: str | None) -> LoadRules:
-    """How the load of a run writes. `reconstructed` says why its rows are a reconstruction; None if they are none."""
-    from crmbet.load.load import LoadRules
-
-    return LoadRules(
-        strategy=run.params.load_strategy,
-        gone_users=run.settings.load.gone_users,
-        max_shrink=run.settings.load.max_table_shrink,
-        accept_loss=run.params.accept_loss,
-        reconstructed=reconstructed,
-        as_of_date=run.as_of_date,
-        params=run.params.model_dump(mode="json", exclude_defaults=True),
-    )
 
 
 def _reasons_of(features: FeatureManifest) -> list[str]:
@@ -50,7 +36,7 @@ class LoadMergeOperator(BaseOperator):
         """Write `load_merge.json`; returns its address and the rows inserted, updated, unchanged, and so on."""
         from crmbet.datasets.prefetch import LocalCopies, local_copies
         from crmbet.features.keep_learned import keep_learned
-        from crmbet.load.load import load
+        from crmbet.load.load import load, rules_of
         from crmbet.load.records import BackupManifest, LoadManifest
         from crmbet.load.score_reasons import staged_reasons
         from crmbet.load.staging import staged
@@ -80,6 +66,8 @@ class LoadMergeOperator(BaseOperator):
             features = stages_of(airflow_run).healed(lambda: fetch(copies))
             files = copies.urls(features.files)
             rules = rules_of(airflow_run.run, features.reconstructed)
+            if approval := self._read_approval(airflow_run):
+                rules = replace(rules, agreed_loss=approval.lost, agreed_replace=approval.agrees_to_replace)
             reasons = copies.urls(_reasons_of(features))
             told = features.learned.reason_rows if features.learned else 0
             with (
@@ -105,6 +93,18 @@ class LoadMergeOperator(BaseOperator):
             )
             self._sweep(session, airflow_run.run)
         return handed
+
+    @staticmethod
+    def _read_approval(airflow_run: AirflowRun) -> Approval | None:
+        """What a person has agreed to; None if the DAG has no task that asks, or nobody had to be asked."""
+        from crmbet.load.approval import Approval
+        from crmbet.run.records import read_manifest
+        from crmbet.run.tasks import APPROVE
+
+        if not airflow_run.run.questions:
+            return None
+        approval = read_manifest(airflow_run.store, airflow_run.run.prefix, APPROVE, Approval)
+        return approval if approval.answered_by else None
 
     def _count_movements(self, session: LoadSession, run: Run) -> list[Movement]:
         """Who has moved between segments. The load has succeeded, so a failure here is only logged."""

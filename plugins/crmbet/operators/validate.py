@@ -68,5 +68,5 @@ class ValidateOperator(BaseOperator):
                     )
         finally:
             # A breach is raised even if the database cannot be reached, since it matters more.
-            raise_on_breach(report, airflow_run.run.params.fail_on, address=manifest.report_html)
+            raise_on_breach(report, airflow_run.run.failing, address=manifest.report_html)
         return handed

@@ -28,7 +28,7 @@ from crmbet.orchestration.dags_test import refuse_beside_scheduler, started_at
 from crmbet.orchestration.incidents import FAILURES, Known
 from crmbet.orchestration.record import record
 from crmbet.run.schedule import target_schema, time_limit
-from crmbet.run.tasks import COMPARE, PUBLISH, RECORD, STREAM, TASKS
+from crmbet.run.tasks import APPROVE, COMPARE, PUBLISH, RECORD, STREAM, TASKS
 
 LATEST = time_limit(os.environ, "deadline_minutes")
 """A run is late this long after it was queued. Backfills are never late. The schedule queues its runs at midnight."""
@@ -244,7 +244,7 @@ def _tell_unless_told(dag_id: str, run_id: str, since: datetime | None) -> None:
     if known.row is not None:
         incidents.send_row(known.row)
         return
-    task_id = incidents.first_failed(dag_id, run_id, [*TASKS, COMPARE, PUBLISH, STREAM, RECORD])
+    task_id = incidents.first_failed(dag_id, run_id, [*TASKS, APPROVE, COMPARE, PUBLISH, STREAM, RECORD])
     _send_failure(dag_id, run_id, task_id, None, is_late=True)
 
 

@@ -18,7 +18,7 @@ from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.sessions import open_session
 from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
-from crmbet.failures import BadAudience, BadSetting, CrmbetError, LoadRefused, SourceMissing
+from crmbet.failures import BadAudience, BadParam, BadSetting, CrmbetError, LoadRefused, SourceMissing
 from crmbet.orchestration import dags_test
 from crmbet.redaction import remember, secrets_in
 from crmbet.run.logs import bind
@@ -86,6 +86,7 @@ def open_run(context: Context) -> AirflowRun:
 
     params = RunParams.read(context["params"])
     settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
+    _refuse_unasked(params, settings, context)
     dag_run: Any = context["dag_run"]
     started_at = dags_test.started_at(dag_run, timezone.utcnow())
     start = Start(
@@ -103,6 +104,22 @@ def open_run(context: Context) -> AirflowRun:
     bind(as_of=run.as_of_date.isoformat(), execution_id=run.run_id)
     log.info("as_of %s, known_at %s, run %s", run.as_of_date, run.known_at.isoformat(), run.run_id)
     return AirflowRun(run=run, store=store)
+
+
+def _refuse_unasked(params: RunParams, settings: Settings, context: Context) -> None:
+    """Raise `BadParam` for a param about asking a person that would do nothing, or answer in a person's place."""
+    if params.ask_on and not settings.approval.questions:
+        raise BadParam(
+            "the param ask_on is set, and this deployment has no task that asks",
+            where="the configuration that the run was triggered with",
+            next_step="set CRMBET_ASK_ON (docs/loading.md), or trigger again without ask_on",
+        )
+    if params.answer and not dags_test.is_of_dags_test(context):
+        raise BadParam(
+            "the param answer is for `airflow dags test` alone: a person answers in the form of the run, or by REST",
+            where="the configuration that the run was triggered with",
+            next_step="trigger again without answer",
+        )
 
 
 def spoken_texts() -> Texts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from crmbet.run.records import Record
 
 
@@ -12,5 +14,7 @@ class QualityManifest(Record):
     score: float
     grade: str
     passed: bool
+    failed: dict[str, str] = Field(default_factory=dict)
+    """The checks that failed and whose severity fails this run, by label, with their severity."""
     report_json: str
     report_html: str

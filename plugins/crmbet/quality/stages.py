@@ -285,7 +285,8 @@ def publish(store: ObjectStore, run: Run, judgement: Judgement, folder: Path) ->
         f"{target}{data_docs_name(report.stage)}": (_packed(folder / DATA_DOCS), "application/zip"),
     }
     store.in_parallel(lambda item: store.write(item[0], *item[1]), written.items())
-    passed = not report.breaches(run.params.fail_on)
+    breaches = report.breaches(run.params.fail_on)
+    passed = not breaches
     if passed and judgement.baselines.grows:
         freeze(store, run, report.stage, judgement.baselines, judgement.profiles)
     return QualityManifest(
@@ -293,6 +294,7 @@ def publish(store: ObjectStore, run: Run, judgement: Judgement, folder: Path) ->
         score=report.score,
         grade=report.quality_grade,
         passed=passed,
+        failed={breach.check.label: breach.check.severity for breach in breaches},
         report_json=store.url(data),
         report_html=store.url(page),
     )

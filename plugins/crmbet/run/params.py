@@ -12,6 +12,8 @@ from crmbet.failures import BadParam
 
 Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"]
 
+Question = Literal["replace", "loss", "CRITICAL", "HIGH", "MEDIUM", "LOW"]
+
 OLD_NAMES = {"refreeze_thresholds": "refreeze_cut_offs"}
 """Params that were renamed. A configuration may use the old name for one more release."""
 
@@ -37,6 +39,10 @@ class RunParams(BaseModel):
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Settings of the quality checks that apply to this run only, by their names."""
     refresh_baseline: bool = False
+    ask_on: frozenset[Question] | None = None
+    """What a person is asked about before the load; None: what the setting says."""
+    answer: Literal["approve", "reject"] | None = None
+    """The answer to that, for `airflow dags test` alone."""
     fail_on: frozenset[Severity] = Field(default=frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"}))
 
     @classmethod

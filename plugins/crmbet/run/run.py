@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from crmbet.run.params import RunParams
+from crmbet.run.params import RunParams, Severity
+from crmbet.run.schedule import QUESTIONS
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window
 from crmbet.storage.layout import Layout
@@ -35,6 +36,19 @@ class Run:
     def as_of_date(self) -> date:
         """The date whose midnight is as_of."""
         return self.window.as_of_date
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What a person is asked about before the load; nothing where the deployment has no task that asks."""
+        configured = self.settings.approval.questions
+        if not configured or self.params.ask_on is None:
+            return configured
+        return tuple(word for word in QUESTIONS if word in self.params.ask_on)
+
+    @property
+    def failing(self) -> frozenset[Severity]:
+        """Severities of a failed check that stop the run. About the others a person is asked, or nobody minds."""
+        return self.params.fail_on.difference(self.questions)
 
     @property
     def rereads_the_past(self) -> bool:

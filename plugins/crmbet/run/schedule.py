@@ -25,6 +25,7 @@ MINUTES = {
     "validate_timeout_minutes": 120,
     "backup_timeout_minutes": 120,
     "load_timeout_minutes": 120,
+    "approval_timeout_minutes": 240,
     "audiences_timeout_minutes": 60,
     "record_timeout_minutes": 10,
     "weekly_timeout_minutes": 360,
@@ -36,6 +37,10 @@ MINUTES = {
 LONGEST_MINUTES = 7 * 24 * 60
 
 SCHEMA_VARIABLE = "CRMBET_TARGET_SCHEMA"
+QUESTIONS_VARIABLE = "CRMBET_ASK_ON"
+APPROVERS_VARIABLE = "CRMBET_APPROVERS"
+QUESTIONS = ("replace", "loss", "CRITICAL", "HIGH", "MEDIUM", "LOW")
+"""What a person can be asked about: a load by replace, one that loses more than allowed, a failed check by severity."""
 AUDIENCES_VARIABLE = "CRMBET_AUDIENCES_FOLDER"
 TOPICS_VARIABLE = "CRMBET_STREAM_TOPICS"
 STREAMED = ("bets", "transactions", "limits")
@@ -106,6 +111,34 @@ def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:
             next_step="correct the variable",
         )
     return timedelta(minutes=minutes)
+
+
+def questions(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Read what a person is asked about before a load; nothing if nobody is asked.
+
+    Raises `BadSetting`, which Airflow shows as an import error of the DAG.
+    """
+    try:
+        return checked_questions(environ.get(QUESTIONS_VARIABLE, ""))
+    except ValueError as error:
+        raise BadSetting(
+            f"{QUESTIONS_VARIABLE} has a bad value: {error}",
+            where="the environment of the DAG processor",
+            next_step="correct the variable",
+        ) from None
+
+
+def approvers(environ: Mapping[str, str]) -> list[str]:
+    """The ids of the users who may answer; empty if everybody may who may answer a required action of the DAG."""
+    return environ.get(APPROVERS_VARIABLE, "").split()
+
+
+def checked_questions(given: str) -> tuple[str, ...]:
+    """Words of `QUESTIONS`, from a text with blanks between them. Raises `ValueError`."""
+    words = given.replace(",", " ").split()
+    if not {*words} <= {*QUESTIONS}:
+        raise ValueError(f"use words among {', '.join(QUESTIONS)}, with blanks between them")
+    return tuple(word for word in QUESTIONS if word in words)
 
 
 def has_audiences(environ: Mapping[str, str]) -> bool:

@@ -23,7 +23,14 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from crmbet.failures import BadParam, BadSetting
-from crmbet.run.schedule import DEFAULT_TIMEZONE, LONGEST_MINUTES, MINUTES, checked_topics, checked_zone
+from crmbet.run.schedule import (
+    DEFAULT_TIMEZONE,
+    LONGEST_MINUTES,
+    MINUTES,
+    checked_questions,
+    checked_topics,
+    checked_zone,
+)
 from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
 from crmbet.texts import DEFAULT_LANGUAGE, Language
 
@@ -345,6 +352,43 @@ class LoadSettings(_Group):
     )
 
 
+class ApprovalSettings(_Group):
+    """When a person is asked before a load, and who may answer."""
+
+    ask_on: str = Field(
+        default="",
+        description=(
+            "When a run asks a person before it loads: replace, loss, or severities of failed checks, with blanks. "
+            "Empty: there is no such task."
+        ),
+    )
+    approvers: str = Field(
+        default="",
+        description=(
+            "Ids of the users who may answer, with blanks between. "
+            "Empty: everybody who may answer a required action of the DAG."
+        ),
+    )
+
+    @field_validator("ask_on")
+    @classmethod
+    def _words_are_known(cls, given: str) -> str:
+        checked_questions(given)
+        return given
+
+    @field_validator("approvers")
+    @classmethod
+    def _ids_are_plain(cls, given: str) -> str:
+        if not all(re.fullmatch(r"[A-Za-z0-9@._+-]{1,64}", user) for user in given.split()):
+            raise ValueError("use ids of users, with blanks between them")
+        return given
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What is asked for."""
+        return checked_questions(self.ask_on)
+
+
 class AudienceSettings(_Group):
     """What is handed over to the CRM."""
 
@@ -534,6 +578,10 @@ class TimeoutSettings(_Group):
         "load_timeout_minutes",
         "Longest time of one try of load_merge, with its wait for other loads, in minutes.",
     )
+    approval_timeout_minutes: int = _minutes(
+        "approval_timeout_minutes",
+        "How long a person may take to answer before the load is rejected, in minutes.",
+    )
     audiences_timeout_minutes: int = _minutes(
         "audiences_timeout_minutes", "Longest time of one try of publish_audiences, in minutes."
     )
@@ -602,6 +650,7 @@ class Settings(BaseSettings):
     responsible_gambling: ResponsibleGamblingSettings = Field(default_factory=ResponsibleGamblingSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     load: LoadSettings = Field(default_factory=LoadSettings)
+    approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
     audiences: AudienceSettings = Field(default_factory=AudienceSettings)
     stream: StreamSettings = Field(default_factory=StreamSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)

@@ -55,6 +55,7 @@ MEANINGS: Mapping[str, str] = {
     "SourceShrunk": "Data that an earlier run had seen is gone from a source.",
     "AccessRefused": "A login or a password is wrong, or lacks a right.",
     "RowsUnaccounted": "Rows went in and did not come out anywhere: a defect of crmbet. The table is as it was.",
+    "LoadRejected": "A person was asked whether the run may load: no, or no answer. The table is as it was.",
     "BadAudience": "The table is loaded. No audience was handed over, since the file of one is wrong.",
     "ReceiverRefused": "The table is loaded and audiences are there. Who should be told of them refuses the message.",
     "LoadRefused": "The load would have broken a promise, so nothing was touched.",
