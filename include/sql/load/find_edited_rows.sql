@@ -1,6 +1,7 @@
 -- Rows of the table that are not what the history says, each with the row of the history that it is judged by, the reason
 -- against marketing that it should have, and who is wrong. A row is right if it was staged just now, or if its cells have
--- its row_hash. What this load has just recorded says nothing of what the table held before.
+-- its row_hash. What this load has just recorded says nothing of what the table held before. A part that has_suspect,
+-- has_other or has_unrecorded rules out is not read.
 SELECT
     judged.*,
     CASE
@@ -31,16 +32,8 @@ FROM (
         JOIN {history} AS recorded ON recorded.{key} = target.{key}
         WHERE target.as_of = %(newest)s
           AND recorded.as_of = %(newest)s
-          AND CASE
-              WHEN {is_same}
-              THEN {cells_differ}
-                  OR {is_loud}
-                  OR (
-                      recorded.updated_at < %(written_at)s
-                      AND target.marketing_reason IS DISTINCT FROM recorded.marketing_reason
-                  )
-              ELSE recorded.updated_at < %(written_at)s
-          END
+          AND %(has_suspect)s
+          AND {is_suspect}
         UNION ALL
         -- The others are looked up one by one: they are few, and their days may lie anywhere in the history.
         SELECT
@@ -61,6 +54,7 @@ FROM (
             {reason}
         ) AS reason
         WHERE target.as_of IS DISTINCT FROM %(newest)s
+          AND %(has_other)s
           AND CASE
               WHEN {is_same}
               THEN {cells_differ} OR {is_loud} OR target.marketing_reason IS DISTINCT FROM reason.marketing_reason

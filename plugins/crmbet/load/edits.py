@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from crmbet.load.session import LoadSession
 
 BEFORE_ALL = "-infinity"
+IS_SAME = Fragment("(recorded.row_hash IN (target.row_hash, 'gone ' || target.row_hash))")
+"""Whether a row of the target and its row of the history say that they have the same features."""
+IS_LOUD = Fragment(f"(target.marketing_reason IS NOT NULL AND target.{identifier(MARKETING)})")
+"""Whether a row of the target has marketing, and a reason against it."""
+EVERY_PART = {"has_suspect": True, "has_unrecorded": True, "has_other": True}
+"""Every part of the search for edited rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +64,6 @@ class Search:
     newest: datetime | None
     """The as_of of the newest run, if the target should have it: its rows are compared with that day of the history,
     and none may be missing. None if the target was taken back to an older day."""
-    is_empty: bool
-    """Whether the target has no row, and so nothing to compare."""
     written_at: datetime
 
     def find(self) -> Edits:
@@ -103,28 +107,35 @@ class Search:
             )
 
     def _find(self) -> tuple[Edits, datetime | None, datetime | None]:
-        table = history = unknown = deleted = 0
-        oldest = newest = None
-        if not self.is_empty:
-            self._execute("count_edits", edited=self._edited())
-            table, history, unknown, oldest, newest = single_row(self.cursor)
-        if self.newest is not None:
-            self._execute("count_deleted_rows", deleted=self._render("find_deleted_rows"))
-            (deleted,) = single_row(self.cursor)
+        self._execute("count_suspects", is_suspect=self._is_suspect())
+        suspect, unrecorded, other, deleted = single_row(self.cursor)
+        if not (suspect or unrecorded or other):
+            return Edits(deleted=deleted), None, None
+        looked_for = {
+            "has_suspect": bool(suspect),
+            "has_unrecorded": bool(unrecorded),
+            "has_other": bool(other),
+        }
+        self._execute("count_edits", looked_for, edited=self._edited())
+        table, history, unknown, oldest, newest = single_row(self.cursor)
         return Edits(table=table, history=history, unknown=unknown, deleted=deleted), oldest, newest
 
     def _edited(self) -> Fragment:
         columns = self.session.contract.features
         return self._render(
             "find_edited_rows",
-            is_same=Fragment("(recorded.row_hash IN (target.row_hash, 'gone ' || target.row_hash))"),
-            is_loud=Fragment(f"(target.marketing_reason IS NOT NULL AND target.{identifier(MARKETING)})"),
+            is_same=IS_SAME,
+            is_loud=IS_LOUD,
+            is_suspect=self._is_suspect(),
             cells_differ=self._cells_differ(),
             table_fits=fits_hash(columns, "target"),
             history_fits=fits_hash(columns, "recorded"),
             reason=self._render("find_later_reason"),
             unrecorded=self._render("find_unrecorded_rows"),
         )
+
+    def _is_suspect(self) -> Fragment:
+        return self._render("is_suspect", is_same=IS_SAME, is_loud=IS_LOUD, cells_differ=self._cells_differ())
 
     def _cells_differ(self) -> Fragment:
         """Whether a row of the target has other features than its row of the history makes it hold.
@@ -143,7 +154,8 @@ class Search:
         return {name: column for name, column in self.session.contract.features.items() if name != but}
 
     def _execute(self, verb: str, values: dict[str, Any] | None = None, **fragments: Fragment) -> None:
-        every = {"newest": self.newest, "written_at": self.written_at, "marks": self.marks, **(values or {})}
+        known = {"newest": self.newest, "written_at": self.written_at, "marks": self.marks}
+        every = {**EVERY_PART, **known, **(values or {})}
         self.cursor.execute(self._render(verb, **fragments), every)
 
     def _render(self, verb: str, **fragments: Fragment) -> Fragment:

@@ -297,7 +297,6 @@ class _Write:
             staging=self.staging,
             marks=self.rules.gone_users == "mark",
             newest=newest,
-            is_empty=bounds.rows == 0,
             written_at=self.written_at,
         )
 
