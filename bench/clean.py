@@ -131,10 +131,10 @@ def _floor(work: Work, captures: SourceCaptures) -> dict[str, float]:
         looking = spent(f"{_count_values(f'({looked_over})')} WHERE NOT _odd")
         keeping = spent(f"CREATE OR REPLACE TEMPORARY TABLE bare AS {typed}")
         finding = spent(f"SELECT {key}, _day FROM bare GROUP BY ALL HAVING count(*) > 1")
-        path, by_day = literal(f"{folder}/rows.parquet"), Fragment("ORDER BY _day")
+        path = literal(f"{folder}/rows.parquet")
         copies = [
-            spent(render("datasets/copy_segment", rows=Fragment("FROM bare"), order=order, path=path))
-            for order in (Fragment(""), by_day)
+            spent(render("datasets/copy_segment", rows=Fragment(rows), path=path))
+            for rows in ("FROM bare", "FROM bare ORDER BY _day, rowid")
         ]
         work.connection.execute("DROP TABLE bare")
     return {

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from crmbet.contracts.bounds import bounds_of
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import typed_columns
-from crmbet.databases.parquet import column_types, scan
+from crmbet.databases.parquet import column_types, scan, write_file
 from crmbet.databases.statements import STATEMENTS, Fragment, render
+from crmbet.databases.work import Work
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from tests.sql.lake_folder import FolderStore, accepted_rows, capture, clean, quarantined_rows
@@ -489,6 +490,29 @@ def test_cleaned_columns_are_those_that_features_expect_of_an_absent_source(
         written = column_types(engine, scan(store, files))
 
         assert written == column_types(engine, Fragment(f"({absent})")), source
+
+
+def test_the_same_rows_make_the_same_bytes(engine: duckdb.DuckDBPyConnection, store: FolderStore) -> None:
+    """Whatever order the engine's threads bring them in."""
+    contract = contracts()["bets"]
+    rows = [
+        {**GOOD["bets"], "bet_id": f"b{number}", "placed_at": f"2026-02-{20 + number % 3} 12:00:00", **fault}
+        for number in range(60)
+        for fault in ({}, {"stake": "x"} if number % 4 else {})
+    ]
+    captured = capture(engine, store, RUN, contract, rows)
+    work = Work(run=RUN, store=store, connection=engine)
+    query = f"FROM {scan(store, captured.files)} ORDER BY hash(_row)"
+    shuffled, _ = write_file(work, "captures/shuffled.parquet", query)
+
+    def cleaned_bytes(files: list[str], run: Run) -> set[bytes | None]:
+        cleaned = clean(engine, store, run, contract, captured.model_copy(update={"files": files}))
+        return {store.read(key) for day in cleaned.days for key in (*day.files, *day.quarantine_files)}
+
+    once = cleaned_bytes(captured.files, RUN)
+
+    assert len(once) == 2
+    assert cleaned_bytes([shuffled], REFRESHED) == once
 
 
 def test_the_day_is_the_operators(engine: duckdb.DuckDBPyConnection, store: FolderStore) -> None:

@@ -49,7 +49,7 @@ def make(work: Work, batch: Batch) -> None:
         f"SELECT DATE '{day}' AS _day, {version} AS {VERSION}, unnest(range({rows})) AS number"
         for day, (version, rows) in batch.items()
     ]
-    made = write_days(work, "state", " UNION ALL ".join(selects), wanted)
+    made = write_days(work, "state", f"{' UNION ALL '.join(selects)} ORDER BY _day, number", wanted)
     _, done_files = find_days(work.store, work.run.layout, "state", {})
     write_segment(done_files, work.run.layout, "state", made)
 

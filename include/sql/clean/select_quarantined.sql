@@ -12,3 +12,4 @@ SELECT
     _day
 FROM typed
 WHERE _fault IS NOT NULL AND (_known IS NULL OR _known <= {known_at})
+ORDER BY _day, _row, _source_key

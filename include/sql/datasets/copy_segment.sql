@@ -1,2 +1,2 @@
--- Copies the rows of some days into one local file, day by day: who needs a few of them passes over the rest.
-COPY (FROM ({rows}) {order}) TO {path} (FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)
+-- Copies the rows of some days into one local file. They come day by day: who needs a few days passes over the rest.
+COPY ({rows}) TO {path} (FORMAT parquet, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)

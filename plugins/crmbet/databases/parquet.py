@@ -24,13 +24,15 @@ class Located(Protocol):
         """Addresses that the engine reads."""
 
 
-def scan(files: Located, keys: Iterable[str], *, by_name: bool = False) -> Fragment:
+def scan(files: Located, keys: Iterable[str], *, by_name: bool = False, numbered: bool = False) -> Fragment:
     """A table expression that reads Parquet files; the `name=value` folders of their paths do not become columns.
 
-    Files with other columns than the first one are read only if `by_name`: what a file lacks is NULL.
+    Files with other columns than the first one are read only if `by_name`: what a file lacks is NULL. If `numbered`,
+    the column `file_row_number` has a row's place in its file.
     """
-    union = ", union_by_name = true" if by_name else ""
-    return Fragment(f"read_parquet({file_list(files, keys)}, hive_partitioning = false{union})")
+    more = ", union_by_name = true" if by_name else ""
+    more += ", file_row_number = true" if numbered else ""
+    return Fragment(f"read_parquet({file_list(files, keys)}, hive_partitioning = false{more})")
 
 
 def file_list(files: Located, keys: Iterable[str]) -> Fragment:

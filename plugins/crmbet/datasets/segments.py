@@ -95,14 +95,12 @@ def folder_of_digests(layout: Layout, dataset: str, days: Sequence[tuple[date, s
 
 def rows_of_days(files: Located, days: Iterable[DayFiles]) -> Fragment | None:
     """A table expression of the rows of some days; None if no file holds any."""
-    return _rows(files, [(key, day.day, day.days_in_files) for day in days for key in day.files])
+    return _rows(files, _parts(days))
 
 
 def quarantined_rows(files: Located, days: Iterable[DayFiles]) -> Fragment | None:
     """A table expression of the rows in quarantine of some days; None if there are none."""
-    return _rows(
-        files, [(key, day.day, day.days_in_quarantine) for day in days for key in day.quarantine_files]
-    )
+    return _rows(files, _quarantined_parts(days))
 
 
 def write_rows(
@@ -110,13 +108,13 @@ def write_rows(
 ) -> tuple[list[str], dict[date, int]]:
     """Write a query's rows into one file of a segment; returns its key, if there are rows, and the rows of each day.
 
-    `digests` has the days of the segment. The query's rows are of these days alone.
+    `digests` has the days of the segment. The query's rows are of these days alone. It puts them in order: day by day,
+    and no two rows alike, so that the same rows make the same bytes.
     """
-    order = Fragment("ORDER BY _day" if len(digests) > 1 else "")
     folder = folder_of_digests(work.run.layout, dataset, [*digests.items()])
     with scratch_folder(work.run.settings) as scratch:
         path = scratch / "segment.parquet"
-        copy = render("datasets/copy_segment", rows=Fragment(query), order=order, path=literal(str(path)))
+        copy = render("datasets/copy_segment", rows=Fragment(query), path=literal(str(path)))
         (rows,) = work.connection.execute(copy).fetchone() or (0,)
         if not rows:
             return [], {}
@@ -155,14 +153,15 @@ def join_months(
 def _joined(work: Work, dataset: str, days: Sequence[DayFiles]) -> Segment:
     digests = {day.day: day.digest for day in days}
     with local_copies(work) as files:
-        kept, quarantined = rows_of_days(files, days), quarantined_rows(files, days)
+        kept = _rows(files, _parts(days), numbered=True)
+        quarantined = _rows(files, _quarantined_parts(days), numbered=True)
         changes: dict[str, object] = {}
         if kept:
-            keys, counted = write_rows(work, dataset, f"FROM {kept}", digests)
+            keys, counted = write_rows(work, dataset, _in_order(kept), digests)
             changes |= {"files": keys, "days_in_files": len(counted)}
         if quarantined:
             of = next(dataset_of(key) for day in days for key in day.quarantine_files)
-            keys, counted = write_rows(work, of, f"FROM {quarantined}", digests)
+            keys, counted = write_rows(work, of, _in_order(quarantined), digests)
             changes |= {"quarantine_files": keys, "days_in_quarantine": len(counted)}
     return Segment(days=[_moved(day, changes) for day in days], joined_at=work.run.known_at)
 
@@ -176,8 +175,23 @@ def _moved(day: DayFiles, changes: Mapping[str, object]) -> DayFiles:
     return day.model_copy(update={name: value for name, value in changes.items() if name not in without})
 
 
-def _rows(files: Located, parts: Iterable[tuple[str, date, int]]) -> Fragment | None:
-    """The rows of some days: each a file, the day, and how many days the file holds."""
+def _in_order(rows: Fragment) -> str:
+    return render("datasets/select_in_order", rows=rows)
+
+
+def _parts(days: Iterable[DayFiles]) -> list[tuple[str, date, int]]:
+    """Each file of some days: its key, the day, and how many days it holds."""
+    return [(key, day.day, day.days_in_files) for day in days for key in day.files]
+
+
+def _quarantined_parts(days: Iterable[DayFiles]) -> list[tuple[str, date, int]]:
+    return [(key, day.day, day.days_in_quarantine) for day in days for key in day.quarantine_files]
+
+
+def _rows(
+    files: Located, parts: Iterable[tuple[str, date, int]], *, numbered: bool = False
+) -> Fragment | None:
+    """The rows of some days, from `_parts`. If they are numbered, `file_row_number` is a row's place in its file."""
     wanted: dict[str, set[date]] = {}
     held: dict[str, int] = {}
     for key, day, days_in_file in parts:
@@ -189,7 +203,7 @@ def _rows(files: Located, parts: Iterable[tuple[str, date, int]]) -> Fragment | 
         groups.setdefault(frozenset() if len(days) == held[key] else frozenset(days), []).append(key)
     selects = []
     for some, keys in groups.items():
-        rows = scan(files, sorted(keys))
+        rows = scan(files, sorted(keys), numbered=numbered)
         if some:
             in_days = joined([date_literal(day) for day in sorted(some)])
             rows = Fragment(f"({render('datasets/select_days', files=rows, days=in_days)})")

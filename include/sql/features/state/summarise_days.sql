@@ -105,7 +105,7 @@ limit_days AS (
         -- A first limit has no old value, and is no increase.
         count(*) FILTER (kind <> 'self_exclusion' AND (new_value > old_value OR (old_value >= 0 AND new_value IS NULL)))
             ::INTEGER AS limit_increases,
-        list({'changed_at': changed_at, 'old_days': old_value, 'new_days': new_value} ORDER BY changed_at)
+        list({'changed_at': changed_at, 'old_days': old_value, 'new_days': new_value} ORDER BY changed_at, old_value, new_value)
             FILTER (kind = 'self_exclusion') AS exclusions
     FROM limits
     GROUP BY user_id, _day
