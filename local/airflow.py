@@ -70,6 +70,14 @@ def write_password_file(workspace: Workspace, keys: Credentials) -> Path:
     return path
 
 
+def link_config(workspace: Workspace) -> None:
+    """Let Airflow find our `config/` in its home, where the image has it too."""
+    link = workspace.airflow_home / "config"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(workspace.project / "config")
+
+
 def migrate(workspace: Workspace, environ: Mapping[str, str]) -> None:
     """Bring the database that `environ` names to the version of the installed Airflow.
 

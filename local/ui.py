@@ -56,6 +56,7 @@ def start(workspace: Workspace, more: Mapping[str, str] | None = None) -> Login:
     with workspace.locked():
         keys = credentials(workspace)
         airflow.write_password_file(workspace, keys)
+        airflow.link_config(workspace)
         while True:
             port = _choose_port(workspace)
             try:

@@ -96,18 +96,21 @@ def test_image_runs_as_the_user_of_the_services(instructions: list[tuple[str, st
 
 
 @pytest.mark.parametrize(
-    ("command", "loads"),
+    ("executor", "command", "loads"),
     [
-        (["airflow", "celery", "worker"], True),
-        (["airflow", "celery", "flower"], False),
-        (["airflow", "scheduler"], False),
-        (["airflow", "api-server", "--port", "8080"], False),
-        (["airflow", "dag-processor"], False),
-        (["airflow", "jobs", "check", "--job-type", "TriggererJob", "--local"], False),
+        ("CeleryExecutor", ["celery", "worker"], True),
+        ("CeleryExecutor", ["celery", "flower"], False),
+        ("CeleryExecutor", ["scheduler"], False),
+        ("LocalExecutor", ["scheduler", "--skip-serve-logs"], True),
+        ("LocalExecutor,CeleryExecutor", ["scheduler"], True),
+        ("LocalExecutor", ["api-server", "--port", "8080"], False),
+        ("LocalExecutor", ["dag-processor"], False),
+        ("LocalExecutor", ["dags", "test", "user_features_daily"], False),
+        ("CeleryExecutor", ["jobs", "check", "--job-type", "TriggererJob", "--local"], False),
     ],
 )
-def test_only_the_worker_loads_great_expectations(
-    command: list[str], loads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_the_parent_of_tasks_loads_great_expectations(
+    executor: str, command: list[str], loads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With an empty package of that name: the real one takes eight seconds."""
     (tmp_path / "great_expectations.py").touch()
@@ -115,7 +118,8 @@ def test_only_the_worker_loads_great_expectations(
     # Set first, so that what the test loads is undone.
     monkeypatch.setitem(sys.modules, "great_expectations", sys)
     monkeypatch.delitem(sys.modules, "great_expectations")
-    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(sys, "argv", ["airflow", *command])
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
 
     runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
 
