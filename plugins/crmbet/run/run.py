@@ -39,8 +39,8 @@ class Run:
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """What a person is asked about before the load; nothing where the deployment has no task that asks."""
-        configured = self.settings.approval.questions
+        """What a person is asked about before the load; nothing if there is no load, or no task that asks."""
+        configured = () if self.params.validate_only else self.settings.approval.questions
         if not configured or self.params.ask_on is None:
             return configured
         return tuple(word for word in QUESTIONS if word in self.params.ask_on)

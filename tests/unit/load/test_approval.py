@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,3 +79,7 @@ def test_what_a_person_is_asked_about_does_not_fail_a_gate(
     )
     assert run.questions == asked
     assert run.failing == failing
+    # Nobody is asked where nothing is loaded, so there a failed check fails.
+    only_judged = replace(run, params=run.params.model_copy(update={"validate_only": True}))
+    assert only_judged.questions == ()
+    assert only_judged.failing == {"CRITICAL", "HIGH", "MEDIUM", "LOW"}
