@@ -161,6 +161,18 @@ def _take(chromium: str, login: ui.Login, failed: str, mail: str) -> None:
         page.wait_for_timeout(2000)  # the charts are drawn in
         _shoot(page, "monitoring.png")
 
+        page.goto(f"{login.url}/crmbet/?days=30")
+        page.locator("#breaches button").first.click()
+        page.locator("#rows table").wait_for()
+        page.wait_for_timeout(1000)
+        _shoot(page, "monitoring-rows.png")
+
+        page.goto(f"{login.url}/crmbet/catalogue?search=churn_prob_30d")
+        page.locator("#churn_prob_30d summary").click()
+        page.locator("#churn_prob_30d canvas").first.wait_for()
+        page.wait_for_timeout(1000)
+        _shoot(page, "catalogue.png")
+
         page.goto(f"{login.url}/crmbet/reports/{quote(failed)}/raw")
         page.get_by_text("completeness").first.wait_for()
         _shoot(page, "quality-report.png")
