@@ -79,36 +79,26 @@ def measure(workbench: Workbench, rounds: int) -> list[Figure]:
         Figure(name="monitoring page, its data", value=median(took for took, _ in data), unit="s", note=note),
         Figure(name="monitoring page, its data, compressed", value=size / 2**20, unit="MiB"),
     ]
-    if painted:
-        figures += [
-            Figure(
-                name="monitoring page, first paint",
-                value=median(first for first, _ in painted),
-                unit="s",
-                limit=LIMIT_SECONDS,
-                note=note,
-            ),
-            Figure(
-                name="monitoring page, today's verdict and all charts",
-                value=median(complete for _, complete in painted),
-                unit="s",
-                limit=LIMIT_SECONDS,
-                note=note,
-            ),
-            Figure(
-                name="monitoring page with rows set aside, first paint",
-                value=median(first for first, _ in with_rows),
-                unit="s",
-                limit=LIMIT_SECONDS,
-                note=f"{note}, {ROWS_SET_ASIDE} rows",
-            ),
-            Figure(
-                name="monitoring page, rows set aside and all charts",
-                value=median(complete for _, complete in with_rows),
-                unit="s",
-                note=f"{note}, {ROWS_SET_ASIDE} rows",
-            ),
-        ]
+    opened = {
+        "monitoring page": ("today's verdict and all charts", painted, ""),
+        "monitoring page of rows set aside": (
+            "the rows and all charts",
+            with_rows,
+            f", {ROWS_SET_ASIDE} rows",
+        ),
+    }
+    for name, (what, times, about) in opened.items():
+        for part, place in (("first paint", 0), (what, 1)):
+            if times:
+                figures.append(
+                    Figure(
+                        name=f"{name}, {part}",
+                        value=median(time[place] for time in times),
+                        unit="s",
+                        limit=LIMIT_SECONDS,
+                        note=note + about,
+                    )
+                )
     return figures
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from crmbet.contracts.files import load_table_contract
@@ -49,7 +50,7 @@ def mask_cell(contract: SourceContract, name: str, cell: Any) -> str | None:
     column = contract.columns.get(name)
     if not text.strip():
         return text
-    if column is None or column.personal or name == load_table_contract().key:
+    if column is None or column.personal or name == _player():
         return HIDDEN
     return text if _is_nobodys(column, text) else shape(text)
 
@@ -68,6 +69,12 @@ def shape(text: str) -> str:
         for letter in text[:LONGEST_SHAPE]
     )
     return shown + ("…" if len(text) > LONGEST_SHAPE else "")
+
+
+@cache
+def _player() -> str:
+    """The column with the player's id. Reading the contract takes longer than masking a thousand records."""
+    return load_table_contract().key
 
 
 def _is_nobodys(column: SourceColumn, text: str) -> bool:
