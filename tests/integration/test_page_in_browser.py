@@ -430,10 +430,12 @@ def test_a_run_under_way_has_its_task_and_the_time_that_is_left(browser: Any, ne
         tasks=states,
     )
     page = browser.new_page()
-    with served(url, under_way=[run]) as served_at:
+    queued = run.model_copy(update={"run_id": "manual__2", "state": "queued", "tasks": {}})
+    with served(url, under_way=[run, queued]) as served_at:
         page.goto(served_at)
         page.locator("#underway progress").wait_for()
         shown = page.locator("#underway tbody").inner_text()
+        assert page.locator("#underway .hint").inner_text() == "One more run waits for its turn."
         share = page.locator("#underway progress").get_attribute("value")
         page.close()
 

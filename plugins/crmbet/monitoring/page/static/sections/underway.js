@@ -53,7 +53,11 @@ function drawRun(run) {
 function drawUnderway() {
   const panel = document.getElementById("underway");
   panel.hidden = !under.runs.length;
-  if (under.runs.length) show("underway", el("h3", {}, say("Runs under way")), table([say("Run"), say("What"), say("Progress"), say("Left")], under.runs.map(drawRun)));
+  if (!under.runs.length) return;
+  const begun = under.runs.filter((run) => run.state !== "queued"), queued = under.runs.length - begun.length;
+  show("underway", el("h3", {}, say("Runs under way")),
+    begun.length ? table([say("Run"), say("What"), say("Progress"), say("Left")], begun.map(drawRun)) : null,
+    queued ? el("p", { class: "hint" }, queued === 1 ? say("One more run waits for its turn.") : say("{count} more runs wait for their turn.", { count: queued })) : null);
 }
 
 async function loadUnderway() {
