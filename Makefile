@@ -14,7 +14,7 @@ parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui doctor demo demo-broken demo-stream test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
+.PHONY: help setup services stop ui doctor demo demo-broken demo-celery demo-stream test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ demo: setup  ## Run the main job on sample data, from nothing, and show what cam
 
 demo-broken: setup  ## The same on data that must not pass: the run fails and says why
 	@$(python) -m local.demo --broken $(ARGS)
+
+demo-celery: setup  ## Run the job in parts on two Celery workers, kill one, and compare with one machine
+	@$(python) -m local.demo_celery
 
 demo-stream: setup  ## Stream a simulated hour into live rows, and compare them with a rebuild
 	@$(python) -m local.demo_stream

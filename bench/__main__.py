@@ -31,6 +31,7 @@ from bench import (
     page,
     parsing,
     quality,
+    shards,
     simulation,
     small_objects,
     stream,
@@ -137,6 +138,17 @@ class Bench:
             least_memory_ratio=least_memory_ratio,
         )
 
+    def shards(self) -> list[Figure]:
+        """A table in parts, compared with one at once."""
+        sizes = self.options
+        events = Events(
+            bets=sizes.shards_rows,
+            transactions=sizes.shards_rows,
+            players=sizes.features_players,
+            days=sizes.features_days,
+        )
+        return shards.measure(self.workbench, events, sizes.shards_count)
+
     def models(self) -> list[Figure]:
         """Fitting the models and scoring players."""
         return models.measure(self.options.models_players)
@@ -202,6 +214,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "clean": Bench.clean,
     "features": Bench.features,
     "features_small": Bench.features_small,
+    "shards": Bench.shards,
     "models": Bench.models,
     "markers": Bench.markers,
     "unchanged": Bench.unchanged,
@@ -215,7 +228,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "year": Bench.year,
 }
 
-LONG = ("extract_pg", "markers", "load", "growth", "page", "quality", "stream", "year")
+LONG = ("extract_pg", "markers", "load", "growth", "page", "quality", "shards", "stream", "year")
 """Groups that run only if they are named."""
 LEAST_SPEEDUP = 1.0
 LEAST_SMALL_SPEEDUP = 0.7
@@ -298,6 +311,8 @@ def _read_options() -> argparse.Namespace:
         metavar="SIZE",
         help="features, features_small: memory_limit; %(default)s",
     )
+    add("--shards-rows", "10M", "shards: bets, and as many transactions")
+    add("--shards-count", "4", "shards: parts")
     add("--models-players", "1M", "models: players")
     add("--markers-players", "1500", "markers: players of each of four worlds")
     add("--history-bets", "8M", "unchanged, increment: bets")

@@ -12,17 +12,18 @@ from collections.abc import Callable, Mapping
 
 from bench.apart import Apart, Steps, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
-from crmbet.clean.clean import clean_source
+from crmbet.clean.clean import clean_shard_of_source, clean_source
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.extract.lake import capture_feeds
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
-from crmbet.features.engineer import engineer_features
+from crmbet.features.engineer import engineer_features, engineer_shard, engineer_shard_of_players
 from crmbet.features.records import FeatureManifest
 from crmbet.run.progress import timed
 from crmbet.run.records import read_manifest, write_manifest
+from crmbet.run.shards import Shard
 
 log = logging.getLogger("crmbet.bench")
 
@@ -82,6 +83,32 @@ def engineer(pipeline_run: PipelineRun) -> int:
     return made.days_built
 
 
+def clean_part(pipeline_run: PipelineRun, shard: Shard) -> int:
+    """Clean a part of the days. Returns how many were missing."""
+    run, store = pipeline_run.run, pipeline_run.operator.store
+    contracts = load_source_contracts()
+    made = 0
+    with pipeline_run.work() as work:
+        for task in EXTRACTS:
+            for name, captures in read_manifest(store, run.prefix, task, ExtractManifest).sources.items():
+                made += len(clean_shard_of_source(work, contracts[name], captures, shard))
+    return made
+
+
+def engineer_days(pipeline_run: PipelineRun, shard: Shard) -> int:
+    """Make a part of the days of state and sessions. Returns how many were missing."""
+    cleaned = read_manifest(pipeline_run.operator.store, pipeline_run.run.prefix, "clean", CleanManifest)
+    with pipeline_run.work() as work:
+        return sum(map(len, engineer_shard(work, load_source_contracts(), cleaned, shard)))
+
+
+def engineer_players(pipeline_run: PipelineRun, shard: Shard) -> int:
+    """Compute the themes of a part of the players. Returns how many they are."""
+    cleaned = read_manifest(pipeline_run.operator.store, pipeline_run.run.prefix, "clean", CleanManifest)
+    with pipeline_run.work() as work:
+        return engineer_shard_of_players(work, load_source_contracts(), load_table_contract(), cleaned, shard)
+
+
 EXTRACTS = ("extract_s3", "extract_pg")
 COMPUTING = ("clean", "engineer_features")
 
@@ -91,6 +118,12 @@ TASKS: Mapping[str, Callable[[PipelineRun], int]] = {
     "clean": clean,
     "engineer_features": engineer,
 }
+PARTS: Mapping[str, Callable[[PipelineRun, Shard], int]] = {
+    "clean_parts": clean_part,
+    "engineer_days": engineer_days,
+    "engineer_players": engineer_players,
+}
+"""Parts of tasks, named as `clean_parts:2 of 4`."""
 
 
 def run_tasks(pipeline_run: PipelineRun, *tasks: str) -> Apart:
@@ -118,7 +151,10 @@ def main() -> None:
     _ = pipeline_run.operator.store
     for task in tasks:
         with stopwatch.step(task):
-            counts[task] = TASKS[task](pipeline_run)
+            name, _, shard = task.partition(":")
+            counts[task] = (
+                PARTS[name](pipeline_run, Shard.parse(shard)) if shard else TASKS[name](pipeline_run)
+            )
     report(stopwatch, steps.seconds, **counts)
 
 

@@ -128,6 +128,7 @@ class PipelineRun:
     memory_limit: str = "2GB"
     threads: int = 2
     full_refresh: bool = False
+    shards: int = 1
 
     @property
     def run(self) -> Run:
@@ -137,6 +138,7 @@ class PipelineRun:
             brand=self.brand,
             memory_limit=self.memory_limit,
             threads=self.threads,
+            shards=self.shards,
         )
         as_of_date = date.fromisoformat(self.as_of)
         as_of = midnight(as_of_date, settings.zone)

@@ -45,7 +45,9 @@ from crmbet.run.schedule import (
     has_audiences,
     operator_texts,
     operator_timezone,
+    parts_of,
     questions,
+    shards,
     stream_topics,
     time_limit,
 )
@@ -190,11 +192,14 @@ with DAG(
 ) as dag:
     extract_s3 = ExtractS3Operator(
         task_id="extract_s3",
+        trigger_rule=TriggerRule.NONE_FAILED,
         inlets=[LAKE],
         execution_timeout=time_limit(os.environ, "extract_timeout_minutes"),
     )
     extract_pg = ExtractPgOperator(
-        task_id="extract_pg", execution_timeout=time_limit(os.environ, "extract_timeout_minutes")
+        task_id="extract_pg",
+        trigger_rule=TriggerRule.NONE_FAILED,
+        execution_timeout=time_limit(os.environ, "extract_timeout_minutes"),
     )
     validate_raw = ValidateOperator(
         task_id="validate_raw",
@@ -266,6 +271,28 @@ with DAG(
             execution_timeout=time_limit(os.environ, "audiences_timeout_minutes"),
         )
         chain(load_merge, publish_audiences, record_run)
+    if shards(os.environ) > 1:
+        # The executor spreads the parts of a step over its workers. The step then makes what they lack.
+        for step in (extract_s3, extract_pg, clean, engineer_features):
+            parts = (
+                type(step)
+                .partial(
+                    task_id=f"{step.task_id}_parts",
+                    trigger_rule=TriggerRule.NONE_FAILED,
+                    execution_timeout=step.execution_timeout,
+                    map_index_template="{{ task.part }}",
+                )
+                .expand(shard=parts_of(os.environ))
+            )
+            chain([*step.upstream_list], parts, step)
+        players = EngineerFeaturesOperator.partial(
+            task_id="engineer_features_players",
+            by_player=True,
+            trigger_rule=TriggerRule.NONE_FAILED,
+            execution_timeout=time_limit(os.environ, "features_timeout_minutes"),
+            map_index_template="{{ task.part }}",
+        ).expand(shard=parts_of(os.environ))
+        chain(dag.get_task("engineer_features_parts"), players, engineer_features)
     if stream_topics(os.environ):
         # Nothing waits for it: the batch stands whatever live rows say.
         compare_stream = CompareStreamOperator(

@@ -48,6 +48,13 @@ class Api:
             raise ServiceFailed(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text}")
         return answer.json()
 
+    def running(self, dag: str, run_id: str, task: str) -> set[int]:
+        """The map indexes of a mapped task's instances that run now."""
+        found = self.call(
+            "GET", f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances?task_id={task}&state=running"
+        )
+        return {instance["map_index"] for instance in found["task_instances"]}
+
     @contextmanager
     def unpaused(self, dag: str) -> Iterator[Api]:
         """The same API while a DAG is unpaused, once its file has been parsed. Raises `ServiceFailed`."""
@@ -68,16 +75,18 @@ class Api:
         """The tasks of a run, each when it has ended, until all have. Raises `ServiceFailed` if it takes too long."""
         deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
         run = f"/api/v2/dags/{dag}/dagRuns/{run_id}"
-        seen: set[str] = set()
+        seen: set[tuple[str, int]] = set()
         state = ""
         while time.monotonic() < deadline:
             # Asked first, so that no task ends unseen between the two answers.
             state = self.call("GET", run)["state"]
             tasks = self.call("GET", f"{run}/taskInstances?order_by=end_date")["task_instances"]
             for task in tasks:
-                if task["state"] in ENDED and task["task_id"] not in seen:
-                    seen.add(task["task_id"])
-                    yield Task(task["task_id"], task["state"], task["duration"] or 0.0)
+                instance = (task["task_id"], task["map_index"])
+                if task["state"] in ENDED and instance not in seen:
+                    seen.add(instance)
+                    part = f": {task['rendered_map_index']}" if task["map_index"] >= 0 else ""
+                    yield Task(task["task_id"] + part, task["state"], task["duration"] or 0.0)
             if state in ("success", "failed"):
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -70,9 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(workspace: Workspace, sample: Sample, day: date) -> int:
     up(workspace)
-    variables = _variables(workspace, sample)
+    variables = sample_variables(workspace, sample)
     environ = {**process_environment(workspace), **variables}
-    _deliver(workspace, sample, day, environ)
+    deliver_sample(workspace, sample, day, environ)
     rows_before = _target_rows(environ)
     print("\nStarting Airflow ...", end="", flush=True)
     with ui.lent(workspace, variables) as login:
@@ -119,7 +119,8 @@ def _judge_broken(outcome: Outcome, rows_before: int, rows_after: int) -> int:
     return 1
 
 
-def _variables(workspace: Workspace, sample: Sample) -> dict[str, str]:
+def sample_variables(workspace: Workspace, sample: Sample) -> dict[str, str]:
+    """The variables by which a run reads a sample. Its bucket and its database are made if they are missing."""
     postgres = EmbeddedPostgres(workspace)
     postgres.create_database(sample.source_database)
     EmbeddedObjectStore(workspace).create_bucket(sample.bucket)
@@ -133,7 +134,7 @@ def _first_day(workspace: Workspace, sample: Sample) -> date:
     return date.fromisoformat(read_record(workspace.record(sample.bucket))["start"])
 
 
-def _deliver(workspace: Workspace, sample: Sample, day: date, environ: Mapping[str, str]) -> None:
+def deliver_sample(workspace: Workspace, sample: Sample, day: date, environ: Mapping[str, str]) -> None:
     """Simulate the operator up to `day`. The first day is remembered, so that a demo on the next day adds one day."""
     record = workspace.record(sample.bucket)
     start = read_record(record).get("start") or (day - timedelta(days=HISTORY_DAYS)).isoformat()

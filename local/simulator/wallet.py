@@ -97,6 +97,8 @@ class WalletWriter:
             if error is None:
                 self._send()
                 self._settle()
+                with self._connection, self._connection.cursor() as cursor:
+                    cursor.execute("ANALYZE tbl_transactions")
         finally:
             self._pool.shutdown(wait=True)
             self._connection.close()

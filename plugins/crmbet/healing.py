@@ -13,9 +13,10 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, TypeVar
 
-from crmbet.clean.clean import clean_sources
+from crmbet.clean.clean import clean_shard_of_source, clean_sources
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
@@ -26,11 +27,12 @@ from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import Capture, ExtractManifest
 from crmbet.extract.streams import source_name
 from crmbet.failures import DamagedObject, DataLost
-from crmbet.features.engineer import engineer_features
+from crmbet.features.engineer import engineer_features, engineer_shard, engineer_shard_of_players
 from crmbet.features.knowledge import judge_knowledge
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import manifest_key, read_manifest, write_manifest
 from crmbet.run.run import Run
+from crmbet.run.shards import Shard
 from crmbet.run.tasks import EXTRACTS
 from crmbet.storage.layout import kind_of, source_of
 from crmbet.storage.object_store import ObjectStore
@@ -71,6 +73,28 @@ class Stages:
         extracts = self.extracts().sources
         with self.open_work() as work:
             return CleanManifest(sources=clean_sources(work, self.sources, extracts))
+
+    def clean_shard(self, shard: Shard) -> list[date]:
+        """Clean one part of each source's days, for `clean` to find. Returns the days that were missing."""
+        with self.open_work() as work:
+            made = [
+                clean_shard_of_source(work, self.sources[name], captures, shard)
+                for name, captures in self.extracts().sources.items()
+            ]
+        return sorted({day for days in made for day in days})
+
+    def engineer_shard(self, shard: Shard) -> list[date]:
+        """Make one part of the days of state and sessions, for `engineer` to find. Returns those that were missing."""
+        cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+        with self.open_work() as work:
+            state, sessions = engineer_shard(work, self.sources, cleaned, shard)
+        return sorted({*state, *sessions})
+
+    def engineer_shard_of_players(self, shard: Shard) -> int:
+        """Compute what needs no other player for one part of them, for `engineer` to find. Returns their number."""
+        cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+        with self.open_work() as work:
+            return engineer_shard_of_players(work, self.sources, self.table, cleaned, shard)
 
     def engineer(self) -> FeatureManifest:
         """Make the run's feature table from its cleaned rows."""

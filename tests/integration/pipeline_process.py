@@ -27,14 +27,14 @@ import psycopg2
 from botocore.config import Config
 from pyarrow.parquet import read_table
 
-from crmbet.clean.clean import clean_source
+from crmbet.clean.clean import clean_shard_of_source, clean_source
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.work import Work
 from crmbet.datasets import segments
-from crmbet.extract.lake import capture_feed
-from crmbet.extract.postgres import SOURCE, capture_relation
+from crmbet.extract.lake import capture_feed, capture_shard_of_feed
+from crmbet.extract.postgres import SOURCE, capture_relation, capture_shard_of_relation
 from crmbet.extract.records import ExtractManifest
 from crmbet.features import engineer
 from crmbet.features.records import FeatureManifest
@@ -42,6 +42,7 @@ from crmbet.run.params import RunParams
 from crmbet.run.records import read_manifest, write_manifest
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
+from crmbet.run.shards import Shard
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
 
@@ -125,9 +126,18 @@ class Attempt:
     kill_at: int | None = None
     matrix: bool = True
     """Write the matrix too. It takes a fifth of a run, and says nothing of the cells."""
+    shards: int = 1
+    """So many parts are made before each step, the last one first."""
+
+    @property
+    def parts(self) -> list[Shard]:
+        """The parts of a step in the order in which they are made; none if steps are not cut."""
+        return [Shard(number, self.shards) for number in range(self.shards, 0, -1)] if self.shards > 1 else []
 
     def run(self, bucket: str) -> Run:
-        settings = Settings.of(lake_bucket=bucket, brand=self.brand, memory_limit="512MB", threads=1)
+        settings = Settings.of(
+            lake_bucket=bucket, brand=self.brand, memory_limit="512MB", threads=1, shards=self.shards
+        )
         return Run(
             run_id=self.run_id,
             window=Window(as_of_date=self.as_of_date, as_of=midnight(self.as_of_date, settings.zone)),
@@ -230,6 +240,10 @@ def _run(site: Site, attempt: Attempt) -> None:
         _killed_at(attempt.kill_at, store),
     ):
         work = Work(run=run, store=store, connection=connection)
+        feeds = [contract for contract in CONTRACTS.values() if contract.kind == "lake"]
+        for shard in attempt.parts:
+            for contract in feeds:
+                capture_shard_of_feed(work, contract, shard)
         lake = {
             name: captures
             for name, contract in CONTRACTS.items()
@@ -237,8 +251,13 @@ def _run(site: Site, attempt: Attempt) -> None:
         }
         write_manifest(store, run.prefix, "extract_s3", ExtractManifest(sources=lake))
         attach_postgres(connection, site.source_url, SOURCE, read_only=True)
+        for shard in attempt.parts:
+            capture_shard_of_relation(work, CONTRACTS["transactions"], shard)
         database = {"transactions": capture_relation(work, CONTRACTS["transactions"])}
         write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources=database))
+        for shard in attempt.parts:
+            for name, captures in (lake | database).items():
+                clean_shard_of_source(work, CONTRACTS[name], captures, shard)
         cleaned = CleanManifest(
             sources={
                 name: clean_source(work, CONTRACTS[name], captures)
@@ -246,6 +265,10 @@ def _run(site: Site, attempt: Attempt) -> None:
             }
         )
         write_manifest(store, run.prefix, "clean", cleaned)
+        for shard in attempt.parts:
+            engineer.engineer_shard(work, CONTRACTS, cleaned, shard)
+        for shard in attempt.parts:
+            engineer.engineer_shard_of_players(work, CONTRACTS, TABLE_CONTRACT, cleaned, shard)
         made = engineer.engineer_features(work, CONTRACTS, TABLE_CONTRACT, cleaned)
         write_manifest(store, run.prefix, "engineer_features", made)
 

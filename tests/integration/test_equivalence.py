@@ -100,11 +100,11 @@ def changes(draw: st.DrawFn) -> tuple[str, tuple[Any, ...]]:
 
 
 @st.composite
-def steps(draw: st.DrawFn) -> tuple[list[Any], int, int | None]:
-    """Some changes, then a run: its as_of in days after the first, and the object before which it is killed."""
+def steps(draw: st.DrawFn) -> tuple[list[Any], int, int | None, int]:
+    """Some changes, then a run: its as_of in days after the first, the object before which it is killed, its parts."""
     changed = draw(st.lists(changes(), min_size=1, max_size=5))
     kill_at = draw(st.none() | st.integers(1, 40))
-    return changed, draw(st.integers(1, DAYS + 1)), kill_at
+    return changed, draw(st.integers(1, DAYS + 1)), kill_at, draw(st.sampled_from((1, 2, 3, 8)))
 
 
 def apply(operator: ChangingOperator, kind: str, arguments: tuple[Any, ...]) -> None:
@@ -144,10 +144,10 @@ def check_history(operator: ChangingOperator, history: list[Any]) -> None:
     """Each run gives what a rebuild gives, and still does when it is asked for after all that came later."""
     start_with(operator)
     made: list[tuple[Attempt, Cells]] = []
-    for changed, days, kill_at in history:
+    for changed, days, kill_at, shards in history:
         for change in changed:
             apply(operator, *change)
-        attempt = operator.attempt(FIRST_DAY + timedelta(days=days), kill_at=kill_at)
+        attempt = operator.attempt(FIRST_DAY + timedelta(days=days), kill_at=kill_at, shards=shards)
         finish(operator.site, attempt)
 
         found = cells(operator.site, attempt)
@@ -168,13 +168,14 @@ def check_history(operator: ChangingOperator, history: list[Any]) -> None:
 
 
 def is_eventful(history: list[Any]) -> bool:
-    """Whether a run was killed, the days went back and forth, and sources changed before every run and in many ways.
+    """Whether a run was killed, another made in parts, and sources and as_of changed back and forth in many ways.
 
     The first example that Hypothesis tries has none of it.
     """
-    days = [days for _, days, _ in history]
+    days = [days for _, days, *_ in history]
     return (
-        any(kill_at for _, _, kill_at in history)
+        any(kill_at and shards > 1 for *_, kill_at, shards in history)
+        and any(not kill_at and shards > 1 for *_, kill_at, shards in history)
         and days not in (sorted(days), sorted(days, reverse=True))
         and all(len({kind for kind, _ in changed}) > 2 for changed, *_ in history[1:])
     )
@@ -195,6 +196,20 @@ def test_many_histories_give_what_rebuilds_give_and_move_no_cell_that_was_known(
     open_changing_operator: Callable[[], ChangingOperator], history: list[Any]
 ) -> None:
     check_history(open_changing_operator(), history)
+
+
+def test_a_table_is_made_from_the_parts_of_its_players(
+    open_changing_operator: Callable[[], ChangingOperator],
+) -> None:
+    operator = open_changing_operator()
+    start_with(operator)
+    attempt = operator.attempt(FIRST_DAY + timedelta(days=2), shards=3)
+    finish(operator.site, attempt)
+
+    assert features(operator.site, attempt).player_parts == 3
+    assert cells(operator.site, attempt) == operator.rebuild(attempt.as_of_date)
+    prefix = attempt.run(operator.site.bucket).layout.players(attempt.run_id)
+    assert not [*operator.site.store.list(prefix)]
 
 
 # What a change costs ---------------------------------------------------------------------------------------------

@@ -53,11 +53,11 @@ def plain(cell: Any) -> Any:
 @pytest.fixture(scope="module")
 def features_of(engine: duckdb.DuckDBPyConnection) -> Callable[[Path], Features]:
     """Computes the features of a case's users, together with those of the cases like it."""
-    groups = {folder: _group(folder, read_case(folder)[0]) for folder in CASES}
+    groups = {folder: group_of(folder, read_case(folder)[0]) for folder in CASES}
 
     @cache
     def compute(group: Hashable) -> Features:
-        return compute_features(engine, _joined([folder for folder in CASES if groups[folder] == group]))
+        return compute_features(engine, joined_world([folder for folder in CASES if groups[folder] == group]))
 
     def found(folder: Path) -> Features:
         rows = compute(groups[folder]).items()
@@ -66,13 +66,13 @@ def features_of(engine: duckdb.DuckDBPyConnection) -> Callable[[Path], Features]
     return found
 
 
-def _group(folder: Path, world: World) -> Hashable:
+def group_of(folder: Path, world: World) -> Hashable:
     """What cases must share to be one world. Recorded sessions switch off those that are derived from bets."""
     alone = folder if folder.parent.name in COMPARED else None
     return alone, world.as_of_date, tuple(world.settings.items()), bool(world.sessions)
 
 
-def _joined(folders: list[Path]) -> World:
+def joined_world(folders: list[Path]) -> World:
     """The world of all users of some cases. Rows keep the order of their ids within a case."""
     cases = [(folder, read_case(folder)[0]) for folder in folders]
     rows: dict[str, Any] = {

@@ -111,12 +111,15 @@ def query_world(connection: duckdb.DuckDBPyConnection, world: World) -> str:
     # Kept as a table, as a run keeps it in files: it is read three times.
     days = Fragment(statement("features/state/summarise_days"))
     connection.execute(render("databases/create_table", name=identifier("days_of_state"), rows=days))
-    compute_themes(connection, world.run(), state=identifier("days_of_state"), sessions=_sessions(connection))
+    compute_themes(
+        connection, world.run(), state=identifier("days_of_state"), sessions=sessions_of(connection)
+    )
     (query,) = feature_queries(connection, world.run(), table())
     return query
 
 
-def _sessions(connection: duckdb.DuckDBPyConnection) -> Fragment:
+def sessions_of(connection: duckdb.DuckDBPyConnection) -> Fragment:
+    """The sessions of a world, whose tables are in the connection."""
     days = connection.execute(
         "SELECT DISTINCT _day FROM bets WHERE _day > getvariable('last_day') - INTERVAL 30 DAYS"
     ).fetchall()

@@ -29,12 +29,13 @@ from crmbet.databases.statements import (
     statements_digest,
 )
 from crmbet.databases.work import Work
-from crmbet.datasets.days import WantedDay, ensure_days, write_days
+from crmbet.datasets.days import WantedDay, ensure_days, make_shard_of_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
 from crmbet.run.run import Run
+from crmbet.run.shards import Shard
 from crmbet.storage.digests import digest
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,14 @@ def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures)
     if not work.run.params.dry_run:
         _account_source(cleaned, contract)
     return cleaned
+
+
+def clean_shard_of_source(
+    work: Work, contract: SourceContract, captures: SourceCaptures, shard: Shard
+) -> list[date]:
+    """Clean the missing days of one part of a source, for `clean_source` to find. Returns them."""
+    by_day, _ = rows_in_scope(work.run, contract, captures.captures)
+    return make_shard_of_days(work, CleanedDays(work, contract, by_day), shard)
 
 
 def rows_in_scope(

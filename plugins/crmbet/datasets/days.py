@@ -21,6 +21,7 @@ from crmbet.datasets.records import DayFiles, Segment
 from crmbet.datasets.segments import find_days, folder_of_days, join_months, write_rows
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
+from crmbet.run.shards import Shard
 from crmbet.storage.done_files import DoneFiles
 from crmbet.storage.layout import Layout, attempt_name
 
@@ -68,36 +69,68 @@ class EnsuredDays:
     """Those that were missing. A dry run has not made them: they have no files."""
 
 
-def ensure_days(work: Work, dataset: Dataset) -> EnsuredDays:
-    """Make the wanted days that are missing, batch by batch. A dry run only finds out which they are."""
+def ensure_days(work: Work, dataset: Dataset, *, join: bool = True) -> EnsuredDays:
+    """Make the wanted days that are missing, batch by batch. A dry run only finds out which they are.
+
+    Months that are over are joined, unless another task does so.
+    """
     run = work.run
     wanted = dataset.wanted()
-    finished, done_files = find_days(
-        work.store, run.layout, dataset.name, {day: part.digest for day, part in wanted.items()}
-    )
-    if run.params.full_refresh:
-        finished = {}
+    finished, done_files = _finished_days(work, dataset, wanted)
     missing = sorted(wanted.keys() - finished.keys())
     if run.params.dry_run:
         finished |= {day: unmade_day(run, day, wanted[day].digest) for day in missing}
         return EnsuredDays(days=[finished[day] for day in sorted(wanted)], made=missing)
-    rows = {day: part.rows for day, part in wanted.items()}
-    progress = Progress(
-        log, dataset.name, unit="days", total=len(missing), total_rows=sum(rows[day] for day in missing)
-    )
-    planned = list(batches(missing, rows))
-    keys = [sorted({key for day in batch for key in wanted[day].reads}) for batch in planned]
-    with closing(fetch_ahead(work.store, run.settings, keys)) as fetched:
-        for batch, files in zip(planned, fetched, strict=True):
-            made = {day.day: day for day in dataset.make({day: wanted[day] for day in batch}, files)}
-            write_segment(done_files, run.layout, dataset.name, list(made.values()))
-            finished |= made
-            progress.advance(len(batch), sum(rows[day] for day in batch))
-    progress.finish()
+    finished |= _make_days(work, dataset, {day: wanted[day] for day in missing}, done_files)
+    days = [finished[day] for day in sorted(wanted)]
+    if not join:
+        return EnsuredDays(days=days, made=missing)
     done_files.set_aside(done_files.damaged.copy())
-    days = join_months(work, dataset.name, [finished[day] for day in sorted(wanted)], done_files)
+    days = join_months(work, dataset.name, days, done_files)
     done_files.write_index(attempt_name())
     return EnsuredDays(days=days, made=missing)
+
+
+def make_shard_of_days(work: Work, dataset: Dataset, shard: Shard) -> list[date]:
+    """Make the missing days of one part of a dataset, for `ensure_days` to find. Returns them."""
+    wanted = dataset.wanted()
+    finished, done_files = _finished_days(work, dataset, wanted)
+    of_shard = shard.days({day: part.rows for day, part in wanted.items()})
+    missing = [day for day in of_shard if day not in finished]
+    _make_days(work, dataset, {day: wanted[day] for day in missing}, done_files)
+    return missing
+
+
+def _finished_days(
+    work: Work, dataset: Dataset, wanted: Mapping[date, WantedDay]
+) -> tuple[dict[date, DayFiles], DoneFiles[Segment]]:
+    """The wanted days that need not be made, and the dataset's done-files."""
+    run = work.run
+    finished, done_files = find_days(
+        work.store, run.layout, dataset.name, {day: part.digest for day, part in wanted.items()}
+    )
+    if run.params.full_refresh:
+        finished = {day: files for day, files in finished.items() if run.has_made(files.made_at)}
+    return finished, done_files
+
+
+def _make_days(
+    work: Work, dataset: Dataset, missing: Mapping[date, WantedDay], done_files: DoneFiles[Segment]
+) -> dict[date, DayFiles]:
+    """Make some days, which are in order, batch by batch."""
+    made: dict[date, DayFiles] = {}
+    rows = {day: part.rows for day, part in missing.items()}
+    progress = Progress(log, dataset.name, unit="days", total=len(rows), total_rows=sum(rows.values()))
+    planned = list(batches(list(missing), rows))
+    keys = [sorted({key for day in batch for key in missing[day].reads}) for batch in planned]
+    with closing(fetch_ahead(work.store, work.run.settings, keys)) as fetched:
+        for batch, files in zip(planned, fetched, strict=True):
+            of_batch = list(dataset.make({day: missing[day] for day in batch}, files))
+            write_segment(done_files, work.run.layout, dataset.name, of_batch)
+            made |= {day.day: day for day in of_batch}
+            progress.advance(len(batch), sum(rows[day] for day in batch))
+    progress.finish()
+    return made
 
 
 def write_segment(

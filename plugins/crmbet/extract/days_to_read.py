@@ -7,12 +7,13 @@ finds ten days in a row quickly, and would read most of the table to find every 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
 from crmbet.extract.records import UNDATED
+from crmbet.run.shards import Shard
 
 TURNS = 30
 GROUP_DAYS = 10
@@ -46,6 +47,29 @@ class DaysToRead:
             return self.undated
         day = date.fromisoformat(chunk)
         return any(span.first <= day <= span.last for span in self.spans)
+
+
+def days_of_shard(days: DaysToRead, shard: Shard, quantiles: Sequence[date]) -> DaysToRead:
+    """Those of some days that a part looks at. Together the parts look at all of them.
+
+    `quantiles` are days, in order, between which the table has about as many rows. With fewer of them than parts, some
+    parts look at nothing. The first part has the rows without a day.
+    """
+    bounds = [date.min.toordinal(), *(_cut(quantiles, shard.of)), date.max.toordinal() + 1]
+    first, end = bounds[shard.number - 1 : shard.number + 1] if shard.number < len(bounds) else (0, 0)
+    clipped = [
+        (max(span.first.toordinal(), first), min(span.last.toordinal() + 1, end)) for span in days.spans
+    ]
+    spans = [
+        Span(date.fromordinal(start), date.fromordinal(stop - 1)) for start, stop in clipped if start < stop
+    ]
+    return DaysToRead(tuple(spans), undated=days.undated and shard.number == 1)
+
+
+def _cut(quantiles: Sequence[date], parts: int) -> list[int]:
+    """The first days of all parts but the first one."""
+    cuts = {quantiles[len(quantiles) * number // parts] for number in range(1, parts)} if quantiles else set()
+    return sorted(day.toordinal() for day in cuts)
 
 
 def all_days(last: date) -> DaysToRead:

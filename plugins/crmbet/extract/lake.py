@@ -41,6 +41,7 @@ from crmbet.extract.writing import MANY_DAYS, place_rows, sort_by_day, write_cap
 from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
+from crmbet.run.shards import Shard
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
 from crmbet.storage.threads import threads
@@ -105,6 +106,17 @@ def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
             next_step="deliver it again as what its name says, and clear the task",
         )
     return _unless_absent(work, used, contract, listing)
+
+
+def capture_shard_of_feed(work: Work, contract: SourceContract, shard: Shard) -> int:
+    """Capture what is new in one part of a feed, for `capture_feed` to find. Returns the number of captures."""
+    if work.run.rereads_the_past:
+        return 0
+    ledger = Ledger.read(work.store, work.run, contract.name)
+    objects = [entry for entry in _list_objects(work, contract).read if shard.has(entry.key)]
+    _, missing = Identities(work.run, contract).look_up(objects, ledger)
+    made, _ = _capture_all(work, contract, ledger, missing)
+    return len(made)
 
 
 def _folder(run: Run, contract: SourceContract) -> str:

@@ -116,17 +116,18 @@ class Ledger:
         return capture.digest in self.lost
 
     def find(self, *digests: str) -> Capture | None:
-        """The capture with one of some digests, the first one first; None if the run captures everything once more."""
-        if self.run.params.full_refresh:
-            return None
+        """The capture with one of some digests, the first one first.
+
+        A run that captures everything once more finds only what it has captured itself.
+        """
         known = (digest for digest in digests if digest in self.by_digest and digest not in self.lost)
-        return next((self.by_digest[digest] for digest in known), None)
+        found = (self.by_digest[digest] for digest in known)
+        return next((capture for capture in found if self._counts(capture)), None)
 
     def find_alike(self, content: str, is_alike: Callable[[Capture], bool]) -> Capture | None:
-        """The newest capture of a content that was read as the run would read it; None as for `find`."""
-        if self.run.params.full_refresh:
-            return None
-        alike = [capture for capture in self.by_content.get(content, ()) if is_alike(capture)]
+        """The newest capture of a content that was read as the run would read it; found as by `find`."""
+        captures = self.by_content.get(content, ())
+        alike = [capture for capture in captures if self._counts(capture) and is_alike(capture)]
         return max(alike, key=lambda capture: (capture.captured_at, capture.digest), default=None)
 
     def record(self, captures: Iterable[Capture]) -> list[Capture]:
@@ -209,6 +210,9 @@ class Ledger:
     @property
     def _accepts_deletions(self) -> bool:
         return self.run.params.source_deletions == "remove"
+
+    def _counts(self, capture: Capture) -> bool:
+        return not self.run.params.full_refresh or self.run.has_made(capture.made_at)
 
     def _shrank(self, capture: Capture) -> bool:
         before = self.before.get(capture.chunk)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from crmbet.contracts.source import SourceContract, one_name_digests
 from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.scratch import scratch_folder
-from crmbet.databases.statements import render
+from crmbet.databases.statements import literal, render
 from crmbet.databases.work import Work
 from crmbet.datasets.days import batches
 from crmbet.extract.copying import Batch, captured_types, copy_days
 from crmbet.extract.day_counts import DayCounts, count_chunks
-from crmbet.extract.days_to_read import DaysToRead, all_days, days_to_read
+from crmbet.extract.days_to_read import DaysToRead, all_days, days_of_shard, days_to_read
 from crmbet.extract.joining import join_months
 from crmbet.extract.ledger import Ledger, chunk_digest
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
@@ -30,6 +30,7 @@ from crmbet.extract.relation import SOURCE, WHERE, Relation, ask_postgres, descr
 from crmbet.failures import RowsUnaccounted, SourceMissing
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
+from crmbet.run.shards import Shard
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.verified import keep_file
 
@@ -91,32 +92,73 @@ def capture_relation(work: Work, contract: SourceContract) -> SourceCaptures:
             )
         return known
 
-    made: dict[str, Capture] = {}
     with _one_snapshot(connection, contract):
         relation = describe_relation(connection, contract)
         readings = _readings(run, contract, relation, ledger)
         wanted = _days_to_read(run, readings, ledger)
-        days = _fingerprint(connection, contract, relation, wanted, readings[0])
-        future = _count_future(connection, run, relation)
-        found = {day: ledger.find(*(day.content + reading for reading in readings)) for day in days}
-        missing = [day for day in days if not found[day]]
-        progress = Progress(
-            log,
-            contract.relation,
-            unit="days",
-            total=len(missing),
-            total_rows=sum(day.rows for day in missing),
+        captures, made = _capture_missing(
+            work, contract, relation, wanted=wanted, readings=readings, ledger=ledger
         )
-        table_rows = max(relation.rows, sum(day.rows for day in days))
-        for batch in _batches(missing):
-            captures = _capture_days(work, contract, relation, batch, table_rows)
-            made |= {capture.digest: capture for capture in ledger.record(captures)}
-            progress.advance(len(batch), sum(day.rows for day in batch))
-        progress.finish()
-    current = [found[day] or made[day.digest] for day in days]
+        future = _count_future(connection, run, relation)
     unseen = [chunk for chunk in ledger.newest if not wanted.covers(chunk)]
-    used = ledger.settle(current, made=len(made), unseen=unseen).model_copy(update={"future": future})
+    used = ledger.settle(captures, made=made, unseen=unseen).model_copy(update={"future": future})
     return used if run.params.dry_run else join_months(work, ledger, used)
+
+
+def capture_shard_of_relation(work: Work, contract: SourceContract, shard: Shard) -> int:
+    """Capture the new and changed days of one part of a table, for `capture_relation` to find. Returns their number.
+
+    The first part captures all of a view, and of a table that was never analysed. Raises what `capture_relation` does,
+    but for what only all days together tell.
+    """
+    connection, run = work.connection, work.run
+    if run.rereads_the_past:
+        return 0
+    ledger = Ledger.read(work.store, run, contract.name)
+    with _one_snapshot(connection, contract):
+        relation = describe_relation(connection, contract)
+        readings = _readings(run, contract, relation, ledger)
+        quantiles = _quantile_days(connection, relation)
+        wanted = days_of_shard(_days_to_read(run, readings, ledger), shard, quantiles)
+        if not wanted.spans:
+            return 0
+        _, made = _capture_missing(work, contract, relation, wanted=wanted, readings=readings, ledger=ledger)
+    return made
+
+
+def _capture_missing(
+    work: Work,
+    contract: SourceContract,
+    relation: Relation,
+    *,
+    wanted: DaysToRead,
+    readings: Sequence[str],
+    ledger: Ledger,
+) -> tuple[list[Capture], int]:
+    """The captures of the wanted days that have rows, and how many of them were missing and are made now."""
+    days = _fingerprint(work.connection, contract, relation, wanted, readings[0])
+    found = {day: ledger.find(*(day.content + reading for reading in readings)) for day in days}
+    missing = [day for day in days if not found[day]]
+    progress = Progress(
+        log, contract.relation, unit="days", total=len(missing), total_rows=sum(day.rows for day in missing)
+    )
+    table_rows = max(relation.rows, sum(day.rows for day in days))
+    made: dict[str, Capture] = {}
+    for batch in _batches(missing):
+        captures = _capture_days(work, contract, relation, batch, table_rows)
+        made |= {capture.digest: capture for capture in ledger.record(captures)}
+        progress.advance(len(batch), sum(day.rows for day in batch))
+    progress.finish()
+    return [found[day] or made[day.digest] for day in days], len(made)
+
+
+def _quantile_days(connection: duckdb.DuckDBPyConnection, relation: Relation) -> list[date]:
+    query = render(
+        "extract/list_quantile_days",
+        relation=literal(str(relation.table)),
+        column=literal(str(relation.event.source)),
+    )
+    return [date.fromisoformat(str(day)) for (day,) in ask_postgres(connection, query)]
 
 
 @contextmanager

@@ -8,17 +8,19 @@ columns in include/contracts/user_features.yaml.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_reasons_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
-from crmbet.databases.statements import Fragment, statement
+from crmbet.databases.statements import Fragment, identifier, render, statement
 from crmbet.databases.work import Work
-from crmbet.datasets.days import ensure_days
+from crmbet.datasets.days import ensure_days, make_shard_of_days
 from crmbet.datasets.prefetch import local_copies
+from crmbet.datasets.records import DayFiles
 from crmbet.features.cleaned_days import CleanedDays
 from crmbet.features.kept_table import (
     DATASET,
@@ -31,14 +33,23 @@ from crmbet.features.kept_table import (
 )
 from crmbet.features.knowledge import Knowledge
 from crmbet.features.matrix import write_matrix
+from crmbet.features.own_themes import find_own_themes, keep_own_themes
 from crmbet.features.records import FeatureManifest, Learned
-from crmbet.features.sessions import DerivedSessions, SessionBets, ensure_sessions
+from crmbet.features.sessions import DerivedSessions, SessionBets, ensure_sessions, make_shard_of_sessions
 from crmbet.features.state import State
-from crmbet.features.themes import compute_themes, feature_queries, reason_query
+from crmbet.features.themes import (
+    compute_themes,
+    feature_queries,
+    own_themes_query,
+    players_of,
+    reason_query,
+)
 from crmbet.features.variables import bind_variables
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.learning.fits import read_earlier_fits
+from crmbet.learning.records import ModelFit
 from crmbet.run.progress import timed
+from crmbet.run.shards import Shard
 from crmbet.storage.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -105,15 +116,10 @@ def _engineer(
         return manifest
 
     players = list(days.of("players").values())
-    inputs = TableInputs(
-        run=run,
-        sources=sources,
-        table=table,
-        days=(state.days, sessions.days, players),
-        quarantined=days.quarantined_protection,
-        fits=read_earlier_fits(work.store, run.layout, as_of=run.as_of_date, known_at=run.known_at),
-    )
+    fits = read_earlier_fits(work.store, run.layout, as_of=run.as_of_date, known_at=run.known_at)
+    inputs = _inputs(days, table, state.days, sessions.days, fits)
     cut_offs = _frozen_cut_offs(work)
+    player_parts = 0
     kept = find_table(work, inputs.digest(cut_offs))
     made = copy_table(work, kept) if kept else None
     if made:
@@ -126,16 +132,93 @@ def _engineer(
             )
             days.create_view("players", "players", players, files)
             days.create_unreadable_exclusions(files)
+            own_themes = find_own_themes(work, inputs, files)
+            player_parts = run.settings.engine.shards if own_themes else 0
             made = _make_table(
                 work,
                 inputs,
                 state=State(days).rows_of(files, state.days),
                 sessions=sessions.rows(files),
                 cut_offs=cut_offs,
+                own_themes=own_themes,
             )
         # The run's own cut-offs may be frozen by the time of the next run, which then looks for a table made with them.
         keep_table(work, {inputs.digest(cut_offs), inputs.digest(made.learned.cut_offs)}, made)
-    return manifest.model_copy(update={"files": made.files, "users": made.users, "learned": made.learned})
+        work.store.delete_all([entry.key for entry in work.store.list(run.layout.players(run.run_id))])
+    return manifest.model_copy(
+        update={
+            "files": made.files,
+            "users": made.users,
+            "learned": made.learned,
+            "player_parts": player_parts,
+        }
+    )
+
+
+def engineer_shard(
+    work: Work, sources: Mapping[str, SourceContract], cleaned: CleanManifest, shard: Shard
+) -> tuple[list[date], list[date]]:
+    """Make the missing days of one part of state and of sessions, for `engineer_features` to find. Returns both."""
+    days = CleanedDays(work, sources, cleaned)
+    bind_variables(work.connection, work.run)
+    return make_shard_of_days(work, State(days), shard), make_shard_of_sessions(days, shard)
+
+
+def engineer_shard_of_players(
+    work: Work,
+    sources: Mapping[str, SourceContract],
+    table: TableContract,
+    cleaned: CleanManifest,
+    shard: Shard,
+) -> int:
+    """Compute the themes of one part of the players that need no others, for `engineer_features` to find.
+
+    Returns the number of players. Nothing is made if a table of the same inputs is there already.
+    """
+    days = CleanedDays(work, sources, cleaned)
+    bind_variables(work.connection, work.run)
+    # Other parts need the same days at the same time, so the step alone joins them.
+    state, sessions = ensure_days(work, State(days), join=False), ensure_sessions(days, join=False)
+    players = list(days.of("players").values())
+    fits = read_earlier_fits(
+        work.store, work.run.layout, as_of=work.run.as_of_date, known_at=work.run.known_at
+    )
+    inputs = _inputs(days, table, state.days, sessions.days, fits)
+    if find_table(work, inputs.digest(_frozen_cut_offs(work))):
+        return 0
+    with local_copies(work) as files:
+        days.create_view("all_players", "players", players, files)
+        work.connection.execute(
+            render(
+                "databases/create_view",
+                name=identifier("players"),
+                rows=players_of(identifier("all_players"), shard),
+            )
+        )
+        days.create_unreadable_exclusions(files)
+        query = own_themes_query(
+            work.connection,
+            state=players_of(State(days).rows_of(files, state.days), shard),
+            sessions=players_of(sessions.rows(files), shard),
+        )
+        return keep_own_themes(work, inputs, shard, query)
+
+
+def _inputs(
+    days: CleanedDays,
+    table: TableContract,
+    state: Sequence[DayFiles],
+    sessions: Sequence[DayFiles],
+    fits: Mapping[str, ModelFit],
+) -> TableInputs:
+    return TableInputs(
+        run=days.work.run,
+        sources=days.contracts,
+        table=table,
+        days=(state, sessions, list(days.of("players").values())),
+        quarantined=days.quarantined_protection,
+        fits=fits,
+    )
 
 
 def _make_table(
@@ -145,9 +228,16 @@ def _make_table(
     state: Fragment,
     sessions: Fragment,
     cut_offs: Mapping[str, float] | None,
+    own_themes: Fragment | None,
 ) -> KeptTable:
     models = compute_themes(
-        work.connection, work.run, state=state, sessions=sessions, cut_offs=cut_offs, fits=inputs.fits
+        work.connection,
+        work.run,
+        state=state,
+        sessions=sessions,
+        cut_offs=cut_offs,
+        fits=inputs.fits,
+        own_themes=own_themes,
     )
     with timed(log, "feature table"):
         files, users = write_table(work, feature_queries(work.connection, work.run, inputs.table))

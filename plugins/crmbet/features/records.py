@@ -52,6 +52,8 @@ class FeatureManifest(Record):
     days: int
     days_built: int
     sessions_built: int
+    player_parts: int = 0
+    """Parts of the players that the table was made from; 0 if it was made at once, or copied."""
     known_at: datetime | None = None
     """What the rows say of when their facts were known; None in manifests of releases that did not write it."""
     reconstructed: str | None = None

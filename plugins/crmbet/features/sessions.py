@@ -16,10 +16,11 @@ from crmbet.databases.statements import (
     render,
     statements_digest,
 )
-from crmbet.datasets.days import WantedDay, ensure_days, write_days
+from crmbet.datasets.days import WantedDay, ensure_days, make_shard_of_days, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
 from crmbet.features.cleaned_days import CleanedDays, rows_of
+from crmbet.run.shards import Shard
 
 DAYS = 30
 """Days of sessions that features look at, and the longest time for which a recorded session takes bets."""
@@ -37,22 +38,21 @@ class Sessions:
     """Days that were missing and are made now."""
 
 
-def ensure_sessions(cleaned: CleanedDays) -> Sessions:
+def ensure_sessions(cleaned: CleanedDays, *, join: bool = True) -> Sessions:
     """Bring the sessions of the last 30 days up to date.
 
     Recorded sessions are used if any lies before as_of; else sessions are derived from bets. A feed of sessions that
-    starts at as_of or later is ignored, because it must not change an earlier table.
+    starts at as_of or later is ignored, because it must not change an earlier table. `join` is that of `ensure_days`.
     """
-    source = cleaned.cleaned.sources.get("sessions")
-    if source is None or not source.accepted:
-        derived = ensure_days(cleaned.work, DerivedSessions(cleaned))
+    if not _are_recorded(cleaned):
+        derived = ensure_days(cleaned.work, DerivedSessions(cleaned), join=join)
         return Sessions(
             days=derived.days,
             rows=lambda files: rows_of(files, derived.days, "features/sessions/no_sessions"),
             made=derived.made,
         )
-    bets = ensure_days(cleaned.work, SessionBets(cleaned))
-    recorded = [day for day in source.days if _is_recent(day.day, cleaned)]
+    bets = ensure_days(cleaned.work, SessionBets(cleaned), join=join)
+    recorded = [day for day in cleaned.of("sessions").values() if _is_recent(day.day, cleaned)]
 
     def rows(files: Located) -> Fragment:
         cleaned.create_view("recorded", "sessions", recorded, files)
@@ -64,6 +64,17 @@ def ensure_sessions(cleaned: CleanedDays) -> Sessions:
         return Fragment(f"({query})")
 
     return Sessions(days=[*recorded, *bets.days], rows=rows, made=bets.made)
+
+
+def make_shard_of_sessions(cleaned: CleanedDays, shard: Shard) -> list[date]:
+    """Make the missing days of one part of the sessions, for `ensure_sessions` to find. Returns them."""
+    sessions = SessionBets(cleaned) if _are_recorded(cleaned) else DerivedSessions(cleaned)
+    return make_shard_of_days(cleaned.work, sessions, shard)
+
+
+def _are_recorded(cleaned: CleanedDays) -> bool:
+    source = cleaned.cleaned.sources.get("sessions")
+    return source is not None and source.accepted > 0
 
 
 @dataclass(frozen=True)

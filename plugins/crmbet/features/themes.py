@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,15 @@ from crmbet.learning.records import ModelFit, ModelRun
 from crmbet.learning.scoring import score_players
 from crmbet.run.progress import timed
 from crmbet.run.run import Run
+from crmbet.run.shards import Shard
 
 if TYPE_CHECKING:
     import duckdb
 
 log = logging.getLogger(__name__)
+
+READ = ("state", "recent_state", "recent_messages", "sessions")
+"""Tables of events, of which themes are made."""
 
 THEMES = (
     "users",
@@ -47,6 +51,25 @@ THEMES = (
 REASONS = "marker_reasons"
 """The table of why a player shows a risk; those of the models' scores are made with the models."""
 
+OWN = (
+    "users",
+    "games",
+    "stakes",
+    "results",
+    "hours",
+    "rhythm",
+    "devices",
+    "visits",
+    "money",
+    "channels",
+    "diversity",
+    "protection_play",
+    "protection_sessions",
+    "protection_limits",
+)
+"""Themes of which a player's row follows from the player's own events, whoever else there is. They take most of the
+time, and can be made for some players at a time."""
+
 BYTES_A_PLAYER = 4096
 """Memory that joining one player's row of all themes takes. A file of the table holds as many players as fit: a million
 at once did not fit into 1 GB."""
@@ -60,25 +83,25 @@ def compute_themes(
     sessions: Fragment,
     cut_offs: Mapping[str, float] | None = None,
     fits: Mapping[str, ModelFit] | None = None,
+    own_themes: Fragment | None = None,
 ) -> ModelRun:
     """Compute every theme as a table, for `feature_queries` to join; returns what the models learned.
 
     `state` and `sessions` are table expressions that hold nothing at or after as_of. The variables are bound, and
     `players` and `unreadable_exclusions` exist as tables or views. `cut_offs` (marker to cut-off) are the frozen ones;
     None: this run's players give them. `fits` are earlier parameters, for models that cannot be fitted to this run's
-    players.
+    players. `own_themes` are rows of `own_themes_query` for all players: then the themes of `OWN` are read from them.
     """
-    create_fold_id(connection)
-    read = {"state": state, "recent_state": state, "recent_messages": state, "sessions": sessions}
-    for name, source in read.items():
-        with timed(log, f"reading {name}"):
-            _create_table(connection, name, render(f"features/themes/read_{name}", source=source))
-    connection.execute(statement("features/themes/create_measures"))
+    read = _read(connection, state, sessions, only=("state",) if own_themes else READ)
     with timed(log, "models"):
         models = score_players(connection, run.settings, run.as_of_date, fits)
     for name in THEMES:
-        frozen = name == "cut_offs" and cut_offs is not None
-        rows = _frozen_rows(cut_offs or {}) if frozen else statement(f"features/themes/{name}")
+        if own_themes and name in OWN:
+            rows = render("features/themes/restore_theme", theme=identifier(name), kept=own_themes)
+        elif name == "cut_offs" and cut_offs is not None:
+            rows = _frozen_rows(cut_offs)
+        else:
+            rows = statement(f"features/themes/{name}")
         with timed(log, f"theme {name}"):
             _create_table(connection, name, rows)
     with timed(log, "reasons of markers"):
@@ -87,6 +110,54 @@ def compute_themes(
     for name in read:
         connection.execute(f"DROP TABLE {identifier(name)}")
     return models
+
+
+def own_themes_query(connection: duckdb.DuckDBPyConnection, *, state: Fragment, sessions: Fragment) -> str:
+    """Compute the themes of `OWN` for the players of `state`, and return a SELECT of them: a row for each player.
+
+    What must exist is as for `compute_themes`; `players` holds these players alone.
+    """
+    _read(connection, state, sessions, only=READ)
+    for name in OWN:
+        with timed(log, f"theme {name}"):
+            _create_table(connection, name, statement(f"features/themes/{name}"))
+    kept = {name: identifier(f"kept_{name}") for name in OWN}
+    return render(
+        "features/themes/keep_themes",
+        themes=joined([Fragment(f"{kept[name]} AS {identifier(name)}") for name in OWN], ",\n    "),
+        joins=joined(
+            [
+                Fragment(f"LEFT JOIN {identifier(name)} AS {kept[name]} USING (user_id)")
+                for name in OWN
+                if name != "users"
+            ],
+            "\n",
+        ),
+    )
+
+
+def players_of(source: Fragment, shard: Shard) -> Fragment:
+    """The rows of a table expression whose players belong to a part of all."""
+    rows = render(
+        "features/themes/select_players",
+        source=source,
+        parts=Fragment(str(shard.of)),
+        number=Fragment(str(shard.number - 1)),
+    )
+    return Fragment(f"({rows})")
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, state: Fragment, sessions: Fragment, *, only: Sequence[str]
+) -> Sequence[str]:
+    """Make the tables of events that themes read, and the macros. Returns the names of the tables."""
+    create_fold_id(connection)
+    for name in only:
+        source = sessions if name == "sessions" else state
+        with timed(log, f"reading {name}"):
+            _create_table(connection, name, render(f"features/themes/read_{name}", source=source))
+    connection.execute(statement("features/themes/create_measures"))
+    return only
 
 
 def _frozen_rows(cut_offs: Mapping[str, float]) -> str:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from crmbet.operators.sharded import ShardedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
+    from crmbet.orchestration.context import AirflowRun
+    from crmbet.run.shards import Shard
 
-class EngineerFeaturesOperator(BaseOperator):
-    """Bring the daily state up to date and compute the feature row of every player as of the run's instant."""
 
-    def execute(self, context: Context) -> dict[str, Any]:
+class EngineerFeaturesOperator(ShardedOperator):
+    """Bring the daily state up to date and compute the feature row of every player as of the run's instant.
+
+    Its parts are days of state and of sessions, or players if `by_player`.
+    """
+
+    def __init__(self, *, by_player: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by_player = by_player
+
+    def make_step(self, airflow_run: AirflowRun, context: Context) -> dict[str, Any]:
         """Write `engineer_features.json`; returns its address and the number of players."""
-        from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import end_dry_run, hand_over, plan_table, stages_of
 
-        airflow_run = open_run(context)
         stages = stages_of(airflow_run)
         manifest = stages.healed(stages.engineer)
         counts = {
@@ -36,3 +44,14 @@ class EngineerFeaturesOperator(BaseOperator):
             )
             end_dry_run(context, airflow_run, manifest, {**counts, "table": table})
         return hand_over(airflow_run, self.task_id, manifest, counts)
+
+    def make_part(self, airflow_run: AirflowRun, shard: Shard) -> tuple[str, dict[str, Any]]:
+        """Make a part of the days of state and sessions, or the themes of a part of the players."""
+        from crmbet.orchestration.handover import day_ranges, stages_of
+
+        stages = stages_of(airflow_run)
+        if self.by_player:
+            players = stages.healed(lambda: stages.engineer_shard_of_players(shard))
+            return f"{players} players", {"players": players}
+        made = stages.healed(lambda: stages.engineer_shard(shard))
+        return f"days {day_ranges(made)}", {"days": len(made)}

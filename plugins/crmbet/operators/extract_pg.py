@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from crmbet.operators.sharded import ShardedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
+    from crmbet.orchestration.context import AirflowRun
+    from crmbet.run.shards import Shard
 
-class ExtractPgOperator(BaseOperator):
+
+class ExtractPgOperator(ShardedOperator):
     """Capture every day of PostgreSQL's tables that is new or changed, and list the captures that the run uses.
 
     The source contracts of kind "postgres" name the tables.
     """
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def make_step(self, airflow_run: AirflowRun, context: Context) -> dict[str, Any]:
         """Write `extract_pg.json`; returns its address and the rows by source."""
         from crmbet.contracts.files import load_source_contracts
         from crmbet.extract.postgres import capture_relation
         from crmbet.extract.records import ExtractManifest
-        from crmbet.orchestration.context import attach_source, open_run, refuse_other_brand
+        from crmbet.orchestration.context import attach_source, refuse_other_brand
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
-        airflow_run = open_run(context)
         refuse_other_brand(airflow_run)
         contracts = [each for each in load_source_contracts().values() if each.kind == "postgres"]
         with airflow_run.work() as work:
@@ -37,3 +39,16 @@ class ExtractPgOperator(BaseOperator):
         log_changes(captured)
         counts = {name: captures.extracted for name, captures in captured.items()}
         return hand_over(airflow_run, self.task_id, manifest, counts)
+
+    def make_part(self, airflow_run: AirflowRun, shard: Shard) -> tuple[str, dict[str, Any]]:
+        """Capture a part of each table's days."""
+        from crmbet.contracts.files import load_source_contracts
+        from crmbet.extract.postgres import capture_shard_of_relation
+        from crmbet.orchestration.context import attach_source, refuse_other_brand
+
+        refuse_other_brand(airflow_run)
+        tables = [each for each in load_source_contracts().values() if each.kind == "postgres"]
+        with airflow_run.work() as work:
+            attach_source(work.connection, airflow_run.run.settings.timeouts)
+            made = {each.name: capture_shard_of_relation(work, each, shard) for each in tables}
+        return f"{sum(made.values())} days", made

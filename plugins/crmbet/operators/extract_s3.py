@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from crmbet.operators.sharded import ShardedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
+    from crmbet.orchestration.context import AirflowRun
+    from crmbet.run.shards import Shard
 
-class ExtractS3Operator(BaseOperator):
+
+class ExtractS3Operator(ShardedOperator):
     """Capture every object of the lake's feeds that is new or changed, and list the captures that the run uses.
 
     Chunks of Kafka that the stream has captured are listed too, for sources of kind `stream`.
     """
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def make_step(self, airflow_run: AirflowRun, context: Context) -> dict[str, Any]:
         """Write `extract_s3.json`; returns its address and the records by feed."""
         from crmbet.contracts.files import load_source_contracts
         from crmbet.extract.lake import capture_feeds
         from crmbet.extract.records import ExtractManifest
         from crmbet.extract.streams import streamed_captures
-        from crmbet.orchestration.context import open_run, refuse_other_brand
+        from crmbet.orchestration.context import refuse_other_brand
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
-        airflow_run = open_run(context)
         refuse_other_brand(airflow_run)
         contracts = load_source_contracts().values()
         with airflow_run.work() as work:
@@ -43,3 +45,15 @@ class ExtractS3Operator(BaseOperator):
         log_changes(present)
         counts = {name: captures.extracted for name, captures in present.items()}
         return hand_over(airflow_run, self.task_id, manifest, counts)
+
+    def make_part(self, airflow_run: AirflowRun, shard: Shard) -> tuple[str, dict[str, Any]]:
+        """Capture a part of each feed's objects."""
+        from crmbet.contracts.files import load_source_contracts
+        from crmbet.extract.lake import capture_shard_of_feed
+        from crmbet.orchestration.context import refuse_other_brand
+
+        refuse_other_brand(airflow_run)
+        feeds = [each for each in load_source_contracts().values() if each.kind == "lake"]
+        with airflow_run.work() as work:
+            made = {each.name: capture_shard_of_feed(work, each, shard) for each in feeds}
+        return f"{sum(made.values())} objects", made

@@ -34,6 +34,12 @@ SKIPPED_BECAUSE = "skipped_because"
 log = logging.getLogger(__name__)
 
 
+def skip_part_of_dry_run(airflow_run: AirflowRun) -> None:
+    """Skip the task, which would make a part, if the run should change nothing. The task of the step plans it all."""
+    if airflow_run.run.params.dry_run:
+        raise AirflowSkipException("dry_run: nothing is made, in parts or otherwise")
+
+
 def hand_over(
     airflow_run: AirflowRun, task_id: str, manifest: BaseModel, counts: Mapping[str, Any]
 ) -> dict[str, Any]:

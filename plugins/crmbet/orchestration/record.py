@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -123,14 +125,22 @@ def read_outcomes(context: Any) -> dict[str, TaskOutcome]:
     for task in context["dag"].topological_sort():
         if task.task_id == RECORD:
             continue
-        state = str(getattr(states.get(task.task_id), "value", states.get(task.task_id)))
-        reported = ti.xcom_pull(task_ids=task.task_id, key=OUTCOME)
-        if reported and reported["state"] == state:
-            outcomes[task.task_id] = TaskOutcome.model_validate(reported)
-        else:
-            failure = Failure.of(None) if state == "failed" else None
-            outcomes[task.task_id] = TaskOutcome(state=state, failure=failure)
+        for name, index in _instances(task.task_id, states):
+            state = str(getattr(states.get(name), "value", states.get(name)))
+            reported = ti.xcom_pull(task_ids=task.task_id, key=OUTCOME, map_indexes=index)
+            if reported and reported["state"] == state:
+                outcomes[name] = TaskOutcome.model_validate(reported)
+            else:
+                failure = Failure.of(None) if state == "failed" else None
+                outcomes[name] = TaskOutcome(state=state, failure=failure)
     return outcomes
+
+
+def _instances(task_id: str, states: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The instances of a task, by the names that Airflow's states have, each with its map index; -1: it has none."""
+    parts = re.compile(rf"{re.escape(task_id)}_(\d+)")
+    mapped = [(name, int(found[1])) for name in states if (found := parts.fullmatch(name))]
+    return sorted(mapped, key=lambda instance: instance[1]) or [(task_id, -1)]
 
 
 def publish_gauges(metrics: RunMetrics) -> None:

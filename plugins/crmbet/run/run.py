@@ -54,3 +54,10 @@ class Run:
     def rereads_the_past(self) -> bool:
         """Whether the param known_at is set: then captures of before that instant count, and nothing is captured."""
         return self.params.known_at is not None
+
+    def has_made(self, made_at: datetime) -> bool:
+        """Whether something of this age is this run's own, made by an earlier task or try of it.
+
+        A run that goes back to an instant has the age of that instant, which other runs may have, too.
+        """
+        return made_at == self.known_at and not self.rereads_the_past

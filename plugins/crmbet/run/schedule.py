@@ -36,6 +36,8 @@ MINUTES = {
 """How long each operation may take by default, by the name of its setting."""
 LONGEST_MINUTES = 7 * 24 * 60
 
+SHARDS_VARIABLE = "CRMBET_SHARDS"
+MOST_SHARDS = 64
 SCHEMA_VARIABLE = "CRMBET_TARGET_SCHEMA"
 QUESTIONS_VARIABLE = "CRMBET_ASK_ON"
 APPROVERS_VARIABLE = "CRMBET_APPROVERS"
@@ -144,6 +146,28 @@ def checked_questions(given: str) -> tuple[str, ...]:
 def has_audiences(environ: Mapping[str, str]) -> bool:
     """Whether a folder of audiences is set, so that a run hands them over. The task that does it reads the folder."""
     return bool(environ.get(AUDIENCES_VARIABLE, "").strip())
+
+
+def shards(environ: Mapping[str, str]) -> int:
+    """Into how many parts the heavy steps of a run are cut; 1 if they are not cut.
+
+    Raises `BadSetting` for anything but a number from 1 to `MOST_SHARDS`.
+    """
+    given = environ.get(SHARDS_VARIABLE, "").strip() or "1"
+    count = int(given) if given.isdecimal() else 0
+    if not 1 <= count <= MOST_SHARDS:
+        raise BadSetting(
+            f"{SHARDS_VARIABLE} has a bad value: use a whole number from 1 to {MOST_SHARDS}",
+            where="the environment of the DAG processor",
+            next_step="correct the variable",
+        )
+    return count
+
+
+def parts_of(environ: Mapping[str, str]) -> list[str]:
+    """The parts of a heavy step, each as `crmbet.run.shards` reads it."""
+    count = shards(environ)
+    return [f"{number} of {count}" for number in range(1, count + 1)]
 
 
 def stream_topics(environ: Mapping[str, str]) -> dict[str, str]:

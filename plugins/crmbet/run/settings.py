@@ -27,6 +27,7 @@ from crmbet.run.schedule import (
     DEFAULT_TIMEZONE,
     LONGEST_MINUTES,
     MINUTES,
+    MOST_SHARDS,
     checked_questions,
     checked_topics,
     checked_zone,
@@ -481,6 +482,12 @@ class EngineSettings(_Group):
         default="2GB", description="Memory of the data engine in one task, such as 512MB or 4GB."
     )
     threads: int = Field(default=2, ge=1, le=256, description="Threads of the data engine in one task.")
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_SHARDS,
+        description="Into how many parts the heavy steps are cut. The executor spreads them over its workers.",
+    )
     spill_directory: str = Field(
         default="",
         description="Folder for what does not fit into memory. If empty, each task makes a temporary one.",

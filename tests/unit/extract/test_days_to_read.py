@@ -14,11 +14,13 @@ from crmbet.extract.days_to_read import (
     DaysToRead,
     Span,
     all_days,
+    days_of_shard,
     days_to_read,
     joined_spans,
     turn_of,
 )
 from crmbet.extract.records import UNDATED
+from crmbet.run.shards import Shard
 from tests.tiers import examples
 
 pytestmark = pytest.mark.unit
@@ -141,3 +143,33 @@ def test_an_older_day_is_looked_at_if_it_is_its_turn_and_only_then(
     seen = look(as_of, earliest=earliest).covers(str(day))
 
     assert not older or seen is (turn_of(day) == as_of.toordinal() % TURNS)
+
+
+@given(
+    count=st.integers(1, 12),
+    quantiles=st.sets(st.dates(date(2010, 1, 1), AS_OF), max_size=30).map(sorted),
+    first=st.dates(max_value=AS_OF),
+    undated=st.booleans(),
+)
+def test_parts_look_at_every_day_once(count: int, quantiles: list[date], first: date, undated: bool) -> None:
+    wanted = DaysToRead((Span(first, AS_OF),), undated=undated)
+
+    parts = [days_of_shard(wanted, shard, quantiles) for shard in Shard.all_of(count)]
+
+    spans = [span for part in parts for span in part.spans]
+    assert spans == sorted(spans)
+    assert sum((span.last - span.first).days + 1 for span in spans) == (AS_OF - first).days + 1
+    assert joined_spans(spans) == wanted.spans
+    assert [part.undated for part in parts] == [undated, *[False] * (count - 1)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_parts_have_equal_shares_of_the_rows(count: int) -> None:
+    quantiles = [AS_OF - timedelta(days=239 - number) for number in range(240)]
+
+    parts = [days_of_shard(all_days(AS_OF), shard, quantiles) for shard in Shard.all_of(count)]
+
+    firsts = [max(part.spans[0].first, quantiles[0]) for part in parts]
+    assert [(part.spans[0].last - first).days + 1 for part, first in zip(parts, firsts, strict=True)] == [
+        240 // count
+    ] * count

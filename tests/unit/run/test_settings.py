@@ -139,6 +139,8 @@ BAD_VALUES = [
     ("MAX_TABLE_SHRINK", "1.5"),
     ("MAX_SEGMENT_JUMP_SHARE", "25%"),
     ("LOCK_TIMEOUT_SECONDS", "10 minutes"),
+    ("SHARDS", "0"),
+    ("SHARDS", "65"),
     ("MEMORY_LIMIT", "2"),
     ("MEMORY_LIMIT", "0GB"),
     ("MEMORY_LIMIT", "80%"),
