@@ -114,9 +114,18 @@ def peak_mib() -> float:
 
     On Linux ru_maxrss includes what the parent held when it started us. VmHWM counts our own program only.
     """
+    return _status_mib("VmHWM:")
+
+
+def memory_mib() -> float:
+    """Resident memory of this process now; its peak until now on macOS."""
+    return _status_mib("VmRSS:")
+
+
+def _status_mib(name: str) -> float:
     status = Path("/proc/self/status")
     if status.exists():
-        (peak,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(peak.split()[1]) / 2**10
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith(name))
+        return int(line.split()[1]) / 2**10
     # macOS counts bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -36,6 +36,7 @@ from crmbet.extract.captured import captured_rows
 from crmbet.extract.records import ExtractManifest
 from crmbet.features import sessions as session_files
 from crmbet.features import state as daily_state
+from crmbet.features.sessions import derived_sessions
 from crmbet.features.themes import compute_themes, feature_queries
 from crmbet.features.variables import bind_variables
 from crmbet.run.records import read_manifest
@@ -89,7 +90,7 @@ def rebuild(pipeline_run: PipelineRun, prepare: Callable[[Work, CleanManifest], 
             work.connection,
             run,
             state=Fragment(f"({statement('features/state/summarise_days')})"),
-            sessions=Fragment(f"({render('features/sessions/derive_sessions', days=joined(days))})"),
+            sessions=Fragment(f"({derived_sessions(joined(days))})"),
         )
         slices = "\nUNION ALL\n".join(
             f"({query})" for query in feature_queries(work.connection, run, load_table_contract())

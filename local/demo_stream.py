@@ -31,7 +31,7 @@ from crmbet.databases.work import Work
 from crmbet.load.session import LoadSession
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
-from crmbet.run.schedule import DEFAULT_TIMEZONE, STREAMED, TOPICS_VARIABLE, checked_topics
+from crmbet.run.schedule import DEFAULT_TIMEZONE, TOPICS_VARIABLE, checked_topics
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
@@ -81,7 +81,7 @@ def main() -> int:
 def _run(workspace: Workspace, broker: EmbeddedBroker) -> int:
     # Topics in memory are new with each broker, so their names are, too.
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    topics = {source: f"demo-{source}-{stamp}" for source in STREAMED}
+    topics = {source: f"demo-{source}-{stamp}" for source in EVENT_TIMES}
     admin = AdminClient({"bootstrap.servers": broker.address})
     for made in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics.values()]).values():
         made.result()
@@ -123,7 +123,7 @@ def _events_of_an_hour(now: datetime) -> list[tuple[str, dict[str, Any]]]:
         # Those of the cashier have no zone: they are UTC.
         (row[EVENT_TIMES[source]].replace(tzinfo=UTC), source, row)
         for batch in last
-        for source in STREAMED
+        for source in EVENT_TIMES
         for row in batch.tables[source].to_pylist()
     ]
     events.sort(key=lambda event: event[0])

@@ -24,6 +24,7 @@ from crmbet.contracts.catalogue import Origin
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.origins import ROWS
 from crmbet.databases.statements import Fragment, identifier, joined, render, statement
+from crmbet.features.sessions import derived_sessions
 from crmbet.features.themes import THEMES
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _statements() -> Iterator[tuple[str, str]]:
         SESSIONS,
         render("features/sessions/add_bets", recorded=Fragment(RECORDED), session_bets=session_bets),
     )
-    yield SESSIONS, render("features/sessions/derive_sessions", days=days)
+    yield SESSIONS, derived_sessions(days)
     for table, source in READ.items():
         yield table, render(f"features/themes/read_{table}", source=Fragment(source))
     for kind, (name, scores) in FITTED.items():

@@ -231,7 +231,7 @@ BEGIN
         WHERE relnamespace = schema_name::regnamespace
           AND relname IN (
               'pipeline_runs', 'alerts', 'quality_results', 'feature_drift', 'stream_offsets', 'stream_quarantine',
-              'audience_runs'
+              'audience_runs', 'stream_minutes'
           )
     LOOP
         EXECUTE pg_catalog.format(granted, schema_name, found.relname, monitor);

@@ -13,7 +13,8 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from crmbet.databases.statements import Fragment, render
+from crmbet.databases.statements import Fragment
+from crmbet.features.sessions import derived_sessions
 from tests.sql.reference import compute_reference
 from tests.sql.small_worlds import crowded_worlds, full_worlds
 from tests.sql.world import SOURCES, Features, Row, World, compute_features, contracts, table
@@ -122,7 +123,7 @@ def test_bets_of_one_instant_are_one_session_however_many(engine: duckdb.DuckDBP
         "number::VARCHAR AS bet_id, 1.0 AS stake, NULL::DECIMAL AS payout, NULL::DECIMAL AS balance_after "
         "FROM range(2) AS users(user_number), range(10, 17, 2) AS hours(hour), range(30000) AS bets(number)"
     )
-    derived = render("features/sessions/derive_sessions", days=Fragment("DATE '2026-02-20'"))
+    derived = derived_sessions(Fragment("DATE '2026-02-20'"))
 
     with two_threads(engine):
         sessions = engine.execute(derived).fetchall()

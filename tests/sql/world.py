@@ -16,6 +16,7 @@ from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.contracts.typing import typed_columns
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
+from crmbet.features.sessions import derived_sessions
 from crmbet.features.themes import compute_themes, feature_queries
 from crmbet.features.variables import bind_variables
 from crmbet.run.params import RunParams
@@ -135,7 +136,7 @@ def sessions_of(connection: duckdb.DuckDBPyConnection) -> Fragment:
         )
         return Fragment(f"({recorded})")
     if days:
-        return Fragment(f"({render('features/sessions/derive_sessions', days=of_days)})")
+        return Fragment(f"({derived_sessions(of_days)})")
     return Fragment(f"({statement('features/sessions/no_sessions')})")
 
 

@@ -1,2 +1,2 @@
 -- Players of whom a message may say that they have excluded themselves, and cannot be read.
-CREATE TABLE unreadable_exclusions (user_id VARCHAR, _day DATE, _source_key VARCHAR, instant TIMESTAMP)
+CREATE TABLE {table} (user_id VARCHAR, _day DATE, _source_key VARCHAR, instant TIMESTAMP)

@@ -9,33 +9,32 @@ WITH play AS (
     FROM live_sessions
     WHERE operator_time(ended_at)::DATE > _day
 ),
-last_session AS (
-    SELECT *
+-- No two sessions of a player start at one time.
+play_days AS (
+    SELECT
+        user_id,
+        day,
+        max(started_at) AS started_at,
+        max_by(ended_at, started_at) AS ended_at,
+        max_by(bets, started_at) AS bets,
+        max_by(stake_sum, started_at) AS stake_sum,
+        max_by(payout_sum - settled_stake_sum, started_at) AS net,
+        max(greatest(settled_stake_sum - payout_sum, 0)) AS largest_loss
     FROM play
-    QUALIFY row_number() OVER (PARTITION BY user_id, day ORDER BY started_at DESC) = 1
+    SEMI JOIN changed USING (user_id, day)
+    GROUP BY user_id, day
 ),
 deposits AS (
-    SELECT last_session.user_id, last_session.day, count(*)::INTEGER AS deposits
-    FROM last_session
+    SELECT play_days.user_id, play_days.day, count(*)::INTEGER AS deposits
+    FROM play_days
     JOIN (SELECT user_id, unnest(deposited_at) AS deposited_at FROM live_state) AS made
-        ON made.user_id = last_session.user_id
-        AND made.deposited_at BETWEEN last_session.started_at AND last_session.ended_at
+        ON made.user_id = play_days.user_id
+        AND made.deposited_at BETWEEN play_days.started_at AND play_days.ended_at
     GROUP BY ALL
 ),
-losses AS (
-    SELECT user_id, day, max(greatest(settled_stake_sum - payout_sum, 0)) AS largest_loss
-    FROM play
-    GROUP BY ALL
-),
--- Of each partition the message that came last: its place without the slash and the twenty digits of an offset.
 happened AS (
-    SELECT user_id, day, max(last_event_at) AS last_event_at, list_sort(list(place)) AS positions
-    FROM (
-        SELECT user_id, _day AS day, max(instant) AS last_event_at, max(_source_key) AS place
-        FROM live_events
-        WHERE _day IN ({days})
-        GROUP BY user_id, _day, left(_source_key, -21)
-    )
+    SELECT user_id, _day AS day, max(last_event_at) AS last_event_at, list_sort(list(last_place)) AS positions
+    FROM live_events
     GROUP BY ALL
 ),
 exclusions AS (
@@ -47,7 +46,7 @@ exclusions AS (
     GROUP BY ALL
 ),
 unreadable AS (
-    SELECT DISTINCT user_id, _day AS day FROM live_unreadable
+    SELECT DISTINCT user_id, _day AS day FROM unreadable_exclusions
 ),
 measured AS (
     SELECT
@@ -62,22 +61,22 @@ measured AS (
         coalesce(live_state.withdrawals, 0)::INTEGER AS withdrawals,
         coalesce(live_state.withdrawal_sum, 0)::DECIMAL(18, 2) AS withdrawal_sum,
         coalesce(live_state.failed_deposits, 0)::INTEGER AS declined_deposits,
-        last_session.started_at AS session_started_at,
-        last_session.ended_at AS session_last_bet_at,
-        last_session.bets AS session_bets,
-        last_session.stake_sum AS session_stake_sum,
-        last_session.payout_sum - last_session.settled_stake_sum AS session_net,
-        CASE WHEN last_session.started_at IS NOT NULL THEN coalesce(deposits.deposits, 0) END AS session_deposits,
-        coalesce(losses.largest_loss, 0) AS largest_session_loss,
+        play_days.started_at AS session_started_at,
+        play_days.ended_at AS session_last_bet_at,
+        play_days.bets AS session_bets,
+        play_days.stake_sum AS session_stake_sum,
+        play_days.net AS session_net,
+        CASE WHEN play_days.started_at IS NOT NULL THEN coalesce(deposits.deposits, 0) END AS session_deposits,
+        coalesce(play_days.largest_loss, 0) AS largest_session_loss,
         coalesce(exclusions.is_excluded, false) AS is_excluded,
         unreadable.day IS NOT NULL AS may_be_excluded,
         happened.last_event_at,
         happened.positions
-    FROM happened
+    FROM changed
+    JOIN happened USING (user_id, day)
     LEFT JOIN (SELECT * RENAME (_day AS day) FROM live_state) AS live_state USING (user_id, day)
-    LEFT JOIN last_session USING (user_id, day)
+    LEFT JOIN play_days USING (user_id, day)
     LEFT JOIN deposits USING (user_id, day)
-    LEFT JOIN losses USING (user_id, day)
     LEFT JOIN exclusions USING (user_id, day)
     LEFT JOIN unreadable USING (user_id, day)
 )
@@ -117,4 +116,3 @@ SELECT
     positions
 FROM measured
 LEFT JOIN (VALUES {loss_cut_offs}) AS loss_cut_off(day, value) USING (day)
-ORDER BY user_id, day

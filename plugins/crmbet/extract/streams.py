@@ -7,13 +7,14 @@ a source of another kind may be streamed too. Its live rows come from the topic 
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.work import Work
 from crmbet.datasets.segments import FEW_FILES
 from crmbet.extract.joining import join_captures
 from crmbet.extract.ledger import Ledger
-from crmbet.extract.records import SourceCaptures
+from crmbet.extract.records import Capture, SourceCaptures
 from crmbet.failures import SourceMissing
 from crmbet.storage.layout import attempt_name
 
@@ -68,3 +69,30 @@ def join_chunks(work: Work, source: str) -> int:
     ledger.move(join_captures(work, sorted(apart, key=lambda capture: capture.chunk)))
     ledger.done_files.write_index(attempt_name())
     return len(apart)
+
+
+def drop_joined(work: Work, contract: SourceContract, joined_before: datetime) -> int:
+    """Remove the small files of chunks that lie in a larger one since before an instant. Returns how many.
+
+    Nobody but the stream reads the chunks of a source that the daily run has from elsewhere. What the daily run reads
+    stays until the sweep: its manifests name these files.
+    """
+    if contract.kind == "stream":
+        return 0
+    ledger = Ledger.read(work.store, work.run, stream_name(contract.name))
+
+    def is_over(chunk: Capture) -> bool:
+        now = ledger.by_digest[chunk.digest]
+        joined_at = None if ledger.is_lost(now) else now.joined_at
+        return chunk.joined_at is None and joined_at is not None and joined_at < joined_before
+
+    over = {
+        key: segment.captures
+        for key, segment in ledger.done_files.records.items()
+        if all(is_over(chunk) for chunk in segment.captures)
+    }
+    files = {file for chunks in over.values() for chunk in chunks for file in chunk.files}
+    # A done-file whose file is gone would be told as damage.
+    work.store.delete_all(sorted(over))
+    work.store.delete_all(sorted(files))
+    return len(files)

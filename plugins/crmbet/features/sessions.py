@@ -14,6 +14,7 @@ from crmbet.databases.statements import (
     identifier,
     joined,
     render,
+    statement,
     statements_digest,
 )
 from crmbet.datasets.days import WantedDay, ensure_days, make_shard_of_days, write_days
@@ -77,6 +78,35 @@ def _are_recorded(cleaned: CleanedDays) -> bool:
     return source is not None and source.accepted > 0
 
 
+def derived_sessions(days: Fragment) -> str:
+    """SELECT of the sessions that the bets of the view `bets` make, of some days (a list of date literals)."""
+    return render(
+        "features/sessions/join_plays",
+        plays=Fragment(statement("features/sessions/play_bets")),
+        # A single bet ends where it starts, so the one before is the latest.
+        latest_end=Fragment("lag(ended_at)"),
+        before=Fragment(""),
+        days=days,
+        # As they are kept.
+        order=Fragment("ORDER BY _day, user_id, started_at"),
+    )
+
+
+def joined_sessions(parts: Fragment, days: Fragment) -> str:
+    """SELECT of the sessions that parts of them make: what `derived_sessions` gave for some bets, and for others.
+
+    `parts` is SELECT of such rows. It comes to the sessions of all bets, but says nothing of the last bet of each.
+    """
+    return render(
+        "features/sessions/join_plays",
+        plays=parts,
+        latest_end=Fragment("max(ended_at)"),
+        before=Fragment("ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"),
+        days=days,
+        order=Fragment(""),
+    )
+
+
 @dataclass(frozen=True)
 class DerivedSessions:
     """The dataset of sessions that are derived from bets.
@@ -106,7 +136,7 @@ class DerivedSessions:
         bets = self.cleaned.of("bets")
         around = {near for day in days for near in _days_from(day, -1, 1) if near in bets}
         self.cleaned.create_view("bets", "bets", [bets[day] for day in sorted(around)], files)
-        query = render("features/sessions/derive_sessions", days=_date_list(days))
+        query = derived_sessions(_date_list(days))
         return write_days(self.cleaned.work, self.name, query, days)
 
 

@@ -45,7 +45,7 @@ QUESTIONS = ("replace", "loss", "CRITICAL", "HIGH", "MEDIUM", "LOW")
 """What a person can be asked about: a load by replace, one that loses more than allowed, a failed check by severity."""
 AUDIENCES_VARIABLE = "CRMBET_AUDIENCES_FOLDER"
 TOPICS_VARIABLE = "CRMBET_STREAM_TOPICS"
-STREAMED = ("bets", "transactions", "limits")
+STREAMED = ("bets", "transactions", "limits", "sessions", "communications")
 """The sources that the stream can read."""
 TOPIC = re.compile(r"(?P<source>[a-z_]+)=(?P<topic>[A-Za-z0-9._-]{1,249})")
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 NO_VALUE = "no value"
 NO_TEXT = "malformed record: bytes that are no text"
+LINE_BYTES = 100_000
+"""Room in a line of the file of messages, besides the message: the engine's buffer is of a certain size at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +46,15 @@ class CapturedBatch:
         return [str(self.paths[key]) for key in keys]
 
 
-def capture_messages(
+def write_messages(
     work: Work, contract: SourceContract, messages: Messages, chunks: Sequence[Chunk], folder: Path
-) -> CapturedBatch:
-    """Capture the messages of one source. `chunks` are those of its topic; `folder` is a local one for the file.
+) -> Path:
+    """Write the messages of one source as a file of captured rows. `chunks` are those of its topic.
 
-    Raises `RowsUnaccounted` if a message has become no row.
+    `folder` is a local one for the file. Raises `RowsUnaccounted` if a message has become no row.
     """
     path = folder / f"{contract.name}.parquet"
-    with _as_table(work, messages) as table:
+    with _as_table(work, messages, path.with_suffix(".messages")) as table:
         reading = Reading(_placed(contract, chunks, table), len(messages))
         connection = work.connection
         why = write_capture(connection, reading, place_rows(reading, None, contract, work.run), path)
@@ -62,6 +64,11 @@ def capture_messages(
             where=", ".join(chunk.name for chunk in chunks),
             next_step="the task retries by itself with the same messages; if it happens again, report it as a defect",
         )
+    return path
+
+
+def keep_messages(work: Work, contract: SourceContract, chunks: Sequence[Chunk], path: Path) -> CapturedBatch:
+    """Keep the file of a source's messages in the store, with the done-file that makes it a capture."""
     counts = count_streamed(work.connection, path, contract)
     source, run = stream_name(contract.name), work.run
     digests = {chunk: _digest(work, contract, chunk) for chunk in chunks}
@@ -90,41 +97,41 @@ def capture_messages(
 
 
 @contextmanager
-def _as_table(work: Work, messages: Messages) -> Iterator[Fragment]:
-    """The messages as a table of the engine, numbered from 1."""
-    import pyarrow as pa
+def _as_table(work: Work, messages: Messages, path: Path) -> Iterator[Fragment]:
+    """The messages as a table of the engine, numbered from 1. `path` is a local file for them.
 
-    values, faults = [], []
-    for value in messages.values:
-        text, fault = _text_of(value)
-        values.append(text)
-        faults.append(fault)
-    table = pa.table(
-        {
-            "number": pa.array(range(1, len(messages) + 1), pa.int64()),
-            "partition": pa.array(messages.partitions, pa.int32()),
-            "offset": pa.array(messages.offsets, pa.int64()),
-            "written": pa.array(messages.written_ms, pa.timestamp("ms")),
-            "value": pa.array(values, pa.string()),
-            "fault": pa.array(faults, pa.string()),
-        }
+    It is a file since the engine would import two large libraries for a table in memory.
+    """
+    longest = 0
+    with path.open("wb") as file:
+        rows = zip(messages.partitions, messages.offsets, messages.written_ms, messages.values, strict=True)
+        for number, (partition, offset, written_ms, value) in enumerate(rows, 1):
+            text, fault = _text_of(value)
+            longest = max(longest, len(text))
+            file.write(
+                b"%d\2%d\2%d\2%d\2%b\2\1%b\1\n"
+                % (number, partition, offset, written_ms, fault.encode(), text.replace(b"\1", b"\1\1"))
+            )
+    create = render(
+        "stream/create_messages", url=literal(str(path)), longest=Fragment(str(2 * longest + LINE_BYTES))
     )
-    work.connection.register("messages", table)
+    work.connection.execute(create)
+    path.unlink()
     try:
         yield identifier("messages")
     finally:
-        work.connection.unregister("messages")
+        work.connection.execute("DROP TABLE messages")
 
 
-def _text_of(value: bytes | None) -> tuple[str | None, str | None]:
-    """A message as text, or what is wrong with it."""
+def _text_of(value: bytes | None) -> tuple[bytes, str]:
+    """A message, and what is wrong with it: nothing if it is a text, which may be empty."""
     if value is None:
-        return None, NO_VALUE
+        return b"", NO_VALUE
     try:
-        text = value.decode()
+        value.decode()
     except UnicodeDecodeError:
-        return None, f"{NO_TEXT} ({len(value)} bytes)"
-    return (None, NO_TEXT) if "\0" in text else (text, None)
+        return b"", f"{NO_TEXT} ({len(value)} bytes)"
+    return (b"", NO_TEXT) if b"\0" in value else (value, "")
 
 
 def _placed(contract: SourceContract, chunks: Sequence[Chunk], table: Fragment) -> str:

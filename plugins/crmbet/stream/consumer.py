@@ -89,6 +89,11 @@ class StreamConsumer:
         """Where the brokers are, as the connection has it."""
         return self._absence.brokers
 
+    @property
+    def silent_seconds(self) -> float:
+        """Since when the client complains that no broker answers; 0 if it does not. It asks nobody."""
+        return 0.0 if self._absence.since is None else time.monotonic() - self._absence.since
+
     def away_seconds(self, topic: str) -> float:
         """For how long no broker has answered; 0 if one answers now. It asks only if the client has complained."""
         if self._absence.since is None:
@@ -118,9 +123,13 @@ class StreamConsumer:
 
     def oldest_offset(self, partition: Partition) -> int:
         """The first offset that the broker still has. Raises `LostConnection`."""
+        return self.bounds(partition)[0]
+
+    def bounds(self, partition: Partition) -> tuple[int, int]:
+        """The first offset that the broker still has, and the one after its last. Raises `LostConnection`."""
         with self._explained():
-            low, _ = self.client.get_watermark_offsets(_place(partition), timeout=ANSWER_SECONDS)
-        return int(low)
+            low, high = self.client.get_watermark_offsets(_place(partition), timeout=ANSWER_SECONDS)
+        return int(low), int(high)
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Read some partitions from these offsets on.
@@ -133,7 +142,7 @@ class StreamConsumer:
             if (oldest := self.oldest_offset(partition)) > offset
         }
         if lost:
-            raise _retention_passed({each: (offsets[each], oldest) for each, oldest in lost.items()})
+            raise retention_passed({each: (offsets[each], oldest) for each, oldest in lost.items()})
         self.client.assign([_place(partition, offset) for partition, offset in sorted(offsets.items())])
 
     def gather(
@@ -216,7 +225,7 @@ class StreamConsumer:
         # The client's own codes have such names.
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
             partition = Partition(topic=message.topic(), number=message.partition())
-            raise _retention_passed({partition: (message.offset(), self.oldest_offset(partition))})
+            raise retention_passed({partition: (message.offset(), self.oldest_offset(partition))})
         if error.fatal() or error.code() in (
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -253,7 +262,9 @@ def _place(partition: Partition, offset: int | None = None) -> Any:
     return TopicPartition(partition.topic, partition.number, offset)
 
 
-def _retention_passed(lost: Mapping[Partition, tuple[int, int]]) -> DataLost:
+def retention_passed(lost: Mapping[Partition, tuple[int, int]]) -> DataLost:
+    """The failure that names messages which are gone: by partition the offset to read and the oldest that is there."""
+
     def named(partition: Partition, wanted: int, oldest: int) -> str:
         what = f"{partition.topic}/{partition.number}"
         if oldest <= wanted:

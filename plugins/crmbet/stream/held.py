@@ -2,6 +2,9 @@
 
 A batch changes them as cleaning would: by the same statements, so a held row is what a cleaned day would have. What is
 held follows from the chunks alone, whatever batches they came in: the night's comparison fills it in one go.
+
+What a batch has changed is in tables of its own: the rows that came, the players of whom a row has gone, and the live
+rows that may differ by now.
 """
 
 from __future__ import annotations
@@ -27,10 +30,16 @@ from crmbet.databases.statements import (
 from crmbet.databases.work import Work
 from crmbet.extract.records import UNDATED, Capture
 
+LIVE = ("bets", "transactions", "limits")
+"""The sources that live rows are made of. Others are captured for the daily run, and nobody holds their rows."""
 DAYS_BEFORE = 2
 """Yesterday's sessions may have begun on the day before it."""
 DAYS_AFTER = 1
 """A clock that is fast may be a day ahead of ours."""
+UNREADABLE = identifier("unreadable_exclusions")
+ADDED_UNREADABLE = identifier("added_unreadable_exclusions")
+CORRECTED = identifier("corrected")
+"""The players of whom a held row has gone."""
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 """What a message says of the time at which it was known decides between duplicates, and hides no row."""
 
@@ -57,13 +66,11 @@ class Applied:
 
 @dataclass(kw_only=True)
 class HeldRows:
-    """Accepted rows by source. Players whose rows have changed are in the table `touched`."""
+    """Accepted rows by source, and what has changed among them."""
 
     work: Work
     contracts: Mapping[str, SourceContract]
     days: Sequence[date]
-    affected: set[date] = field(default_factory=set)
-    """Days of which a live row may have changed."""
 
     def create(self) -> None:
         """Make the empty tables."""
@@ -71,8 +78,10 @@ class HeldRows:
         for name, contract in self.contracts.items():
             create = render("stream/create_held", held=held(name), columns=typed_columns(contract))
             connection.execute(create)
-        connection.execute(statement("stream/create_unreadable"))
-        connection.execute("CREATE TABLE touched (user_id VARCHAR)")
+            connection.execute(render("stream/create_no_added", added=added(name), held=held(name)))
+        for table in (UNREADABLE, ADDED_UNREADABLE):
+            connection.execute(render("stream/create_unreadable", table=table))
+        connection.execute(statement("stream/create_changes"))
 
     def apply(self, source: str, captures: Sequence[Capture], files: Located) -> Applied:
         """Add the rows of some chunks of a source."""
@@ -80,7 +89,7 @@ class HeldRows:
         named = sorted({iso for capture in captures for iso in capture.days})
         days = [UNDATED_DAY if iso == UNDATED else date.fromisoformat(iso) for iso in named]
         with typed_batch(connection, contract, files, captures, days):
-            connection.execute(statement("stream/create_fresh"))
+            connection.execute(render("stream/create_fresh", key=_key(contract)))
         poison = [
             _poison(source, place, int(offset), str(reason))
             for place, offset, reason in connection.execute(statement("stream/select_poison")).fetchall()
@@ -96,55 +105,74 @@ class HeldRows:
 
     def move_to(self, days: Sequence[date]) -> None:
         """Hold other days from now on, and forget the rows of days before them."""
-        for name in [*(held(source) for source in self.contracts), identifier("unreadable_exclusions")]:
+        for name in [*(held(source) for source in self.contracts), UNREADABLE]:
             forget = render("stream/forget_days", held=name, first=date_literal(min(days)))
             self.work.connection.execute(forget)
         self.days = days
 
-    def touch(self, day: date) -> None:
-        """Count the players with a row of a day as changed: the day has become today."""
+    def drop(self) -> None:
+        """Forget all rows."""
         for source in self.contracts:
-            rows = render("stream/touch_day", held=held(source), day=date_literal(day))
-            self.work.connection.execute(rows)
-        self.affected.add(day)
+            self.work.connection.execute(f"DROP TABLE {held(source)}")
+
+    def forget_added(self) -> None:
+        """The parts have the rows that came, and those of the players of whom a row has gone."""
+        for table in [*(added(source) for source in self.contracts), ADDED_UNREADABLE, CORRECTED]:
+            self.work.connection.execute(f"TRUNCATE {table}")
 
     def forget_touched(self) -> None:
-        """Nothing has changed since now."""
+        """All live rows are written."""
         self.work.connection.execute("TRUNCATE touched")
-        self.affected.clear()
 
     def _choose(self, source: str, contract: SourceContract) -> None:
         """Hold the good rows among `fresh`: of those with one business key and day, the one that cleaning chooses."""
         connection = self.work.connection
         days = joined([date_literal(day) for day in self.days])
-        keys = [identifier(name) for name in contract.business_key]
-        key = joined(keys)
+        event_time = identifier(str(contract.event_time))
         if contract.protecting_rows:
-            event_time = identifier(str(contract.event_time))
-            connection.execute(render("stream/insert_unreadable", days=days, event_time=event_time))
-        connection.execute(render("stream/create_candidates", held=held(source), days=days, key=key))
-        connection.execute(statement("stream/create_typed"))
+            for table in (UNREADABLE, ADDED_UNREADABLE):
+                connection.execute(
+                    render("stream/insert_unreadable", table=table, days=days, event_time=event_time)
+                )
+            connection.execute(statement("stream/touch_unreadable"))
+        connection.execute(render("stream/create_met", held=held(source), days=days))
+        connection.execute(render("stream/create_typed", days=days))
         columns = joined([identifier(name) for name in contract.columns])
         known_at = instant_literal(NEVER)
-        connection.execute(render("clean/rank_duplicates", key=key, columns=columns, known_at=known_at))
+        connection.execute(
+            render("clean/rank_duplicates", key=_key(contract), columns=columns, known_at=known_at)
+        )
         accepted = render(
             "clean/select_accepted",
-            columns=Fragment(f"{cleaned_columns(contract)}, _protection, _row, _source_key, _known"),
+            columns=Fragment(
+                f"{cleaned_columns(contract)}, _protection, _row, _source_key, _known, _keyed, _held"
+            ),
             known_at=known_at,
         )
-        connection.execute(statement("stream/touch_players"))
-        event_time = identifier(str(contract.event_time))
-        affected = render("stream/list_affected", event_time=event_time)
-        self.affected.update(day for (day,) in connection.execute(affected).fetchall())
-        same_key = joined([Fragment(f"held.{name} = fresh.{name}") for name in keys], " AND ")
-        connection.execute(render("stream/delete_replaced", held=held(source), same_key=same_key))
-        connection.execute(render("stream/insert_accepted", held=held(source), accepted=Fragment(accepted)))
-        connection.execute("DROP VIEW typed; DROP TABLE duplicates; DROP TABLE candidates; DROP TABLE fresh")
+        connection.execute(render("stream/create_added", added=added(source), accepted=Fragment(accepted)))
+        (removed,) = connection.execute(statement("stream/create_removed")).fetchone() or (0,)
+        connection.execute(render("stream/touch_changed", added=added(source), event_time=event_time))
+        if removed:
+            connection.execute(render("stream/delete_removed", held=held(source)))
+            connection.execute(statement("stream/insert_corrected"))
+        connection.execute(render("stream/insert_added", held=held(source), added=added(source)))
+        connection.execute("DROP VIEW typed")
+        for name in ("duplicates", "removed", "met", "fresh"):
+            connection.execute(f"DROP TABLE {name}")
+
+
+def _key(contract: SourceContract) -> Fragment:
+    return joined([identifier(name) for name in contract.business_key])
 
 
 def held(source: str) -> Fragment:
     """The table of a source's held rows."""
     return identifier(f"held_{source}")
+
+
+def added(source: str) -> Fragment:
+    """The table of the rows of a source that have come since the parts were made."""
+    return identifier(f"added_{source}")
 
 
 def held_days(today: date) -> list[date]:

@@ -1,4 +1,4 @@
-"""Computes live rows from held rows: the statements of daily state and of sessions, and one of its own."""
+"""Computes live rows from the parts of held rows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from crmbet import FEATURE_SET_VERSION
-from crmbet.contracts.source import SourceContract
-from crmbet.contracts.typing import typed_columns
 from crmbet.databases.statements import (
     Fragment,
     date_literal,
-    identifier,
     joined,
     literal,
     render,
     statement,
 )
-from crmbet.features.state import SOURCES
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.run.run import Run
 from crmbet.run.window import midnight
 from crmbet.storage.object_store import ObjectStore
-from crmbet.stream.held import HeldRows, held
+from crmbet.stream.parts import EVENTS, SESSIONS, STATE, Parts
 
 TYPES = {
     "user_id": "VARCHAR",
@@ -82,38 +78,29 @@ def read_markers(store: ObjectStore, run: Run, days: Sequence[date]) -> Markers:
     )
 
 
-def write_live(rows: HeldRows, sources: Mapping[str, SourceContract], markers: Markers, path: Path) -> int:
-    """Write the live rows that may have changed into a CSV file; returns how many.
+@dataclass(frozen=True, kw_only=True)
+class LiveChange:
+    """What has become of the live rows that a batch may have changed."""
 
-    These are rows of the players in `touched`, of the affected days among those of `markers`. `sources` are the
-    contracts of all sources.
-    """
-    days = sorted(rows.affected & markers.loss_cut_offs.keys())
-    if not days:
-        path.touch()
-        return 0
-    connection = rows.work.connection
+    rows: int
+    """Live rows in the file."""
+    gone: list[tuple[str, str]]
+    """Players and days of live rows of which no event is left."""
+
+
+def write_live(parts: Parts, markers: Markers, path: Path) -> LiveChange:
+    """Write the live rows that may have changed into a CSV file: those in `touched`, of the days of `markers`."""
+    connection = parts.rows.work.connection
+    days = sorted(markers.loss_cut_offs)
+    connection.execute(render("stream/create_changed", days=joined([date_literal(day) for day in days])))
     # A session that is under way on the first day may have begun on the day before it.
-    around = sorted({*days, *(day - timedelta(days=1) for day in days)})
-    first = date_literal(around[0])
-    unreadable = identifier("unreadable_exclusions")
-    _hold(rows, "live_unreadable", unreadable, first)
-    for name in SOURCES:
-        if name in rows.contracts:
-            _hold(rows, f"touched_{name}", held(name), first)
-            _show(rows, name, rows.days)
-        else:
-            columns = typed_columns(sources[name])
-            connection.execute(render("stream/no_rows_held", name=identifier(name), columns=columns))
-    _create(rows, "live_events", statement("stream/list_events"))
-    _create(rows, "live_sessions", render("features/sessions/derive_sessions", days=_list(around)))
-    if "bets" in rows.contracts:
-        # State is wanted of these days alone. Deposits of a session may be of the day before them.
-        _show(rows, "bets", days)
-    _create(rows, "live_state", statement("features/state/summarise_days"))
+    first = date_literal(days[0] - timedelta(days=1))
+    tables = {STATE: "live_state", SESSIONS: "live_sessions", EVENTS: "live_events"}
+    of_changed = {table: render("stream/select_parts", table=table, first=first) for table in tables}
+    for table, merged in parts.merged(of_changed).items():
+        connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {tables[table]} AS {merged}")
     query = render(
         "stream/summarise_live",
-        days=_list(days),
         long_session_minutes=Fragment(str(markers.long_session_minutes)),
         session_deposits=Fragment(str(markers.session_deposits)),
         loss_cut_offs=joined(
@@ -125,25 +112,5 @@ def write_live(rows: HeldRows, sources: Mapping[str, SourceContract], markers: M
     )
     copy = render("stream/copy_live", rows=Fragment(f"({query})"), path=literal(str(path)))
     (written,) = connection.execute(copy).fetchone() or (0,)
-    return int(written)
-
-
-def _hold(rows: HeldRows, name: str, table: Fragment, first: Fragment) -> None:
-    rows.work.connection.execute(
-        render("stream/hold_of_touched", name=identifier(name), held=table, first=first)
-    )
-
-
-def _show(rows: HeldRows, source: str, days: Sequence[date]) -> None:
-    touched = identifier(f"touched_{source}")
-    rows.work.connection.execute(
-        render("stream/show_days", name=identifier(source), touched=touched, days=_list(days))
-    )
-
-
-def _create(rows: HeldRows, name: str, query: str) -> None:
-    rows.work.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {identifier(name)} AS {query}")
-
-
-def _list(days: Sequence[date]) -> Fragment:
-    return joined([date_literal(day) for day in days])
+    gone = connection.execute(statement("stream/select_gone")).fetchall()
+    return LiveChange(rows=int(written), gone=gone)

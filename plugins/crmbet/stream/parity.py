@@ -20,6 +20,7 @@ from crmbet.load.target import column_list
 from crmbet.run.records import Record
 from crmbet.stream.held import HeldRows
 from crmbet.stream.live import COLUMNS, TYPES, read_markers, write_live
+from crmbet.stream.parts import Parts
 from crmbet.stream.streaming import committed_captures, fill
 from crmbet.stream.target import KEY, StreamTables
 
@@ -73,11 +74,10 @@ def _rebuild(
     # A session of the day may begin on the day before it and end on the day after it.
     days = [day + timedelta(days=offset) for offset in (-1, 0, 1)]
     rows = HeldRows(work=work, contracts=contracts, days=days)
-    rows.create()
-    fill(work, rows, captures)
-    # Also if a day has no event: then there must be no live row.
-    rows.affected.add(day)
-    write_live(rows, sources, read_markers(work.store, work.run, [day]), path)
+    parts = Parts(rows=rows, sources=sources)
+    parts.create()
+    fill(parts, captures)
+    write_live(parts, read_markers(work.store, work.run, [day]), path)
 
 
 def _compare(work: Work, day: date, live: Path, rebuilt: Path) -> Parity:

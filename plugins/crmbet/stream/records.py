@@ -83,6 +83,11 @@ class Batch:
         """When its oldest message was written, in milliseconds since 1970."""
         return min(min(messages.written_ms) for messages in self.by_topic.values())
 
+    @property
+    def newest_ms(self) -> int:
+        """When its newest message was written, in milliseconds since 1970."""
+        return max(max(messages.written_ms) for messages in self.by_topic.values())
+
     def chunks(self, positions: Mapping[Partition, Position]) -> list[Chunk]:
         """A chunk for each partition that has messages, from where it was read."""
         last: dict[Partition, int] = {}

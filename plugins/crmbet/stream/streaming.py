@@ -19,16 +19,17 @@ from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import local_copies
 from crmbet.extract.ledger import Ledger
 from crmbet.extract.records import Capture
-from crmbet.extract.streams import join_chunks, stream_name
+from crmbet.extract.streams import drop_joined, join_chunks, stream_name
 from crmbet.failures import CrmbetError, LostConnection
 from crmbet.features.variables import bind_variables
 from crmbet.run.run import Run
 from crmbet.run.window import Window, midnight
-from crmbet.stream.capturing import capture_messages
+from crmbet.stream.capturing import keep_messages, write_messages
 from crmbet.stream.consumer import StreamConsumer
-from crmbet.stream.figures import StreamFigures
-from crmbet.stream.held import HeldRows, Poison, captures_of, held_days, live_days
+from crmbet.stream.figures import StreamFigures, Told
+from crmbet.stream.held import LIVE, HeldRows, Poison, captures_of, held_days, live_days
 from crmbet.stream.live import Markers, read_markers, write_live
+from crmbet.stream.parts import Parts
 from crmbet.stream.records import Batch, Chunk, Partition, Position, of_topic
 from crmbet.stream.target import StreamTables
 
@@ -36,7 +37,10 @@ log = logging.getLogger(__name__)
 
 RESTORED_ROWS = 1_000_000
 """Rows that a run reads in one go when it fills the held rows from captures."""
+SMALL_FILES_KEPT = timedelta(hours=6)
 LOG_SECONDS = 30
+TELL_SECONDS = 5
+"""So often people who watch are told how the stream does."""
 
 
 @dataclass(kw_only=True)
@@ -51,18 +55,22 @@ class Stream:
     """The contracts of all sources."""
     clock: Callable[[], datetime]
     figures: StreamFigures = field(init=False)
-    _held: HeldRows = field(init=False)
+    _parts: Parts = field(init=False)
     _positions: dict[Partition, Position] = field(init=False, default_factory=dict)
     _today: date = field(init=False)
     _markers: Markers = field(init=False)
     _logged_at: datetime = field(init=False)
+    _told_at: datetime = field(init=False)
+    _newest_ms: int | None = field(init=False, default=None)
+    """When the newest message of the last batch was written, in milliseconds since 1970."""
 
     def __post_init__(self) -> None:
         self._today = self._day_of(self.clock())
-        self._logged_at = self.clock()
+        self._logged_at = self._told_at = self.clock()
         self.figures = StreamFigures(max_age_seconds=self.work.run.settings.stream.max_stream_age_seconds)
-        contracts = {name: self.sources[name] for name in self.topics}
-        self._held = HeldRows(work=self.work, contracts=contracts, days=held_days(self._today))
+        contracts = {name: self.sources[name] for name in self.topics if name in LIVE}
+        held = HeldRows(work=self.work, contracts=contracts, days=held_days(self._today))
+        self._parts = Parts(rows=held, sources=self.sources)
 
     def run(self, stop: Callable[[], bool]) -> StreamFigures:
         """Read until `stop()`. Raises what the consumer, the store and PostgreSQL raise."""
@@ -71,17 +79,22 @@ class Stream:
         settings = self.work.run.settings.stream
         self.consumer.assign({each: position.next_offset for each, position in self._positions.items()})
         while not stop():
-            batch = self.consumer.gather(
-                most=settings.stream_batch_messages,
-                seconds=settings.stream_batch_seconds,
-                clock=self.clock,
-                stop=stop,
-            )
+            with self.figures.stage("consume"):
+                batch = self.consumer.gather(
+                    most=settings.stream_batch_messages,
+                    seconds=settings.stream_batch_seconds,
+                    clock=self.clock,
+                    stop=stop,
+                )
             self._turn_the_day()
             if batch:
                 self._process(batch)
             self._look_around()
-        self._join()
+        self._tell()
+        # Joining needs the room that they take.
+        self._parts.drop()
+        with self.figures.stage("join"):
+            self._join()
         return self.figures
 
     def _begin(self, stop: Callable[[], bool]) -> bool:
@@ -95,9 +108,13 @@ class Stream:
         self.tables.begin({each: self.consumer.oldest_offset(each) for each in found if each not in known})
         self._positions = self._read_positions()
         self._markers = read_markers(self.work.store, self.work.run, live_days(self._today))
-        self._held.create()
-        fill(self.work, self._held, committed_captures(self.work, self.topics, self.tables.positions()))
-        self._held.forget_touched()
+        self._parts.create()
+        with self.figures.stage("fill"):
+            fill(self._parts, committed_captures(self.work, self.topics, self.tables.positions()))
+        self._parts.rows.forget_touched()
+        if not self.tables.has_day(self._today):
+            # Nobody read while the day began. Events of a clock that is fast may have come before.
+            self._begin_day()
         return True
 
     def _read_positions(self) -> dict[Partition, Position]:
@@ -150,7 +167,9 @@ class Stream:
                 Chunk(partition=each, first=position.next_offset, until=position.claimed_offset)
                 for each, position in sorted(claimed.items())
             ]
-        self.tables.claim(chunks)
+        stage = self.figures.stage
+        with stage("claim"):
+            self.tables.claim(chunks)
         poison: list[Poison] = []
         work = self._work_now()
         with scratch_folder(self.work.run.settings) as folder, lack_of_room_explained(folder):
@@ -158,25 +177,41 @@ class Stream:
                 messages, of_source = batch.by_topic.get(topic), of_topic(chunks, topic)
                 if not messages:
                     continue
-                captured = capture_messages(work, self.sources[source], messages, of_source, folder)
-                applied = self._held.apply(source, captured.captures, captured)
-                poison += applied.poison
-                self.figures.late += applied.late
+                contract = self.sources[source]
+                with stage("capture"):
+                    path = write_messages(work, contract, messages, of_source, folder)
+                with stage("upload"):
+                    captured = keep_messages(work, contract, of_source, path)
+                if source in LIVE:
+                    with stage("type"):
+                        applied = self._parts.rows.apply(source, captured.captures, captured)
+                    poison += applied.poison
+                    self.figures.add_late(applied.late)
+            with stage("sum"):
+                self._parts.add()
             self._commit(chunks, folder / "live.csv", poison)
         for chunk in chunks:
             self._positions[chunk.partition] = Position(next_offset=chunk.until, claimed_offset=chunk.until)
         self._count(batch, poison)
 
     def _commit(self, chunks: Sequence[Chunk], path: Path, poison: Sequence[Poison]) -> None:
-        self.figures.rows += write_live(self._held, self.sources, self._markers, path)
-        self.tables.commit(chunks, path, poison)
-        self._held.forget_touched()
+        with self.figures.stage("live rows"):
+            change = write_live(self._parts, self._markers, path)
+        self.figures.rows += change.rows
+        with self.figures.stage("commit"):
+            self.tables.commit(chunks, path, change.gone, poison)
+        self._parts.rows.forget_touched()
 
     def _join(self) -> None:
-        """Join the chunks of this run, so that the next one has few files to read. It is no loss if that fails."""
+        """Join the chunks of this run, so that the next one has few files to read. It is no loss if that fails.
+
+        Small files go once they have been joined for some hours: some reader may have found them before.
+        """
+        work = self._work_now()
         for source in self.topics:
             try:
-                join_chunks(self._work_now(), source)
+                join_chunks(work, source)
+                drop_joined(work, self.sources[source], work.run.known_at - SMALL_FILES_KEPT)
             except CrmbetError as failure:
                 log.warning("the chunks of %s stay where they are: %s", source, failure)
 
@@ -188,23 +223,25 @@ class Stream:
         log.info("the day turns: %s", today)
         self._today = today
         self._markers = read_markers(self.work.store, self._work_now().run, live_days(today))
-        self._held.move_to(held_days(today))
+        self._parts.move_to(held_days(today))
         # Events of a clock that is fast were held until their day came.
-        self._held.touch(today)
-        with scratch_folder(self.work.run.settings) as folder:
-            self._commit([], folder / "live.csv", [])
+        self._begin_day()
         swept = self.tables.sweep(live_days(today)[0], self.work.run.settings.operator_timezone)
         log.info("%d live rows of earlier days are swept", swept)
+        self.tables.sweep_minutes(self.clock())
+
+    def _begin_day(self) -> None:
+        """Write the live rows that today has already."""
+        self._parts.touch(self._today)
+        with scratch_folder(self.work.run.settings) as folder:
+            self._commit([], folder / "live.csv", [])
 
     def _count(self, batch: Batch, poison: Sequence[Poison]) -> None:
-        now = self.clock()
         figures = self.figures
-        figures.batches += 1
-        figures.messages += len(batch)
-        figures.poison += len(poison)
-        figures.add_age(max(0.0, now.timestamp() - batch.oldest_ms / 1000))
-        offsets = {each: position.next_offset for each, position in self._positions.items()}
-        figures.lag = self.consumer.lag(offsets)
+        age = max(0.0, self.clock().timestamp() - batch.oldest_ms / 1000)
+        figures.add_batch(messages=len(batch), poison=len(poison), age=age)
+        self._newest_ms = batch.newest_ms
+        offsets = self._measure_lag()
         self.consumer.show_offsets(offsets)
         if poison:
             first = poison[0]
@@ -218,8 +255,11 @@ class Stream:
             )
 
     def _look_around(self) -> None:
-        """Now and then: whether Kafka answers, and a line in the log."""
+        """Now and then: whether Kafka answers, what people who watch see, and a line in the log."""
         now = self.clock()
+        if now - self._told_at >= timedelta(seconds=TELL_SECONDS):
+            self._told_at = now
+            self._tell()
         if now - self._logged_at < timedelta(seconds=LOG_SECONDS):
             return
         self._logged_at = now
@@ -233,6 +273,21 @@ class Stream:
             figures.lag,
             "none yet" if recent is None else f"{recent:.1f} s",
         )
+
+    def _measure_lag(self) -> dict[Partition, int]:
+        """Measure what the broker has beyond the live rows. Returns the next offsets."""
+        offsets = {each: position.next_offset for each, position in self._positions.items()}
+        figures = self.figures
+        figures.lag = self.consumer.lag(offsets)
+        figures.lag_seconds = 0.0
+        if figures.lag and self._newest_ms is not None:
+            figures.lag_seconds = max(0.0, self.clock().timestamp() - self._newest_ms / 1000)
+        return offsets
+
+    def _tell(self) -> None:
+        self._measure_lag()
+        self.tables.tell(self.figures, self.clock(), self.consumer.silent_seconds)
+        self.figures.untold = Told()
 
     def _work_now(self) -> Work:
         """The work with a run that knows its facts since now: what is captured has that instant."""
@@ -254,7 +309,7 @@ def committed_captures(
 ) -> dict[str, list[Capture]]:
     """The captures of each source whose messages are in the live rows."""
     found = {}
-    for source in sources:
+    for source in (each for each in sources if each in LIVE):
         ledger = Ledger.read(work.store, work.run, stream_name(source))
         found[source] = [
             capture
@@ -264,12 +319,14 @@ def committed_captures(
     return found
 
 
-def fill(work: Work, rows: HeldRows, captures: Mapping[str, Sequence[Capture]]) -> None:
-    """Hold the rows of captures, as far as they are of the held days."""
+def fill(parts: Parts, captures: Mapping[str, Sequence[Capture]]) -> None:
+    """Hold the rows of captures, as far as they are of the held days, and make their parts."""
+    rows = parts.rows
     for source, of_source in captures.items():
         for portion in _portions(captures_of(of_source, rows.days)):
-            with local_copies(work) as copies:
+            with local_copies(rows.work) as copies:
                 rows.apply(source, portion, copies)
+            parts.add()
 
 
 def _is_committed(chunk: Chunk, positions: Mapping[Partition, Position]) -> bool:

@@ -8,8 +8,8 @@ or somebody else reads the stream too, and this one stops.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from crmbet.databases.statements import Fragment, identifier, joined, literal, r
 from crmbet.failures import LockHeld
 from crmbet.load.side_tables import grant_to_monitor
 from crmbet.load.target import PROTECTED, column_list, find_readers
+from crmbet.stream.figures import StreamFigures
 from crmbet.stream.held import Poison
 from crmbet.stream.live import COLUMNS
 from crmbet.stream.now import ensure_now
@@ -31,6 +32,8 @@ LIVE = "user_features_live"
 STAGING = "user_features_live_staging"
 OFFSETS = "stream_offsets"
 QUARANTINE = "stream_quarantine"
+MINUTES = "stream_minutes"
+MINUTES_KEPT = timedelta(days=7)
 KEY = ("user_id", "day")
 
 
@@ -65,6 +68,7 @@ class StreamTables:
             STAGING: "create_staging",
             OFFSETS: "create_offsets",
             QUARANTINE: "create_quarantine",
+            MINUTES: "create_minutes",
         }
         schema = self.session.contract.schema_name
         with self.session.transaction() as cursor:
@@ -91,8 +95,16 @@ class StreamTables:
                 )
 
     def positions(self) -> dict[Partition, Position]:
-        """How far each partition was read, of topics that are not read any more, too: their chunks still count."""
+        """How far each partition was read, of topics that are not read any more, too: their chunks still count.
+
+        Nothing if there is no table yet.
+        """
         with self.session.transaction() as cursor:
+            cursor.execute(
+                render("load/find_table"), {"schema": self.session.contract.schema_name, "table": OFFSETS}
+            )
+            if cursor.fetchone() is None:
+                return {}
             cursor.execute(render("stream/read_offsets", table=self.offsets))
             return positions_of(cursor.fetchall())
 
@@ -101,8 +113,13 @@ class StreamTables:
         with self.session.transaction() as cursor:
             self._advance(cursor, "stream/claim_offsets", chunks)
 
-    def commit(self, chunks: Sequence[Chunk], rows: Path, poison: Sequence[Poison]) -> None:
-        """Write live rows, poison and the next offsets in one transaction. Raises `LockHeld` as `claim` does."""
+    def commit(
+        self, chunks: Sequence[Chunk], rows: Path, gone: Sequence[tuple[str, str]], poison: Sequence[Poison]
+    ) -> None:
+        """Write live rows, poison and the next offsets in one transaction. Raises `LockHeld` as `claim` does.
+
+        `rows` is the file of live rows; `gone` names the players and days of those that are to go.
+        """
         from psycopg2.extras import execute_values
 
         columns = column_list(COLUMNS)
@@ -124,6 +141,8 @@ class StreamTables:
                     new=_of("excluded", changing),
                 )
             )
+            if gone:
+                execute_values(cursor, render("stream/delete_gone", table=self.live), gone)
             if poison:
                 values = [
                     (each.source, each.topic, each.partition, each.offset, each.reason) for each in poison
@@ -162,6 +181,22 @@ class StreamTables:
             cursor.copy_expert(rows, file)
         return positions
 
+    def tell(self, figures: StreamFigures, seen_at: datetime, away_seconds: float) -> None:
+        """Add what a run has done since it told it last to the minute of `seen_at`.
+
+        `away_seconds` is for how long Kafka has not answered.
+        """
+        told = {**asdict(figures.untold), "lag": figures.lag, "lag_seconds": figures.lag_seconds}
+        now = {"away_seconds": away_seconds, "max_age_seconds": figures.max_age_seconds, "seen_at": seen_at}
+        with self.session.transaction() as cursor:
+            cursor.execute(render("stream/add_to_minute", table=self.session.in_schema(MINUTES)), told | now)
+
+    def sweep_minutes(self, now: datetime) -> None:
+        """Remove minutes that nobody looks at any more."""
+        with self.session.transaction() as cursor:
+            sweep = render("stream/sweep_minutes", table=self.session.in_schema(MINUTES))
+            cursor.execute(sweep, {"before": now - MINUTES_KEPT})
+
     def sweep(self, yesterday: date, zone: str) -> int:
         """Remove rows of days before yesterday that the daily table has. Returns how many."""
         schema, name = self.session.contract.schema_name, self.session.contract.name
@@ -193,7 +228,7 @@ class StreamTables:
                 )
 
     def _grant(self, cursor: extensions.cursor, name: str, table: Fragment) -> None:
-        if name in (OFFSETS, QUARANTINE):
+        if name in (OFFSETS, QUARANTINE, MINUTES):
             grant_to_monitor(cursor, self.session.contract.schema_name, name)
         if name != LIVE:
             return

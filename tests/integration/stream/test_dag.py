@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,22 +30,32 @@ from tests.integration.stream.test_streaming import bet
 pytestmark = pytest.mark.integration
 
 
-def configure(broker: EmbeddedBroker, topic: str, monkeypatch: pytest.MonkeyPatch, *, seconds: int) -> None:
-    """Have the stream read bets from a topic for some seconds."""
+def configure(
+    broker: EmbeddedBroker, operator: Any, topic: str, monkeypatch: pytest.MonkeyPatch, *, messages: int
+) -> None:
+    """Have the stream read bets from a topic until it has committed so many messages: its time is over then."""
     host, port = broker.address.split(":")
     monkeypatch.setenv(
         "AIRFLOW_CONN_CRMBET_STREAM", json.dumps({"conn_type": "kafka", "host": host, "port": int(port)})
     )
     monkeypatch.setenv("CRMBET_STREAM_TOPICS", f"bets={topic}")
-    monkeypatch.setenv("CRMBET_STREAM_TIMEOUT_MINUTES", "1")
-    monkeypatch.setattr("crmbet.operators.stream.MARGIN", 1 - seconds / 60)
+    monkeypatch.setenv("CRMBET_STREAM_TIMEOUT_MINUTES", "3")
+
+    def monotonic() -> float:
+        with suppress(psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+            ((committed,),) = operator.query("SELECT sum(next_offset) FROM ml_features.stream_offsets")
+            if committed == messages:
+                return time.monotonic() + 3600
+        return time.monotonic()
+
+    monkeypatch.setattr("crmbet.operators.stream.time", SimpleNamespace(monotonic=monotonic))
 
 
 def test_a_run_leaves_live_rows_and_figures_and_the_night_compares_them(
     broker: EmbeddedBroker, open_operator: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator = open_operator()
-    configure(broker, "dag-bets", monkeypatch, seconds=3)
+    configure(broker, operator, "dag-bets", monkeypatch, messages=3)
     admin = AdminClient({"bootstrap.servers": broker.address})
     admin.create_topics([NewTopic("dag-bets", 1, 1)])["dag-bets"].result()
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
@@ -117,7 +130,7 @@ def _stream_bets(
     for number, row in enumerate(bets):
         producer.produce("world-bets", json.dumps(row, default=str).encode(), partition=number % 2)
     assert producer.flush(30) == 0
-    configure(broker, "world-bets", monkeypatch, seconds=18)
+    configure(broker, operator, "world-bets", monkeypatch, messages=len(bets))
     assert operator.run("user_features_stream").states == {"stream": "success"}
     rows = operator.query("SELECT sum(next_offset) FROM ml_features.stream_offsets")
     assert rows == [(len(bets),)]

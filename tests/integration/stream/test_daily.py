@@ -16,7 +16,7 @@ from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.segments import FEW_FILES, rows_of_days
 from crmbet.extract.streams import stream_name, streamed_captures
 from crmbet.failures import SourceMissing
-from crmbet.storage.layout import Layout
+from crmbet.storage.layout import DONE, Layout
 from crmbet.stream.streaming import Stream, run_at
 from crmbet.sweep import plan_sweep, sweep
 from tests.integration.stream.conftest import CONTRACTS, Casino, run_until
@@ -118,6 +118,52 @@ def test_a_stream_has_no_snapshots_and_no_path(casino: Casino) -> None:
     described["columns"]["game_id"]["source_name"] = {"path": "game"}
     with pytest.raises(ValidationError, match="a message has no path"):
         SourceContract.model_validate(described)
+
+
+def test_a_source_that_no_live_row_shows_is_captured_for_the_daily_run(
+    open_casino: Callable[..., Casino],
+) -> None:
+    casino = open_casino(("bets", "communications"))
+    sent = {
+        "message_id": "m1", "user_id": "ana", "channel": "email", "sent_at": "2026-08-12T14:00:00Z",
+    }  # fmt: skip
+    casino.produce("communications", sent, b"no json")
+    casino.produce("bets", bet(1))
+
+    figures = casino.stream()
+
+    assert (figures.messages, figures.poison) == (3, 0)
+    assert casino.live("bets") == {("ana", "2026-08-12"): (1,)}
+    assert casino.offsets()["communications", 0] == (2, 2)
+    with casino.open_stream() as stream:
+        captured = streamed(stream.sources["communications"])
+        found = streamed_captures(stream.work, captured)
+    assert found is not None
+    assert sum(capture.extracted for capture in found.captures) == 2
+    assert casino.parity(date(2026, 8, 12)).is_equal
+
+
+@pytest.mark.parametrize(("hours", "kind", "files"), [(7, "lake", 1), (5, "lake", 5), (7, "stream", 5)])
+def test_small_files_go_some_hours_after_they_were_joined(
+    open_casino: Callable[..., Casino], hours: int, kind: str, files: int
+) -> None:
+    casino = open_casino(("bets",))
+    bets = SourceContract.model_validate(CONTRACTS["bets"].model_dump() | {"kind": kind})
+    for number in range(FEW_FILES):
+        casino.produce("bets", bet(number))
+        casino.stream()
+    casino.now += timedelta(hours=hours)
+
+    casino.produce("bets", bet(100))
+    with casino.open_stream({**CONTRACTS, "bets": bets}) as stream:
+        run_until(stream, lambda: stream.figures.messages == 1)
+
+    folder = Layout(brand="default").captures(stream_name("bets"))
+    there = [entry.key for entry in casino.store.list(folder)]
+    # The new one is not joined yet.
+    assert len([key for key in there if key.endswith(".parquet")]) == files + 1
+    assert len([key for key in there if key.endswith(DONE)]) == files + 1
+    assert casino.parity(date(2026, 8, 12)).is_equal
 
 
 def test_joined_chunks_are_what_a_sweep_leaves(open_casino: Callable[..., Casino]) -> None:

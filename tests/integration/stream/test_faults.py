@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from crmbet.failures import DataLost, LockHeld, SourceMissing
 from crmbet.stream import capturing, streaming
+from crmbet.stream.standing import Standing, find_standing
 from crmbet.stream.streaming import Stream
 from crmbet.stream.target import StreamTables
 from local.broker import EmbeddedBroker
@@ -169,10 +170,29 @@ def test_messages_that_the_broker_has_deleted_stop_the_stream(open_casino: Calla
     casino.stream()
     casino.produce("bets", *(b"x" * 500_000 for _ in range(20)))
 
-    with pytest.raises(DataLost, match=rf"{topic}/0: offsets 1 to \d+, \d+ messages"):
+    lost = rf"{topic}/0: offsets 1 to \d+, \d+ messages"
+    with pytest.raises(DataLost, match=lost):
         casino.stream()
+    with casino.open_stream() as stream, pytest.raises(DataLost, match=lost):
+        find_standing(stream.consumer, [topic], stream.tables.positions())
 
     assert casino.offsets()["bets", 0] == (1, 1)
+
+
+def test_the_standing_says_what_is_to_be_read(open_casino: Callable[..., Casino]) -> None:
+    casino = open_casino(("bets",), partitions=2)
+    topics = [*casino.settings.stream.topics.values()]
+
+    def standing() -> Standing:
+        with casino.open_stream() as stream:
+            return find_standing(stream.consumer, topics, stream.tables.positions())
+
+    # Nothing was read yet, and there are no tables.
+    assert standing() == Standing(partitions=2, unread=0)
+    casino.produce("bets", bet(1), bet(2))
+    casino.stream()
+    casino.produce("bets", bet(3), partition=1)
+    assert standing() == Standing(partitions=2, unread=1)
 
 
 def test_a_topic_that_is_not_there_is_named(open_casino: Callable[..., Casino]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
 
+from crmbet.stream import parts
 from tests.integration.stream.conftest import NOON, Casino, run_until
 from tests.integration.stream.test_streaming import bet, paid_in
 
@@ -16,13 +18,27 @@ pytestmark = pytest.mark.integration
 TODAY, YESTERDAY = date(2026, 8, 12), date(2026, 8, 11)
 
 
+USERS = ("ana", "bia", "caio", "davi", "eva", "fabio", 'd"u, o')
+ANY_HOURS = (-1, -2, -9, -20, -30, -40, -80, 10, 60)
+
+
+def near_midnight(random: Random) -> str:
+    """Within an hour of it, a quarter of an hour from others: a session of some of them is of two days."""
+    return (NOON - timedelta(minutes=random.randrange(660, 780, 15))).isoformat()
+
+
+def moment(random: Random) -> str:
+    """Mostly a time about midnight, so close to others that sessions touch both days; else any time."""
+    if random.random() < 0.6:
+        return near_midnight(random)
+    return (NOON + timedelta(hours=random.choice(ANY_HOURS), minutes=random.randrange(60))).isoformat()
+
+
 def messages(random: Random, source: str, some: int) -> list[dict[str, Any] | bytes | None]:
     """Messages of a few players: late, repeated, corrected, broken, of days that are long over or yet to come."""
     made: list[dict[str, Any] | bytes | None] = []
     for number in range(some):
-        user = random.choice(["ana", "bia", "caio", 'd"u, o'])
-        hours = random.choice([-1, -2, -9, -11, -13, -14, -20, -30, -40, -80, 10, 60])
-        at = (NOON + timedelta(hours=hours, minutes=random.randrange(60))).isoformat()
+        user, at = random.choice(USERS), moment(random)
         match source:
             case "bets":
                 payout = random.choice([None, "0", "7.5", "40"])
@@ -39,7 +55,8 @@ def messages(random: Random, source: str, some: int) -> list[dict[str, Any] | by
                 )
         if random.random() < 0.2:
             again = random.choice(made)
-            made.append({**again, "user_id": user} if isinstance(again, dict) else again)
+            change = random.choice([{"user_id": user}, {"payout": "3"}, {}])
+            made.append({**again, **change} if isinstance(again, dict) else again)
         if random.random() < 0.1:
             made.append(
                 random.choice([b"no json", b"[1]", b"\xff", None, b"{}", b'{"bet_id": "q", "stake": "x"}'])
@@ -48,9 +65,16 @@ def messages(random: Random, source: str, some: int) -> list[dict[str, Any] | by
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 12))])
-def test_any_portions_lead_to_the_same_rows(casino: Casino, seed: int) -> None:
+def test_any_portions_lead_to_the_same_rows(
+    open_casino: Callable[..., Casino], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     random = Random(seed)  # noqa: S311 - the same messages each time
-    left = {source: messages(random, source, 40) for source in ("bets", "transactions", "limits")}
+    # Batches of a few messages: what one of them fails to touch stays as it was. Parts are merged now and then.
+    casino = open_casino(stream_batch_messages=4)
+    monkeypatch.setattr(parts, "SPARE_PARTS", 10)
+    left = {source: messages(random, source, 24) for source in ("bets", "transactions", "limits")}
+    # They come last, so that nothing later makes good what they fail to touch.
+    left["bets"][:0] = [bet(100 + number, user, near_midnight(random)) for number, user in enumerate(USERS)]
     casino.now = NOON - timedelta(days=1)
     for turn in range(3):
         for source, made in left.items():
@@ -62,7 +86,42 @@ def test_any_portions_lead_to_the_same_rows(casino: Casino, seed: int) -> None:
     today, yesterday = casino.parity(TODAY), casino.parity(YESTERDAY)
 
     assert (today.differing, yesterday.differing) == ({}, {})
-    assert min(today.rows, yesterday.rows) == 4
+    assert min(today.rows, yesterday.rows) >= 4
+
+
+LATE = "2026-08-12T02:50:00Z", "2026-08-12T03:05:00Z"
+"""Of one session: ten minutes before midnight and five minutes after it, on the operator's clock."""
+
+
+@pytest.mark.parametrize(("place", "day"), [(0, TODAY), (1, YESTERDAY)])
+@pytest.mark.parametrize(
+    ("source", "column"), [("bets", "session_bets"), ("transactions", "session_deposits")]
+)
+def test_a_session_over_midnight_is_of_both_days_whichever_part_comes_last(
+    casino: Casino, place: int, day: date, source: str, column: str
+) -> None:
+    first, last = (bet(number, at=at) for number, at in enumerate(LATE))
+    casino.produce("bets", first, last, bet(3, at=LATE[1]))
+    casino.stream()
+    (before,) = casino.live(column)["ana", day.isoformat()]
+
+    # It is an event of one day, and changes the row of the other one.
+    casino.produce(source, bet(4, at=LATE[place]) if source == "bets" else paid_in(4, at=LATE[place]))
+    casino.stream()
+
+    assert casino.live(column)["ana", day.isoformat()] == (before + 1,)
+    assert casino.parity(day).is_equal
+
+
+def test_a_bet_that_is_of_another_player_after_all_leaves_no_row(casino: Casino) -> None:
+    casino.produce("bets", bet(1), bet(2, "bia"))
+    casino.stream()
+
+    casino.produce("bets", bet(1, "bia"))
+    casino.stream()
+
+    assert casino.live("bets", "stake_sum") == {("bia", "2026-08-12"): (2, 20)}
+    assert casino.parity(TODAY).is_equal
 
 
 def test_every_changed_cell_is_found(casino: Casino) -> None:
@@ -100,3 +159,15 @@ def test_midnight_turns_today_into_yesterday(casino: Casino) -> None:
     }  # fmt: skip
     assert casino.parity(TODAY).is_equal
     assert casino.parity(TODAY + timedelta(days=1)).is_equal
+
+
+def test_a_run_that_begins_after_midnight_has_the_events_that_came_before(casino: Casino) -> None:
+    casino.now = datetime.fromisoformat("2026-08-13T02:59:00Z")
+    casino.produce("bets", bet(1, at="2026-08-13T03:00:30Z"))
+    casino.stream()
+    assert casino.live("bets") == {}
+
+    casino.now += timedelta(minutes=10)
+    casino.stream(0)
+
+    assert casino.live("bets") == {("ana", "2026-08-13"): (1,)}

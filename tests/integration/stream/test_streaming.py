@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crmbet.stream.capturing import _as_table
+from crmbet.stream.records import Messages
 from tests.integration.stream.conftest import Casino
 
 pytestmark = pytest.mark.integration
@@ -74,3 +77,47 @@ def test_rows_of_a_topic_that_is_not_read_any_more_still_count(
 
     assert moved.live("bets") == {("ana", TODAY): (2,), ("bia", TODAY): (1,)}
     assert moved.parity(date(2026, 8, 12)).is_equal
+
+
+def test_each_minute_says_how_the_stream_does(casino: Casino) -> None:
+    casino.produce("bets", bet(1), bet(2), b"no json")
+    casino.stream()
+    casino.produce("bets", bet(3, at="2026-08-01T12:00:00Z"))
+    casino.now += timedelta(seconds=9)
+    casino.stream()
+
+    ((minute, *figures),) = casino.query(
+        "SELECT minute, messages, quarantined, late, age_max, lag, lag_seconds, away_seconds "
+        "FROM ml_features.stream_minutes"
+    )
+
+    assert minute == casino.now.replace(second=0)
+    assert figures == [4, 1, 1, 9.0, 0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\r\nb",
+        "\n",
+        '"',
+        "'",
+        "\1",
+        "\1\1x\1",
+        "\2",
+        "é",
+        "\u2028",
+        "{}\r",
+        "\ufeff{}",
+        "\\1",
+        "0" * 200_000,
+    ],
+)
+def test_any_text_reaches_the_engine_as_it_is(casino: Casino, tmp_path: Path, text: str) -> None:
+    messages = Messages(partitions=[0, 1], offsets=[7, 8], written_ms=[5, 6], values=[text.encode(), b"{}"])
+    with casino.open_stream() as stream, _as_table(stream.work, messages, tmp_path / "messages") as table:
+        rows = stream.work.connection.execute(
+            f'SELECT number, "partition", "offset", epoch_ms(written), fault, value FROM {table} ORDER BY 1'
+        ).fetchall()
+
+    assert rows == [(1, 0, 7, 5, None, text), (2, 1, 8, 6, None, "{}")]

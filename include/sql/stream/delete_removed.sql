@@ -1,0 +1,2 @@
+DELETE FROM {held}
+WHERE rowid IN (SELECT _held FROM removed)

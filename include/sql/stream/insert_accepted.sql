@@ -1,3 +1,0 @@
--- The rows that stand.
-INSERT INTO {held} BY NAME
-{accepted}

@@ -1,0 +1,2 @@
+INSERT INTO {held} BY NAME
+FROM {added}

@@ -1,0 +1,2 @@
+INSERT INTO corrected
+SELECT DISTINCT user_id FROM removed
