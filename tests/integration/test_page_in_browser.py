@@ -222,6 +222,39 @@ def test_drift_is_shown_by_feature_beside_its_baseline(show: Show, address: tupl
     assert "null" not in page.locator("#drift").inner_text()
 
 
+def test_the_stream_has_its_figures_and_a_picture_of_the_last_hours(
+    show: Show, address: tuple[str, str]
+) -> None:
+    now = datetime.now(UTC)
+    with closing(psycopg2.connect(address[0])) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE ml_features.stream_minutes AS SELECT date_trunc('minute', %s - number * '1 min'::interval) "
+            "AS minute, 7 AS messages, 2 AS batches, 0 AS quarantined, 1 AS late, 1.5::double precision AS age_max, "
+            "number AS lag, number / 2.0::double precision AS lag_seconds, 0::double precision AS away_seconds, "
+            "300::double precision AS max_age_seconds, %s - number * '1 min'::interval AS seen_at "
+            "FROM generate_series(0, 400) AS number(number)",
+            (now, now),
+        )
+    page = show(*runs_until(now, 1))
+
+    page.locator("#chart-stream canvas").wait_for()
+    tiles = [tile.split("\n")[:2] for tile in page.locator("#stream-tiles .tile").all_inner_texts()]
+    assert tiles[0] == ["Age of rows", "1.5 s"]
+    assert tiles[1] == ["Behind", "0.0 s"]
+    assert page.locator("#stream-hint .tag").inner_text() == "Rows are up to date"
+    ages, behind = drawn(page, "#chart-stream", "options.series.map((one) => one.data)")
+    assert 359 <= len(ages) <= 361
+    assert (ages[-1][1], behind[0][1]) == (1.5, (len(ages) - 1) / 2)
+
+    with closing(psycopg2.connect(address[0])) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM ml_features.stream_minutes WHERE seen_at > now() - '10 min'::interval")
+    page.reload()
+    page.locator("#stream-hint .bad").wait_for()
+    assert (
+        page.locator("#stream-hint .tag").inner_text() == "No run of the stream has said anything for 10 min"
+    )
+
+
 def test_memory_has_one_unit_and_one_run_shows(show: Show) -> None:
     [run] = runs_until(datetime.now(UTC), 1)
 

@@ -223,6 +223,11 @@ def read_drift_trend(tables: MonitoringTables, feature: str) -> list[list[Any]]:
     return [[*row.values()] for row in _select(tables, "feature_drift", "select_drift_trend", values)]
 
 
+def read_stream(tables: MonitoringTables, since: datetime) -> list[dict[str, Any]]:
+    """The minutes of the stream from an instant on, oldest first. Empty without a stream."""
+    return _select(tables, "stream_minutes", "select_stream", {"since": since})
+
+
 def metrics_of(row: dict[str, Any]) -> RunMetrics:
     """The metrics that a run's row was made from, without the keys of breaches."""
     return RunMetrics.model_validate({name: row[name] for name in RunMetrics.model_fields})

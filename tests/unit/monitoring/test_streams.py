@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from crmbet.monitoring.streams import describe_age, describe_parity
-from crmbet.stream.figures import StreamFigures
+from crmbet.stream.figures import StreamFigures, Told
 from crmbet.stream.parity import Parity
 
 pytestmark = pytest.mark.unit
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 def figures(*ages: float) -> StreamFigures:
     found = StreamFigures(max_age_seconds=60)
     for age in ages:
-        found.add_age(age)
+        found.add_batch(messages=1, poison=0, age=age)
     return found
 
 
@@ -24,6 +24,26 @@ def test_a_run_ends_itself_when_its_rows_become_old_and_not_when_it_begins_behin
     assert not figures(1, 2, 59).has_become_old
     assert figures(1, 61).has_become_old
     assert not figures(4000, 300, 61, 1).has_become_old
+
+
+def test_what_was_done_is_told_once() -> None:
+    found = figures(3, 7)
+    assert (found.untold.batches, found.untold.age_max) == (2, 7)
+    found.untold = Told()
+    found.add_late(4)
+    assert (found.untold.batches, found.untold.late, found.untold.age_max) == (0, 4, None)
+    assert (found.batches, found.late) == (2, 4)
+
+
+def test_the_time_of_a_stage_adds_up() -> None:
+    found = figures()
+    for _ in range(2):
+        with found.stage("sum"):
+            sum(range(100_000))
+    spent = found.stages["sum"]
+    assert spent.cpu_seconds > 0
+    assert spent.seconds > 0
+    assert {*found.manifest().stages} == {"sum"}
 
 
 def test_old_rows_are_a_warning() -> None:

@@ -15,6 +15,7 @@ from crmbet.monitoring.page.catalogue import add_catalogue
 from crmbet.monitoring.page.documents import add_documents
 from crmbet.monitoring.page.overview import add_overview
 from crmbet.monitoring.page.reading import Reading
+from crmbet.monitoring.page.stream import add_stream
 from crmbet.monitoring.page.trail import add_trail
 from crmbet.monitoring.page.underway import add_underway
 from crmbet.texts import DEFAULT_LANGUAGE, Language
@@ -45,4 +46,5 @@ def create_app(
     add_trail(app, reading, may_see_people)
     add_underway(app, reading)
     add_catalogue(app, reading, language)
+    add_stream(app, reading)
     return app

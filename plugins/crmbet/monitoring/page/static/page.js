@@ -12,6 +12,7 @@ import { movements } from "./sections/movements.js";
 import { quarantine } from "./sections/quarantine.js";
 import { rows } from "./sections/rows.js";
 import { status } from "./sections/status.js";
+import { stream } from "./sections/stream.js";
 import { underway } from "./sections/underway.js";
 import { choose, page } from "./state.js";
 import { followTheme } from "./theme.js";
@@ -19,7 +20,7 @@ import { language, remember, remembered, say, speak } from "./words.js";
 
 // In the order of the page. A section draws what it has, again whenever data, language or theme change; one with data of
 // its own also loads it. To add one: a file in sections/, its element in index.html, and a line here.
-const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, compare, movements, drift, alerts];
+const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, compare, movements, drift, stream, alerts];
 const EVERY_MILLISECONDS = 60_000;
 
 // ---------------------------------------------------------------- choices
