@@ -31,7 +31,7 @@ stop: setup  ## Stop everything that this checkout started
 ui: setup  ## Start Airflow's UI and scheduler on the embedded services
 	@$(python) -m local.services ui
 
-doctor: setup  ## Say in ten lines what is wrong with the deployment that this shell points at (source .local/env.sh)
+doctor: setup  ## Say in eleven lines what is wrong with the deployment that this shell points at (source .local/env.sh)
 	@PYTHONPATH=plugins $(python) -m crmbet.doctor
 
 demo: setup  ## Run the main job on sample data, from nothing, and show what came out

@@ -273,6 +273,26 @@ def check_alerts(_: Deployment) -> Finding:
     return Finding("ok", f"told by {', '.join(found)}")
 
 
+def check_stream(deployment: Deployment) -> Finding:
+    """Whether the topics can be read from where the stream stopped."""
+    topics = deployment.settings.stream.topics
+    if not topics:
+        return Finding("ok", "none: CRMBET_STREAM_TOPICS names no topic")
+    from crmbet.orchestration.context import load_session, stream_config
+    from crmbet.stream.consumer import open_consumer
+    from crmbet.stream.standing import find_standing
+    from crmbet.stream.target import StreamTables
+
+    with open_consumer(stream_config()) as consumer:
+        with load_session("doctor", deployment.settings) as session:
+            positions = StreamTables(session).positions()
+        standing = find_standing(consumer, [*topics.values()], positions)
+    text = f"{', '.join(topics.values())} at {consumer.brokers}: {standing.partitions} partitions"
+    if not positions:
+        return Finding("note", f"{text}; no run of user_features_stream has read them yet")
+    return Finding("ok", f"{text}, {standing.unread} messages to read")
+
+
 def check_table(deployment: Deployment) -> Finding:
     """What the table shows, and how the last run ended."""
     from crmbet.monitoring.tables import open_monitoring, read_runs, read_table_run
@@ -301,6 +321,7 @@ CHECKS: Mapping[str, Callable[[Deployment], Finding]] = {
     "source": check_source,
     "target": check_target,
     "roles": check_roles,
+    "stream": check_stream,
     "alerts": check_alerts,
     "table": check_table,
 }

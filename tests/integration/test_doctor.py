@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from confluent_kafka import Producer
 
 from bench.page import make_up_runs
 from crmbet import doctor
@@ -71,13 +72,13 @@ def admin_of(url: str) -> str:
     return url.replace("crmbet_loader@", "postgres@")
 
 
-def test_a_deployment_in_order_has_ten_lines_and_changes_nothing(operator: Any) -> None:
+def test_a_deployment_in_order_has_eleven_lines_and_changes_nothing(operator: Any) -> None:
     before = {entry.key for entry in operator.store.list("")}
 
     found = findings()
 
     assert list(found) == list(CHECKS)
-    assert len(found) == 10
+    assert len(found) == 11
     assert {name: state for name, (state, _) in found.items()} == dict.fromkeys(CHECKS, "ok") | {
         # No scheduler, no channel, no login of the page's own, and no feed of limits.
         "airflow": "note", "scheduler": "note", "roles": "note", "alerts": "note", "feeds": "note",
@@ -145,6 +146,24 @@ def test_what_is_wrong_is_in_its_own_line(operator: Any) -> None:
         "brand default, 2 set, the others have their defaults; nothing reads CRMBET_MAX_PSY",
     )
     assert found["alerts"][0] == "bad"
+
+
+def test_the_stream_is_looked_at_where_there_is_one(operator: Any) -> None:
+    broker = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock"})
+    broker.produce("doctor-bets", b"{}")
+    assert broker.flush(10) == 0
+    (node,) = broker.list_topics("doctor-bets", timeout=10).brokers.values()
+    connection = json.dumps({"conn_type": "kafka", "host": node.host, "port": node.port})
+
+    found = findings(CRMBET_STREAM_TOPICS="bets=doctor-bets", AIRFLOW_CONN_CRMBET_STREAM=connection)
+
+    assert found["stream"][0] == "note"
+    assert re.fullmatch(
+        r"doctor-bets at .*: \d+ partitions; no run of user_features_stream has read them yet",
+        found["stream"][1],
+    )
+    without = findings(CRMBET_STREAM_TOPICS="bets=doctor-bets")["stream"]
+    assert (without[0], "crmbet_stream" in without[1]) == ("bad", True)
 
 
 def test_the_pages_login_must_not_read_players(operator: Any) -> None:
