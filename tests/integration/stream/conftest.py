@@ -38,7 +38,7 @@ from local.broker import EmbeddedBroker
 
 NOON = datetime(2026, 8, 12, 15, tzinfo=UTC)
 """Noon of 12 August on the operator's clock."""
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 CONTRACTS = load_source_contracts()
 SOURCES = ("bets", "transactions", "limits")
 

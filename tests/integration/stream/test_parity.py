@@ -70,7 +70,7 @@ def test_any_portions_lead_to_the_same_rows(
 ) -> None:
     random = Random(seed)  # noqa: S311 - the same messages each time
     # Batches of a few messages: what one of them fails to touch stays as it was. Parts are merged now and then.
-    casino = open_casino(stream_batch_messages=4)
+    casino = open_casino(stream_batch_messages=6)
     monkeypatch.setattr(parts, "SPARE_PARTS", 10)
     left = {source: messages(random, source, 24) for source in ("bets", "transactions", "limits")}
     # They come last, so that nothing later makes good what they fail to touch.
