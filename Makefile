@@ -14,7 +14,7 @@ parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui doctor demo demo-broken demo-celery demo-stream test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
+.PHONY: help setup services stop ui doctor demo demo-broken demo-celery demo-stream demo-erasure test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ demo-celery: setup  ## Run the job in parts on two Celery workers, kill one, and
 
 demo-stream: setup  ## Stream a simulated hour into live rows, and compare them with a rebuild
 	@$(python) -m local.demo_stream
+
+demo-erasure: setup  ## Erase a player of the demo's data, and prove that nothing names the player any more
+	@$(python) -m local.demo_erasure
 
 test: setup  ## Run the tests (ARGS="-k name" for some of them)
 	@$(python) -m pytest $(parallel) -m "not full" --durations=10 $(ARGS)

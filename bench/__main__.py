@@ -20,6 +20,7 @@ from pathlib import Path
 from bench import (
     clean,
     daily,
+    erasure,
     extract_pg,
     extract_s3,
     features,
@@ -196,6 +197,17 @@ class Bench:
         sizes = self.options
         return daily.measure(self.workbench, sizes.daily_days, sizes.daily_players, sizes.daily_rounds)
 
+    def erasure(self) -> list[Figure]:
+        """Erasing players, compared with computing everything once more."""
+        sizes = self.options
+        events = Events(
+            bets=sizes.erasure_bets,
+            transactions=sizes.erasure_bets // 4,
+            players=sizes.erasure_players,
+            days=sizes.erasure_days,
+        )
+        return erasure.measure(self.workbench, events)
+
     def quality(self) -> list[Figure]:
         """The quality gates, compared with bare SQL and pandas."""
         sizes = self.options
@@ -226,6 +238,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "stream": Bench.stream,
     "daily": Bench.daily,
     "year": Bench.year,
+    "erasure": Bench.erasure,
 }
 
 LONG = ("extract_pg", "markers", "load", "growth", "page", "quality", "shards", "stream", "year")
@@ -343,6 +356,9 @@ def _read_options() -> argparse.Namespace:
     add("--daily-rounds", "2", "daily: near and far days, in turn")
     add("--year-days", "365", "year: days")
     add("--year-players", "200", "year: players; the models need a hundred")
+    add("--erasure-bets", "4M", "erasure: bets, and a quarter as many transactions")
+    add("--erasure-players", "20k", "erasure: players")
+    add("--erasure-days", "180", "erasure: days")
     return parser.parse_args()
 
 

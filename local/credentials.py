@@ -22,6 +22,7 @@ class Credentials:
     fernet_key: str = field(default_factory=_fernet_key, repr=False)
     jwt_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     api_secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    erasure_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
 
 

@@ -213,6 +213,8 @@ def _describe(task: str, manifest: dict[str, Any]) -> str:
                 "duplicates": sum(source["duplicates"] for source in sources),
                 "outside this run": sum(sum(source["outside"].values()) for source in sources),
             }
+            if erased := sum(source.get("erased", 0) for source in sources):
+                parts["erased"] = erased
             return f"{extracted:,} extracted = " + " + ".join(
                 f"{rows:,} {name}" for name, rows in parts.items()
             )

@@ -37,6 +37,7 @@ def environment(workspace: Workspace, *, ui_port: int | None = None) -> dict[str
         **airflow.server_configuration(home=workspace.airflow_home, keys=credentials(workspace)),
         **lake_variables(workspace, LAKE_BUCKET),
         **database_variables(postgres, source=SOURCE_DATABASE, target=TARGET_DATABASE),
+        **erasure_variables(workspace, postgres),
     }
     if ui_port is not None:
         variables |= airflow.api_configuration(ui_port)
@@ -78,6 +79,15 @@ def database_variables(postgres: EmbeddedPostgres, *, source: str, target: str) 
         "AIRFLOW_CONN_CRMBET_TARGET": _connection(postgres, target),
         "CRMBET_SOURCE_URL": postgres.url(source),
         "CRMBET_TARGET_URL": postgres.url(target),
+    }
+
+
+def erasure_variables(workspace: Workspace, postgres: EmbeddedPostgres) -> dict[str, str]:
+    """The key of the erasure ledger, and how the proof of an erasure reaches Airflow's own database."""
+    key = {"conn_type": "generic", "password": credentials(workspace).erasure_key}
+    return {
+        "AIRFLOW_CONN_CRMBET_ERASURE": json.dumps(key),
+        "AIRFLOW_CONN_CRMBET_AIRFLOW": _connection(postgres, airflow.DATABASE),
     }
 
 

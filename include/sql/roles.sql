@@ -1,4 +1,4 @@
--- The five roles of the target database. For its administrator, once and again after any doubt (it repeats safely):
+-- The six roles of the target database. For its administrator, once and again after any doubt (it repeats safely):
 --
 --     psql "<admin's URL of the target>" --file include/sql/roles.sql
 --     ALTER ROLE crmbet_loader LOGIN;        -- and give it a password with \password crmbet_loader
@@ -14,10 +14,11 @@
 -- crmbet_responsible_gambling   reads all of that with those columns, who moves between bands of protection, and the
 --                               audiences for protecting players
 -- crmbet_crm                    reads the audiences for marketing, and nothing else
+-- crmbet_privacy                asks for erasures, places legal holds, reads certificates, and nothing else (docs/privacy.md)
 --
 -- Another schema than ml_features, which another brand has, gets roles of its own, named after it: --set schema=ml_features_aurora
--- makes crmbet_loader_aurora, crmbet_monitor_aurora, crmbet_reader_aurora, crmbet_responsible_gambling_aurora and
--- crmbet_crm_aurora. None of them has a right in another schema.
+-- makes crmbet_loader_aurora, crmbet_monitor_aurora, crmbet_reader_aurora, crmbet_responsible_gambling_aurora,
+-- crmbet_crm_aurora and crmbet_privacy_aurora. None of them has a right in another schema.
 --
 -- It takes over what runs of the pipeline have made in the schema under this administrator, a superuser or a member of
 -- crmbet_loader. If they ran under another login, name it: --set former_login=etl. Whatever else is in the schema could run
@@ -52,6 +53,7 @@ SELECT
 \set reader crmbet_reader :suffix
 \set responsible_gambling crmbet_responsible_gambling :suffix
 \set crm crmbet_crm :suffix
+\set privacy crmbet_privacy :suffix
 
 -- A DO block sees no variable of psql.
 SET LOCAL crmbet.former_login = :'former_login';
@@ -61,6 +63,7 @@ SET LOCAL crmbet.monitor = :'monitor';
 SET LOCAL crmbet.reader = :'reader';
 SET LOCAL crmbet.responsible_gambling = :'responsible_gambling';
 SET LOCAL crmbet.crm = :'crm';
+SET LOCAL crmbet.privacy = :'privacy';
 
 DO $$
 DECLARE
@@ -77,7 +80,8 @@ BEGIN
         pg_catalog.current_setting('crmbet.monitor'::text),
         pg_catalog.current_setting('crmbet.reader'::text),
         pg_catalog.current_setting('crmbet.responsible_gambling'::text),
-        pg_catalog.current_setting('crmbet.crm'::text)
+        pg_catalog.current_setting('crmbet.crm'::text),
+        pg_catalog.current_setting('crmbet.privacy'::text)
     ]
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname::text = role_name) THEN
@@ -104,7 +108,8 @@ DECLARE
         pg_catalog.current_setting('crmbet.monitor'::text)::regrole::oid,
         pg_catalog.current_setting('crmbet.reader'::text)::regrole::oid,
         pg_catalog.current_setting('crmbet.responsible_gambling'::text)::regrole::oid,
-        pg_catalog.current_setting('crmbet.crm'::text)::regrole::oid
+        pg_catalog.current_setting('crmbet.crm'::text)::regrole::oid,
+        pg_catalog.current_setting('crmbet.privacy'::text)::regrole::oid
     ];
     foreign_things text;
 BEGIN
@@ -195,7 +200,7 @@ $$;
 
 ALTER SCHEMA :"schema" OWNER TO :"loader";
 REVOKE ALL ON SCHEMA :"schema" FROM PUBLIC;
-GRANT USAGE ON SCHEMA :"schema" TO :"monitor", :"reader", :"responsible_gambling", :"crm";
+GRANT USAGE ON SCHEMA :"schema" TO :"monitor", :"reader", :"responsible_gambling", :"crm", :"privacy";
 
 -- What runs under another login have made already.
 DO $$
@@ -206,6 +211,7 @@ DECLARE
     reader CONSTANT text := pg_catalog.current_setting('crmbet.reader'::text);
     responsible_gambling CONSTANT text := pg_catalog.current_setting('crmbet.responsible_gambling'::text);
     crm CONSTANT text := pg_catalog.current_setting('crmbet.crm'::text);
+    privacy CONSTANT text := pg_catalog.current_setting('crmbet.privacy'::text);
     granted CONSTANT text := 'GRANT SELECT ON %I.%I TO %I'::text;
     granted_column CONSTANT text := 'GRANT SELECT (%I) ON %I.%I TO %I'::text;
     found record;
@@ -235,6 +241,21 @@ BEGIN
           )
     LOOP
         EXECUTE pg_catalog.format(granted, schema_name, found.relname, monitor);
+    END LOOP;
+
+    -- As include/sql/erasure/grant_to_privacy.sql has it.
+    FOR found IN
+        SELECT relname::text AS relname,
+            CASE relname
+                WHEN 'erasure_requests' THEN 'SELECT, INSERT (user_id)'
+                WHEN 'legal_holds' THEN 'SELECT, DELETE, INSERT (user_id, reason, stands_until), UPDATE (reason, stands_until)'
+                ELSE 'SELECT'
+            END::text AS rights
+        FROM pg_catalog.pg_class
+        WHERE relnamespace = schema_name::regnamespace
+          AND relname IN ('erasure_requests', 'legal_holds', 'erasure_certificates')
+    LOOP
+        EXECUTE pg_catalog.format('GRANT %s ON %I.%I TO %I'::text, found.rights, schema_name, found.relname, privacy);
     END LOOP;
 
     FOR found IN

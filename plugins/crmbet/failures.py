@@ -112,6 +112,14 @@ class DataLost(PermanentFailure):
     """What was captured from a source is damaged or gone, and the source does not hold it any more."""
 
 
+class ErasureOverdue(PermanentFailure):
+    """Somebody asked to be erased, and it has not been done in time."""
+
+
+class ErasureUnproven(PermanentFailure):
+    """After an erasure, something still holds the player, or cannot be decoded. The request stays open."""
+
+
 class LostConnection(TemporaryFailure):
     """A server was unreachable or went away in the middle."""
 

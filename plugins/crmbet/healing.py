@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from crmbet.clean.clean import clean_shard_of_source, clean_sources
 from crmbet.clean.records import CleanManifest
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.work import Work
@@ -60,6 +61,8 @@ class Stages:
     """Makes the source's database visible to the engine."""
     sources: Mapping[str, SourceContract]
     table: TableContract
+    erased: Callable[[], ErasedPlayers] = lambda: NOBODY
+    """Finds the players who were erased, whose rows cleaning leaves out."""
 
     def extracts(self) -> ExtractManifest:
         """All captures of the run: those of the lake and those of PostgreSQL."""
@@ -72,13 +75,15 @@ class Stages:
         """Clean the run's captures."""
         extracts = self.extracts().sources
         with self.open_work() as work:
-            return CleanManifest(sources=clean_sources(work, self.sources, extracts))
+            # Asked only now, when no erasure can begin any more.
+            return CleanManifest(sources=clean_sources(work, self.sources, extracts, self.erased()))
 
     def clean_shard(self, shard: Shard) -> list[date]:
         """Clean one part of each source's days, for `clean` to find. Returns the days that were missing."""
         with self.open_work() as work:
+            erased = self.erased()
             made = [
-                clean_shard_of_source(work, self.sources[name], captures, shard)
+                clean_shard_of_source(work, self.sources[name], captures, shard, erased=erased)
                 for name, captures in self.extracts().sources.items()
             ]
         return sorted({day for days in made for day in days})

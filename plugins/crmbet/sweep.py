@@ -87,6 +87,7 @@ def plan_sweep(store: ObjectStore, layout: Layout, settings: Settings, now: date
     planning.keep_runs()
     planning.keep_cut_offs()
     planning.keep_baselines()
+    planning.keep_certificates()
     for dataset in planning.datasets("captures"):
         planning.keep_captures(dataset)
     for dataset in [*planning.datasets("cleaned"), *(f"{layout.root}{name}/" for name in DAY_DATASETS)]:
@@ -185,6 +186,10 @@ class _Planning:
     def keep_baselines(self) -> None:
         """Keep all baselines: they are small, and a backfill may read an old one."""
         self.kept.update(self._below(f"{self.layout.root}baselines/"))
+
+    def keep_certificates(self) -> None:
+        """Keep all certificates of erasures: they say what was done for a person."""
+        self.kept.update(self._below(self.layout.certificates))
 
     def keep_captures(self, dataset: str) -> None:
         """Keep what a run with a known_at within the retention may use, each in the files that readers choose."""

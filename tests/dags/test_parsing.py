@@ -33,6 +33,7 @@ before = set(sys.modules)
 import runpy
 runpy.run_path("dags/restore_backup.py")
 runpy.run_path("dags/user_features_daily.py")
+runpy.run_path("dags/user_features_erasure.py")
 runpy.run_path("dags/user_features_stream.py")
 runpy.run_path("dags/user_features_weekly.py")
 print(json.dumps(sorted(set(sys.modules) - before)))
@@ -64,7 +65,12 @@ print(json.dumps(hashes_of(DagBag(dag_folder={str(PROJECT / "dags")!r}))))
 
 def test_every_dag_file_parses(dag_bag: Any) -> None:
     assert dag_bag.import_errors == {}
-    assert sorted(dag_bag.dags) == ["restore_backup", "user_features_daily", "user_features_weekly"]
+    assert sorted(dag_bag.dags) == [
+        "restore_backup",
+        "user_features_daily",
+        "user_features_erasure",
+        "user_features_weekly",
+    ]
 
 
 @pytest.mark.parametrize("topics", ["", "bets=bets"])

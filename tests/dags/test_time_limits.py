@@ -24,6 +24,9 @@ LIMITS: dict[str, dict[str, str | None]] = {
         "record_run": "record",
     },
     "restore_backup": {"choose_backup": None, "restore_backup": "restore", "record_run": "record"},
+    "user_features_erasure": {
+        "take_erasure_requests": None, "erase_players": "erasure", "check_erasure_deadlines": None,
+    },
     "user_features_stream": {"stream": "stream", "record_run": "record"},
 }  # fmt: skip
 SHOW = """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -29,10 +29,12 @@ from pyarrow.parquet import read_table
 
 from crmbet.clean.clean import clean_shard_of_source, clean_source
 from crmbet.clean.records import CleanManifest
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import LakeAccess, attach_postgres, open_engine
 from crmbet.databases.work import Work
 from crmbet.datasets import segments
+from crmbet.erasure.rewriting import rewrite_store
 from crmbet.extract.lake import capture_feed, capture_shard_of_feed
 from crmbet.extract.postgres import SOURCE, capture_relation, capture_shard_of_relation
 from crmbet.extract.records import ExtractManifest
@@ -124,6 +126,7 @@ class Attempt:
     brand: str = "default"
     params: dict[str, Any] = field(default_factory=dict)
     kill_at: int | None = None
+    erased: ErasedPlayers = NOBODY
     matrix: bool = True
     """Write the matrix too. It takes a fifth of a run, and says nothing of the cells."""
     shards: int = 1
@@ -181,9 +184,9 @@ class ChangingOperator:
             **options,
         )
 
-    def rebuild(self, as_of_date: date) -> Cells:
+    def rebuild(self, as_of_date: date, **options: Any) -> Cells:
         """What a run on an empty prefix makes."""
-        attempt = self.attempt(as_of_date, brand=f"rebuild{next(self.runs)}", matrix=False)
+        attempt = self.attempt(as_of_date, brand=f"rebuild{next(self.runs)}", matrix=False, **options)
         finish(self.site, attempt)
         return cells(self.site, attempt)
 
@@ -257,10 +260,10 @@ def _run(site: Site, attempt: Attempt) -> None:
         write_manifest(store, run.prefix, "extract_pg", ExtractManifest(sources=database))
         for shard in attempt.parts:
             for name, captures in (lake | database).items():
-                clean_shard_of_source(work, CONTRACTS[name], captures, shard)
+                clean_shard_of_source(work, CONTRACTS[name], captures, shard, erased=attempt.erased)
         cleaned = CleanManifest(
             sources={
-                name: clean_source(work, CONTRACTS[name], captures)
+                name: clean_source(work, CONTRACTS[name], captures, attempt.erased)
                 for name, captures in (lake | database).items()
             }
         )
@@ -273,13 +276,26 @@ def _run(site: Site, attempt: Attempt) -> None:
         write_manifest(store, run.prefix, "engineer_features", made)
 
 
+def start_erasure(site: Site, attempt: Attempt, user_ids: Sequence[str]) -> BaseProcess:
+    """Begin a pass over the store that takes players out; join it and look at its exit code."""
+    process = _server.Process(target=_erase, args=(replace(site), attempt, user_ids))
+    process.start()
+    return process
+
+
+def _erase(site: Site, attempt: Attempt, user_ids: Sequence[str]) -> None:
+    run, store = attempt.run(site.bucket), site.store
+    with open_engine(run.settings) as connection, _killed_at(attempt.kill_at, store):
+        rewrite_store(Work(run=run, store=store, connection=connection), attempt.erased, user_ids)
+
+
 def _write_no_matrix(*_: Any) -> None:
     """Replaces write_matrix where no matrix is wanted."""
 
 
 @contextmanager
 def _killed_at(number: int | None, store: ObjectStore) -> Iterator[None]:
-    """Count the objects that are written, and die before the n-th."""
+    """Count the objects that are written, and the requests that delete some, and die before the n-th."""
     written = 0
 
     def count() -> None:
@@ -288,7 +304,7 @@ def _killed_at(number: int | None, store: ObjectStore) -> Iterator[None]:
         if written == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    write, upload = store.write, store.upload
+    write, upload, delete = store.write, store.upload, store.delete_all
 
     def counted_write(key: str, content: bytes, content_type: str = "application/json") -> None:
         count()
@@ -298,6 +314,12 @@ def _killed_at(number: int | None, store: ObjectStore) -> Iterator[None]:
         count()
         upload(path, key)
 
+    def counted_deletion(keys: Iterable[str]) -> None:
+        if wanted := list(keys):
+            count()
+            delete(wanted)
+
+    store.delete_all = counted_deletion  # type: ignore[method-assign]
     store.write = counted_write  # type: ignore[method-assign]
     store.upload = counted_upload  # type: ignore[method-assign]
     yield

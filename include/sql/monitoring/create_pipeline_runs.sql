@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS {schema}.pipeline_runs (
     records_cleaned bigint,
     records_duplicate bigint,
     records_outside bigint,
+    records_erased bigint,
     records_quarantined bigint,
     quarantined jsonb NOT NULL,
     records_transformed bigint,

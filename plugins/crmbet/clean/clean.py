@@ -11,11 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from crmbet.clean.records import UNDATED_DAY, CleanedSource
 from crmbet.clean.typed import has_doubtful_ids, typed_batch
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.plain import looked_over_rows
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import CAPTURED_TYPES, cleaned_columns, typed_rows
@@ -44,21 +45,30 @@ SNAPSHOT_DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})/")
 
 
 def clean_sources(
-    work: Work, contracts: Mapping[str, SourceContract], captured: Mapping[str, SourceCaptures]
+    work: Work,
+    contracts: Mapping[str, SourceContract],
+    captured: Mapping[str, SourceCaptures],
+    erased: ErasedPlayers = NOBODY,
 ) -> dict[str, CleanedSource]:
     """Clean sources in turn, after the cleaned days of all of them have been listed at once."""
     datasets = [name for source in captured for name in (dataset_name(source), f"quarantine/source={source}")]
     with work.store.listed_ahead(map(work.run.layout.dataset, datasets)):
-        return {name: clean_source(work, contracts[name], captures) for name, captures in captured.items()}
+        return {
+            name: clean_source(work, contracts[name], captures, erased) for name, captures in captured.items()
+        }
 
 
-def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures) -> CleanedSource:
+def clean_source(
+    work: Work, contract: SourceContract, captures: SourceCaptures, erased: ErasedPlayers = NOBODY
+) -> CleanedSource:
     """Clean a source for all days before as_of.
 
-    Raises `RowsUnaccounted` unless every extracted row is accepted, quarantined, a duplicate or outside of the run.
+    Raises `RowsUnaccounted` unless every extracted row is accepted, quarantined, a duplicate, erased or outside of the
+    run.
     """
     by_day, outside = rows_in_scope(work.run, contract, captures.captures)
-    ensured = ensure_days(work, CleanedDays(work, contract, by_day))
+    cleaning = CleanedDays(work, contract, by_day, erased)
+    ensured = ensure_days(work, cleaning)
     days = ensured.days
     log.info("cleaned %s: %d days, %d of them made now", contract.name, len(days), len(ensured.made))
     quarantined: Counter[str] = Counter()
@@ -78,20 +88,33 @@ def clean_source(work: Work, contract: SourceContract, captures: SourceCaptures)
         duplicates=sum(day.duplicates for day in days),
         quarantined=dict(sorted(quarantined.items())),
         discarded=dict(sorted(discarded.items())),
+        erased=sum(day.erased for day in days),
+        delivered_again=cleaning.delivered_again.total(),
         outside=outside,
         made=ensured.made,
     )
+    if cleaned.delivered_again:
+        log.warning(
+            "%s: the source still delivers players who were erased: %d rows were left out",
+            contract.name,
+            cleaned.delivered_again,
+        )
     if not work.run.params.dry_run:
         _account_source(cleaned, contract)
     return cleaned
 
 
 def clean_shard_of_source(
-    work: Work, contract: SourceContract, captures: SourceCaptures, shard: Shard
+    work: Work,
+    contract: SourceContract,
+    captures: SourceCaptures,
+    shard: Shard,
+    *,
+    erased: ErasedPlayers = NOBODY,
 ) -> list[date]:
     """Clean the missing days of one part of a source, for `clean_source` to find. Returns them."""
     by_day, _ = rows_in_scope(work.run, contract, captures.captures)
-    return make_shard_of_days(work, CleanedDays(work, contract, by_day), shard)
+    return make_shard_of_days(work, CleanedDays(work, contract, by_day, erased), shard)
 
 
 def rows_in_scope(
@@ -153,6 +176,9 @@ class CleanedDays:
     contract: SourceContract
     by_day: Mapping[date, Sequence[Capture]]
     """The captures behind each day."""
+    erased: ErasedPlayers = NOBODY
+    delivered_again: Counter[date] = field(default_factory=Counter)
+    """Rows of erased players that captures still hold, by the days that were made."""
 
     @property
     def name(self) -> str:
@@ -175,10 +201,15 @@ class CleanedDays:
         """Clean some days in one pass. Raises `RowsUnaccounted` if rows went in and did not come out."""
         batch = [capture for day in days for capture in self.by_day[day]]
         captures = list({capture.digest: capture for capture in batch}.values())
-        with typed_batch(self.work.connection, self.contract, files, captures, days):
+        with typed_batch(
+            self.work.connection, self.contract, files, captures, days, erased=self.erased
+        ) as left_out:
             made = self._write(days)
         self.work.connection.execute("DROP TABLE duplicates")
+        self.delivered_again.update(left_out)
         for day, wanted in days.items():
+            gone = sum(_erased(self.contract, day, capture) for capture in self.by_day[day])
+            made[day] = made[day].model_copy(update={"erased": gone + left_out.get(day, 0)})
             _account_day(made[day], wanted.rows, self.contract)
         return list(made.values())
 
@@ -238,6 +269,13 @@ def _extracted(contract: SourceContract, day: date, captures: Iterable[Capture])
     return sum(capture.days[iso].rows for capture in captures)
 
 
+def _erased(contract: SourceContract, day: date, capture: Capture) -> int:
+    """Rows of a day that a capture holds no more."""
+    if contract.event_time is None:
+        return sum(capture.erased.values())
+    return capture.erased.get(UNDATED if day == UNDATED_DAY else day.isoformat(), 0)
+
+
 def _snapshot_day(capture: Capture, run: Run) -> date:
     dated = SNAPSHOT_DAY.search(capture.chunk)
     if dated:
@@ -276,7 +314,7 @@ def _digest(run: Run, rules: str, day: date, captures: Iterable[Capture]) -> str
 
 
 def _account_day(day: DayFiles, extracted: int, contract: SourceContract) -> None:
-    accounted = day.rows + day.duplicates + day.unknown_yet + sum(day.quarantined.values())
+    accounted = day.rows + day.duplicates + day.unknown_yet + day.erased + sum(day.quarantined.values())
     if accounted != extracted:
         raise RowsUnaccounted(
             f"{extracted} rows of {contract.name} went into cleaning on {day.day}, {accounted} came out",
@@ -289,6 +327,7 @@ def _account_source(cleaned: CleanedSource, contract: SourceContract) -> None:
     accounted = (
         cleaned.accepted
         + cleaned.duplicates
+        + cleaned.erased
         + sum(cleaned.quarantined.values())
         + sum(cleaned.outside.values())
     )

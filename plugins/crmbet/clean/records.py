@@ -27,6 +27,10 @@ class CleanedSource(Record):
     """Rows by reason."""
     discarded: dict[str, int] = Field(default_factory=dict)
     """Values of accepted rows and their duplicates that were there and became NULL, by column."""
+    erased: int = 0
+    """Rows of erased players."""
+    delivered_again: int = 0
+    """Of these, rows in the days that this try made: the source still delivers them."""
     outside: dict[str, int]
     """Rows that this run does not look at, by reason: at or after as_of, not known at known_at, older snapshots."""
     made: list[date]

@@ -6,6 +6,7 @@ same, but judging takes several times as long, and a tenth of a second even for 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,17 +14,22 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from crmbet.clean.records import UNDATED_DAY
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.plain import looked_over_rows, may_be_plain
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import known_time, no_captured_rows, typed_rows
 from crmbet.databases.parquet import Located
-from crmbet.databases.statements import Fragment, date_literal, identifier, joined, render
+from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.extract.captured import captured_rows
 from crmbet.extract.listing import format_of
 from crmbet.extract.records import Capture
 
 if TYPE_CHECKING:
     import duckdb
+
+
+PLAYER = "user_id"
+"""The column of a source that says whose row it is."""
 
 
 @contextmanager
@@ -33,11 +39,15 @@ def typed_batch(
     files: Located,
     captures: Sequence[Capture],
     days: Iterable[date],
-) -> Iterator[None]:
+    *,
+    erased: ErasedPlayers = NOBODY,
+) -> Iterator[Mapping[date, int]]:
     """Make the view `typed` of the rows of some days, duplicates and faulty ones included.
 
     It has the columns of `typed_rows`, and `_id`, a number for each row. All rows of a current-state feed are of the
     one day that is given.
+
+    Rows of erased players are left out. Yields how many there were, by day.
     """
     wanted = sorted(days)
     snapshot = date_literal(wanted[0]) if wanted else Fragment("NULL::DATE")
@@ -56,8 +66,9 @@ def typed_batch(
                 batch.judge(rows, types, day, doubtful_ids=doubtful)
         if not filled:
             batch.look_over(no_captured_rows(contract), {}, day)
+        left_out = batch.leave_out(erased) if erased else {}
         connection.execute(render("clean/create_typed", rows=batch.rows()))
-        yield
+        yield left_out
     finally:
         connection.execute("DROP VIEW IF EXISTS typed")
         batch.drop()
@@ -96,6 +107,23 @@ class _Batch:
         self.judged.append(table)
         typed = typed_rows(self.contract, rows, types, day, doubtful_ids=doubtful_ids)
         self._hold("clean/judge_batch", table, typed, among_days(Fragment("_day"), self.days))
+
+    def leave_out(self, erased: ErasedPlayers) -> Mapping[date, int]:
+        """Forget the rows of erased players; returns how many there were, by day. Faulty rows name them as captured."""
+        if PLAYER not in self.contract.columns:
+            return {}
+        erased.prepare(self.connection)
+        counted: Counter[date] = Counter()
+        player, day = identifier(PLAYER), Fragment("coalesce(_placed, DATE '0001-01-01')")
+        of_record = Fragment(f"json_extract_string(_raw, {literal(f'$.{PLAYER}')})")
+        for table, ids, is_read, placed in (
+            *((table, [player], "NOT _odd AND", day) for table in self.looked_over),
+            *((table, [player, of_record], "", Fragment("_day")) for table in self.judged),
+        ):
+            condition = Fragment(f"{is_read} ({erased.look_up(self.connection, table, ids)})")
+            drop = render("erasure/drop_erased_rows", table=table, condition=condition, day=placed)
+            counted.update(placed for (placed,) in self.connection.execute(drop).fetchall())
+        return counted
 
     def rows(self) -> Fragment:
         """SELECT of all rows with their numbers."""

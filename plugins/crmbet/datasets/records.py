@@ -29,6 +29,8 @@ class DayFiles(Record):
     """Rows by reason."""
     discarded: dict[str, int] = Field(default_factory=dict)
     """Values that were there and became NULL, by column."""
+    erased: int = 0
+    """Rows of erased players, which no file holds."""
     quarantine_files: list[str] = Field(default_factory=list)
     days_in_quarantine: int = 1
     """How many days the files of quarantine hold."""

@@ -45,16 +45,17 @@ def find_days(
 
     Only done-files in the folders that are `wanted` are read.
     """
-    done_files = DoneFiles.read(store, layout.dataset(dataset), _content(layout, dataset), wanted)
+    done_files = DoneFiles.read(store, layout.dataset(dataset), content_of(layout, dataset), wanted)
     return chosen_days(done_files.records, lambda day: digests.get(day.day) == day.digest), done_files
 
 
 def unread_days(store: ObjectStore, layout: Layout, dataset: str) -> DoneFiles[Segment]:
     """The done-files of a dataset for who only writes some: none is read."""
-    return DoneFiles(store, layout.dataset(dataset), _content(layout, dataset))
+    return DoneFiles(store, layout.dataset(dataset), content_of(layout, dataset))
 
 
-def _content(layout: Layout, dataset: str) -> Content[Segment]:
+def content_of(layout: Layout, dataset: str) -> Content[Segment]:
+    """What the done-files of a dataset kept by day hold."""
     return Content(
         model=Segment,
         folder=lambda segment: folder_of_days(layout, dataset, segment.days).prefix,

@@ -114,16 +114,16 @@ def _chunks(captures: Iterable[Capture]) -> Mapping[str, Capture]:
 def _join(work: Work, captures: Sequence[Capture], copies: LocalCopies) -> list[Capture]:
     """Copy captures of different chunks into one file."""
     run, chunks = work.run, _chunks(captures)
-    extracted = sum(capture.extracted for capture in chunks.values())
+    held = sum(capture.held for capture in chunks.values())
     source, first = captures[0].source, captures[0].digest
     with scratch_folder(run.settings) as folder:
         path = folder / "joined.parquet"
         rows = captured_rows(copies, list(chunks.values()))
         copy = render("extract/join_captures", rows=rows, url=literal(str(path)))
         (copied,) = work.connection.execute(copy).fetchone() or (0,)
-        if copied != extracted:
+        if copied != held:
             raise RowsUnaccounted(
-                f"{extracted} rows of {len(chunks)} captures of {source} were to be joined, {copied} were found",
+                f"{held} rows of {len(chunks)} captures of {source} were to be joined, {copied} were found",
                 where=work.store.url(run.layout.capture(source, first).prefix),
                 next_step="clear the task; if it happens again, report it as a defect: no capture was changed",
             )

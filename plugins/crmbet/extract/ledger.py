@@ -28,7 +28,7 @@ from crmbet.run.run import Run
 from crmbet.run.tasks import EXTRACTS
 from crmbet.storage.digests import digest
 from crmbet.storage.done_files import Content, DoneFiles, folder_of
-from crmbet.storage.layout import attempt_name
+from crmbet.storage.layout import Layout, attempt_name
 from crmbet.storage.object_store import ObjectStore
 from crmbet.storage.verified import read_record
 
@@ -70,12 +70,7 @@ class Ledger:
     @classmethod
     def read(cls, store: ObjectStore, run: Run, source: str) -> Ledger:
         """Read all done-files of a source. What a damaged one said is looked for in the manifests of earlier runs."""
-        content = Content(
-            model=CaptureSegment,
-            folder=lambda segment: run.layout.capture(source, segment.captures[0].digest).prefix,
-            files=lambda segment: [key for capture in segment.captures for key in capture.files],
-        )
-        done_files = DoneFiles.read(store, run.layout.captures(source), content)
+        done_files = DoneFiles.read(store, run.layout.captures(source), content_of(run.layout, source))
         whole = captures_by_digest(all_captures(done_files.records))
         incomplete = captures_by_digest(all_captures(done_files.incomplete))
         lost = incomplete.keys() - whole.keys()
@@ -183,7 +178,7 @@ class Ledger:
         vanished = {
             chunk: before
             for chunk, before in newest.items()
-            if chunk not in now and chunk not in unchecked and before.extracted > 0
+            if chunk not in now and chunk not in unchecked and before.held > 0
         }
         shrunken = {
             chunk: newest[chunk]
@@ -217,7 +212,7 @@ class Ledger:
     def _shrank(self, capture: Capture) -> bool:
         before = self.before.get(capture.chunk)
         tolerated = 1 - self.run.settings.source.max_source_shrink
-        return before is not None and capture.extracted < before.extracted * tolerated
+        return before is not None and capture.extracted < before.held * tolerated
 
     def _correct(
         self, used: Iterable[Capture], gone: Mapping[str, Capture], newest: Mapping[str, Capture]
@@ -289,6 +284,15 @@ class Ledger:
                 for capture in self.by_digest.values()
             ),
         )
+
+
+def content_of(layout: Layout, source: str) -> Content[CaptureSegment]:
+    """What the done-files of a source's captures hold."""
+    return Content(
+        model=CaptureSegment,
+        folder=lambda segment: layout.capture(source, segment.captures[0].digest).prefix,
+        files=lambda segment: [key for capture in segment.captures for key in capture.files],
+    )
 
 
 def all_captures(segments: Mapping[str, CaptureSegment]) -> Iterator[Capture]:
@@ -441,6 +445,7 @@ def _tombstone(before: Capture, run: Run) -> Capture:
             "part": None,
             "extracted": 0,
             "days": {},
+            "erased": {},
             "latest_known_time": None,
             "captured_at": run.known_at,
             "made_at": run.known_at,

@@ -82,8 +82,16 @@ class Capture(Record):
     """known_at of the run that wrote the files: later than captured_at only after a full refresh."""
     joined_at: datetime | None = None
     """known_at of the run that copied the rows into a file of many captures."""
+    erased: dict[str, int] = Field(default_factory=dict)
+    """Rows of erased players that are in the files no more, by operator day (ISO) or UNDATED. They still count in
+    `extracted` and in `days`, which say what the source delivered."""
     gone: bool = False
     """Whether the source has deleted the chunk. Such a capture has no files."""
+
+    @property
+    def held(self) -> int:
+        """Records that the files hold."""
+        return self.extracted - sum(self.erased.values())
 
 
 class CaptureSegment(Record):

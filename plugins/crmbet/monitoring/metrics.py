@@ -133,6 +133,8 @@ class RunMetrics(BaseModel):
     records_duplicate: int | None = None
     records_outside: int | None = None
     """Records that do not concern this run: at or after as_of, not known yet at known_at, or older snapshots."""
+    records_erased: int | None = None
+    """Records of erased players: not in the store any more, or left out of what the sources still deliver."""
     quarantined: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Rows by source and reason."""
     records_transformed: int | None = None
@@ -222,6 +224,7 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         figures["records_cleaned"] = sum(source.accepted for source in clean.sources.values())
         figures["records_duplicate"] = sum(source.duplicates for source in clean.sources.values())
         figures["records_outside"] = sum(sum(source.outside.values()) for source in clean.sources.values())
+        figures["records_erased"] = sum(source.erased for source in clean.sources.values())
         figures["quarantined"] = keep_common(
             {name: source.quarantined for name, source in clean.sources.items() if source.quarantined}
         )

@@ -91,6 +91,7 @@ def ensure_tables(tables: MonitoringTables) -> None:
     with tables.transaction() as cursor:
         if len(_present(cursor, tables, ["pipeline_runs", "alerts"])) == 2:
             _widen_key(cursor, tables)
+            _add_columns(cursor, tables)
             return
         cursor.execute(tables.statement("take_lock"))
         # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists; a loader may lack it.
@@ -252,6 +253,14 @@ def _widen_key(cursor: extensions.cursor, tables: MonitoringTables) -> None:
     cursor.execute(tables.statement("find_narrow_key"), of_runs)
     for (key,) in cursor.fetchall():
         cursor.execute(tables.statement("widen_key", key=identifier(key)))
+
+
+def _add_columns(cursor: extensions.cursor, tables: MonitoringTables) -> None:
+    cursor.execute(
+        tables.statement("find_newest_column"), {"table": identifier(tables.schema, "pipeline_runs")}
+    )
+    if cursor.fetchone() is None:
+        cursor.execute(tables.statement("add_columns"))
 
 
 def _present(cursor: extensions.cursor, tables: MonitoringTables, names: list[str]) -> set[str]:

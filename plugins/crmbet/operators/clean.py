@@ -17,7 +17,7 @@ class CleanOperator(ShardedOperator):
     """Type, judge and deduplicate the captured rows by their contracts. Rows that break them go to quarantine."""
 
     def make_step(self, airflow_run: AirflowRun, context: Context) -> dict[str, Any]:
-        """Write `clean.json`; returns its address and the rows accepted, quarantined and dropped as duplicates."""
+        """Write `clean.json`; returns its address and the rows by fate."""
         from crmbet.orchestration.handover import day_ranges, end_dry_run, hand_over, stages_of
 
         stages = stages_of(airflow_run)
@@ -31,6 +31,7 @@ class CleanOperator(ShardedOperator):
             "accepted": sum(source.accepted for source in cleaned.values()),
             "quarantined": sum(sum(source.quarantined.values()) for source in cleaned.values()),
             "duplicates": sum(source.duplicates for source in cleaned.values()),
+            "erased": sum(source.erased for source in cleaned.values()),
         }
         return hand_over(airflow_run, self.task_id, manifest, counts)
 

@@ -21,7 +21,7 @@ class CompareStreamOperator(BaseOperator):
         from airflow.sdk.exceptions import AirflowSkipException
 
         from crmbet.contracts.files import load_source_contracts
-        from crmbet.orchestration.context import load_session, open_run
+        from crmbet.orchestration.context import erased_players, load_session, open_run
         from crmbet.orchestration.handover import hand_over
         from crmbet.stream.parity import compare_live
         from crmbet.stream.target import StreamTables
@@ -35,7 +35,9 @@ class CompareStreamOperator(BaseOperator):
                     f"there are no live rows of {day}: the stream did not run, or they are swept"
                 )
             topics = run.settings.stream.topics
-            parity = compare_live(work, tables, topics, load_source_contracts(), day)
+            parity = compare_live(
+                work, tables, topics, load_source_contracts(), day, erased=erased_players(run)
+            )
         if not parity.is_equal:
             self.log.error("live rows of %s differ from their rebuild: %s", day, parity.differing)
         counts = {"rows": parity.rows, "differing_columns": len(parity.differing)}

@@ -22,7 +22,8 @@ class StreamOperator(BaseOperator):
         from airflow.sdk import timezone
 
         from crmbet.contracts.files import load_source_contracts
-        from crmbet.orchestration.context import load_session, open_run, stream_config
+        from crmbet.load.store_lock import StoreWanted
+        from crmbet.orchestration.context import erased_players, load_session, open_run, stream_config
         from crmbet.orchestration.handover import hand_over
         from crmbet.stream.consumer import open_consumer
         from crmbet.stream.streaming import Stream
@@ -44,7 +45,11 @@ class StreamOperator(BaseOperator):
                 topics=run.settings.stream.topics,
                 sources=load_source_contracts(),
                 clock=timezone.utcnow,
+                erased=erased_players(run),
             )
-            figures = stream.run(lambda: time.monotonic() > ends_at or stream.figures.has_become_old)
+            wanted = StoreWanted(session, time.monotonic)
+            figures = stream.run(
+                lambda: time.monotonic() > ends_at or stream.figures.has_become_old or wanted.by_an_erasure()
+            )
         manifest = figures.manifest()
         return hand_over(airflow_run, self.task_id, manifest, manifest.counts)

@@ -42,7 +42,7 @@ class ValidateOperator(BaseOperator):
                 folder = Path(mkdtemp(dir=scratch))
                 with airflow_run.work() as work:
                     if self.stage == "raw":
-                        return judge_raw(work, stages.extracts(), folder), folder
+                        return judge_raw(work, stages.extracts(), folder, stages.erased()), folder
                     features, cleaned = read_features(airflow_run), read_cleaned(airflow_run)
                     return judge_features(work, features, cleaned, folder), folder
 

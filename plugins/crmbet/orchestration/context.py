@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crmbet.databases import postgres
@@ -18,7 +18,17 @@ from crmbet.databases.duckdb_failures import failures_explained
 from crmbet.databases.sessions import open_session
 from crmbet.databases.work import Work
 from crmbet.extract.relation import SOURCE
-from crmbet.failures import BadAudience, BadParam, BadSetting, CrmbetError, LoadRefused, SourceMissing
+from crmbet.failures import (
+    AccessRefused,
+    BadAudience,
+    BadParam,
+    BadSetting,
+    CrmbetError,
+    LoadRefused,
+    LostConnection,
+    SourceMissing,
+)
+from crmbet.load.store_lock import keep_store
 from crmbet.orchestration import dags_test
 from crmbet.redaction import remember, secrets_in
 from crmbet.run.logs import bind
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from crmbet.audiences.notifying import Receiver
+    from crmbet.contracts.erased_players import ErasedPlayers
     from crmbet.load.session import LoadSession
     from crmbet.monitoring.tables import MonitoringTables
     from crmbet.monitoring.trail import StoreReader
@@ -48,6 +59,10 @@ LAKE_CONNECTION = "crmbet_lake"
 SOURCE_CONNECTION = "crmbet_source"
 TARGET_CONNECTION = "crmbet_target"
 STREAM_CONNECTION = "crmbet_stream"
+ERASURE_CONNECTION = "crmbet_erasure"
+"""Its password is the key by which the erasure ledger knows players. Needed once somebody is to be erased."""
+AIRFLOW_CONNECTION = "crmbet_airflow"
+"""Airflow's own database, by a login that may read it. Optional; only the proof of an erasure uses it."""
 MONITORING_CONNECTION = "crmbet_monitoring"
 """The target again, by a login that may read figures of runs alone. Optional; only the monitoring page uses it."""
 DATABASE_URL = "DATABASE_URL"
@@ -65,15 +80,44 @@ class AirflowRun:
 
     run: Run
     store: ObjectStore
+    _keeping: list[ExitStack] = field(default_factory=list, repr=False)
+    """What holds the lock of the store, if a piece of work is under way."""
 
     @contextmanager
     def work(self) -> Iterator[Work]:
-        """The run with a connection of the data engine, for the length of a task.
+        """The run with a connection of the data engine, for the length of a task. No erasure runs meanwhile.
 
         The engine has no keys of S3: it reads local copies, which were compared with their checksums.
         """
-        with failures_explained(self.store.url("")), open_engine(self.run.settings) as connection:
+        with (
+            self.kept_store(),
+            failures_explained(self.store.url("")),
+            open_engine(self.run.settings) as connection,
+        ):
             yield Work(run=self.run, store=self.store, connection=connection)
+
+    @contextmanager
+    def kept_store(self, *, alone: bool = False) -> Iterator[None]:
+        """Keep an erasure off the store, or everybody else if `alone`. Within such a block it asks for nothing more.
+
+        A target that cannot be reached stops nobody but an erasure, which needs it itself.
+        """
+        if self._keeping:
+            yield
+            return
+        with ExitStack() as stack:
+            try:
+                session = stack.enter_context(load_session(self.run.run_id, self.run.settings))
+                keep_store(session, alone=alone)
+            except (LostConnection, AccessRefused, SourceMissing, BadSetting) as failure:
+                if alone:
+                    raise
+                log.warning("nothing keeps an erasure off the store: %s", failure)
+            self._keeping.append(stack)
+            try:
+                yield
+            finally:
+                self._keeping.remove(stack)
 
 
 def open_run(context: Context) -> AirflowRun:
@@ -250,6 +294,33 @@ def audience_receiver(settings: Settings) -> Receiver | None:
             return None
     connection = require_connection(WEBHOOK_CONNECTION)
     return Receiver.of(connection, settings.timeouts.answer_timeout_seconds)
+
+
+def erasure_key() -> bytes:
+    """The key by which the erasure ledger knows players. Raises `BadSetting` if it is missing or too short."""
+    from crmbet.erasure.ledger import checked_key
+
+    return checked_key(require_connection(ERASURE_CONNECTION).password)
+
+
+def erased_players(run: Run) -> ErasedPlayers:
+    """The players who were erased, as the target's ledger has them. Without any, nothing else is needed."""
+    from crmbet.erasure.ledger import read_erased
+
+    with load_session(run.run_id, run.settings) as session:
+        return read_erased(session, erasure_key)
+
+
+def airflow_dsn() -> str | None:
+    """That of Airflow's own database, if a connection says it. Holds a password: never log it."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        BaseHook.get_connection(AIRFLOW_CONNECTION)
+    except AirflowNotFoundException:
+        return None
+    return _dsn(AIRFLOW_CONNECTION)
 
 
 def monitoring_dsn() -> str:

@@ -19,7 +19,7 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.extract.records import SourceCaptures
 from crmbet.features.records import FeatureManifest
 from crmbet.healing import Stages
-from crmbet.orchestration.context import AirflowRun, attach_source
+from crmbet.orchestration.context import AirflowRun, attach_source, erased_players
 from crmbet.run.logs import log_outcome
 from crmbet.run.records import read_manifest, write_manifest
 
@@ -58,6 +58,7 @@ def stages_of(airflow_run: AirflowRun) -> Stages:
         attach_source=partial(attach_source, timeouts=airflow_run.run.settings.timeouts),
         sources=load_source_contracts(),
         table=load_table_contract(),
+        erased=partial(erased_players, airflow_run.run),
     )
 
 

@@ -18,6 +18,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from crmbet.clean.clean import rows_in_scope
 from crmbet.clean.records import UNDATED_DAY, CleanManifest
 from crmbet.clean.typed import typed_batch
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.source import SourceContract, key_alone
 from crmbet.contracts.table import TableContract
@@ -93,21 +94,22 @@ class Judgement:
     """The features beside their baseline."""
 
 
-def judge_raw(work: Work, extracts: ExtractManifest, folder: Path) -> Judgement:
+def judge_raw(
+    work: Work, extracts: ExtractManifest, folder: Path, erased: ErasedPlayers = NOBODY
+) -> Judgement:
     """Judge the typed rows of the run's last day, for every source. Duplicates and faulty rows are included.
 
     An optional source that brought nothing for the day is reported as absent; a required one is a breach. Rows without
     a readable time count if their file has rows of that day. For a current-state feed, the newest snapshot is judged,
     whatever its day. Earlier days whose rows changed since the previous runs are judged one by one, by fewer figures.
-    `folder` is empty and may be written to.
+    `folder` is empty and may be written to. Rows of erased players are not judged, so no report names them.
     """
     with local_copies(work) as files:
-        return _judge_raw(work, extracts, folder, files)
+        return _judge_raw(work, extracts, _Delivered(work, folder, files, erased))
 
 
-def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Located) -> Judgement:
+def _judge_raw(work: Work, extracts: ExtractManifest, delivered: _Delivered) -> Judgement:
     connection, run = work.connection, work.run
-    delivered = _Delivered(work, folder, files)
     for name, captures in extracts.sources.items():
         delivered.add(load_source_contracts()[name], captures)
     _create_files_view(connection, extracts)
@@ -158,7 +160,7 @@ def _judge_raw(work: Work, extracts: ExtractManifest, folder: Path, files: Locat
         ],
         unjudged={view: say(why) for view, why in unjudged.items()},
         is_strict=run.settings.quality.quality_strict,
-        docs=_docs(folder),
+        docs=_docs(delivered.folder),
         say=say,
     )
     return Judgement(report, baseline, profiles)
@@ -325,6 +327,7 @@ class _Delivered:
     work: Work
     folder: Path
     files: Located
+    erased: ErasedPlayers = NOBODY
     rows: dict[str, Fragment] = field(default_factory=dict)
     """Table expressions of the judged rows, by source."""
     snapshot_ages: dict[str, int] = field(default_factory=dict)
@@ -462,7 +465,9 @@ class _Delivered:
         captures = list(used.values())
         # All at once: reading a capture asks for its files one by one.
         self.files.urls([key for capture in captures for key in capture.files])
-        with typed_batch(self.work.connection, contract, self.files, captures, sorted(days)):
+        with typed_batch(
+            self.work.connection, contract, self.files, captures, sorted(days), erased=self.erased
+        ):
             return _keep(self.work.connection, self.folder / name, statement("clean/select_judged"))
 
 

@@ -30,6 +30,7 @@ MINUTES = {
     "record_timeout_minutes": 10,
     "weekly_timeout_minutes": 360,
     "restore_timeout_minutes": 120,
+    "erasure_timeout_minutes": 360,
     "stream_timeout_minutes": 120,
     "deadline_minutes": 360,
 }

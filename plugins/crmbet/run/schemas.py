@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 
 DEFAULT_SCHEMA = "ml_features"
-ROLES = ("crmbet_loader", "crmbet_monitor", "crmbet_reader", "crmbet_responsible_gambling", "crmbet_crm")
+ROLES = (
+    "crmbet_loader",
+    "crmbet_monitor",
+    "crmbet_reader",
+    "crmbet_responsible_gambling",
+    "crmbet_crm",
+    "crmbet_privacy",
+)
 """The roles of include/sql/roles.sql, as those of the default schema are named."""
 LONGEST_NAME = 63
 """PostgreSQL cuts a longer name off, so two roles might become one."""

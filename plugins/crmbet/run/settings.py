@@ -475,6 +475,26 @@ class RetentionSettings(_Group):
     )
 
 
+class ErasureSettings(_Group):
+    """When players may be erased, and by when they must be."""
+
+    legal_retention_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=36_500,
+        description=(
+            "Days after a player's last activity for which the law demands to keep the player's facts. A request for "
+            "erasure waits until then. Empty: there is no such demand."
+        ),
+    )
+    erasure_deadline_days: int = Field(
+        default=15,
+        ge=1,
+        le=365,
+        description="A request for erasure that is not fulfilled after so many days is overdue, which an alert says.",
+    )
+
+
 class EngineSettings(_Group):
     """What the data engine may use in one task."""
 
@@ -602,6 +622,9 @@ class TimeoutSettings(_Group):
     restore_timeout_minutes: int = _minutes(
         "restore_timeout_minutes", "Longest time of one try of restore_backup, in minutes."
     )
+    erasure_timeout_minutes: int = _minutes(
+        "erasure_timeout_minutes", "Longest time of one try of erase_players, in minutes."
+    )
     stream_timeout_minutes: int = _minutes(
         "stream_timeout_minutes",
         "Longest time of one run of the stream, in minutes. It ends itself before, and the next one goes on.",
@@ -661,6 +684,7 @@ class Settings(BaseSettings):
     audiences: AudienceSettings = Field(default_factory=AudienceSettings)
     stream: StreamSettings = Field(default_factory=StreamSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    erasure: ErasureSettings = Field(default_factory=ErasureSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
 

@@ -19,6 +19,8 @@ TASKS = (
     "load_merge",
 )
 """In the order in which they run."""
+TABLE = "engineer_features"
+"""The task of the daily DAG that makes the feature table."""
 STREAM = "stream"
 """The task of `user_features_stream`."""
 COMPARE = "compare_stream"

@@ -19,6 +19,7 @@
         reports/as_of=<date>/run_id=<run>/           quality reports
         baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
         audiences/<purpose>/audience=<name>/as_of=<date>/publication=<id>/   who was handed over, and what changed
+        erasures/<certificate>.json                  what was erased and the proof, without ids
         damaged/<key>                                an object that was found damaged, under the key that it had
 
 Nothing is ever updated. Each attempt writes files and then its done-file, `<attempt>_done.json`, under names of its
@@ -54,6 +55,7 @@ OURS = re.compile(
     r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
     r"|baselines/stage=[^/]+/frozen=[^/]+/as_of=[^/]+/run_id=[^/]+\.json"
     r"|audiences/(marketing|protective)/audience=[^/]+/as_of=[^/]+/publication=[0-9a-f]+/[^/]+\.(parquet|csv)"
+    r"|erasures/[^/]+\.json"
     rf"|{DAMAGED}.+"
 )
 """What we write below our root. Whatever else lies there is somebody else's."""
@@ -112,6 +114,11 @@ class Layout:
     def reports(self) -> str:
         """Folder of all quality reports."""
         return f"{self.root}reports/"
+
+    @property
+    def certificates(self) -> str:
+        """Folder of the certificates of erasures."""
+        return f"{self.root}erasures/"
 
     def cut_offs(self, version: str) -> str:
         """Folder of the markers' frozen cut-offs for a version of the feature definitions."""

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from crmbet.clean.records import UNDATED_DAY
 from crmbet.clean.typed import typed_batch
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import cleaned_columns, typed_columns
 from crmbet.databases.parquet import Located
@@ -71,6 +72,7 @@ class HeldRows:
     work: Work
     contracts: Mapping[str, SourceContract]
     days: Sequence[date]
+    erased: ErasedPlayers = NOBODY
 
     def create(self) -> None:
         """Make the empty tables."""
@@ -88,7 +90,7 @@ class HeldRows:
         contract, connection = self.contracts[source], self.work.connection
         named = sorted({iso for capture in captures for iso in capture.days})
         days = [UNDATED_DAY if iso == UNDATED else date.fromisoformat(iso) for iso in named]
-        with typed_batch(connection, contract, files, captures, days):
+        with typed_batch(connection, contract, files, captures, days, erased=self.erased):
             connection.execute(render("stream/create_fresh", key=_key(contract)))
         poison = [
             _poison(source, place, int(offset), str(reason))

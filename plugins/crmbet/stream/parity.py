@@ -6,15 +6,15 @@ twice, and depended on no order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
 from crmbet.databases.work import Work
-from crmbet.extract.records import Capture
 from crmbet.features.variables import bind_variables
 from crmbet.load.target import column_list
 from crmbet.run.records import Record
@@ -50,6 +50,8 @@ def compare_live(
     streamed: Iterable[str],
     sources: Mapping[str, SourceContract],
     day: date,
+    *,
+    erased: ErasedPlayers = NOBODY,
 ) -> Parity:
     """Compare the live rows of a day, as they are committed now, with a rebuild from the chunks that led to them.
 
@@ -58,26 +60,16 @@ def compare_live(
     bind_variables(work.connection, work.run)
     with scratch_folder(work.run.settings) as folder:
         live, rebuilt = folder / "live.csv", folder / "rebuilt.csv"
-        positions = tables.copy_day(day, live)
-        _rebuild(work, committed_captures(work, streamed, positions), sources, day, rebuilt)
+        captures = committed_captures(work, streamed, tables.copy_day(day, live))
+        contracts = {name: sources[name] for name in captures}
+        # A session of the day may begin on the day before it and end on the day after it.
+        days = [day + timedelta(days=offset) for offset in (-1, 0, 1)]
+        rows = HeldRows(work=work, contracts=contracts, days=days, erased=erased)
+        parts = Parts(rows=rows, sources=sources)
+        parts.create()
+        fill(parts, captures)
+        write_live(parts, read_markers(work.store, work.run, [day]), rebuilt)
         return _compare(work, day, live, rebuilt)
-
-
-def _rebuild(
-    work: Work,
-    captures: Mapping[str, Sequence[Capture]],
-    sources: Mapping[str, SourceContract],
-    day: date,
-    path: Path,
-) -> None:
-    contracts = {name: sources[name] for name in captures}
-    # A session of the day may begin on the day before it and end on the day after it.
-    days = [day + timedelta(days=offset) for offset in (-1, 0, 1)]
-    rows = HeldRows(work=work, contracts=contracts, days=days)
-    parts = Parts(rows=rows, sources=sources)
-    parts.create()
-    fill(parts, captures)
-    write_live(parts, read_markers(work.store, work.run, [day]), path)
 
 
 def _compare(work: Work, day: date, live: Path, rebuilt: Path) -> Parity:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.scratch import lack_of_room_explained, scratch_folder
 from crmbet.databases.work import Work
@@ -54,6 +55,7 @@ class Stream:
     sources: Mapping[str, SourceContract]
     """The contracts of all sources."""
     clock: Callable[[], datetime]
+    erased: ErasedPlayers = NOBODY
     figures: StreamFigures = field(init=False)
     _parts: Parts = field(init=False)
     _positions: dict[Partition, Position] = field(init=False, default_factory=dict)
@@ -69,7 +71,7 @@ class Stream:
         self._logged_at = self._told_at = self.clock()
         self.figures = StreamFigures(max_age_seconds=self.work.run.settings.stream.max_stream_age_seconds)
         contracts = {name: self.sources[name] for name in self.topics if name in LIVE}
-        held = HeldRows(work=self.work, contracts=contracts, days=held_days(self._today))
+        held = HeldRows(work=self.work, contracts=contracts, days=held_days(self._today), erased=self.erased)
         self._parts = Parts(rows=held, sources=self.sources)
 
     def run(self, stop: Callable[[], bool]) -> StreamFigures:

@@ -27,6 +27,7 @@ SHOWN_BY_THE_PAGE = {
 }
 """What the monitoring page in the API server needs."""
 CHANNEL_VARIABLES = {f"AIRFLOW_CONN_{name.upper()}" for name in CHANNELS}
+OF_ERASURES = {"AIRFLOW_CONN_CRMBET_ERASURE", "AIRFLOW_CONN_CRMBET_AIRFLOW"}
 NEEDED_BY_ALL = {
     "AIRFLOW__CORE__EXECUTOR",
     "AIRFLOW__CORE__AUTH_MANAGER",
@@ -72,6 +73,8 @@ def connection_variables() -> set[str]:
         airflow_run.LAKE_CONNECTION, airflow_run.SOURCE_CONNECTION, airflow_run.TARGET_CONNECTION,
         airflow_run.STREAM_CONNECTION,
         WEBHOOK_CONNECTION,
+        airflow_run.ERASURE_CONNECTION,
+        airflow_run.AIRFLOW_CONNECTION,
     )  # fmt: skip
     return {f"AIRFLOW_CONN_{connection_id.upper()}" for connection_id in ids}
 
@@ -154,8 +157,11 @@ def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
             if name in CHANNEL_VARIABLES | {
                 "AIRFLOW_CONN_CRMBET_STREAM",
                 "AIRFLOW_CONN_CRMBET_AUDIENCES_WEBHOOK",
+                *OF_ERASURES,
             }:
                 continue  # nobody needs to be told, and there need be neither stream nor audiences
+            if name in CHANNEL_VARIABLES | {"AIRFLOW_CONN_CRMBET_STREAM", *OF_ERASURES}:
+                continue  # nobody needs to be told, and there need not be a stream or an erasure
             asked = references(value or f"${{{name}}}")
             silent |= {one.name for known, operator, _ in asked if SECRET.search(known) and operator != ":?"}
 
@@ -177,7 +183,11 @@ def test_deployment_page_lists_every_setting_with_its_default() -> None:
     expected = {}
     for name, field in SETTINGS.items():
         default = (
-            "required" if field.is_required() else f"`{field.default}`" if field.default != "" else "none"
+            "required"
+            if field.is_required()
+            else "none"
+            if field.default in ("", None)
+            else f"`{field.default}`"
         )
         expected[f"CRMBET_{name.upper()}"] = (default, field.description)
 

@@ -64,6 +64,8 @@ MEANINGS: Mapping[str, str] = {
     "StreamBehind": "The stream is late. Nothing is lost: the next run goes on where this one stopped.",
     "StreamDiffers": "The run has succeeded. Live rows of yesterday are not what their messages say.",
     "DamagedObject": "An object of our store is damaged or gone, and nothing can give it back.",
+    "ErasureOverdue": "Somebody has asked to be erased, and it was not done in time.",
+    "ErasureUnproven": "After an erasure something still names the player. The request stays open.",
     "DataLost": "What was captured is damaged or gone, and the source does not hold it any more.",
     "LostConnection": "S3 or PostgreSQL was out of reach at each of three tries.",
     "SourceChanged": "An object of the lake was replaced while it was read, at each of three tries.",

@@ -1,0 +1,50 @@
+"""Erase the players who asked for it (LGPD, article 18), and prove that nothing names them any more.
+
+The privacy office writes requests into `erasure_requests`, a table beside the feature table; docs/privacy.md says how.
+No id is ever given to Airflow, which would keep it: this DAG has no param for one.
+
+`take_erasure_requests` enters the players into a ledger, as a keyed hash of their ids. From then on cleaning leaves
+them out. A player waits while a legal hold stands. `erase_players` writes everything again that holds them, deletes
+them from all tables, searches every object, table and log for them, and keeps a certificate. Killed anywhere, it is
+done when it is run again. `check_erasure_deadlines` fails if a request has waited for too long.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule, chain
+
+from crmbet.operators.check_erasure_deadlines import CheckErasureDeadlinesOperator
+from crmbet.operators.erase_players import ErasePlayersOperator
+from crmbet.operators.take_erasure_requests import TakeErasureRequestsOperator
+from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.retrying import RETRIES
+from crmbet.orchestration.watching import WATCHED
+from crmbet.run.schedule import operator_timezone, time_limit
+
+ZONE = operator_timezone(os.environ)
+
+with DAG(
+    "user_features_erasure",
+    schedule=CronDataIntervalTimetable("0 7 * * *", timezone=ZONE),
+    start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(ZONE)),
+    catchup=False,
+    max_active_runs=1,
+    default_args={**RETRIES, **WATCHED},
+    **ALERTED,
+    doc_md=__doc__,
+    tags=["crm", "privacy"],
+) as dag:
+    take_erasure_requests = TakeErasureRequestsOperator(task_id="take_erasure_requests")
+    erase_players = ErasePlayersOperator(
+        task_id="erase_players", execution_timeout=time_limit(os.environ, "erasure_timeout_minutes")
+    )
+    # Requests are overdue whether or not the others have succeeded.
+    check_erasure_deadlines = CheckErasureDeadlinesOperator(
+        task_id="check_erasure_deadlines", trigger_rule=TriggerRule.ALL_DONE
+    )
+
+    chain(take_erasure_requests, erase_players, check_erasure_deadlines)

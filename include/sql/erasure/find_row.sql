@@ -1,0 +1,5 @@
+-- Whether a file has a row of somebody.
+SELECT true
+FROM {rows}
+WHERE {condition}
+LIMIT 1

@@ -1,0 +1,4 @@
+-- The rows of a file that stay.
+SELECT *
+FROM {rows}
+WHERE NOT ({condition})

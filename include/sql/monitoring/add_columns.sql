@@ -1,0 +1,3 @@
+-- Columns that a table of an earlier release lacks.
+ALTER TABLE {schema}.pipeline_runs
+    ADD COLUMN IF NOT EXISTS records_erased bigint
