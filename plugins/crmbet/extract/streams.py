@@ -7,6 +7,7 @@ a source of another kind may be streamed too. Its live rows come from the topic 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from crmbet.contracts.source import SourceContract
@@ -51,8 +52,12 @@ def streamed_captures(work: Work, contract: SourceContract) -> SourceCaptures | 
     )
 
 
+JOINED_ROWS = 250_000
+"""Rows of a joined file, unless one chunk has more. They are sorted in memory, beside what else the stream holds."""
+
+
 def join_chunks(work: Work, source: str) -> int:
-    """Join the chunks of a source that lie in files of their own into one file. Returns how many were joined.
+    """Join the chunks of a source that lie in files of their own into few files. Returns how many were joined.
 
     The stream leaves a file and a done-file for each batch, which are tens of thousands a day. Chunks that were joined
     before stay where they are.
@@ -66,9 +71,23 @@ def join_chunks(work: Work, source: str) -> int:
     if len({key for capture in apart for key in capture.files}) < FEW_FILES:
         return 0
     log.info("%s: %d chunks are joined", source, len(apart))
-    ledger.move(join_captures(work, sorted(apart, key=lambda capture: capture.chunk)))
+    for portion in _portions(sorted(apart, key=lambda capture: capture.chunk)):
+        ledger.move(join_captures(work, portion))
     ledger.done_files.write_index(attempt_name())
     return len(apart)
+
+
+def _portions(chunks: Sequence[Capture]) -> Iterator[list[Capture]]:
+    portion: list[Capture] = []
+    rows = 0
+    for chunk in chunks:
+        if portion and rows + chunk.extracted > JOINED_ROWS:
+            yield portion
+            portion, rows = [], 0
+        portion.append(chunk)
+        rows += chunk.extracted
+    if portion:
+        yield portion
 
 
 def drop_joined(work: Work, contract: SourceContract, joined_before: datetime) -> int:

@@ -166,7 +166,11 @@ def test_small_files_go_some_hours_after_they_were_joined(
     assert casino.parity(date(2026, 8, 12)).is_equal
 
 
-def test_joined_chunks_are_what_a_sweep_leaves(open_casino: Callable[..., Casino]) -> None:
+@pytest.mark.parametrize(("rows", "files"), [(250_000, 1), (FEW_FILES - 1, 2)])
+def test_joined_chunks_are_what_a_sweep_leaves(
+    open_casino: Callable[..., Casino], monkeypatch: pytest.MonkeyPatch, rows: int, files: int
+) -> None:
+    monkeypatch.setattr("crmbet.extract.streams.JOINED_ROWS", rows)
     casino = open_casino(("bets",))
     for number in range(FEW_FILES):
         casino.produce("bets", bet(number))
@@ -179,9 +183,9 @@ def test_joined_chunks_are_what_a_sweep_leaves(open_casino: Callable[..., Casino
     plan = plan_sweep(casino.store, layout, casino.settings, later)
     sweep(casino.store, layout, casino.settings, plan)
 
-    # A file and a done-file for each batch, and for what the last run has joined.
-    assert before == 2 * FEW_FILES + 2
-    assert len([entry for entry in casino.store.list(folder) if entry.key.endswith(".parquet")]) == 1
+    # A file and a done-file for each batch, and for each file that the last run has joined.
+    assert before == 2 * (FEW_FILES + files)
+    assert len([entry for entry in casino.store.list(folder) if entry.key.endswith(".parquet")]) == files
     assert casino.parity(date(2026, 8, 12)).is_equal
     casino.produce("bets", bet(100))
     casino.stream(1)
