@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from crmbet.datasets import segments
 from crmbet.extract import gathering
 from crmbet.extract.records import Capture, SourceCaptures
 from tests.integration.extract.deliveries import HEADER, REQUIRED, bet, broken, parquet
@@ -119,6 +120,8 @@ def compare(
         together = capture()
         with monkeypatch.context() as patch:
             patch.setattr(gathering, "SMALL_SIZE", 0)
+            # So many files would be joined.
+            patch.setattr(segments, "MANY_FILES", len(delivery))
             alone = capture(full_refresh=True)
         assert list(described(together)) == list(described(alone))
         assert together.unreadable == alone.unreadable
