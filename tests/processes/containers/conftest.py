@@ -144,6 +144,12 @@ def installed(containers: dict[str, Service], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session")
+def python_gb() -> float:
+    """Gigabytes that a task takes beside the data engine: interpreter, Airflow, Great Expectations, boto3, pandas."""
+    return 0.7
+
+
+@pytest.fixture(scope="session")
 def pinned() -> Callable[..., str]:
     """The version of a package in a requirements file."""
 

@@ -103,6 +103,7 @@ def test_image_runs_as_the_user_of_the_services(instructions: list[tuple[str, st
         ("CeleryExecutor", ["scheduler"], False),
         ("LocalExecutor", ["scheduler", "--skip-serve-logs"], True),
         ("LocalExecutor,CeleryExecutor", ["scheduler"], True),
+        ("KubernetesExecutor", ["scheduler"], False),
         ("LocalExecutor", ["api-server", "--port", "8080"], False),
         ("LocalExecutor", ["dag-processor"], False),
         ("LocalExecutor", ["dags", "test", "user_features_daily"], False),

@@ -20,8 +20,6 @@ PRODUCTION = {
     "postgres", "redis", "init", "api-server", "scheduler", "dag-processor", "triggerer", "worker",
 }  # fmt: skip
 PROFILES = {"flower": "flower", "lake": "trial", "warehouse": "trial"}
-PYTHON_GB = 0.7
-"""What a task takes beside the data engine: interpreter, Airflow, Great Expectations, boto3, pandas."""
 
 
 def gigabytes(size: str) -> float:
@@ -166,14 +164,16 @@ def test_services_wait_for_what_they_need(containers: dict[str, Any]) -> None:
             assert "init" in one.definition["depends_on"], one.name
 
 
-def test_worker_holds_its_tasks_in_memory_and_lets_them_end(containers: dict[str, Any]) -> None:
+def test_worker_holds_its_tasks_in_memory_and_lets_them_end(
+    containers: dict[str, Any], python_gb: float
+) -> None:
     worker = containers["worker"]
     tasks = int(worker.environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"])
     engine = gigabytes(SETTINGS["memory_limit"].default)
     default = re.fullmatch(r"\$\{WORKER_MEMORY:-(\w+)\}", worker.definition["mem_limit"])
 
     assert default
-    assert gigabytes(default[1]) >= tasks * (engine + PYTHON_GB)
+    assert gigabytes(default[1]) >= tasks * (engine + python_gb)
     assert worker.environment["DUMB_INIT_SETSID"] == "0"
     assert worker.definition["stop_grace_period"] == "15m"
 
