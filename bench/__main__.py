@@ -35,6 +35,7 @@ from bench import (
     shards,
     simulation,
     small_objects,
+    steps,
     stream,
     unchanged,
     year,
@@ -150,6 +151,10 @@ class Bench:
         )
         return shards.measure(self.workbench, events, sizes.shards_count)
 
+    def steps(self) -> list[Figure]:
+        """What each step costs by number of bets, for bench.cost."""
+        return steps.measure(self.workbench, self.options.steps_bets, self.options.growth_days)
+
     def models(self) -> list[Figure]:
         """Fitting the models and scoring players."""
         return models.measure(self.options.models_players)
@@ -227,6 +232,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "features": Bench.features,
     "features_small": Bench.features_small,
     "shards": Bench.shards,
+    "steps": Bench.steps,
     "models": Bench.models,
     "markers": Bench.markers,
     "unchanged": Bench.unchanged,
@@ -241,7 +247,7 @@ GROUPS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "erasure": Bench.erasure,
 }
 
-LONG = ("extract_pg", "markers", "load", "growth", "page", "quality", "shards", "stream", "year")
+LONG = ("extract_pg", "markers", "load", "growth", "page", "quality", "shards", "steps", "stream", "year")
 """Groups that run only if they are named."""
 LEAST_SPEEDUP = 1.0
 LEAST_SMALL_SPEEDUP = 0.7
@@ -344,10 +350,18 @@ def _read_options() -> argparse.Namespace:
         metavar="N",
         help=f"growth: numbers of bets; {' '.join(sizes)}",
     )
+    parser.add_argument(
+        "--steps-bets",
+        nargs="+",
+        type=_count,
+        default=[2_000_000, 8_000_000],
+        metavar="N",
+        help="steps: numbers of bets; 2M 8M",
+    )
     add("--quality-raw-rows", "10M", "quality: bets")
     add("--quality-feature-rows", "1M", "quality: players")
     add("--quality-pandas-rows", "1M", "quality: bets that pandas judges")
-    add("--growth-days", "365", "growth: days")
+    add("--growth-days", "365", "growth, steps: days")
     add("--stream-messages", "1M", "stream: messages that are waiting")
     add("--stream-players", "50k", "stream: players")
     add("--stream-seconds", "30", "stream: for how long 2,000 messages a second come")

@@ -52,6 +52,8 @@ class Operator:
     services: str
     """Folder of the services that hold them."""
     name: str
+    endpoint: str | None = None
+    """Another address of the store, such as that of a proxy in front of it."""
 
     @property
     def workspace(self) -> Workspace:
@@ -76,7 +78,7 @@ class Operator:
             region=REGION,
             access_key=keys.access_key_id,
             secret_key=keys.secret_access_key,
-            endpoint_url=EmbeddedObjectStore(self.workspace).endpoint,
+            endpoint_url=self.endpoint or EmbeddedObjectStore(self.workspace).endpoint,
         )
 
     @cached_property
