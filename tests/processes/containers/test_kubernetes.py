@@ -30,7 +30,7 @@ CHART = {
     "triggerer.resources",
 }  # fmt: skip
 """Keys of the chart that we set, as chart/values.yaml of apache/airflow has them at commit d6ba4817, for Airflow 3.1.3.
-The release notes of charts 1.20 to 1.22 name none of them. What is below them is Kubernetes' own or free."""
+Later charts were not compared whole. What is below them is Kubernetes' own or free."""
 UNITS = {"M": 10**6, "Gi": 2**30}
 RELEASE = "{{ .Release.Name }}"
 CHANNELS = re.compile(r"^ +# +- name: (\w+)$", re.MULTILINE)
