@@ -225,8 +225,8 @@ def _assumptions(fleet: Fleet, prices: Prices) -> str:
 - a task has begun after {fleet.task_seconds} seconds, {TASKS_IN_SEQUENCE} times in a run;
 - an hour of a thread costs {prices.core_hour} euros (m7i on demand, us-east-1, 2026);
 - a thousand requests to S3 that write or list cost {prices.thousand_writes} euros, a thousand others
-  {prices.thousand_reads}, and a gigabyte {prices.gigabyte_month} a month (S3 Standard, us-east-1, list prices of November 2026
-  that were not looked up again: give your own); a dollar is a euro.
+  {prices.thousand_reads}, and a gigabyte {prices.gigabyte_month} a month (S3 Standard, us-east-1;
+  these three were not looked up, so give your own); a dollar is a euro.
 Not in it: the gates (--only quality), backup and load (--only load), PostgreSQL, Airflow's own services, logs."""
 
 
