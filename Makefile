@@ -14,7 +14,7 @@ parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop ui doctor demo demo-broken demo-celery demo-stream demo-erasure test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
+.PHONY: help setup services stop broker ui doctor demo demo-broken demo-celery demo-stream demo-erasure test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ services: setup  ## Start PostgreSQL and S3 and wait until they are ready; state
 
 stop: setup  ## Stop everything that this checkout started
 	@$(python) -m local.services stop
+
+broker: setup  ## Start the services and a Kafka broker, for the stream in `make ui`
+	@$(python) -m local.services broker
 
 ui: setup  ## Start Airflow's UI and scheduler on the embedded services
 	@$(python) -m local.services ui

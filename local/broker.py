@@ -6,6 +6,7 @@ It is for tests and the demo alone: alpha in its own words, and it keeps its top
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,22 @@ from local.processes import Daemon, ServiceFailed
 from local.workspace import Workspace
 
 START_TIMEOUT_SECONDS = 20
+
+
+def create_topics(address: str, topics: Iterable[str], partitions: int = 1) -> None:
+    """Make topics that are not there yet. Raises `ServiceFailed`."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    admin = AdminClient({"bootstrap.servers": address})
+    known = admin.list_topics(timeout=START_TIMEOUT_SECONDS).topics
+    wanted = [NewTopic(topic, partitions, 1) for topic in topics if topic not in known]
+    for topic, made in admin.create_topics(wanted).items() if wanted else ():
+        try:
+            made.result(timeout=START_TIMEOUT_SECONDS)
+        except KafkaException as failure:
+            raise ServiceFailed(f"the topic {topic} could not be made: {failure}") from None
 
 
 class EmbeddedBroker:

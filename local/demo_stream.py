@@ -21,8 +21,6 @@ import boto3
 import psycopg2
 from botocore.config import Config
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.databases.duckdb import open_engine
@@ -39,8 +37,8 @@ from crmbet.stream.parity import compare_live
 from crmbet.stream.streaming import run_at
 from crmbet.stream.target import StreamTables
 from local import airflow
-from local.broker import EmbeddedBroker
-from local.env import process_environment
+from local.broker import EmbeddedBroker, create_topics
+from local.env import process_environment, stream_variables
 from local.processes import ServiceFailed
 from local.services import up
 from local.simulator.simulation import simulate
@@ -66,7 +64,8 @@ FROM ml_features.user_features_live
 def main() -> int:
     """Run the demo; the exit status says whether no cell differs."""
     workspace = default_workspace()
-    broker = EmbeddedBroker(workspace)
+    # Another than that of `make broker`, which may be in use.
+    broker = EmbeddedBroker(workspace, name="demo-broker")
     try:
         up(workspace)
         broker.start()
@@ -82,15 +81,11 @@ def _run(workspace: Workspace, broker: EmbeddedBroker) -> int:
     # Topics in memory are new with each broker, so their names are, too.
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     topics = {source: f"demo-{source}-{stamp}" for source in EVENT_TIMES}
-    admin = AdminClient({"bootstrap.servers": broker.address})
-    for made in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics.values()]).values():
-        made.result()
-    host, _, port = broker.address.partition(":")
+    create_topics(broker.address, topics.values(), partitions=2)
     environ = {
         **process_environment(workspace),
-        TOPICS_VARIABLE: " ".join(f"{source}={topic}" for source, topic in topics.items()),
+        **stream_variables(broker, topics),
         "CRMBET_STREAM_TIMEOUT_MINUTES": str(MINUTES),
-        "AIRFLOW_CONN_CRMBET_STREAM": json.dumps({"conn_type": "kafka", "host": host, "port": int(port)}),
     }
     events = _events_of_an_hour(datetime.now(UTC))
     log = workspace.log("demo-stream")

@@ -6,8 +6,11 @@ import json
 import os
 import shlex
 import sysconfig
+from collections.abc import Mapping
 
+from crmbet.run.schedule import STREAMED, TOPICS_VARIABLE
 from local import airflow, ports
+from local.broker import EmbeddedBroker
 from local.credentials import credentials
 from local.object_store import REGION, EmbeddedObjectStore
 from local.postgres import SUPERUSER, EmbeddedPostgres, programs
@@ -39,6 +42,9 @@ def environment(workspace: Workspace, *, ui_port: int | None = None) -> dict[str
         **database_variables(postgres, source=SOURCE_DATABASE, target=TARGET_DATABASE),
         **erasure_variables(workspace, postgres),
     }
+    broker = EmbeddedBroker(workspace)
+    if broker.daemon.process():
+        variables |= stream_variables(broker, {source: source for source in STREAMED})
     if ui_port is not None:
         variables |= airflow.api_configuration(ui_port)
         variables["CRMBET_UI_URL"] = variables["AIRFLOW__API__BASE_URL"]
@@ -88,6 +94,15 @@ def erasure_variables(workspace: Workspace, postgres: EmbeddedPostgres) -> dict[
     return {
         "AIRFLOW_CONN_CRMBET_ERASURE": json.dumps(key),
         "AIRFLOW_CONN_CRMBET_AIRFLOW": _connection(postgres, airflow.DATABASE),
+    }
+
+
+def stream_variables(broker: EmbeddedBroker, topics: Mapping[str, str]) -> dict[str, str]:
+    """How the stream reads topics (source to topic) from a broker."""
+    host, _, port = broker.address.partition(":")
+    return {
+        "AIRFLOW_CONN_CRMBET_STREAM": json.dumps({"conn_type": "kafka", "host": host, "port": int(port)}),
+        TOPICS_VARIABLE: " ".join(f"{source}={topic}" for source, topic in topics.items()),
     }
 
 

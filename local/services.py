@@ -1,4 +1,4 @@
-"""`python -m local.services up|stop|ui`: all embedded services of this checkout."""
+"""`python -m local.services up|stop|ui|broker`: all embedded services of this checkout."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from crmbet.run.schedule import STREAMED
 from local import airflow, ui
-from local.broker import EmbeddedBroker
+from local.broker import EmbeddedBroker, create_topics
 from local.env import LAKE_BUCKET, SOURCE_DATABASE, TARGET_DATABASE, process_environment, write_env_file
 from local.object_store import EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
 from local.processes import ServiceFailed
 from local.workspace import Workspace, default_workspace
+
+KAFKA_BUCKET = "crmbet-kafka"
+"""Where the broker of `make broker` keeps its topics. The stream's offsets outlive it, so they must, too."""
 
 
 def up(workspace: Workspace) -> None:
@@ -74,7 +78,22 @@ def serve_ui(workspace: Workspace) -> None:
     subprocess.run([sys.executable, "-m", "crmbet.doctor"], env={**environ, **plugins}, check=False)
 
 
-ACTIONS = {"up": up, "stop": stop_all, "ui": serve_ui}
+def serve_broker(workspace: Workspace) -> None:
+    """Start the services, and a broker with a topic for each source that the stream reads. Print its address.
+
+    What runs already stays as it is. Raises `ServiceFailed`.
+    """
+    up(workspace)
+    EmbeddedObjectStore(workspace).create_bucket(KAFKA_BUCKET)
+    broker = EmbeddedBroker(workspace, KAFKA_BUCKET)
+    broker.start()
+    create_topics(broker.address, STREAMED)
+    write_env_file(workspace, ui_port=ui.running_port(workspace))
+    print(f"Kafka       {broker.address}, topics {', '.join(STREAMED)}")
+    print("            Source the environment again. `make ui` then has the DAG user_features_stream.")
+
+
+ACTIONS = {"up": up, "stop": stop_all, "ui": serve_ui, "broker": serve_broker}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
