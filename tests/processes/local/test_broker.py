@@ -14,7 +14,7 @@ from local.broker import EmbeddedBroker
 from local.env import environment
 from local.workspace import Workspace
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.processes
 
 
 def test_topics_and_messages_are_there_after_a_restart(

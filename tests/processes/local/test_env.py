@@ -21,6 +21,8 @@ from local.workspace import PROJECT, Workspace
 pytestmark = pytest.mark.processes
 
 INTERFACE = {
+    "AIRFLOW_CONN_CRMBET_AIRFLOW",
+    "AIRFLOW_CONN_CRMBET_ERASURE",
     "AIRFLOW_CONN_CRMBET_LAKE",
     "AIRFLOW_CONN_CRMBET_SOURCE",
     "AIRFLOW_CONN_CRMBET_TARGET",
