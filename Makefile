@@ -46,6 +46,9 @@ demo-broken: setup  ## The same on data that must not pass: the run fails and sa
 demo-celery: setup  ## Run the job in parts on two Celery workers, kill one, and compare with one machine
 	@$(python) -m local.demo_celery
 
+demo-brands: setup  ## Run two simulated brands into one database, and check that nothing crosses
+	@$(python) -m local.demo_brands
+
 demo-stream: setup  ## Stream a simulated hour into live rows, and compare them with a rebuild
 	@$(python) -m local.demo_stream
 

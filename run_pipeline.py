@@ -5,6 +5,7 @@
     python run_pipeline.py --validate-only                                 the same, without backup and load
     python run_pipeline.py --mode schedule                                 hand the DAGs to the running scheduler
     python run_pipeline.py --mode streaming                                hand it the stream, which then never ends
+    python run_pipeline.py --brand aurora                                  any of these for a brand of config/brands/
 
 It needs the environment that Airflow needs: `source .local/env.sh` gives it. The exit status is 0 if the run has
 succeeded, 1 if it has failed, and 2 if the command makes no sense, so that there is no run.
@@ -21,13 +22,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "plugins"))
 
-from crmbet.failures import BadParam
+from crmbet.failures import BadParam, BadSetting
 from crmbet.orchestration.dags_test import NOTHING_DONE
 from crmbet.pipeline import checked_execution_id, command_of, environment_of
+from crmbet.run.brands import find_brand
 from crmbet.run.schedule import TOPICS_VARIABLE
 
-SCHEDULED = ("user_features_daily", "user_features_weekly")
-STREAM = ("user_features_stream",)
+DAILY, WEEKLY, STREAM = "user_features_daily", "user_features_weekly", "user_features_stream"
 NO_STREAM = (
     "No stream is configured, so nothing was changed. Set CRMBET_STREAM_TOPICS and the connection crmbet_stream "
     "(docs/streaming.md) for all processes of Airflow, and try again."
@@ -38,12 +39,12 @@ NO_SCHEDULER = (
 )
 NOT_HANDED_OVER = "Not every DAG could be handed to the scheduler: read the lines above."
 HANDED_OVER = (
-    "The scheduler runs user_features_daily after every midnight and user_features_weekly on Sundays. It starts the "
-    "newest runs that are due at once: that of yesterday, and that of last week. `airflow dags pause <dag>` stops it."
+    "The scheduler runs {daily} once a day and {weekly} once a week. It starts the newest runs that are due at once: "
+    "that of yesterday, and that of last week. `airflow dags pause <dag>` stops it."
 )
 STREAMING = (
-    "The scheduler runs user_features_stream from now on: when one run ends, the next one begins. "
-    "`airflow dags pause user_features_stream` stops it after the run that is under way."
+    "The scheduler runs {stream} from now on: when one run ends, the next one begins. "
+    "`airflow dags pause {stream}` stops it after the run that is under way."
 )
 
 
@@ -55,26 +56,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mode", choices=["batch", "schedule", "streaming"], default="batch")
     parser.add_argument("--execution-id", help="id of the run, in the logs and in ml_features.pipeline_runs")
     parser.add_argument("--validate-only", action="store_true", help="stop after the checks; load nothing")
+    parser.add_argument("--brand", help="a brand of config/brands/; without it, that of the environment")
     options = parser.parse_args(arguments)
-    if options.mode == "streaming" and not os.environ.get(TOPICS_VARIABLE, "").strip():
+    try:
+        brand = find_brand(options.brand, os.environ)
+    except BadSetting as failure:
+        parser.error(str(failure))
+    if options.mode == "streaming" and not brand.environ.get(TOPICS_VARIABLE, "").strip():
         print(NO_STREAM, file=sys.stderr)
         return 2
     if options.mode in ("schedule", "streaming"):
         if options.execution_id or options.validate_only:
             parser.error("--execution-id and --validate-only are about one run: use them with --mode batch")
         if options.mode == "streaming":
-            return _hand_over(STREAM, STREAMING)
-        return _hand_over(SCHEDULED, HANDED_OVER)
+            stream = brand.dag_id(STREAM)
+            return _hand_over([stream], STREAMING.format(stream=stream))
+        daily, weekly = brand.dag_id(DAILY), brand.dag_id(WEEKLY)
+        return _hand_over([daily, weekly], HANDED_OVER.format(daily=daily, weekly=weekly))
     try:
         run_id = checked_execution_id(options.execution_id)
     except BadParam as failure:
         parser.error(str(failure))
-    return _run_once(run_id, validate_only=options.validate_only)
+    return _run_once(run_id, brand.dag_id(DAILY), validate_only=options.validate_only)
 
 
-def _run_once(run_id: str, *, validate_only: bool) -> int:
+def _run_once(run_id: str, dag_id: str, *, validate_only: bool) -> int:
     print(f"execution_id: {run_id}", flush=True)
-    command = command_of(run_id, {"validate_only": True} if validate_only else {})
+    command = command_of(run_id, {"validate_only": True} if validate_only else {}, dag_id)
     done = subprocess.run(command, env=environment_of(os.environ), check=False)
     if done.returncode == NOTHING_DONE:
         return NOTHING_DONE

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from statistics import median
@@ -28,6 +29,7 @@ from local.workspace import Workspace
 
 if TYPE_CHECKING:
     from bench.workbench import Workbench
+    from crmbet.monitoring.page.reading import Reading
 
 RUNS = 400
 LIMIT_SECONDS = 1.0
@@ -166,22 +168,36 @@ def served(
     under_way: Sequence[RunUnderWay] = (),
 ) -> Iterator[str]:
     """The address of the page, served over a database and a store to nobody who may see personal data."""
-    import uvicorn
-
     from crmbet.monitoring.page.app import create_app
+
+    reading = replace(reading_of(dsn), runs_under_way=lambda _: under_way)
+    if open_store:
+        reading = replace(reading, open_store=open_store)
+    with serving(create_app([], refuse, reading)) as address:
+        yield address
+
+
+def reading_of(dsn: str, schema: str = DEFAULT_SCHEMA) -> Reading:
+    """What a page reads that has a database alone."""
     from crmbet.monitoring.page.reading import Reading
 
     def nothing(*_: str) -> NoReturn:
         raise NotImplementedError
 
-    reading = Reading(
-        open_tables=partial(open_monitoring, dsn, DEFAULT_SCHEMA),
+    return Reading(
+        open_tables=partial(open_monitoring, dsn, schema),
         read_report=nothing,
         column_readers=dict,
-        runs_under_way=lambda _: under_way,
-        open_store=open_store or nothing,
+        runs_under_way=lambda _: [],
+        open_store=nothing,
     )
-    app = create_app([], refuse, reading)
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The address at which an app answers."""
+    import uvicorn
+
     server = uvicorn.Server(
         uvicorn.Config(app, host=ports.HOST, port=ports.first_free([]), log_level="warning")
     )

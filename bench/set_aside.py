@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bench.workbench import Operator
 from crmbet.clean.records import CleanedSource, CleanManifest
+from crmbet.contracts.files import load_source_contracts
 from crmbet.databases.duckdb import open_engine
 from crmbet.datasets.prefetch import LocalCopies
 from crmbet.datasets.records import DayFiles
@@ -65,4 +66,5 @@ def read_store(operator: Operator) -> Iterator[StoreReader]:
             layout=Layout(brand="default"),
             files=LocalCopies(operator.store, Path(folder)),
             connection=connection,
+            contracts=load_source_contracts(),
         )

@@ -20,31 +20,40 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule, chain
 from crmbet.operators.check_erasure_deadlines import CheckErasureDeadlinesOperator
 from crmbet.operators.erase_players import ErasePlayersOperator
 from crmbet.operators.take_erasure_requests import TakeErasureRequestsOperator
-from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.alerts import alerted
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
+from crmbet.run.brand import Brand
+from crmbet.run.brands import read_brands
 from crmbet.run.schedule import operator_timezone, time_limit
 
-ZONE = operator_timezone(os.environ)
 
-with DAG(
-    "user_features_erasure",
-    schedule=CronDataIntervalTimetable("0 7 * * *", timezone=ZONE),
-    start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(ZONE)),
-    catchup=False,
-    max_active_runs=1,
-    default_args={**RETRIES, **WATCHED},
-    **ALERTED,
-    doc_md=__doc__,
-    tags=["crm", "privacy"],
-) as dag:
-    take_erasure_requests = TakeErasureRequestsOperator(task_id="take_erasure_requests")
-    erase_players = ErasePlayersOperator(
-        task_id="erase_players", execution_timeout=time_limit(os.environ, "erasure_timeout_minutes")
-    )
-    # Requests are overdue whether or not the others have succeeded.
-    check_erasure_deadlines = CheckErasureDeadlinesOperator(
-        task_id="check_erasure_deadlines", trigger_rule=TriggerRule.ALL_DONE
-    )
+def erasure_dag(brand: Brand) -> DAG:
+    """The DAG of a brand."""
+    zone = operator_timezone(brand.environ)
+    with DAG(
+        brand.dag_id("user_features_erasure"),
+        schedule=CronDataIntervalTimetable("0 7 * * *", timezone=zone),
+        start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(zone)),
+        catchup=False,
+        max_active_runs=1,
+        default_args={**RETRIES, **WATCHED},
+        **alerted(brand.environ),
+        doc_md=__doc__,
+        tags=["crm", "privacy", *brand.tags],
+    ) as dag:
+        take_erasure_requests = TakeErasureRequestsOperator(task_id="take_erasure_requests")
+        erase_players = ErasePlayersOperator(
+            task_id="erase_players", execution_timeout=time_limit(brand.environ, "erasure_timeout_minutes")
+        )
+        # Requests are overdue whether or not the others have succeeded.
+        check_erasure_deadlines = CheckErasureDeadlinesOperator(
+            task_id="check_erasure_deadlines", trigger_rule=TriggerRule.ALL_DONE
+        )
 
-    chain(take_erasure_requests, erase_players, check_erasure_deadlines)
+        chain(take_erasure_requests, erase_players, check_erasure_deadlines)
+    return dag
+
+
+for brand in read_brands(os.environ).brands:
+    dag = erasure_dag(brand)

@@ -18,32 +18,42 @@ from airflow.sdk import DAG, chain
 
 from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.stream import StreamOperator
-from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.alerts import alerted
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
+from crmbet.run.brand import Brand
+from crmbet.run.brands import read_brands
 from crmbet.run.schedule import operator_timezone, stream_topics, time_limit
 
-if stream_topics(os.environ):
+
+def stream_dag(brand: Brand) -> DAG:
+    """The DAG of a brand that has a stream."""
     with DAG(
-        "user_features_stream",
+        brand.dag_id("user_features_stream"),
         # The next run begins when one has ended.
         schedule="@continuous",
-        start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(operator_timezone(os.environ))),
+        start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(operator_timezone(brand.environ))),
         catchup=False,
         max_active_runs=1,
         default_args={**RETRIES, **WATCHED},
-        **ALERTED,
+        **alerted(brand.environ),
         doc_md=__doc__,
-        tags=["crm", "stream"],
+        tags=["crm", "stream", *brand.tags],
     ) as dag:
         stream = StreamOperator(
-            task_id="stream", execution_timeout=time_limit(os.environ, "stream_timeout_minutes")
+            task_id="stream", execution_timeout=time_limit(brand.environ, "stream_timeout_minutes")
         )
         # As in the daily DAG: it runs whether or not the stream succeeds, and does not decide whether the run does.
         record_run = RecordRunOperator(
             task_id="record_run",
             retries=1,
-            execution_timeout=time_limit(os.environ, "record_timeout_minutes"),
+            execution_timeout=time_limit(brand.environ, "record_timeout_minutes"),
         ).as_teardown(on_failure_fail_dagrun=False)
 
         chain(stream, record_run)
+    return dag
+
+
+for brand in read_brands(os.environ).brands:
+    if stream_topics(brand.environ):
+        dag = stream_dag(brand)

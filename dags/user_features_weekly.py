@@ -21,63 +21,73 @@ from crmbet.operators.extract_s3 import ExtractS3Operator
 from crmbet.operators.plan_sweep import PlanSweepOperator
 from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.sweep import SweepOperator
-from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.alerts import alerted
 from crmbet.orchestration.retrying import RETRIES
 from crmbet.orchestration.watching import WATCHED
-from crmbet.run.schedule import operator_texts, operator_timezone, time_limit
+from crmbet.run.brand import Brand
+from crmbet.run.brands import read_brands
+from crmbet.run.schedule import operator_texts, operator_timezone, time_limit, weekly_schedule
 
-ZONE = operator_timezone(os.environ)
-say = operator_texts(os.environ)
 
-PARAMS = {
-    "verify_all": Param(
-        True,
-        type="boolean",
-        description=say("Compare every day of PostgreSQL with what was captured."),
-    ),
-    "source_deletions": Param(
-        "stop",
-        type="string",
-        enum=["stop", "keep", "remove"],
-        description=say(
-            "What to do if data vanished from a source: "
-            "stop the run, keep what was captured, or remove it everywhere."
+def weekly_dag(brand: Brand) -> DAG:
+    """The DAG of a brand."""
+    zone = operator_timezone(brand.environ)
+    say = operator_texts(brand.environ)
+
+    params = {
+        "verify_all": Param(
+            True,
+            type="boolean",
+            description=say("Compare every day of PostgreSQL with what was captured."),
         ),
-    ),
-    "dry_run": Param(
-        False,
-        type="boolean",
-        description=say("Change nothing. Only say what would be captured and removed."),
-    ),
-}
+        "source_deletions": Param(
+            "stop",
+            type="string",
+            enum=["stop", "keep", "remove"],
+            description=say(
+                "What to do if data vanished from a source: "
+                "stop the run, keep what was captured, or remove it everywhere."
+            ),
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            description=say("Change nothing. Only say what would be captured and removed."),
+        ),
+    }
 
-with DAG(
-    "user_features_weekly",
-    schedule=CronDataIntervalTimetable("0 5 * * 0", timezone=ZONE),
-    start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(ZONE)),
-    catchup=False,
-    max_active_runs=1,
-    params=PARAMS,
-    default_args={
-        **RETRIES,
-        **WATCHED,
-        "execution_timeout": time_limit(os.environ, "weekly_timeout_minutes"),
-    },
-    **ALERTED,
-    doc_md=__doc__,
-    tags=["crm", "maintenance"],
-) as dag:
-    extract_s3 = ExtractS3Operator(task_id="extract_s3")
-    extract_pg = ExtractPgOperator(task_id="extract_pg")
-    # A dry run skips the extracts.
-    plan_sweep = PlanSweepOperator(task_id="plan_sweep", trigger_rule=TriggerRule.NONE_FAILED)
-    sweep = SweepOperator(task_id="sweep")
-    # As in the daily DAG: it runs whether or not the others succeed, and does not decide whether the run succeeds.
-    record_run = RecordRunOperator(
-        task_id="record_run",
-        retries=1,
-        execution_timeout=time_limit(os.environ, "record_timeout_minutes"),
-    ).as_teardown(on_failure_fail_dagrun=False)
+    with DAG(
+        brand.dag_id("user_features_weekly"),
+        schedule=CronDataIntervalTimetable(weekly_schedule(brand.environ), timezone=zone),
+        start_date=datetime(2015, 1, 1, tzinfo=ZoneInfo(zone)),
+        catchup=False,
+        max_active_runs=1,
+        params=params,
+        default_args={
+            **RETRIES,
+            **WATCHED,
+            "execution_timeout": time_limit(brand.environ, "weekly_timeout_minutes"),
+        },
+        **alerted(brand.environ),
+        doc_md=__doc__,
+        tags=["crm", "maintenance", *brand.tags],
+    ) as dag:
+        extract_s3 = ExtractS3Operator(task_id="extract_s3")
+        extract_pg = ExtractPgOperator(task_id="extract_pg")
+        # A dry run skips the extracts.
+        plan_sweep = PlanSweepOperator(task_id="plan_sweep", trigger_rule=TriggerRule.NONE_FAILED)
+        sweep = SweepOperator(task_id="sweep")
+        # As in the daily DAG: it runs whether or not the others succeed, and does not decide whether the run succeeds.
+        record_run = RecordRunOperator(
+            task_id="record_run",
+            retries=1,
+            execution_timeout=time_limit(brand.environ, "record_timeout_minutes"),
+        ).as_teardown(on_failure_fail_dagrun=False)
 
-    chain([extract_s3, extract_pg], plan_sweep, sweep)
-    chain([extract_s3, extract_pg, sweep], record_run)
+        chain([extract_s3, extract_pg], plan_sweep, sweep)
+        chain([extract_s3, extract_pg, sweep], record_run)
+    return dag
+
+
+for brand in read_brands(os.environ).brands:
+    dag = weekly_dag(brand)

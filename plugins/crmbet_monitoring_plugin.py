@@ -1,11 +1,14 @@
 """Adds the monitoring page to Airflow's UI: an entry in the navigation, a tab on the DAG and a tab on the run.
 
+Each brand has a page of its own, with a switch to the others. A new one is there after a restart of the API server.
+
 This file is short because the plugin loader runs it in every process of Airflow (docs/adr/0002).
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,9 +44,11 @@ def _apps() -> list[dict[str, Any]]:
     from fastapi import Depends
 
     from crmbet.monitoring.page.app import create_app
-    from crmbet.monitoring.page.reading import DAG_ID, Reading
+    from crmbet.monitoring.page.reading import Reading
     from crmbet.orchestration.context import (
+        brand_pages,
         column_readers,
+        daily_dags,
         open_store_reader,
         open_tables,
         read_report,
@@ -51,18 +56,24 @@ def _apps() -> list[dict[str, Any]]:
     )
     from crmbet.orchestration.metadata import runs_under_way
 
-    may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))
     # Whoever may read Airflow's connections can read the lake, so personal data in it are nothing new to them.
     may_see_people = requires_access_connection("GET")
-    reading = Reading(
-        open_tables=open_tables,
-        read_report=read_report,
-        column_readers=column_readers,
-        runs_under_way=runs_under_way,
-        open_store=open_store_reader,
-    )
-    app = create_app([may_see_runs], may_see_people, reading, spoken_texts().language)
-    return [{"app": app, "url_prefix": f"/{MOUNT}", "name": "crmbet monitoring"}]
+    apps = []
+    for folder, dag_id in daily_dags().items():
+        # Whoever may see the runs of a brand's DAG may see what they have written, and no other brand's.
+        may_see_runs = Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=dag_id))
+        reading = Reading(
+            dag_id=dag_id,
+            pages=brand_pages,
+            open_tables=partial(open_tables, dag_id),
+            read_report=partial(read_report, dag_id),
+            column_readers=partial(column_readers, dag_id),
+            runs_under_way=runs_under_way,
+            open_store=partial(open_store_reader, dag_id),
+        )
+        app = create_app([may_see_runs], may_see_people, reading, spoken_texts(dag_id).language)
+        apps.append({"app": app, "url_prefix": f"/{folder}", "name": f"{folder} monitoring"})
+    return apps
 
 
 class CrmbetMonitoringPlugin(AirflowPlugin):

@@ -1,5 +1,8 @@
 """What is wrong with this deployment, in ten lines: `PYTHONPATH=plugins python -m crmbet.doctor`, or `make doctor`.
 
+`--brand aurora` examines that brand of config/brands/ instead of the brand of the environment. The first line names all
+of them, and why one is refused.
+
 It needs the environment that Airflow needs, and belongs where the scheduler runs. It reads and changes nothing. The
 exit status is 1 if a run would fail, and 0 otherwise.
 
@@ -9,9 +12,10 @@ providers alone. Whatever runs Airflow can run it, and nothing has to be added t
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +23,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from crmbet.failures import CrmbetError, SourceMissing, SourceUnreadable
+from crmbet.failures import BadSetting, CrmbetError, SourceMissing, SourceUnreadable
+from crmbet.run.brand import Brand
+from crmbet.run.brands import find_brand, read_brands
 from crmbet.run.schemas import DEFAULT_SCHEMA, ROLES, role_of
 from crmbet.run.settings import Settings, old_variable_names, variable_names
 
@@ -55,12 +61,18 @@ class Deployment:
     """What is examined. Each part is opened once, when it is first asked for."""
 
     environ: Mapping[str, str]
+    brand: Brand
     resources: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of this shell. Raises `BadSetting`."""
-        return Settings.from_environ(self.environ)
+        """The settings of the brand. Raises `BadSetting`."""
+        return Settings.from_environ(self.brand.environ, self.brand.file)
+
+    @property
+    def dags(self) -> tuple[str, ...]:
+        """The DAGs that the brand has, whatever its settings say."""
+        return tuple(self.brand.dag_id(dag) for dag in DAGS)
 
     @cached_property
     def lake(self) -> ObjectStore:
@@ -83,23 +95,33 @@ class Deployment:
         return self.resources.enter_context(scratch_folder(self.settings))
 
 
-def examine(environ: Mapping[str, str]) -> Iterator[tuple[str, Finding]]:
-    """All findings by name, in the order in which a person would mend them."""
+def examine(environ: Mapping[str, str], name: str | None = None) -> Iterator[tuple[str, Finding]]:
+    """All findings by name, in the order in which a person would mend them; `name` is that of a brand."""
+    try:
+        brand = find_brand(name, environ)
+    except BadSetting as failure:
+        yield "settings", Finding("bad", str(failure))
+        return
     with ExitStack() as resources:
-        deployment = Deployment(environ, resources)
-        for name, check in CHECKS.items():
+        deployment = Deployment(environ, brand, resources)
+        for subject, check in CHECKS.items():
             try:
-                yield name, check(deployment)
+                yield subject, check(deployment)
             except CrmbetError as failure:
-                yield name, Finding("bad", str(failure))
+                yield subject, Finding("bad", str(failure))
 
 
 def check_settings(deployment: Deployment) -> Finding:
     """Whether all variables make sense, none is a slip of the pen, and the audiences may be handed over."""
+    found = read_brands(deployment.environ)
+    if found.refused:
+        return Finding("bad", " ".join(str(reason) for reason in found.refused.values()))
     given = deployment.settings.given()
     known = variable_names() | old_variable_names() | OTHERS_VARIABLES
     unknown = sorted(name for name in deployment.environ if name.startswith("CRMBET_") and name not in known)
     text = f"brand {deployment.settings.brand}, {len(given)} set, the others have their defaults"
+    if others := [brand.name for brand in found.brands if brand.suffix != deployment.brand.suffix]:
+        text += f"; other brands: {', '.join(others)}"
     if deployment.settings.audiences.audiences_folder:
         text += f"; audiences: {', '.join(_read_audiences(deployment.settings)) or 'none'}"
     if unknown:
@@ -115,12 +137,12 @@ def _read_audiences(settings: Settings) -> list[str]:
     return [audience.name for audience in found]
 
 
-def check_airflow(_: Deployment) -> Finding:
+def check_airflow(deployment: Deployment) -> Finding:
     """Whether a scheduler lives, and has parsed our DAGs."""
     from crmbet.orchestration.metadata import read_state
 
     try:
-        state = read_state(DAGS)
+        state = read_state(deployment.dags)
     except Exception as error:  # noqa: BLE001 - whatever SQLAlchemy and the driver raise
         return Finding(
             "bad", f"Airflow's database cannot be asked: {type(error).__name__}. Next: airflow db migrate"
@@ -129,10 +151,10 @@ def check_airflow(_: Deployment) -> Finding:
         return Finding("bad", f"DAG files cannot be imported: {'; '.join(state.import_errors)}")
     if state.scheduler is None:
         return Finding("note", "no scheduler is running. Next: make ui, or start its service")
-    missing = [dag for dag in DAGS if dag not in state.paused]
+    missing = [dag for dag in deployment.dags if dag not in state.paused]
     if missing:
         return Finding("bad", f"the scheduler on {state.scheduler} does not know {', '.join(missing)}")
-    paused = [dag for dag in ("user_features_daily", "user_features_weekly") if state.paused[dag]]
+    paused = [dag for dag in deployment.dags[:2] if state.paused[dag]]
     text = f"a scheduler lives on {state.scheduler}"
     return Finding("note", f"{text}; paused: {', '.join(paused)}") if paused else Finding("ok", text)
 
@@ -162,7 +184,7 @@ def check_lake(deployment: Deployment) -> Finding:
 def check_feeds(deployment: Deployment) -> Finding:
     """Whether the newest object of each feed has the columns of its contract."""
     newest, absent, faults, unread = [], [], [], []
-    for contract in _contracts("lake"):
+    for contract in _contracts("lake", deployment.settings):
         try:
             found = _look_at_feed(deployment, contract)
         except CrmbetError as failure:
@@ -191,9 +213,12 @@ def check_source(deployment: Deployment) -> Finding:
     from crmbet.orchestration.context import attach_source
 
     with failures_explained(WHERE):
-        attach_source(deployment.engine, deployment.settings.timeouts)
+        attach_source(deployment.engine, deployment.settings)
         [(version,)] = ask_postgres(deployment.engine, statement("doctor/read_server_version"))
-        relations = [describe_relation(deployment.engine, contract) for contract in _contracts("postgres")]
+        relations = [
+            describe_relation(deployment.engine, contract)
+            for contract in _contracts("postgres", deployment.settings)
+        ]
     if version < OLDEST_SERVER:
         return Finding("bad", f"PostgreSQL {version // 10_000} is too old: it must be 14 or newer")
     described = ", ".join(f"{relation.name} (about {relation.rows:,} rows)" for relation in relations)
@@ -234,7 +259,7 @@ def check_roles(deployment: Deployment) -> Finding:
     from crmbet.databases.postgres import single_row
     from crmbet.databases.statements import identifier, statement
     from crmbet.monitoring.tables import open_monitoring
-    from crmbet.orchestration.context import MONITORING_CONNECTION, load_session, monitoring_dsn
+    from crmbet.orchestration.context import load_session, monitoring_dsn
 
     schema = deployment.settings.target_schema
     roles = [role_of(role, schema) for role in ROLES]
@@ -246,12 +271,16 @@ def check_roles(deployment: Deployment) -> Finding:
         found = {role for (role,) in cursor.fetchall()}
     if missing := [role for role in roles if role not in found]:
         return Finding("note", f"not there: {', '.join(missing)}. Next: {command}")
+    page = deployment.settings.connections.monitoring_connection
     try:
-        BaseHook.get_connection(MONITORING_CONNECTION)
+        BaseHook.get_connection(page)
     except AirflowNotFoundException:
-        text = f"all there; without {MONITORING_CONNECTION} the page uses the loader's login"
+        text = f"all there; without {page} the page uses the loader's login"
         return Finding("note", text)
-    with open_monitoring(monitoring_dsn(), schema) as tables, tables.transaction() as cursor:
+    with (
+        open_monitoring(monitoring_dsn(deployment.brand.environ), schema) as tables,
+        tables.transaction() as cursor,
+    ):
         cursor.execute(statement("doctor/describe_login"), {"table": identifier(schema, "user_features")})
         login, _, reads_players = single_row(cursor)
     if reads_players:
@@ -283,24 +312,25 @@ def check_stream(deployment: Deployment) -> Finding:
     from crmbet.stream.standing import find_standing
     from crmbet.stream.target import StreamTables
 
-    with open_consumer(stream_config()) as consumer:
+    with open_consumer(stream_config(deployment.settings)) as consumer:
         with load_session("doctor", deployment.settings) as session:
             positions = StreamTables(session).positions()
         standing = find_standing(consumer, [*topics.values()], positions)
     text = f"{', '.join(topics.values())} at {consumer.brokers}: {standing.partitions} partitions"
     if not positions:
-        return Finding("note", f"{text}; no run of user_features_stream has read them yet")
+        dag_id = deployment.brand.dag_id("user_features_stream")
+        return Finding("note", f"{text}; no run of {dag_id} has read them yet")
     return Finding("ok", f"{text}, {standing.unread} messages to read")
 
 
 def check_table(deployment: Deployment) -> Finding:
     """What the table shows, and how the last run ended."""
     from crmbet.monitoring.tables import open_monitoring, read_runs, read_table_run
-    from crmbet.orchestration.context import target_dsn
+    from crmbet.orchestration.context import target_of
 
-    with open_monitoring(target_dsn(), deployment.settings.target_schema) as tables:
-        loaded = read_table_run(tables, DAGS[0])
-        last = next(iter(read_runs(tables, DAGS[0], 1)), None)
+    with open_monitoring(*target_of(deployment.dags[0])) as tables:
+        loaded = read_table_run(tables, deployment.dags[0])
+        last = next(iter(read_runs(tables, deployment.dags[0], 1)), None)
     if loaded is None:
         return Finding("note", "no run has loaded it yet")
     hours = (datetime.now(UTC) - loaded["ended_at"]).total_seconds() / 3600
@@ -352,10 +382,11 @@ def _schedulers(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
             yield theirs
 
 
-def _contracts(kind: str) -> list[SourceContract]:
+def _contracts(kind: str, settings: Settings) -> list[SourceContract]:
     from crmbet.contracts.files import load_source_contracts
 
-    return [contract for contract in load_source_contracts().values() if contract.kind == kind]
+    contracts = load_source_contracts(over=settings.source.contracts_directory)
+    return [contract for contract in contracts.values() if contract.kind == kind]
 
 
 def _look_at_feed(
@@ -405,12 +436,15 @@ def _look_at_feed(
     return newest, reading.unknown_columns
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the findings. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="doctor", description="What is wrong with this deployment.")
+    parser.add_argument("--brand", help="a brand of config/brands/; without it, that of the environment")
+    options = parser.parse_args(arguments)
     # What the parts log is in the findings. Airflow sets its loggers up when it is imported.
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"
     states = set()
-    for name, finding in examine(os.environ):
+    for name, finding in examine(os.environ, options.brand):
         sys.stdout.write(f"{finding.state:<5} {name:<10} {finding.text}\n")
         sys.stdout.flush()
         states.add(finding.state)

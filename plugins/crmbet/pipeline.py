@@ -70,10 +70,18 @@ class PipelineConfig(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """The variables that give all of this to a run of the DAG. Settings that were not given keep their default."""
+        settings = self.settings
+        source, target = settings.connections.source_connection, settings.connections.target_connection
+        # Whatever the caller's environment says of these, they are the config's.
+        places = {
+            "source_connection": source,
+            "target_connection": target,
+            "target_schema": settings.target_schema,
+        }
         return {
-            "AIRFLOW_CONN_CRMBET_SOURCE": of_libpq_url(self.db_url.get_secret_value()),
-            "AIRFLOW_CONN_CRMBET_TARGET": of_libpq_url(self.target_dsn),
-            **{variable_name(name): str(value) for name, value in self.settings.given().items()},
+            f"AIRFLOW_CONN_{source.upper()}": of_libpq_url(self.db_url.get_secret_value()),
+            f"AIRFLOW_CONN_{target.upper()}": of_libpq_url(self.target_dsn),
+            **{variable_name(name): str(value) for name, value in (settings.given() | places).items()},
         }
 
 
@@ -94,7 +102,7 @@ def run_pipeline(
     if _read_row(config, run_id) is not None:
         raise _taken(run_id, f"{config.settings.target_schema}.pipeline_runs")
     conf = {**(params or {}), **({"as_of": as_of.isoformat()} if as_of else {})}
-    command = command_of(run_id, conf)
+    command = command_of(run_id, conf, DAG_ID)
     done = subprocess.run(
         command,
         env=environment_of({**os.environ, **config.environment()}),
@@ -127,11 +135,11 @@ def checked_execution_id(execution_id: str | None) -> str:
     return execution_id
 
 
-def command_of(run_id: str, conf: Mapping[str, Any]) -> list[str]:
-    """The command that runs the daily DAG once, as `airflow dags test` does, under a given id."""
+def command_of(run_id: str, conf: Mapping[str, Any], dag_id: str) -> list[str]:
+    """The command that runs a daily DAG once, as `airflow dags test` does, under a given id."""
     import json
 
-    return [sys.executable, "-c", DAGS_TEST, run_id, "dags", "test", DAG_ID, "--conf", json.dumps(conf)]
+    return [sys.executable, "-c", DAGS_TEST, run_id, "dags", "test", dag_id, "--conf", json.dumps(conf)]
 
 
 def environment_of(environ: Mapping[str, str]) -> dict[str, str]:
@@ -149,7 +157,7 @@ def dags_test(run_id: str, arguments: list[str]) -> None:
 
     from crmbet.orchestration.metadata import has_run
 
-    if has_run(DAG_ID, run_id):
+    if has_run(arguments[2], run_id):
         sys.stderr.write(f"{_taken(run_id, 'the runs that Airflow knows')}\n")
         sys.exit(NOTHING_DONE)
     sys.argv = ["airflow", *arguments]

@@ -72,7 +72,7 @@ def test_columns_lead_from_the_table_to_the_cleaned_sources(dag: Any) -> None:
 def test_a_table_of_another_schema_keeps_its_schema(dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     contracts = dict(load_source_contracts())
     contracts["transactions"] = contracts["transactions"].model_copy(update={"relation": "wallet.movements"})
-    monkeypatch.setattr(lineage, "load_source_contracts", lambda: contracts)
+    monkeypatch.setattr(lineage, "load_source_contracts", lambda **_: contracts)
 
     [read] = lineage_of(dag.get_task("extract_pg")).inputs
 

@@ -200,9 +200,9 @@ def test_the_form_takes_what_does(dag: Any, name: str, value: Any) -> None:
 
 def test_the_form_speaks_the_language_that_is_set(dag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CRMBET_LANGUAGE", raising=False)
-    english = run_path(dag.fileloc)["PARAMS"]
+    english = dict(run_path(dag.fileloc)["dag"].params.items())
     monkeypatch.setenv("CRMBET_LANGUAGE", "pt-BR")
-    portuguese = run_path(dag.fileloc)["PARAMS"]
+    portuguese = dict(run_path(dag.fileloc)["dag"].params.items())
 
     assert portuguese["dry_run"].description == "Não muda nada. Só diz quais pedaços, dias e linhas mudariam."
     for name, param in portuguese.items():

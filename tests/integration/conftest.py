@@ -91,8 +91,8 @@ class Operator:
 
         now = datetime.now(UTC)
         dag_run = SimpleNamespace(
-            run_id=f"manual__{run_id}", run_type="manual", start_date=now, run_after=now, logical_date=None,
-            data_interval_end=None,
+            dag_id=dag_id, run_id=f"manual__{run_id}", run_type="manual", start_date=now, run_after=now,
+            logical_date=None, data_interval_end=None,
         )  # fmt: skip
         dag = _dags()[dag_id]
         context: Any = {"dag_run": dag_run, "params": dag.params.dump() | params}

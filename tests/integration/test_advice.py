@@ -169,7 +169,7 @@ def test_the_command_of_a_refused_load_starts_the_same_run_with_accept_loss(
         run_id="refused", window=Window(as_of_date=DAY.date(), as_of=DAY), known_at=DAY,
         params=RunParams.read(params), settings=Settings.of(lake_bucket="a-lake"),
     )  # fmt: skip
-    advice = _advise_acceptance(rules_of(run, reconstructed=None))
+    advice = _advise_acceptance(rules_of(run, reconstructed=None, dag_id=DAG))
     before = states().keys()
 
     type_in(shlex.split(advice[advice.index("airflow ") :]))

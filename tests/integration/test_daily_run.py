@@ -326,7 +326,7 @@ def test_quarantine_says_why_and_where_from(played: Played) -> None:
 
 def test_a_count_on_the_page_leads_to_its_rows_without_persons(played: Played) -> None:
     for source, cleaned in played.first.manifest("clean", CleanManifest).sources.items():
-        with open_store_reader() as reader:
+        with open_store_reader("user_features_daily") as reader:
             rows = set_aside_rows(reader, played.first.run_id, source, None, most=9_999, unmasked=True)
             masked = set_aside_rows(reader, played.first.run_id, source, None, most=9_999, unmasked=False)
             for reason, count in cleaned.quarantined.items():
@@ -353,7 +353,7 @@ def test_a_check_on_the_page_leads_to_its_rows(played: Played) -> None:
     assert {"raw_bets", "raw_transactions"} <= named.keys()
 
     for view, outcome in named.items():
-        with open_store_reader() as reader:
+        with open_store_reader("user_features_daily") as reader:
             rows = rows_in_breach(reader, played.first.run_id, "raw", view, outcome["title"], unmasked=True)
         assert len(rows) == len(outcome["keys"])
         for row, key in zip(rows, outcome["keys"], strict=True):
@@ -362,7 +362,7 @@ def test_a_check_on_the_page_leads_to_its_rows(played: Played) -> None:
 
 
 def test_two_runs_of_the_same_day_do_not_differ_and_a_run_without_records_is_named(played: Played) -> None:
-    with open_store_reader() as reader:
+    with open_store_reader("user_features_daily") as reader:
         same = compare_runs(reader, played.first.run_id, played.again.run_id)
         assert (same.only_one, same.only_other, same.cells) == (0, 0, {})
         assert same.both > 80
@@ -714,7 +714,7 @@ def test_the_page_shows_a_record_with_mixed_up_fields_without_the_person(
     played: Played, next_day: NextDay
 ) -> None:
     def shown(*, unmasked: bool) -> str:
-        with open_store_reader() as reader:
+        with open_store_reader("user_features_daily") as reader:
             run = next_day.validated.run_id
             return repr(set_aside_rows(reader, run, "players", None, most=9_999, unmasked=unmasked))
 
@@ -724,7 +724,7 @@ def test_the_page_shows_a_record_with_mixed_up_fields_without_the_person(
 
 
 def test_the_next_day_differs_by_what_a_day_changes(played: Played, next_day: NextDay) -> None:
-    with open_store_reader() as reader:
+    with open_store_reader("user_features_daily") as reader:
         found = compare_runs(reader, played.first.run_id, next_day.loaded.run_id)
     assert found.only_other == len(next_day.rows_after_loaded) - len(next_day.rows_before)
     assert next(iter(found.cells)) == "tenure_days"
@@ -751,6 +751,7 @@ def test_the_runs_figures_have_who_has_moved_and_what_jumped(played: Played, nex
         tasks={task: TaskOutcome(state="success") for task in ("engineer_features", "load_merge")},
     )  # fmt: skip
     dag_run = SimpleNamespace(
+        dag_id="user_features_daily",
         run_id=run.run_id,
         run_type="manual",
         start_date=now,

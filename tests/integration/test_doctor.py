@@ -23,6 +23,7 @@ from crmbet.doctor import CHECKS, METADATA, compare_environments, examine
 from crmbet.load.session import LoadSession
 from crmbet.load.target import ensure_target
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
+from crmbet.run.brands import find_brand
 from crmbet.run.schemas import DEFAULT_SCHEMA
 from local.simulator import World, deliver
 
@@ -208,9 +209,9 @@ def test_a_scheduler_with_other_settings_is_found_among_the_processes(operator: 
         for environ in (theirs, strangers)
     ]
     try:
-        deployment = doctor.Deployment(ours)
+        deployment = doctor.Deployment(ours, find_brand(None, ours))
         state, text = (finding := doctor.check_scheduler(deployment)).state, finding.text
-        same = doctor.check_scheduler(doctor.Deployment(theirs))
+        same = doctor.check_scheduler(doctor.Deployment(theirs, find_brand(None, theirs)))
     finally:
         for process in processes:
             process.kill()

@@ -142,6 +142,7 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
 
     assert overview(page) | {"now": ""} == {
         "now": "", "dag_id": "user_features_daily", "tasks": list(TASKS), "table": None, "runs": [], "alerts": [],
+        "pages": {}, "schema": DEFAULT_SCHEMA,
     }  # fmt: skip
     assert page.get("/reports/made-up-0/raw").status_code == 404
 

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from bench.page import make_up_runs, served
+from bench.page import make_up_runs, reading_of, refuse, served, serving
 from crmbet.contracts.files import load_table_contract
 from crmbet.load.quality_results import write_results
 from crmbet.load.records import Movement
@@ -483,6 +483,49 @@ def test_a_run_under_way_has_its_task_and_the_time_that_is_left(browser: Any, ne
     assert "left" in shown
     assert share is not None
     assert 15 <= int(share) <= 25
+
+
+def test_the_switch_leads_from_a_brand_to_another_and_none_shows_what_is_not_its_own(
+    browser: Any, new_database: Any
+) -> None:
+    from fastapi import FastAPI
+
+    from crmbet.monitoring.page.app import create_app
+
+    url = new_database()
+    pages, site = {"default": "crmbet", "aurora": "crmbet__aurora"}, FastAPI()
+    for players, (dag_id, schema, folder) in enumerate(
+        [
+            ("user_features_daily", DEFAULT_SCHEMA, "crmbet"),
+            ("user_features_daily__aurora", "ml_features_aurora", "crmbet__aurora"),
+        ],
+        start=1,
+    ):
+        [run] = runs_until(datetime.now(UTC), 1)
+        with open_monitoring(url, schema) as tables:
+            ensure_tables(tables)
+            write_run(tables, run.model_copy(update={"dag_id": dag_id, "records_transformed": players}))
+        reading = replace(reading_of(url, schema), dag_id=dag_id, pages=lambda: pages)
+        site.mount(f"/{folder}", create_app([], refuse, reading))
+    page = browser.new_page()
+
+    seen = []
+    with serving(site) as served_at:
+        page.goto(f"{served_at}/crmbet/")
+        for brand, folder in pages.items():
+            if page.url != f"{served_at}/{folder}/":
+                page.get_by_role("button", name=brand, exact=True).click()
+                page.wait_for_url(f"**/{folder}/")
+            page.locator("#status .tile b").first.wait_for()
+            pressed = page.locator("#brands [aria-pressed=true]").all_inner_texts()
+            shown = page.locator("#status .tile b").all_inner_texts()[-1]
+            seen.append((pressed, page.locator("#subtitle").inner_text().partition(" ")[0], shown))
+        page.close()
+
+    assert seen == [
+        (["default"], "ml_features.user_features", "1"),
+        (["aurora"], "ml_features_aurora.user_features", "2"),
+    ]
 
 
 def outcome_of(seconds: float) -> TaskOutcome:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from crmbet import pipeline
 from crmbet.failures import BadParam
-from crmbet.orchestration.context import source_dsn, target_dsn
+from crmbet.orchestration.context import dsn_of
 from crmbet.pipeline import PipelineConfig
 from crmbet.run import params, settings
 from crmbet.run.params import RunParams
@@ -45,6 +45,9 @@ def test_the_specifications_configuration_becomes_a_runs_environment() -> None:
     assert environment == {
         "CRMBET_LAKE_BUCKET": "my-lake",
         "CRMBET_MIN_DATA_COMPLETENESS": "0.9",
+        "CRMBET_SOURCE_CONNECTION": "crmbet_source",
+        "CRMBET_TARGET_CONNECTION": "crmbet_target",
+        "CRMBET_TARGET_SCHEMA": "ml_features",
     }
 
 
@@ -128,8 +131,8 @@ def test_every_libpq_option_of_the_url_reaches_libpq(monkeypatch: pytest.MonkeyP
     for name, value in config.environment().items():
         monkeypatch.setenv(name, value)
 
-    assert parse_dsn(source_dsn()) == parse_dsn(url)
-    assert parse_dsn(target_dsn()) == parse_dsn(url)
+    assert parse_dsn(dsn_of("crmbet_source")) == parse_dsn(url)
+    assert parse_dsn(dsn_of("crmbet_target")) == parse_dsn(url)
 
 
 def test_an_extra_that_is_no_option_of_libpq_stays_in_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +143,7 @@ def test_an_extra_that_is_no_option_of_libpq_stays_in_airflow(monkeypatch: pytes
     }  # fmt: skip
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_SOURCE", json.dumps(connection))
 
-    assert parse_dsn(source_dsn()) == {"host": "warehouse", "dbname": "crm", "keepalives": "0"}
+    assert parse_dsn(dsn_of("crmbet_source")) == {"host": "warehouse", "dbname": "crm", "keepalives": "0"}
 
 
 def test_a_switch_in_the_extra_of_a_connection_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,5 +151,5 @@ def test_a_switch_in_the_extra_of_a_connection_is_a_number(monkeypatch: pytest.M
     given = {"conn_type": "postgres", "host": "warehouse", "schema": "crm", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_CRMBET_SOURCE", json.dumps(given))
 
-    options = parse_dsn(source_dsn())
+    options = parse_dsn(dsn_of("crmbet_source"))
     assert (options["keepalives"], options["sslcompression"]) == ("1", "0")

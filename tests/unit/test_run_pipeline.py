@@ -140,7 +140,7 @@ def test_what_makes_no_sense_is_refused(door: Any, arguments: list[str]) -> None
 @pytest.mark.parametrize("execution_id", ["etl_20250625_103045", "manual_20250625", "a:b+c~d.e-f", "x" * 250])
 def test_ids_that_airflow_takes(execution_id: str) -> None:
     assert checked_execution_id(execution_id) == execution_id
-    assert command_of(execution_id, {})[3] == execution_id
+    assert command_of(execution_id, {}, "user_features_daily")[3] == execution_id
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ PORTUGUESE = texts_in("pt-BR")
 CODE = [*(PROJECT / "plugins").rglob("*.py"), *(PROJECT / "dags").glob("*.py")]
 SPEAKERS = ("say", "texts_in")
 FAILURE_PARTS = ("what", "why", "next_step")
-LABELS = ("Means", "What", "Where", "Why", "Next", "DAG", "Run", "as_of", "Task", "Late")
+LABELS = ("Means", "What", "Where", "Why", "Next", "Brand", "DAG", "Run", "as_of", "Task", "Late")
 LINKS = ("Log", "Run", "Page", "Runbook", "Report")
 ABOUT_BASELINES = (
     "a new baseline begins: nothing compared",

@@ -24,10 +24,26 @@ CONTRACTS = Path(__file__).parents[3] / "include" / "contracts"
 Model = TypeVar("Model", bound=Strict)
 
 
-def load_source_contracts(folder: Path = CONTRACTS / "sources") -> dict[str, SourceContract]:
-    """Read every source contract, by source name. Raises `BadContract` naming the file and the key."""
-    contracts = (_load(path, SourceContract) for path in sorted(folder.glob("*.yaml")))
-    return {contract.name: contract for contract in contracts}
+def load_source_contracts(folder: Path = CONTRACTS / "sources", over: str = "") -> dict[str, SourceContract]:
+    """Read every source contract, by source name.
+
+    Those in the folder `over` take the place of others of their name. A relative path begins at the project. Raises
+    `BadContract` naming the file and the key, and if `over` is no folder with contracts of known sources.
+    """
+    contracts = {contract.name: contract for contract in _load_all(folder)}
+    if not over:
+        return contracts
+    own = {contract.name: contract for contract in _load_all(CONTRACTS.parents[1] / over)}
+    if not own or not own.keys() <= contracts.keys():
+        raise BadContract(
+            f"contracts of unknown sources: {', '.join(sorted(own.keys() - contracts.keys()))}"
+            if own
+            else "there is no contract",
+            where=over,
+            why="CRMBET_CONTRACTS_DIRECTORY names a folder of contracts that take the place of ours, by their names",
+            next_step=f"put a contract of one of {', '.join(contracts)} there, or correct the setting",
+        )
+    return contracts | own
 
 
 def load_table_contract(path: Path = CONTRACTS / "user_features.yaml") -> TableContract:
@@ -38,6 +54,10 @@ def load_table_contract(path: Path = CONTRACTS / "user_features.yaml") -> TableC
 def load_reasons_contract(path: Path = CONTRACTS / "score_reasons.yaml") -> TableContract:
     """Read the contract of the reasons of scores. Raises `BadContract` naming the file and the key."""
     return _load(path, TableContract)
+
+
+def _load_all(folder: Path) -> list[SourceContract]:
+    return [_load(path, SourceContract) for path in sorted(folder.glob("*.yaml"))]
 
 
 def _load(path: Path, model: type[Model]) -> Model:

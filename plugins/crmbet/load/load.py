@@ -67,9 +67,11 @@ class LoadRules:
     """The date of the run's as_of in the operator's zone, for messages."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """The params of the run that are not the defaults, for messages."""
+    dag_id: str = "user_features_daily"
+    """The run's DAG, for messages."""
 
 
-def rules_of(run: Run, reconstructed: str | None) -> LoadRules:
+def rules_of(run: Run, reconstructed: str | None, dag_id: str) -> LoadRules:
     """How the load of a run writes. `reconstructed` says why its rows are a reconstruction; None if they are none."""
     return LoadRules(
         strategy=run.params.load_strategy,
@@ -79,6 +81,7 @@ def rules_of(run: Run, reconstructed: str | None) -> LoadRules:
         reconstructed=reconstructed,
         as_of_date=run.as_of_date,
         params=run.params.model_dump(mode="json", exclude_defaults=True),
+        dag_id=dag_id,
     )
 
 
@@ -531,7 +534,7 @@ def _advise_acceptance(rules: LoadRules) -> str:
     if rules.strategy != "merge":
         params["load_strategy"] = rules.strategy
     conf = shlex.quote(json.dumps({**params, "accept_loss": True}))
-    return f"start a new run of the day: airflow dags trigger user_features_daily --conf {conf}"
+    return f"start a new run of the day: airflow dags trigger {rules.dag_id} --conf {conf}"
 
 
 class Losses(Protocol):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from crmbet.clean.records import CleanManifest
-from crmbet.contracts.files import load_source_contracts, load_table_contract
+from crmbet.contracts.files import load_table_contract
 from crmbet.databases.parquet import Located
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.datasets.segments import quarantined_rows
@@ -73,6 +73,8 @@ class StoreReader:
     layout: Layout
     files: Located
     connection: duckdb.DuckDBPyConnection
+    contracts: Mapping[str, SourceContract]
+    """Those of the brand. They say which cells are personal."""
 
 
 def set_aside_rows(
@@ -84,7 +86,7 @@ def set_aside_rows(
     """
     manifest = read_manifest(reader, execution_id, "clean", CleanManifest)
     cleaned = manifest.sources.get(source)
-    contract = load_source_contracts().get(source)
+    contract = reader.contracts.get(source)
     if cleaned is None or contract is None:
         raise _gone(f"the run {execution_id} has not cleaned {source}")
     rows = quarantined_rows(reader.files, cleaned.quarantined_days)
@@ -128,7 +130,7 @@ def rows_in_breach(
     )
     if outcome is None:
         raise _gone(f"the report of {stage} of the run {execution_id} has no such expectation")
-    contract = load_source_contracts().get(view.removeprefix(RAW_VIEW))
+    contract = reader.contracts.get(view.removeprefix(RAW_VIEW))
     places = [found for key in outcome["keys"] if (found := PLACE.fullmatch(key))]
     if contract is None or len(places) < len(outcome["keys"]):
         player = f"{load_table_contract().key}="

@@ -50,7 +50,7 @@ class ApproveOperator(HITLOperator):
         run = airflow_run.run
         if not run.questions:
             return hand_over(airflow_run, self.task_id, Approval(asked=[]), {"asked": []})
-        rules, preview, gates = _look(airflow_run)
+        rules, preview, gates = _look(airflow_run, self.dag_id)
         breached = {severity for gate in gates for severity in gate.failed.values()}
         question = ask(run.questions, rules, preview, breached)
         if not question.asked:
@@ -102,12 +102,12 @@ class ApproveOperator(HITLOperator):
         return hand_over(airflow_run, self.task_id, approval, {"asked": approval.asked, "answered_by": who})
 
 
-def _look(airflow_run: AirflowRun) -> tuple[Any, Preview, list[QualityManifest]]:
+def _look(airflow_run: AirflowRun, dag_id: str) -> tuple[Any, Preview, list[QualityManifest]]:
     """How the run would load, what that would change, and what its gates found."""
     from crmbet.datasets.prefetch import local_copies
     from crmbet.load.approval import preview_load
     from crmbet.load.load import rules_of
-    from crmbet.orchestration.context import load_session, target_dsn
+    from crmbet.orchestration.context import dsn_of, load_session
     from crmbet.orchestration.handover import read_features
     from crmbet.quality.records import QualityManifest
     from crmbet.run.records import read_manifest
@@ -122,8 +122,9 @@ def _look(airflow_run: AirflowRun) -> tuple[Any, Preview, list[QualityManifest]]
         load_session(run.run_id, run.settings) as session,
     ):
         files = copies.urls(features.files)
-        preview = preview_load(session, work.connection, target_dsn(), files, features.users)
-    return rules_of(run, features.reconstructed), preview, gates
+        dsn = dsn_of(run.settings.connections.target_connection)
+        preview = preview_load(session, work.connection, dsn, files, features.users)
+    return rules_of(run, features.reconstructed, dag_id), preview, gates
 
 
 def _question(say: Texts) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -35,10 +34,9 @@ class ChooseBackupOperator(HITLOperator):
         """Return the name of a backup, or wait for a person. Skips the run if there is none."""
         from crmbet.load.backup import list_backups
         from crmbet.load.restore import choose
-        from crmbet.orchestration.context import load_session
-        from crmbet.run.settings import Settings
+        from crmbet.orchestration.context import load_session, settings_of
 
-        settings = Settings.from_environ(os.environ)
+        settings = settings_of(context["dag_run"].dag_id)
         with load_session(context["run_id"], settings) as session:
             with session.transaction() as cursor:
                 backups = list_backups(cursor, session)

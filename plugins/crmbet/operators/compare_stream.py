@@ -36,7 +36,12 @@ class CompareStreamOperator(BaseOperator):
                 )
             topics = run.settings.stream.topics
             parity = compare_live(
-                work, tables, topics, load_source_contracts(), day, erased=erased_players(run)
+                work,
+                tables,
+                topics,
+                load_source_contracts(over=run.settings.source.contracts_directory),
+                day,
+                erased=erased_players(run),
             )
         if not parity.is_equal:
             self.log.error("live rows of %s differ from their rebuild: %s", day, parity.differing)

@@ -28,9 +28,15 @@ class ExtractPgOperator(ShardedOperator):
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         refuse_other_brand(airflow_run)
-        contracts = [each for each in load_source_contracts().values() if each.kind == "postgres"]
+        contracts = [
+            each
+            for each in load_source_contracts(
+                over=airflow_run.run.settings.source.contracts_directory
+            ).values()
+            if each.kind == "postgres"
+        ]
         with airflow_run.work() as work:
-            attach_source(work.connection, airflow_run.run.settings.timeouts)
+            attach_source(work.connection, airflow_run.run.settings)
             captured = {each.name: capture_relation(work, each) for each in contracts}
         manifest = ExtractManifest(sources=captured)
         if airflow_run.run.params.dry_run:
@@ -47,8 +53,9 @@ class ExtractPgOperator(ShardedOperator):
         from crmbet.orchestration.context import attach_source, refuse_other_brand
 
         refuse_other_brand(airflow_run)
-        tables = [each for each in load_source_contracts().values() if each.kind == "postgres"]
+        own = airflow_run.run.settings.source.contracts_directory
+        tables = [each for each in load_source_contracts(over=own).values() if each.kind == "postgres"]
         with airflow_run.work() as work:
-            attach_source(work.connection, airflow_run.run.settings.timeouts)
+            attach_source(work.connection, airflow_run.run.settings)
             made = {each.name: capture_shard_of_relation(work, each, shard) for each in tables}
         return f"{sum(made.values())} days", made

@@ -29,7 +29,7 @@ class ExtractS3Operator(ShardedOperator):
         from crmbet.orchestration.handover import end_dry_run, hand_over, log_changes, plan_captures
 
         refuse_other_brand(airflow_run)
-        contracts = load_source_contracts().values()
+        contracts = load_source_contracts(over=airflow_run.run.settings.source.contracts_directory).values()
         with airflow_run.work() as work:
             captured = capture_feeds(work, [each for each in contracts if each.kind == "lake"])
             captured |= {
@@ -53,7 +53,8 @@ class ExtractS3Operator(ShardedOperator):
         from crmbet.orchestration.context import refuse_other_brand
 
         refuse_other_brand(airflow_run)
-        feeds = [each for each in load_source_contracts().values() if each.kind == "lake"]
+        own = airflow_run.run.settings.source.contracts_directory
+        feeds = [each for each in load_source_contracts(over=own).values() if each.kind == "lake"]
         with airflow_run.work() as work:
             made = {each.name: capture_shard_of_feed(work, each, shard) for each in feeds}
         return f"{sum(made.values())} objects", made

@@ -40,7 +40,7 @@ class LoadMergeOperator(BaseOperator):
         from crmbet.load.records import BackupManifest, LoadManifest
         from crmbet.load.score_reasons import staged_reasons
         from crmbet.load.staging import staged
-        from crmbet.orchestration.context import load_session, open_run, target_dsn
+        from crmbet.orchestration.context import dsn_of, load_session, open_run
         from crmbet.orchestration.handover import (
             hand_over,
             read_features,
@@ -65,14 +65,15 @@ class LoadMergeOperator(BaseOperator):
         ):
             features = stages_of(airflow_run).healed(lambda: fetch(copies))
             files = copies.urls(features.files)
-            rules = rules_of(airflow_run.run, features.reconstructed)
+            rules = rules_of(airflow_run.run, features.reconstructed, self.dag_id)
             if approval := self._read_approval(airflow_run):
                 rules = replace(rules, agreed_loss=approval.lost, agreed_replace=approval.agrees_to_replace)
+            dsn = dsn_of(airflow_run.run.settings.connections.target_connection)
             reasons = copies.urls(_reasons_of(features))
             told = features.learned.reason_rows if features.learned else 0
             with (
-                staged(session, work.connection, target_dsn(), files, features.users) as staging,
-                staged_reasons(session, work.connection, target_dsn(), reasons, told) as staged_why,
+                staged(session, work.connection, dsn, files, features.users) as staging,
+                staged_reasons(session, work.connection, dsn, reasons, told) as staged_why,
             ):
                 counts = load(
                     session,

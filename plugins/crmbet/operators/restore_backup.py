@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -25,10 +24,9 @@ class RestoreBackupOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Returns the backup's name, rows and as_of of the table, whether it changed, and the backup taken before."""
         from crmbet.load.restore import restore
-        from crmbet.orchestration.context import load_session
-        from crmbet.run.settings import Settings
+        from crmbet.orchestration.context import load_session, settings_of
 
-        settings = Settings.from_environ(os.environ)
+        settings = settings_of(context["dag_run"].dag_id)
         with load_session(context["run_id"], settings) as session:
             restored = restore(session, self.backup, timezone.utcnow())
         result = asdict(restored) | {"as_of": restored.as_of and restored.as_of.isoformat()}

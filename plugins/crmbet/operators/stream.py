@@ -36,14 +36,14 @@ class StreamOperator(BaseOperator):
         with (
             airflow_run.work() as work,
             load_session(run.run_id, run.settings) as session,
-            open_consumer(stream_config()) as consumer,
+            open_consumer(stream_config(run.settings)) as consumer,
         ):
             stream = Stream(
                 work=work,
                 tables=StreamTables(session),
                 consumer=consumer,
                 topics=run.settings.stream.topics,
-                sources=load_source_contracts(),
+                sources=load_source_contracts(over=run.settings.source.contracts_directory),
                 clock=timezone.utcnow,
                 erased=erased_players(run),
             )

@@ -27,11 +27,10 @@ from crmbet.orchestration import incidents
 from crmbet.orchestration.dags_test import refuse_beside_scheduler, started_at
 from crmbet.orchestration.incidents import FAILURES, Known
 from crmbet.orchestration.record import record
-from crmbet.run.schedule import target_schema, time_limit
+from crmbet.run.brands import brand_of
+from crmbet.run.schedule import time_limit
 from crmbet.run.tasks import APPROVE, COMPARE, PUBLISH, RECORD, STREAM, TASKS
 
-LATEST = time_limit(os.environ, "deadline_minutes")
-"""A run is late this long after it was queued. Backfills are never late. The schedule queues its runs at midnight."""
 GRACE = timedelta(minutes=10)
 """How long a failed run is left to its own callback."""
 FORGOTTEN = timedelta(days=7)
@@ -50,7 +49,7 @@ log = logging.getLogger(__name__)
 def tell_failure(context: Any) -> None:
     """A run has failed: send an alert, then log and store it."""
     ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
-    if not incidents.has_time():
+    if not incidents.has_time(dag_id):
         log.warning("no time is left to tell that %s of %s has failed: the next run tells it", run_id, dag_id)
         return
     known = incidents.look(dag_id, run_id, _since(context))
@@ -125,15 +124,15 @@ def tell_untold(context: Any) -> None:
         open_monitoring,
         read_alerts_of,
     )
-    from crmbet.orchestration.context import target_dsn
+    from crmbet.orchestration.context import target_of
 
     own, now = (context["dag"].dag_id, context["dag_run"].run_id), timezone.utcnow()
     try:
-        with open_monitoring(target_dsn(), target_schema(os.environ)) as tables:
+        with open_monitoring(*target_of(own[0])) as tables:
             # Side by side, two runs would tell the same.
             if not begin_telling(tables):
                 return
-            incidents.write_notes(tables)
+            incidents.write_notes(tables, own[0])
             untold = list_untold(tables, since=now - FORGOTTEN, before=now - GRACE)
             for row in untold:
                 if (row["dag_id"], row["execution_id"]) == own:
@@ -153,8 +152,8 @@ def tell_untold(context: Any) -> None:
         )
 
 
-def _deadline(command: Sequence[str]) -> DeadlineAlert | None:
-    """The deadline of a run, or None under `airflow dags test`.
+def _deadline(command: Sequence[str], environ: Mapping[str, str]) -> DeadlineAlert | None:
+    """The deadline of a run, or None under `airflow dags test`. Backfills are never late.
 
     That command crashes at the end of a DAG that has a deadline (apache/airflow issue 73428).
     """
@@ -162,19 +161,22 @@ def _deadline(command: Sequence[str]) -> DeadlineAlert | None:
         return None
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=LATEST,
+        interval=time_limit(environ, "deadline_minutes"),
         callback=AsyncCallback("crmbet.orchestration.alerts.tell_deadline"),
     )
 
 
-# Every DAG needs what follows, and there is no run yet.
+def alerted(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments of every DAG; `environ` has the variables of its brand."""
+    return {
+        "on_failure_callback": tell_failure,
+        "on_success_callback": tell_success,
+        "deadline": _deadline(sys.argv[1:3], environ),
+    }
+
+
+# Every DAG imports this module, and there is no run yet.
 refuse_beside_scheduler(sys.argv)
-ALERTED: dict[str, Any] = {
-    "on_failure_callback": tell_failure,
-    "on_success_callback": tell_success,
-    "deadline": _deadline(sys.argv[1:3]),
-}
-"""Arguments of every DAG."""
 
 
 def _send_failure(
@@ -194,7 +196,7 @@ def _send_failure(
             kind="Unforeseen", what="no task of the run can start any more", next_step="open the run"
         )
     as_of = incidents.as_of_date(row, dag_id, run_id)
-    quality = row["quality"] if row else incidents.failed_gate(run_id, as_of, task_id, failure)
+    quality = row["quality"] if row else incidents.failed_gate(dag_id, run_id, as_of, task_id, failure)
     incidents.send(
         "failed",
         dag_id=dag_id,
@@ -254,8 +256,9 @@ def _tell_late(dag_id: str, run_id: str, state: str) -> None:
         return
     from crmbet.orchestration.context import spoken_texts
 
-    say = spoken_texts()
-    hours = say.figure(f"{LATEST.total_seconds() / 3600:g}")
+    say = spoken_texts(dag_id)
+    latest = time_limit(brand_of(dag_id, os.environ).environ, "deadline_minutes")
+    hours = say.figure(f"{latest.total_seconds() / 3600:g}")
     failure = Failure(
         kind="DeadlineMissed",
         what=say("the run has not succeeded within {hours} hours of being queued", hours=hours),

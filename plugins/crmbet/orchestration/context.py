@@ -31,12 +31,13 @@ from crmbet.failures import (
 from crmbet.load.store_lock import keep_store
 from crmbet.orchestration import dags_test
 from crmbet.redaction import remember, secrets_in
+from crmbet.run.brands import brand_of, read_brands
 from crmbet.run.logs import bind
 from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.run import Run
-from crmbet.run.schedule import operator_texts, target_schema
-from crmbet.run.settings import Settings, TimeoutSettings
+from crmbet.run.schedule import CONNECTIONS, connection_of, operator_texts, target_schema
+from crmbet.run.settings import Settings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage import object_store
 from crmbet.storage.layout import Layout
@@ -55,21 +56,18 @@ if TYPE_CHECKING:
     from crmbet.monitoring.tables import MonitoringTables
     from crmbet.monitoring.trail import StoreReader
 
-LAKE_CONNECTION = "crmbet_lake"
-SOURCE_CONNECTION = "crmbet_source"
-TARGET_CONNECTION = "crmbet_target"
-STREAM_CONNECTION = "crmbet_stream"
 ERASURE_CONNECTION = "crmbet_erasure"
 """Its password is the key by which the erasure ledger knows players. Needed once somebody is to be erased."""
 AIRFLOW_CONNECTION = "crmbet_airflow"
 """Airflow's own database, by a login that may read it. Optional; only the proof of an erasure uses it."""
-MONITORING_CONNECTION = "crmbet_monitoring"
-"""The target again, by a login that may read figures of runs alone. Optional; only the monitoring page uses it."""
 DATABASE_URL = "DATABASE_URL"
 """Variable of the original specification: one database for the source and the target."""
 
 PAGE_MEMORY = "512MB"
 """Memory of the engine by which the monitoring page reads rows. It spills what is more."""
+
+PAGE = "crmbet"
+"""Where the monitoring page is mounted below the API server (crmbet_monitoring_plugin)."""
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +127,9 @@ def open_run(context: Context) -> AirflowRun:
     from airflow.sdk import timezone
 
     params = RunParams.read(context["params"])
-    settings = Settings.from_environ(os.environ).with_thresholds(params.thresholds)
-    _refuse_unasked(params, settings, context)
     dag_run: Any = context["dag_run"]
+    settings = settings_of(dag_run.dag_id).with_thresholds(params.thresholds)
+    _refuse_unasked(params, settings, context)
     started_at = dags_test.started_at(dag_run, timezone.utcnow())
     start = Start(
         run_type=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
@@ -166,21 +164,43 @@ def _refuse_unasked(params: RunParams, settings: Settings, context: Context) -> 
         )
 
 
-def spoken_texts() -> Texts:
-    """The texts of the language that is set. English if the setting is bad, since an alert must go out."""
+def settings_of(dag_id: str) -> Settings:
+    """The settings of the brand that a DAG belongs to. Raises `BadSetting`."""
+    brand = brand_of(dag_id, os.environ)
+    return Settings.from_environ(brand.environ, brand.file)
+
+
+def daily_dags() -> dict[str, str]:
+    """The daily DAG of each brand, by the folder of its monitoring page below the API server's address."""
+    brands = read_brands(os.environ).brands
+    return {page_of(brand.suffix): brand.dag_id("user_features_daily") for brand in brands}
+
+
+def brand_pages() -> dict[str, str]:
+    """The folder of each brand's monitoring page, by the brand's name."""
+    return {brand.name: page_of(brand.suffix) for brand in read_brands(os.environ).brands}
+
+
+def page_of(suffix: str) -> str:
+    """The folder of a brand's monitoring page; `suffix` is the end of the names of its DAGs."""
+    return f"{PAGE}{suffix}"
+
+
+def spoken_texts(dag_id: str) -> Texts:
+    """The texts of the brand's language. English if the setting is bad, since an alert must go out."""
     try:
-        return operator_texts(os.environ)
+        return operator_texts(brand_of(dag_id, os.environ).environ)
     except BadSetting as error:
         log.warning("alerts and the monitoring page are in English: %s", error)
         return ENGLISH
 
 
-def read_report(address: str) -> bytes:
-    """Read a quality report by its s3:// address, for alerts and the monitoring page. Gives up soon.
+def read_report(dag_id: str, address: str) -> bytes:
+    """Read a quality report of the DAG's brand by its s3:// address, for alerts and the monitoring page. Gives up soon.
 
     Raises `SourceMissing` if the report does not exist (any more).
     """
-    settings = Settings.from_environ(os.environ)
+    settings = settings_of(dag_id)
     store = open_lake(settings, _impatience())
     key = address.removeprefix(store.url(""))
     content = store.read(key) if key.startswith(Layout(brand=settings.brand).reports) else None
@@ -195,13 +215,14 @@ def read_report(address: str) -> bytes:
 
 
 @contextmanager
-def open_store_reader() -> Iterator[StoreReader]:
-    """The store with a small engine, for the monitoring page: it reads rows that runs have set aside."""
+def open_store_reader(dag_id: str) -> Iterator[StoreReader]:
+    """The store of the DAG's brand with a small engine, for the page: it reads rows that runs have set aside."""
+    from crmbet.contracts.files import load_source_contracts
     from crmbet.databases.scratch import scratch_folder
     from crmbet.datasets.prefetch import LocalCopies
     from crmbet.monitoring.trail import StoreReader
 
-    settings = Settings.from_environ(os.environ)
+    settings = settings_of(dag_id)
     small = settings.engine.model_copy(update={"memory_limit": PAGE_MEMORY, "threads": 1})
     settings = settings.model_copy(update={"engine": small})
     with (
@@ -215,14 +236,15 @@ def open_store_reader() -> Iterator[StoreReader]:
             layout=Layout(brand=settings.brand),
             files=LocalCopies(store, folder),
             connection=connection,
+            contracts=load_source_contracts(over=settings.source.contracts_directory),
         )
 
 
-def column_readers() -> Mapping[str, Sequence[str]]:
+def column_readers(dag_id: str) -> Mapping[str, Sequence[str]]:
     """The audiences that read a column, by column. None if no folder is set, or if one of its files is wrong."""
     from crmbet.audiences.readers import readers_in
 
-    settings = Settings.from_environ(os.environ).audiences
+    settings = settings_of(dag_id).audiences
     if not settings.audiences_folder:
         return {}
     try:
@@ -239,27 +261,28 @@ def _impatience() -> Config:
     return Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
 
 
-def source_dsn() -> str:
-    """The libpq connection string of the source database. Holds a password: never log it."""
-    return _dsn(SOURCE_CONNECTION)
-
-
-def attach_source(connection: duckdb.DuckDBPyConnection, timeouts: TimeoutSettings) -> None:
+def attach_source(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make the source database visible to the engine."""
-    attach_postgres(connection, source_dsn(), SOURCE, read_only=True, timeouts=timeouts)
+    dsn = dsn_of(settings.connections.source_connection)
+    attach_postgres(connection, dsn, SOURCE, read_only=True, timeouts=settings.timeouts)
 
 
-def target_dsn() -> str:
-    """The libpq connection string of the target database. Holds a password: never log it."""
-    return _dsn(TARGET_CONNECTION)
+def target_of(dag_id: str) -> tuple[str, str]:
+    """The libpq connection string of the target of the DAG's brand, and its schema. Never log the former.
+
+    It needs no other setting: a run whose settings are bad is recorded and told, too.
+    """
+    environ = brand_of(dag_id, os.environ).environ
+    return dsn_of(connection_of(environ, "target")), target_schema(environ)
 
 
-def stream_config() -> dict[str, Any]:
+def stream_config(settings: Settings) -> dict[str, Any]:
     """The options of Kafka's client: the extra of the connection, with its host and its login where the extra has none.
 
     They hold a password: never log them.
     """
-    connection = require_connection(STREAM_CONNECTION)
+    connection_id = settings.connections.stream_connection
+    connection = require_connection(connection_id)
     address = (
         f"{connection.host}:{connection.port}" if connection.host and connection.port else connection.host
     )
@@ -272,8 +295,8 @@ def stream_config() -> dict[str, Any]:
     config = {name: value for name, value in fields.items() if value} | given
     if not config.get("bootstrap.servers"):
         raise BadSetting(
-            f"the Airflow connection {STREAM_CONNECTION} names no broker",
-            where=f"Airflow connection {STREAM_CONNECTION}",
+            f"the Airflow connection {connection_id} names no broker",
+            where=f"Airflow connection {connection_id}",
             next_step="give it a host and a port, or bootstrap.servers in its extra (docs/streaming.md)",
         )
     return config
@@ -320,27 +343,29 @@ def airflow_dsn() -> str | None:
         BaseHook.get_connection(AIRFLOW_CONNECTION)
     except AirflowNotFoundException:
         return None
-    return _dsn(AIRFLOW_CONNECTION)
+    return dsn_of(AIRFLOW_CONNECTION)
 
 
-def monitoring_dsn() -> str:
+def monitoring_dsn(environ: Mapping[str, str]) -> str:
     """That of the monitoring page's own login, or else that of the target. Holds a password: never log it."""
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    connection_id = connection_of(environ, "monitoring")
     try:
-        BaseHook.get_connection(MONITORING_CONNECTION)
+        BaseHook.get_connection(connection_id)
     except AirflowNotFoundException:
-        return target_dsn()
-    return _dsn(MONITORING_CONNECTION)
+        return dsn_of(connection_of(environ, "target"))
+    return dsn_of(connection_id)
 
 
 @contextmanager
-def open_tables() -> Iterator[MonitoringTables]:
-    """The tables of monitoring, as the monitoring page reads them."""
+def open_tables(dag_id: str) -> Iterator[MonitoringTables]:
+    """The tables of monitoring of the DAG's brand, as the monitoring page reads them."""
     from crmbet.monitoring.tables import open_monitoring
 
-    with open_monitoring(monitoring_dsn(), target_schema(os.environ)) as tables:
+    environ = brand_of(dag_id, os.environ).environ
+    with open_monitoring(monitoring_dsn(environ), target_schema(environ)) as tables:
         yield tables
 
 
@@ -353,8 +378,9 @@ def load_session(run_id: str, settings: Settings) -> Iterator[LoadSession]:
     from crmbet.contracts.files import load_table_contract
     from crmbet.load.session import LoadSession
 
-    with postgres.failures_explained(f"Airflow connection {TARGET_CONNECTION}"):
-        connection = open_session(target_dsn(), settings.timeouts)
+    connection_id = settings.connections.target_connection
+    with postgres.failures_explained(f"Airflow connection {connection_id}"):
+        connection = open_session(dsn_of(connection_id), settings.timeouts)
     with closing(connection):
         yield LoadSession(
             connection=connection,
@@ -411,14 +437,15 @@ def open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
         read_timeout=settings.timeouts.answer_timeout_seconds,
     )
     # Without the connection the hook would use any credentials that the machine has.
-    require_connection(LAKE_CONNECTION)
-    hook = S3Hook(aws_conn_id=LAKE_CONNECTION)
+    connection_id = settings.connections.lake_connection
+    require_connection(connection_id)
+    hook = S3Hook(aws_conn_id=connection_id)
     with (
         object_store.failures_explained(settings.lake_bucket),
-        failures_of_options_explained(LAKE_CONNECTION),
+        failures_of_options_explained(connection_id),
     ):
         endpoint = hook.conn_config.get_service_endpoint_url("s3")
-        require_readable_endpoint(LAKE_CONNECTION, endpoint)
+        require_readable_endpoint(connection_id, endpoint)
         # The hook's own clients say in every request which operator made them. To find out, it looks up the source of
         # every frame in every loaded module: half of the processor time of a small task.
         client = hook.get_session().client(
@@ -432,8 +459,11 @@ def open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
     return ObjectStore(client, settings.lake_bucket)
 
 
-def _dsn(connection_id: str) -> str:
-    """The connection for libpq. Options in its extra are passed on; extras that only Airflow knows are left out."""
+def dsn_of(connection_id: str) -> str:
+    """A connection for libpq. It holds a password: never log it.
+
+    Options in its extra are passed on; extras that only Airflow knows are left out.
+    """
     from psycopg2.extensions import make_dsn
 
     connection = require_connection(connection_id)
@@ -487,7 +517,7 @@ def require_connection(connection_id: str) -> Any:
                 next_step="correct the variable (docs/deployment.md) and clear the task",
             ) from None
         if (
-            connection_id in (SOURCE_CONNECTION, TARGET_CONNECTION)
+            connection_id in (CONNECTIONS["source"], CONNECTIONS["target"])
             and os.environ.get(DATABASE_URL, "").strip()
         ):
             connection = of_database_url(connection_id, os.environ[DATABASE_URL])

@@ -55,8 +55,8 @@ def stages_of(airflow_run: AirflowRun) -> Stages:
         run=airflow_run.run,
         store=airflow_run.store,
         open_work=airflow_run.work,
-        attach_source=partial(attach_source, timeouts=airflow_run.run.settings.timeouts),
-        sources=load_source_contracts(),
+        attach_source=partial(attach_source, settings=airflow_run.run.settings),
+        sources=load_source_contracts(over=airflow_run.run.settings.source.contracts_directory),
         table=load_table_contract(),
         erased=partial(erased_players, airflow_run.run),
     )

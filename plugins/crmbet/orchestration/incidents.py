@@ -27,7 +27,8 @@ from crmbet.failures import BadSetting, CrmbetError
 from crmbet.monitoring.alerts.budget import OutOfTime, within
 from crmbet.monitoring.outcome import Failure, TaskOutcome
 from crmbet.orchestration.watching import AIRFLOW_FAILURES, OUTCOME
-from crmbet.run.schedule import target_schema
+from crmbet.run.brand import SEPARATOR
+from crmbet.run.brands import brand_name
 from crmbet.run.tasks import EXTRACTS, GATES
 
 if TYPE_CHECKING:
@@ -130,21 +131,22 @@ def can_ask_airflow() -> bool:
     return hasattr(task_runner, "SUPERVISOR_COMMS")
 
 
-def has_time() -> bool:
+def has_time(dag_id: str) -> bool:
     """Whether an incident can be told before the DAG processor kills this process.
 
     Several callbacks may wait for one process. One that would be killed half-way might be told twice.
     """
-    needed = LOOK_SECONDS + REPORT_SECONDS + WRITE_SECONDS + channel_seconds() + SPARE_SECONDS
+    needed = LOOK_SECONDS + REPORT_SECONDS + WRITE_SECONDS + channel_seconds(dag_id) + SPARE_SECONDS
     return seconds_left() > needed
 
 
-def channel_seconds() -> int:
+def channel_seconds(dag_id: str) -> int:
     """How long all channels of alerts together may take. A bad setting does not silence an alert."""
-    from crmbet.run.settings import Settings, TimeoutSettings
+    from crmbet.orchestration.context import settings_of
+    from crmbet.run.settings import TimeoutSettings
 
     try:
-        return Settings.from_environ(os.environ).timeouts.alert_timeout_seconds
+        return settings_of(dag_id).timeouts.alert_timeout_seconds
     except CrmbetError as error:
         log.warning("the default time is given to channels of alerts: %s", error)
         return TimeoutSettings().alert_timeout_seconds
@@ -164,11 +166,11 @@ def seconds_left() -> float:
 def look(dag_id: str, run_id: str, since: datetime | None, seconds: float = LOOK_SECONDS) -> Known:
     """What is known about a run that last started at `since`."""
     from crmbet.monitoring.tables import open_monitoring, read_alerts_of, read_run
-    from crmbet.orchestration.context import target_dsn
+    from crmbet.orchestration.context import target_of
 
     noted = _notes_of(dag_id, run_id)
     try:
-        dsn, schema = target_dsn(), target_schema(os.environ)
+        dsn, schema = target_of(dag_id)
 
         def read() -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
             with open_monitoring(dsn, schema) as tables:
@@ -219,12 +221,13 @@ def send(  # noqa: PLR0913 - all but the first by name
         as_of=as_of,
         task_id=task_id,
         try_number=try_number,
-        breaches=_breaches(quality or {}),
+        breaches=_breaches(dag_id, quality or {}),
         links=links,
         is_late=is_late,
-        say=spoken_texts(),
+        brand=brand_name(dag_id, os.environ),
+        say=spoken_texts(dag_id),
     )
-    delivered = send_to_all(configured_channels(), message, channel_seconds())
+    delivered = send_to_all(configured_channels(), message, channel_seconds(dag_id))
     log.log(LEVELS[kind], "ALERT %s dag=%s run=%s task=%s: %s", kind, dag_id, run_id, task_id, failure.what)
     for name, result in delivered.items():
         log.log(logging.INFO if result == "sent" else logging.WARNING, "alert by %s: %s", name, result)
@@ -267,13 +270,17 @@ def links_of(
 
     base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
     run = f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
-    links = {"run": run, "page": f"{base}/plugin/{PAGE}", "runbook": f"{base}/{PAGE}/runbook#{anchor}"}
+    _, separator, brand = dag_id.partition(SEPARATOR)
+    own = f"{PAGE}{separator}{brand}"
+    # Airflow's UI frames the page of one brand; those of the others stand for themselves.
+    page = f"{base}/{own}/" if brand else f"{base}/plugin/{PAGE}"
+    links = {"run": run, "page": page, "runbook": f"{base}/{PAGE}/runbook#{anchor}"}
     if task_id:
         suffix = f"?try_number={try_number}" if try_number else ""
         links = {"log": f"{run}/tasks/{quote(task_id, safe='')}{suffix}", **links}
     for stage, quality in stages.items():
         if not quality["passed"]:
-            links["report"] = f"{base}/{PAGE}/reports/{quote(run_id, safe='')}/{stage}"
+            links["report"] = f"{base}/{own}/reports/{quote(run_id, safe='')}/{stage}"
     return links
 
 
@@ -351,16 +358,18 @@ def as_of_date(row: Mapping[str, Any] | None, dag_id: str, run_id: str) -> str |
     return None
 
 
-def failed_gate(run_id: str, as_of: str | None, task_id: str | None, failure: Failure) -> dict[str, Any]:
+def failed_gate(
+    dag_id: str, run_id: str, as_of: str | None, task_id: str | None, failure: Failure
+) -> dict[str, Any]:
     """The judgement of the gate that failed a run, for a run without a row: only where its report is."""
-    from crmbet.run.settings import Settings
+    from crmbet.orchestration.context import settings_of
     from crmbet.storage.layout import Layout
 
     stages = [stage for stage, gate in GATES.items() if gate == task_id]
     if failure.kind != "QualityBreach" or not stages or as_of is None:
         return {}
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = settings_of(dag_id)
     except CrmbetError as error:
         log.warning("the address of the report is unknown: %s", error)
         return {}
@@ -369,13 +378,13 @@ def failed_gate(run_id: str, as_of: str | None, task_id: str | None, failure: Fa
     return {stages[0]: {"passed": False, "report": address, "breaches": []}}
 
 
-def write_notes(tables: MonitoringTables) -> None:
-    """Write the alerts to the target that could not be written when they were sent."""
+def write_notes(tables: MonitoringTables, dag_id: str) -> None:
+    """Write the alerts of the DAG's brand to its tables that could not be written when they were sent."""
     from crmbet.monitoring.tables import write_alert
 
     for key in list(Variable.keys(prefix=NOTE)):
         alert = _noted(key)
-        if alert is not None:
+        if alert is not None and brand_name(alert.dag_id, os.environ) == brand_name(dag_id, os.environ):
             write_alert(tables, alert)
             Variable.delete(key)
             log.info("wrote the alert about the run %s, which was sent earlier", alert.execution_id)
@@ -394,7 +403,7 @@ def _pull(dag_id: str, run_id: str, task_id: str, key: str) -> tuple[Any, bool]:
         return None, False
 
 
-def _breaches(quality: Mapping[str, Any]) -> tuple[Any, ...]:
+def _breaches(dag_id: str, quality: Mapping[str, Any]) -> tuple[Any, ...]:
     """The failed expectations with the ids of some rows. They are read from the report: the database has no ids."""
     from crmbet.monitoring.metrics import Breach, list_breaches
     from crmbet.orchestration.context import read_report
@@ -405,7 +414,7 @@ def _breaches(quality: Mapping[str, Any]) -> tuple[Any, ...]:
             continue
         address = judged["report"].removesuffix("html") + "json"
         try:
-            report = within(REPORT_SECONDS, LAKE, partial(read_report, address))
+            report = within(REPORT_SECONDS, LAKE, partial(read_report, dag_id, address))
             breaches += list_breaches(stage, report)
         # A damaged report is no JSON.
         except (*FAILURES, ValueError) as error:
@@ -417,7 +426,7 @@ def _breaches(quality: Mapping[str, Any]) -> tuple[Any, ...]:
 def _store(message: Message, delivered: dict[str, str]) -> None:
     """Write the alert to the target. If that cannot be done, leave a note that it was sent."""
     from crmbet.monitoring.tables import Alert, ensure_tables, open_monitoring, write_alert
-    from crmbet.orchestration.context import target_dsn
+    from crmbet.orchestration.context import target_of
 
     alert = Alert(
         raised_at=timezone.utcnow(),
@@ -433,7 +442,7 @@ def _store(message: Message, delivered: dict[str, str]) -> None:
         delivered=delivered,
     )
     try:
-        dsn, schema = target_dsn(), target_schema(os.environ)
+        dsn, schema = target_of(message.dag_id)
 
         def write() -> None:
             with open_monitoring(dsn, schema) as tables:
@@ -460,7 +469,7 @@ def _leave_note(alert: Alert) -> None:
         Variable.set(
             _note_key(alert.dag_id, alert.execution_id, alert.kind, task_id),
             text,
-            description="An alert of crmbet that was sent. The next run writes it to ml_features.alerts.",
+            description="An alert of crmbet that was sent. The next run of its brand writes it to the table alerts.",
         )
     except AIRFLOW_FAILURES as error:
         log.warning(

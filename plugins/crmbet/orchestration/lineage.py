@@ -11,7 +11,6 @@ database.schema.table.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +28,7 @@ from crmbet.contracts.origins import ROWS, load_origins
 from crmbet.contracts.source import SourceContract
 from crmbet.extract.streams import stream_name
 from crmbet.load.session import history_name
-from crmbet.orchestration.context import SOURCE_CONNECTION, TARGET_CONNECTION, require_connection
+from crmbet.orchestration.context import require_connection, settings_of
 from crmbet.run.settings import Settings
 from crmbet.storage.layout import Layout
 
@@ -49,7 +48,7 @@ class PipelineLineage(BaseExtractor):
         return list(_LINEAGE)
 
     def _execute_extraction(self) -> OperatorLineage[Dataset, Any]:
-        inputs, outputs = _LINEAGE[self.operator.task_type](_Datasets(Settings.from_environ(os.environ)))
+        inputs, outputs = _LINEAGE[self.operator.task_type](_Datasets(settings_of(self.operator.dag_id)))
         return OperatorLineage(inputs=inputs, outputs=outputs)
 
 
@@ -60,8 +59,9 @@ class _Datasets:
         self._bucket = f"s3://{settings.lake_bucket}"
         self._raw_prefix = settings.source.raw_prefix
         self._layout = Layout(brand=settings.brand)
+        self._connections = settings.connections
         self._schema = settings.target_schema
-        self._contracts = load_source_contracts()
+        self._contracts = load_source_contracts(over=settings.source.contracts_directory)
 
     @property
     def feeds(self) -> list[Dataset]:
@@ -69,7 +69,7 @@ class _Datasets:
 
     @property
     def transactions(self) -> list[Dataset]:
-        return [_source_table(contract) for contract in self._of_kind("postgres")]
+        return [self._source_table(contract) for contract in self._of_kind("postgres")]
 
     def captures(self, *kinds: str) -> list[Dataset]:
         return [
@@ -104,7 +104,13 @@ class _Datasets:
         names = (contract.name, history_name(contract))
         [features] = self.features
         columns = {name: [(features, name)] for name in contract.computed}
-        return [_table(TARGET_CONNECTION, contract.schema_name, name, columns) for name in names]
+        return [
+            _table(self._connections.target_connection, contract.schema_name, name, columns) for name in names
+        ]
+
+    def _source_table(self, contract: SourceContract) -> Dataset:
+        schema, _, table = contract.relation.rpartition(".")
+        return _table(self._connections.source_connection, schema or DEFAULT_SCHEMA, table)
 
     def _of_kind(self, *kinds: str) -> list[SourceContract]:
         return [contract for contract in self._contracts.values() if contract.kind in kinds]
@@ -121,11 +127,6 @@ _LINEAGE: Mapping[str, Callable[[_Datasets], tuple[list[Dataset], list[Dataset]]
     "LoadMergeOperator": lambda datasets: (datasets.features, datasets.tables),
 }
 """Operator to its inputs and outputs."""
-
-
-def _source_table(contract: SourceContract) -> Dataset:
-    schema, _, table = contract.relation.rpartition(".")
-    return _table(SOURCE_CONNECTION, schema or DEFAULT_SCHEMA, table)
 
 
 def _table(connection_id: str, schema: str, table: str, columns: Columns | None = None) -> Dataset:

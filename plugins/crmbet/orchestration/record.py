@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +12,6 @@ from airflow.sdk import timezone
 
 from crmbet.failures import CrmbetError
 from crmbet.orchestration.dags_test import started_at
-from crmbet.run.schedule import target_schema
 from crmbet.run.tasks import RECORD, RESTORE
 
 if TYPE_CHECKING:
@@ -39,10 +37,10 @@ GAUGES = (
 def record(context: Any) -> RunMetrics:
     """Collect a run's figures, write its row and publish its gauges."""
     from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
-    from crmbet.orchestration.context import target_dsn
+    from crmbet.orchestration.context import target_of
 
     metrics = _collect(context)
-    with open_monitoring(target_dsn(), target_schema(os.environ)) as tables:
+    with open_monitoring(*target_of(metrics.dag_id)) as tables:
         ensure_tables(tables)
         write_run(tables, metrics)
     publish_gauges(metrics)
@@ -69,13 +67,13 @@ def _collect(context: Any) -> RunMetrics:
 
 def _collect_restore(context: Any, tasks: dict[str, TaskOutcome]) -> RunMetrics:
     """The outcome of a restore, and of what instant and how many players the table is now."""
-    from crmbet.run.settings import Settings
+    from crmbet.orchestration.context import settings_of
 
     metrics = begin_metrics(context, tasks)
     restored = context["ti"].xcom_pull(task_ids=RESTORE)
     if metrics.state != "success" or not restored or restored["as_of"] is None:
         return metrics
-    settings = Settings.from_environ(os.environ)
+    settings = settings_of(metrics.dag_id)
     as_of = datetime.fromisoformat(restored["as_of"])
     return metrics.model_copy(
         update={

@@ -105,17 +105,19 @@ def judge_raw(
     `folder` is empty and may be written to. Rows of erased players are not judged, so no report names them.
     """
     with local_copies(work) as files:
-        return _judge_raw(work, extracts, _Delivered(work, folder, files, erased))
+        contracts = load_source_contracts(over=work.run.settings.source.contracts_directory)
+        return _judge_raw(work, extracts, _Delivered(work, folder, files, erased, contracts))
 
 
 def _judge_raw(work: Work, extracts: ExtractManifest, delivered: _Delivered) -> Judgement:
     connection, run = work.connection, work.run
+    contracts = delivered.contracts
     for name, captures in extracts.sources.items():
-        delivered.add(load_source_contracts()[name], captures)
-    _create_files_view(connection, extracts)
+        delivered.add(contracts[name], captures)
+    _create_files_view(connection, extracts, contracts)
     views = [*(f"raw_{name}" for name in delivered.rows), "raw_files", "raw_sources"]
     captured = {name: source.captures for name, source in extracts.sources.items()}
-    create_sources(connection, run, extracts.sources, load_source_contracts(), delivered.snapshot_ages)
+    create_sources(connection, run, extracts.sources, contracts, delivered.snapshot_ages)
     if delivered.changed_days:
         create_days(connection, delivered.changed_days)
         views.append("raw_days")
@@ -327,7 +329,8 @@ class _Delivered:
     work: Work
     folder: Path
     files: Located
-    erased: ErasedPlayers = NOBODY
+    erased: ErasedPlayers
+    contracts: Mapping[str, SourceContract]
     rows: dict[str, Fragment] = field(default_factory=dict)
     """Table expressions of the judged rows, by source."""
     snapshot_ages: dict[str, int] = field(default_factory=dict)
@@ -422,9 +425,8 @@ class _Delivered:
 
     def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
         """The distributions of the judged rows."""
-        contracts = load_source_contracts()
         return {
-            name: measure_source(self.work.connection, contracts[name], rows, baselines.get(name))
+            name: measure_source(self.work.connection, self.contracts[name], rows, baselines.get(name))
             for name, rows in self.rows.items()
         }
 
@@ -434,7 +436,7 @@ class _Delivered:
         wanted = {last_day - timedelta(days=days) for days in range(1, BASELINE_DAYS + 1)}
         profiles: dict[str, dict[str, Profile]] = {}
         for name, captures in captured.items():
-            contract = load_source_contracts()[name]
+            contract = self.contracts[name]
             by_day, _ = rows_in_scope(self.work.run, contract, captures)
             days = wanted & set(by_day)
             if contract.event_time is None or not days:
@@ -481,12 +483,15 @@ def _all(source: Fragment) -> Fragment:
     return Fragment(render("databases/read_rows", source=source))
 
 
-def _create_files_view(connection: duckdb.DuckDBPyConnection, extracts: ExtractManifest) -> None:
+def _create_files_view(
+    connection: duckdb.DuckDBPyConnection,
+    extracts: ExtractManifest,
+    contracts: Mapping[str, SourceContract],
+) -> None:
     """Create `raw_files`: the objects that the run uses, and those that it could not read, with the reason.
 
     A foreign object is no delivery, so it does not count. The report has it as a note.
     """
-    contracts = load_source_contracts()
     feeds = {name: of for name, of in extracts.sources.items() if contracts[name].kind == "lake"}
     delivered = [
         *((name, capture.chunk, None) for name, of in feeds.items() for capture in of.captures),

@@ -1,4 +1,4 @@
-"""The settings that a DAG file needs: the operator's zone and language, how long each operation may take, the topics.
+"""The settings that a DAG file or a callback needs: zone, language, schedules, time limits, topics, and the target.
 
 They live apart from `crmbet.run.settings` because a DAG file is parsed every few seconds, and importing the model of
 all settings takes longer than the whole rest of the parse. `Settings` takes their defaults and bounds from here.
@@ -7,13 +7,14 @@ all settings takes longer than the whole rest of the parse. `Settings` takes the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmbet.failures import BadSetting
 from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
-from crmbet.texts import DEFAULT_LANGUAGE, LANGUAGES, Texts, texts_in
+from crmbet.texts import DEFAULT_LANGUAGE, LANGUAGES, Language, Texts, texts_in
 
 VARIABLE = "CRMBET_OPERATOR_TIMEZONE"
 DEFAULT_TIMEZONE = "America/Sao_Paulo"
@@ -39,6 +40,20 @@ LONGEST_MINUTES = 7 * 24 * 60
 
 SHARDS_VARIABLE = "CRMBET_SHARDS"
 MOST_SHARDS = 64
+DAILY, WEEKLY = "@daily", "0 5 * * 0"
+"""When the daily and the weekly DAG start by default, in the operator's zone."""
+TIME_OF_DAY = r"[0-5]?\d ([01]?\d|2[0-3])"
+RAW_PREFIX = "raw/"
+"""Folder of the feeds in the bucket, by default."""
+CONNECTIONS = {
+    "lake": "crmbet_lake",
+    "source": "crmbet_source",
+    "target": "crmbet_target",
+    "stream": "crmbet_stream",
+    "monitoring": "crmbet_monitoring",
+}
+"""The id of each Airflow connection by default. The setting of another id is `<name>_connection`."""
+
 SCHEMA_VARIABLE = "CRMBET_TARGET_SCHEMA"
 QUESTIONS_VARIABLE = "CRMBET_ASK_ON"
 APPROVERS_VARIABLE = "CRMBET_APPROVERS"
@@ -57,14 +72,8 @@ def operator_timezone(environ: Mapping[str, str]) -> str:
     Raises `BadSetting` for an unknown zone; Airflow shows it as an import error of the DAG.
     """
     zone = environ.get(VARIABLE, "").strip() or DEFAULT_TIMEZONE
-    try:
+    with _explained(VARIABLE):
         return checked_zone(zone)
-    except ValueError as error:
-        raise BadSetting(
-            f"{VARIABLE} has a bad value: {error}",
-            where="the environment of the DAG processor",
-            next_step="correct the variable",
-        ) from None
 
 
 def operator_texts(environ: Mapping[str, str]) -> Texts:
@@ -73,14 +82,8 @@ def operator_texts(environ: Mapping[str, str]) -> Texts:
     Raises `BadSetting` for an unknown language; Airflow shows it as an import error of the DAG.
     """
     given = environ.get("CRMBET_LANGUAGE", "").strip() or DEFAULT_LANGUAGE
-    known = next((language for language in LANGUAGES if language == given), None)
-    if known is None:
-        raise BadSetting(
-            f"CRMBET_LANGUAGE has a bad value: use one of {', '.join(LANGUAGES)}",
-            where="the environment of the DAG processor",
-            next_step="correct the variable",
-        )
-    return texts_in(known)
+    with _explained("CRMBET_LANGUAGE"):
+        return texts_in(checked_language(given))
 
 
 def target_schema(environ: Mapping[str, str]) -> str:
@@ -88,14 +91,8 @@ def target_schema(environ: Mapping[str, str]) -> str:
 
     Raises `BadSetting` for a name that cannot be ours.
     """
-    try:
+    with _explained(SCHEMA_VARIABLE, "the environment of the Airflow worker"):
         return checked_schema(environ.get(SCHEMA_VARIABLE, "").strip() or DEFAULT_SCHEMA)
-    except ValueError as error:
-        raise BadSetting(
-            f"{SCHEMA_VARIABLE} has a bad value: {error}",
-            where="the environment of the Airflow worker",
-            next_step="correct the variable",
-        ) from None
 
 
 def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:
@@ -106,14 +103,25 @@ def time_limit(environ: Mapping[str, str], setting: str) -> timedelta:
     """
     variable = f"CRMBET_{setting.upper()}"
     given = environ.get(variable, "").strip()
-    minutes = int(given) if given.isdecimal() else 0 if given else MINUTES[setting]
-    if not 1 <= minutes <= LONGEST_MINUTES:
-        raise BadSetting(
-            f"{variable} has a bad value: use a whole number of minutes from 1 to {LONGEST_MINUTES}",
-            where="the environment of the DAG processor",
-            next_step="correct the variable",
-        )
-    return timedelta(minutes=minutes)
+    with _explained(variable):
+        return timedelta(minutes=checked_minutes(given) if given else MINUTES[setting])
+
+
+def daily_schedule(environ: Mapping[str, str]) -> str:
+    """When the daily DAG starts, as cron has it. Raises `BadSetting`, which Airflow shows as an import error."""
+    with _explained("CRMBET_DAILY_SCHEDULE"):
+        return checked_daily_schedule(environ.get("CRMBET_DAILY_SCHEDULE", "").strip() or DAILY)
+
+
+def weekly_schedule(environ: Mapping[str, str]) -> str:
+    """When the weekly DAG starts, as cron has it. Raises `BadSetting`, which Airflow shows as an import error."""
+    with _explained("CRMBET_WEEKLY_SCHEDULE"):
+        return checked_weekly_schedule(environ.get("CRMBET_WEEKLY_SCHEDULE", "").strip() or WEEKLY)
+
+
+def connection_of(environ: Mapping[str, str], name: str) -> str:
+    """The id of an Airflow connection; `name` is one of `CONNECTIONS`."""
+    return environ.get(f"CRMBET_{name.upper()}_CONNECTION", "").strip() or CONNECTIONS[name]
 
 
 def questions(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -176,14 +184,48 @@ def stream_topics(environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises `BadSetting`, which Airflow shows as an import error of the DAG.
     """
-    try:
+    with _explained(TOPICS_VARIABLE):
         return checked_topics(environ.get(TOPICS_VARIABLE, ""))
+
+
+@contextmanager
+def _explained(variable: str, where: str = "the environment of the DAG processor") -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise BadSetting(
-            f"{TOPICS_VARIABLE} has a bad value: {error}",
-            where="the environment of the DAG processor",
-            next_step="correct the variable",
+            f"{variable} has a bad value: {error}", where=where, next_step="correct the variable"
         ) from None
+
+
+def checked_language(given: str) -> Language:
+    """Return a language's name as it is. Raises `ValueError` for one that we do not speak."""
+    for language in LANGUAGES:
+        if language == given:
+            return language
+    raise ValueError(f"use one of {', '.join(LANGUAGES)}")
+
+
+def checked_minutes(given: str) -> int:
+    """A number of minutes. Raises `ValueError` for anything but a whole number within a week."""
+    minutes = int(given) if given.isdecimal() else 0
+    if not 1 <= minutes <= LONGEST_MINUTES:
+        raise ValueError(f"use a whole number of minutes from 1 to {LONGEST_MINUTES}")
+    return minutes
+
+
+def checked_daily_schedule(given: str) -> str:
+    """Return a schedule of once a day as it is. Raises `ValueError` for any other: a run is about a whole day."""
+    if given != DAILY and not re.fullmatch(rf"{TIME_OF_DAY} \* \* \*", given):
+        raise ValueError("use @daily, or a minute and an hour such as `30 4 * * *`")
+    return given
+
+
+def checked_weekly_schedule(given: str) -> str:
+    """Return a schedule of once a week as it is. Raises `ValueError` for any other."""
+    if not re.fullmatch(rf"{TIME_OF_DAY} \* \* [0-6]", given):
+        raise ValueError("use a minute, an hour and a day of the week such as `0 5 * * 0`")
+    return given
 
 
 def checked_topics(given: str) -> dict[str, str]:

@@ -24,12 +24,18 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from crmbet.failures import BadParam, BadSetting
 from crmbet.run.schedule import (
+    CONNECTIONS,
+    DAILY,
     DEFAULT_TIMEZONE,
     LONGEST_MINUTES,
     MINUTES,
     MOST_SHARDS,
+    RAW_PREFIX,
+    WEEKLY,
+    checked_daily_schedule,
     checked_questions,
     checked_topics,
+    checked_weekly_schedule,
     checked_zone,
 )
 from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
@@ -83,7 +89,13 @@ class SourceSettings(_Group):
     """Where the sources are, and how closely a run looks at what they held before."""
 
     raw_prefix: str = Field(
-        default="raw/", description="Folder of the feeds in the bucket. We never write there."
+        default=RAW_PREFIX, description="Folder of the feeds in the bucket. We never write there."
+    )
+    contracts_directory: str = Field(
+        default="",
+        description=(
+            "Folder of source contracts that take the place of ours of the same name. If empty, ours alone count."
+        ),
     )
     max_source_shrink: Share = Field(
         default=0.10, description="Share of its rows that a chunk may lose. If it loses more, the run stops."
@@ -104,6 +116,28 @@ class SourceSettings(_Group):
         if prefix.startswith("crmbet/"):
             raise ValueError("we write below crmbet/, so the feeds must be in another folder")
         return prefix
+
+
+def _connection(name: str, description: str) -> Any:
+    return Field(default=CONNECTIONS[name], pattern=r"^[A-Za-z0-9_.-]{1,200}$", description=description)
+
+
+class ConnectionSettings(_Group):
+    """The ids of the Airflow connections."""
+
+    lake_connection: str = _connection("lake", "Id of the Airflow connection of the lake.")
+    source_connection: str = _connection(
+        "source", "Id of the Airflow connection of the database with the transactions."
+    )
+    target_connection: str = _connection(
+        "target", "Id of the Airflow connection of the database with the feature table."
+    )
+    stream_connection: str = _connection("stream", "Id of the Airflow connection of Kafka.")
+    monitoring_connection: str = _connection(
+        "monitoring",
+        "Id of the Airflow connection by which the monitoring page reads the target. If there is none, it uses that "
+        "of the target.",
+    )
 
 
 class QualitySettings(_Group):
@@ -674,6 +708,21 @@ class Settings(BaseSettings):
         default=DEFAULT_LANGUAGE,
         description="Language of forms, alerts, quality reports and the monitoring page: en or pt-BR.",
     )
+    daily_schedule: str = Field(
+        default=DAILY,
+        description="When the daily DAG starts, in the operator's zone: @daily, or as `30 4 * * *`.",
+    )
+    weekly_schedule: str = Field(
+        default=WEEKLY, description="When the weekly DAG starts, in the operator's zone."
+    )
+    brands_directory: str = Field(
+        default="",
+        description=(
+            "Folder of the brands' files. If empty, config/brands is read, if it is there. No file of a brand may "
+            "name it."
+        ),
+    )
+    connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
     source: SourceSettings = Field(default_factory=SourceSettings)
     quality: QualitySettings = Field(default_factory=QualitySettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
@@ -699,6 +748,16 @@ class Settings(BaseSettings):
     @classmethod
     def _schema_can_be_ours(cls, schema: str) -> str:
         return checked_schema(schema)
+
+    @field_validator("daily_schedule")
+    @classmethod
+    def _day_begins_once(cls, schedule: str) -> str:
+        return checked_daily_schedule(schedule)
+
+    @field_validator("weekly_schedule")
+    @classmethod
+    def _week_begins_once(cls, schedule: str) -> str:
+        return checked_weekly_schedule(schedule)
 
     @field_validator("operator_timezone")
     @classmethod
@@ -749,8 +808,8 @@ class Settings(BaseSettings):
         )
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings from environment variables.
+    def from_environ(cls, environ: Mapping[str, str], file: str = "") -> Self:
+        """Read the settings from environment variables, over which a brand's file may have been laid.
 
         Warns in the log of every variable that has an old name.
 
@@ -766,7 +825,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise BadSetting(
                 "; ".join(_explain(fault, variables.origin) for fault in error.errors()),
-                where="the environment of the Airflow worker",
+                where=f"{file}, and the environment of the Airflow worker"
+                if file
+                else "the environment of the Airflow worker",
                 next_step="correct the variable (docs/deployment.md lists all of them) and clear the task",
             ) from None
 

@@ -173,4 +173,4 @@ def test_a_bad_setting_does_not_silence_an_alert(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 
-    assert channel_seconds() == seconds
+    assert channel_seconds("user_features_daily") == seconds

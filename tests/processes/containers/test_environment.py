@@ -9,7 +9,8 @@ import pytest
 
 from crmbet.audiences.notifying import WEBHOOK_CONNECTION
 from crmbet.monitoring.alerts.channels import CHANNELS
-from crmbet.orchestration import context as airflow_run
+from crmbet.orchestration.context import AIRFLOW_CONNECTION, ERASURE_CONNECTION
+from crmbet.run.schedule import CONNECTIONS
 from crmbet.run.settings import SETTINGS, SPECIFICATION_NAMES, old_variable_names, variable_names
 from local.workspace import PROJECT
 
@@ -22,6 +23,9 @@ SHOWN_BY_THE_PAGE = {
     "CRMBET_LAKE_BUCKET",
     "CRMBET_BRAND",
     "CRMBET_TARGET_SCHEMA",
+    "CRMBET_BRANDS_DIRECTORY",
+    "CRMBET_LAKE_CONNECTION",
+    "CRMBET_MONITORING_CONNECTION",
     "CRMBET_LANGUAGE",
     "CRMBET_AUDIENCES_FOLDER",
 }
@@ -69,13 +73,12 @@ def example() -> dict[str, tuple[bool, str]]:
 
 
 def connection_variables() -> set[str]:
-    ids = (
-        airflow_run.LAKE_CONNECTION, airflow_run.SOURCE_CONNECTION, airflow_run.TARGET_CONNECTION,
-        airflow_run.STREAM_CONNECTION,
+    ids = [
+        *(CONNECTIONS[name] for name in ("lake", "source", "target", "stream")),
         WEBHOOK_CONNECTION,
-        airflow_run.ERASURE_CONNECTION,
-        airflow_run.AIRFLOW_CONNECTION,
-    )  # fmt: skip
+        ERASURE_CONNECTION,
+        AIRFLOW_CONNECTION,
+    ]
     return {f"AIRFLOW_CONN_{connection_id.upper()}" for connection_id in ids}
 
 

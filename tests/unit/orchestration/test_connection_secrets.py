@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from typing import Any
 
@@ -11,7 +12,7 @@ from airflow.sdk.log import _secrets_masker  # type: ignore[attr-defined]
 from psycopg2.extensions import parse_dsn
 
 from crmbet.failures import BadSetting
-from crmbet.orchestration.context import monitoring_dsn, open_lake, source_dsn, stream_config
+from crmbet.orchestration.context import dsn_of, monitoring_dsn, open_lake, stream_config
 from crmbet.redaction import _spellings, redact
 from crmbet.run.settings import Settings
 
@@ -31,7 +32,7 @@ def test_from_then_on_neither_we_nor_airflow_show_the_secrets_of_a_connection(
     key_phrase = "canary of the key"
     define(monkeypatch, "source", password=AWKWARD, extra={"sslpassword": key_phrase, "sslmode": "require"})
 
-    dsn = source_dsn()
+    dsn = dsn_of("crmbet_source")
 
     assert (parse_dsn(dsn)["password"], parse_dsn(dsn)["sslpassword"]) == (AWKWARD, key_phrase)
     for spelling in (*_spellings(AWKWARD), *_spellings(key_phrase)):
@@ -44,7 +45,7 @@ def test_the_same_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     extra = {"security.protocol": "SASL_SSL", "ssl.key.password": key_phrase}
     define(monkeypatch, "stream", conn_type="kafka", port=9092, password=login, extra=extra)
 
-    config = stream_config()
+    config = stream_config(Settings(lake_bucket="unused"))
 
     assert (config["sasl.password"], config["ssl.key.password"]) == (login, key_phrase)
     for spelling in (*_spellings(login), *_spellings(key_phrase)):
@@ -54,10 +55,10 @@ def test_the_same_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_has_a_login_of_its_own_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     define(monkeypatch, "target", login="crmbet_loader")
-    assert parse_dsn(monitoring_dsn())["user"] == "crmbet_loader"
+    assert parse_dsn(monitoring_dsn(os.environ))["user"] == "crmbet_loader"
 
     define(monkeypatch, "monitoring", login="crmbet_monitor")
-    assert parse_dsn(monitoring_dsn())["user"] == "crmbet_monitor"
+    assert parse_dsn(monitoring_dsn(os.environ))["user"] == "crmbet_monitor"
 
 
 ENDPOINT = "canary-7-endpoint"

@@ -11,7 +11,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 
 from crmbet.failures import BadSetting
-from crmbet.orchestration.context import require_connection, source_dsn, target_dsn
+from crmbet.orchestration.context import dsn_of, require_connection
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +41,7 @@ def test_a_variable_that_cannot_be_read_is_reported_as_what_it_is(
     monkeypatch.setenv("DATABASE_URL", URL)
 
     with pytest.raises(BadSetting, match="connection crmbet_target cannot be read") as refused:
-        target_dsn()
+        dsn_of("crmbet_target")
 
     assert why in refused.value.why
     assert VARIABLE in refused.value.why
@@ -64,7 +64,7 @@ def test_an_extra_that_cannot_be_read_is_not_passed_over(
     with pytest.raises(
         BadSetting, match="extra of the Airflow connection crmbet_target cannot be read"
     ) as refused:
-        target_dsn()
+        dsn_of("crmbet_target")
 
     assert why in refused.value.why
     assert SECRET not in str(refused.value)
@@ -75,7 +75,7 @@ def test_a_connection_that_does_not_exist_is_said_not_to(monkeypatch: pytest.Mon
     monkeypatch.setenv(VARIABLE, value)
 
     with pytest.raises(BadSetting, match="connection crmbet_target does not exist"):
-        target_dsn()
+        dsn_of("crmbet_target")
 
 
 @pytest.mark.parametrize(
@@ -95,15 +95,15 @@ def test_database_url_stands_for_source_and_target(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DATABASE_URL", url)
 
     plain = url.strip().replace("+psycopg2", "")
-    assert parse_dsn(source_dsn()) == parse_dsn(target_dsn()) == parse_dsn(plain)
+    assert parse_dsn(dsn_of("crmbet_source")) == parse_dsn(dsn_of("crmbet_target")) == parse_dsn(plain)
 
 
 def test_a_connection_wins_over_database_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", URL)
     monkeypatch.setenv(VARIABLE, '{"conn_type": "postgres", "host": "elsewhere"}')
 
-    assert parse_dsn(target_dsn()) == {"host": "elsewhere"}
-    assert parse_dsn(source_dsn())["host"] == "warehouse"
+    assert parse_dsn(dsn_of("crmbet_target")) == {"host": "elsewhere"}
+    assert parse_dsn(dsn_of("crmbet_source"))["host"] == "warehouse"
 
 
 def test_database_url_does_not_stand_for_the_lake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_a_database_url_of_something_else_is_refused_without_repeating_it(
     monkeypatch.setenv("DATABASE_URL", url)
 
     with pytest.raises(BadSetting, match="DATABASE_URL is not a URL of PostgreSQL") as refused:
-        source_dsn()
+        dsn_of("crmbet_source")
 
     assert SECRET not in str(refused.value)
 
@@ -139,7 +139,7 @@ def test_a_database_on_several_hosts_is_written_as_the_documents_say(monkeypatch
     [example] = re.findall(rf"^{VARIABLE}='(.*first,second.*)'$", text, re.MULTILINE)
     monkeypatch.setenv(VARIABLE, example)
 
-    assert parse_dsn(target_dsn()) == {
+    assert parse_dsn(dsn_of("crmbet_target")) == {
         "host": "first,second", "port": "5432,5433", "dbname": "crm", "user": "crmbet_loader", "password": "SECRET",
         "target_session_attrs": "read-write",
     }  # fmt: skip

@@ -150,8 +150,8 @@ def test_dags_test_of_a_future_day_is_refused_in_a_true_sentence(
     day = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days or 0)
     day = day if days else day.replace(year=9999, month=12, day=31)
     dag_run = SimpleNamespace(
-        run_id="a_run", run_type="manual", start_date=day, run_after=now, logical_date=day,
-        data_interval_end=day, triggering_user_name="dag_test",
+        dag_id="user_features_daily", run_id="a_run", run_type="manual", start_date=day, run_after=now,
+        logical_date=day, data_interval_end=day, triggering_user_name="dag_test",
     )  # fmt: skip
 
     with pytest.raises(BadParam, match=f"as_of {day.date()} is in the future") as refused:

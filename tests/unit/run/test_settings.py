@@ -54,6 +54,11 @@ def test_memory_as_a_number(limit: str, size: int) -> None:
     assert read(CRMBET_MEMORY_LIMIT=limit).engine.memory_bytes == size
 
 
+FOLDERS = {
+    "CRMBET_SPILL_DIRECTORY", "CRMBET_CONTRACTS_DIRECTORY", "CRMBET_BRANDS_DIRECTORY", "CRMBET_AUDIENCES_FOLDER",
+}  # fmt: skip
+"""Any text may be the name of a folder."""
+
 BAD_VALUES = [
     ("STREAM_TOPICS", "bets"),
     ("STREAM_TOPICS", "players=casino"),
@@ -80,6 +85,16 @@ BAD_VALUES = [
     ("TARGET_SCHEMA", "public"),
     ("TARGET_SCHEMA", "pg_temp"),
     ("TARGET_SCHEMA", "ml_features_" + "x" * 36),
+    ("DAILY_SCHEDULE", "0 * * * *"),
+    ("DAILY_SCHEDULE", "61 3 * * *"),
+    ("DAILY_SCHEDULE", "@hourly"),
+    ("WEEKLY_SCHEDULE", "0 5 * * *"),
+    ("WEEKLY_SCHEDULE", "0 24 * * 0"),
+    ("LAKE_CONNECTION", "crm bet"),
+    ("SOURCE_CONNECTION", "a/b"),
+    ("TARGET_CONNECTION", "a;b"),
+    ("STREAM_CONNECTION", "?"),
+    ("MONITORING_CONNECTION", "x" * 201),
     ("OPERATOR_TIMEZONE", "Brasilia"),
     ("OPERATOR_TIMEZONE", "../etc/passwd"),
     ("QUALITY_STRICT", "very"),
@@ -163,7 +178,7 @@ def test_a_bad_value_stops_with_the_name_of_its_variable(name: str, value: str) 
 
 
 def test_every_setting_that_can_be_bad_was_tried() -> None:
-    free_text = {"CRMBET_SPILL_DIRECTORY", "CRMBET_AUDIENCES_FOLDER"}
+    free_text = FOLDERS
 
     tried = {f"CRMBET_{name}" for name, _ in BAD_VALUES}
 
@@ -179,9 +194,7 @@ def test_all_bad_values_are_named_at_once() -> None:
         assert f"{variable} has a bad value" in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(variable_names() - {"CRMBET_SPILL_DIRECTORY", "CRMBET_AUDIENCES_FOLDER"})
-)
+@pytest.mark.parametrize("name", sorted(variable_names() - FOLDERS))
 def test_no_value_is_repeated(name: str) -> None:
     pasted = "Hunter2/SECRET"
 

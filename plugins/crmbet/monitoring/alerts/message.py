@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from crmbet.monitoring.metrics import Breach
 from crmbet.monitoring.outcome import Failure
+from crmbet.run.brand import DEFAULT
 from crmbet.texts import DEFAULT_LANGUAGE, ENGLISH, Texts
 
 Kind = Literal["failed", "recovered", "deadline", "set_aside"]
@@ -92,6 +93,8 @@ class Message:
     breaches: tuple[Breach, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     """Name to address: log, run, report, page, runbook."""
+    brand: str = DEFAULT
+    """The brand whose run it is. That of a deployment without brands is not told."""
     is_late: bool = False
     """Whether somebody else tells of it, because nobody was told when it happened."""
     say: Texts = ENGLISH
@@ -121,6 +124,7 @@ class Message:
             "Where": self.failure.where,
             "Why": say(self.failure.why),
             "Next": say(self.failure.next_step),
+            "Brand": "" if self.brand == DEFAULT else self.brand,
             "DAG": self.dag_id,
             "Run": self.execution_id,
             "as_of": self.as_of or "",
@@ -174,7 +178,11 @@ class Message:
             if name in ("Means", "What", "Where", "Why", "Next", "Late")
         ]
         blocks += [{"type": "section", "text": _plain(f"• {line}")} for line in self.checks]
-        rest = [f"{self.say(name)}: {text}" for name, text in self.facts.items() if name in ("Run", "Task")]
+        rest = [
+            f"{self.say(name)}: {text}"
+            for name, text in self.facts.items()
+            if name in ("Brand", "Run", "Task")
+        ]
         blocks.append({"type": "context", "elements": [_plain(text) for text in rest]})
         if self.links:
             links = "  ·  ".join(
@@ -189,6 +197,7 @@ class Message:
         return {
             "kind": self.kind,
             "title": self.title,
+            "brand": self.brand,
             "dag_id": self.dag_id,
             "execution_id": self.execution_id,
             "as_of": self.as_of,

@@ -9,7 +9,7 @@ from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.origins import load_origins
 from crmbet.monitoring.page.catalogue_page import render_page
 from crmbet.monitoring.page.documents import PAGE_POLICY
-from crmbet.monitoring.page.reading import DAG_ID, FRESH, Reading
+from crmbet.monitoring.page.reading import FRESH, Reading
 from crmbet.monitoring.tables import read_drift_trend, read_fill_trend, read_table_run
 from crmbet.texts import LANGUAGES, Language
 
@@ -29,7 +29,7 @@ def add_catalogue(app: FastAPI, reading: Reading, usual: Language) -> None:
     def fill_rates() -> JSONResponse:
         """The share of players with a value, by column, in the run that made the table."""
         with reading.open_tables() as tables:
-            loaded = read_table_run(tables, DAG_ID)
+            loaded = read_table_run(tables, reading.dag_id)
         players = (loaded["players"] if loaded else None) or {}
         return JSONResponse({"filled": players.get("filled", {})}, headers=FRESH)
 
@@ -39,5 +39,5 @@ def add_catalogue(app: FastAPI, reading: Reading, usual: Language) -> None:
         if column not in load_table_contract().columns:
             raise HTTPException(404)
         with reading.open_tables() as tables:
-            fill, drift = read_fill_trend(tables, DAG_ID, column), read_drift_trend(tables, column)
+            fill, drift = read_fill_trend(tables, reading.dag_id, column), read_drift_trend(tables, column)
         return JSONResponse({"fill": fill, "drift": drift}, headers=FRESH)

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from crmbet.failures import SourceMissing
 from crmbet.monitoring.page.documents import REPORT_POLICY
-from crmbet.monitoring.page.reading import DAG_ID, FRESH, Reading
+from crmbet.monitoring.page.reading import FRESH, Reading
 from crmbet.monitoring.tables import (
     read_alerts,
     read_drift,
@@ -40,14 +40,17 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
         """The newest runs, those of the chosen dates too, and the run that made what the table shows."""
         chosen = (since or date.min, until or date.max) if since or until else None
         with reading.open_tables() as tables:
-            rows = read_runs(tables, DAG_ID, runs, chosen)
+            rows = read_runs(tables, reading.dag_id, runs, chosen)
             # A long backfill may have pushed it out of the newest runs.
-            loaded = read_table_run(tables, DAG_ID)
+            loaded = read_table_run(tables, reading.dag_id)
             alerts = read_alerts(tables, ALERTS_SHOWN)
+            schema = tables.schema
         return JSONResponse(
             {
                 "now": datetime.now(UTC).isoformat(),
-                "dag_id": DAG_ID,
+                "dag_id": reading.dag_id,
+                "pages": reading.pages(),
+                "schema": schema,
                 "tasks": list(TASKS),
                 "table": _run(loaded)
                 | {"movements": _movements(loaded), "backup": loaded["params"].get("backup")}
@@ -68,7 +71,7 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
     @app.get("/reports/{execution_id}/{stage}")
     def report(execution_id: str, stage: str) -> HTMLResponse:
         with reading.open_tables() as tables:
-            row = read_run(tables, DAG_ID, execution_id)
+            row = read_run(tables, reading.dag_id, execution_id)
         judged = row["quality"].get(stage) if row else None
         if judged is None:
             raise HTTPException(404, "no such report")

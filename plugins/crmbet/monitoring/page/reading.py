@@ -10,15 +10,18 @@ from crmbet.monitoring.tables import MonitoringTables
 from crmbet.monitoring.trail import StoreReader
 from crmbet.monitoring.underway import RunUnderWay
 
-DAG_ID = "user_features_daily"
 FRESH = {"Cache-Control": "no-store"}
 """Nothing is cached: the page shows whether today's data can be trusted, so it must not show yesterday's answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The places that the page reads. All are asked for each request."""
+    """The places that the page of one brand reads. All are asked for each request."""
 
+    dag_id: str = "user_features_daily"
+    """The brand's daily DAG."""
+    pages: Callable[[], Mapping[str, str]] = dict
+    """The pages of all brands: a brand's name, and the folder of its page. None if there is one brand."""
     open_tables: Callable[[], AbstractContextManager[MonitoringTables]]
     """Opens the tables of monitoring."""
     read_report: Callable[[str], bytes]

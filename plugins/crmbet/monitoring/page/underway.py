@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from crmbet.monitoring.comparison import compare_runs
-from crmbet.monitoring.page.reading import DAG_ID, FRESH, Reading
+from crmbet.monitoring.page.reading import FRESH, Reading
 from crmbet.run.tasks import EXTRACTS
 
 
@@ -18,7 +18,7 @@ def add_underway(app: FastAPI, reading: Reading) -> None:
     @app.get("/api/underway")
     def underway() -> JSONResponse:
         """The runs under way, the oldest first, and which tasks run side by side."""
-        runs = reading.runs_under_way(DAG_ID)
+        runs = reading.runs_under_way(reading.dag_id)
         return JSONResponse(
             {
                 "now": datetime.now(UTC).isoformat(),

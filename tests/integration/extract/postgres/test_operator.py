@@ -50,7 +50,7 @@ def test_every_contract_of_postgresql_is_captured_under_its_name(
         "bonuses": contract.model_copy(update={"name": "bonuses", "relation": "bonus.grants"}),
         "bets": files.load_source_contracts()["bets"],
     }
-    monkeypatch.setattr(files, "load_source_contracts", lambda: contracts)
+    monkeypatch.setattr(files, "load_source_contracts", lambda **_: contracts)
 
     handed_over = ExtractPgOperator(task_id="extract_pg").execute(CONTEXT)
 

@@ -24,7 +24,7 @@ from airflow.sdk import (  # type: ignore[attr-defined]
 )
 from airflow.sdk.definitions.timetables.simple import NullTimetable
 
-from crmbet.orchestration.alerts import ALERTED
+from crmbet.orchestration.alerts import alerted
 
 KILLED_TASKS = {("killed", "extract_s3"), ("broken", "record_run")}
 """Ids of runs, and of their tasks."""
@@ -53,7 +53,7 @@ late = DeadlineAlert(
     callback=AsyncCallback("crmbet.orchestration.alerts.tell_deadline"),
 )
 
-with DAG("late", schedule=None, **{**ALERTED, "deadline": late}) as late_dag:
+with DAG("late", schedule=None, **{**alerted(os.environ), "deadline": late}) as late_dag:
 
     @task
     def dawdle() -> None:

@@ -38,6 +38,13 @@ function changeRange(changes) {
   load();
 }
 
+// Each brand has a page of its own. Only a deployment with several brands has the switch.
+function drawBrands() {
+  const here = location.pathname.split("/").at(-2), pages = Object.entries(page.overview.pages);
+  $("brands").hidden = pages.length < 2;
+  show("brands", ...pages.map(([name, folder]) => el("button", { "aria-pressed": String(folder === here), onclick: () => { location.href = new URL(`../${folder}/`, document.baseURI).href; } }, name)));
+}
+
 // The address of this view, outside of the UI's frame: it shows the same to whoever may see the page.
 async function share() {
   $("shared").value = location.href;
@@ -70,7 +77,7 @@ function draw() {
   $("panels").hidden = !any;
   if (!any) {
     $("status").className = "hero card";
-    show("status", empty(say("No run yet"), say("Switch on user_features_daily, or trigger it by hand. The page shows its first run when it has ended.")));
+    show("status", empty(say("No run yet"), say("Switch on {dag}, or trigger it by hand. The page shows its first run when it has ended.", { dag: page.overview.dag_id })));
     return;
   }
   for (const section of SECTIONS) section.draw();
@@ -95,6 +102,7 @@ async function load() {
     page.overview = body;
     $("status").hidden = false;
     problem(null);
+    drawBrands();
     draw();
     for (const section of SECTIONS) section.load?.();
   } catch (error) {

@@ -63,7 +63,7 @@ function drawStatus() {
       tile(short(run.extracted), say("records extracted")),
       tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), say("in quarantine ({count} records)", { count: short(run.quarantined) })),
       tile(short(run.transformed), say("players; {count} rows changed", { count: short((run.inserted ?? 0) + (run.updated ?? 0)) }))));
-  $("subtitle").textContent = `ml_features.user_features · ${sayDay(run)} · ${say("took {time} · read {read}, wrote {written}", { time: duration(run.seconds), read: bytes(run.bytes_read), written: bytes(run.bytes_written) })}`;
+  $("subtitle").textContent = `${page.overview.schema}.user_features · ${sayDay(run)} · ${say("took {time} · read {read}, wrote {written}", { time: duration(run.seconds), read: bytes(run.bytes_read), written: bytes(run.bytes_written) })}`;
 }
 
 export const status = { draw: drawStatus };
