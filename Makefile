@@ -14,7 +14,7 @@ parallel := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Passed on to the command that a target runs: make test ARGS="-k window", make bench ARGS="--help".
 ARGS ?=
 
-.PHONY: help setup services stop broker ui doctor demo demo-broken demo-celery demo-stream demo-erasure test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
+.PHONY: help setup services stop broker ui doctor demo demo-brands demo-broken demo-celery demo-stream demo-erasure test test-full coverage chaos lint format typecheck bench catalogue notebook pictures requirements clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile

@@ -6,7 +6,7 @@ inserted, changed and deleted, runs for any as_of, each of them perhaps killed a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -100,11 +100,11 @@ def changes(draw: st.DrawFn) -> tuple[str, tuple[Any, ...]]:
 
 
 @st.composite
-def steps(draw: st.DrawFn) -> tuple[list[Any], int, int | None, int]:
+def steps(draw: st.DrawFn, parts: Sequence[int]) -> tuple[list[Any], int, int | None, int]:
     """Some changes, then a run: its as_of in days after the first, the object before which it is killed, its parts."""
     changed = draw(st.lists(changes(), min_size=1, max_size=5))
     kill_at = draw(st.none() | st.integers(1, 40))
-    return changed, draw(st.integers(1, DAYS + 1)), kill_at, draw(st.sampled_from((1, 2, 3, 8)))
+    return changed, draw(st.integers(1, DAYS + 1)), kill_at, draw(st.sampled_from(parts))
 
 
 def apply(operator: ChangingOperator, kind: str, arguments: tuple[Any, ...]) -> None:
@@ -182,7 +182,7 @@ def is_eventful(history: list[Any]) -> bool:
 
 
 @settings(REPEATABLE, max_examples=1)
-@given(history=st.lists(steps(), min_size=3, max_size=3).filter(is_eventful))
+@given(history=st.lists(steps((1, 2, 3)), min_size=3, max_size=3).filter(is_eventful))
 def test_any_history_gives_what_a_rebuild_gives_and_moves_no_cell_that_was_known(
     open_changing_operator: Callable[[], ChangingOperator], history: list[Any]
 ) -> None:
@@ -191,7 +191,7 @@ def test_any_history_gives_what_a_rebuild_gives_and_moves_no_cell_that_was_known
 
 @pytest.mark.full
 @settings(REPEATABLE, max_examples=40)
-@given(history=st.lists(steps(), min_size=3, max_size=8))
+@given(history=st.lists(steps((1, 2, 3, 8)), min_size=3, max_size=8))
 def test_many_histories_give_what_rebuilds_give_and_move_no_cell_that_was_known(
     open_changing_operator: Callable[[], ChangingOperator], history: list[Any]
 ) -> None:

@@ -82,7 +82,7 @@ def odd(open_operator: Callable[[], Any], tmp_path_factory: pytest.TempPathFacto
     content["columns"]["stake"]["source_name"] = ["stake", "amount"]
     bets.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(load_source_contracts, "__defaults__", (contracts,))
+        patch.setattr(load_source_contracts, "__defaults__", (contracts, ""))
         run = operator.run(logical_date=None, run_conf={"as_of": "2026-08-11", "fail_on": []})
     assert run.state == "success", run.states
 

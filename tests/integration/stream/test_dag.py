@@ -107,7 +107,7 @@ def test_bets_from_kafka_alone_make_the_same_table_as_bets_from_the_lake(
             shutil.copytree(CONTRACTS / "sources", tmp_path / "sources")
             bets = tmp_path / "sources" / "bets.yaml"
             bets.write_text(bets.read_text().replace("kind: lake", "kind: stream"))
-            monkeypatch.setattr(load_source_contracts, "__defaults__", (tmp_path / "sources",))
+            monkeypatch.setattr(load_source_contracts, "__defaults__", (tmp_path / "sources", ""))
         run = operator.run("user_features_daily")
         assert run.states | {"compare_stream": "success"} == dict.fromkeys(
             [*TASKS, "compare_stream"], "success"

@@ -40,7 +40,7 @@ function changeRange(changes) {
 
 // Each brand has a page of its own. Only a deployment with several brands has the switch.
 function drawBrands() {
-  const here = location.pathname.split("/").at(-2), pages = Object.entries(page.overview.pages);
+  const here = location.pathname.split("/").at(-2), pages = Object.entries(page.overview.pages ?? {});
   $("brands").hidden = pages.length < 2;
   show("brands", ...pages.map(([name, folder]) => el("button", { "aria-pressed": String(folder === here), onclick: () => { location.href = new URL(`../${folder}/`, document.baseURI).href; } }, name)));
 }
