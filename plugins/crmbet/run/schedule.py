@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmbet.failures import BadSetting
 from crmbet.run.schemas import DEFAULT_SCHEMA, checked_schema
+from crmbet.run.shards import Shard
 from crmbet.texts import DEFAULT_LANGUAGE, LANGUAGES, Language, Texts, texts_in
 
 VARIABLE = "CRMBET_OPERATOR_TIMEZONE"
@@ -174,9 +175,8 @@ def shards(environ: Mapping[str, str]) -> int:
 
 
 def parts_of(environ: Mapping[str, str]) -> list[str]:
-    """The parts of a heavy step, each as `crmbet.run.shards` reads it."""
-    count = shards(environ)
-    return [f"{number} of {count}" for number in range(1, count + 1)]
+    """The parts of a heavy step, each as `Shard.parse` reads it."""
+    return [str(shard) for shard in Shard.all_of(shards(environ))]
 
 
 def stream_topics(environ: Mapping[str, str]) -> dict[str, str]:
