@@ -40,7 +40,6 @@ from crmbet.features.sessions import derived_sessions
 from crmbet.features.themes import compute_themes, feature_queries
 from crmbet.features.variables import bind_variables
 from crmbet.run.records import read_manifest
-from crmbet.run.run import Run
 from crmbet.run.tasks import EXTRACTS
 
 REBUILD_MEMORY = "8GB"
@@ -116,9 +115,10 @@ def show_cleaned(work: Work, cleaned: CleanManifest) -> None:
 
 
 def clean_bare(work: Work, _cleaned: CleanManifest) -> None:
-    """Make a table of each source from its captured rows: cast, without what cannot be read, without duplicates.
+    """Make a table of each source from its captured rows: read, without faulty rows, without duplicates.
 
-    What a contract allows to be read by a cast is read so; nobody asks whether a cell means something else.
+    Rows are looked over as the pipeline does it, so that only odd ones cost more than a cast. Nothing is counted or
+    kept.
     """
     run, contracts = work.run, load_source_contracts()
     captured = {
@@ -129,11 +129,8 @@ def clean_bare(work: Work, _cleaned: CleanManifest) -> None:
     with local_copies(work) as files:
         for name in SOURCES:
             contract, table = contracts[name], identifier(name)
-            rows = render("clean/no_rows", columns=typed_columns(contract))
             if captures := captured.get(name):
-                rows = _bare_rows(contract, captured_rows(files, captures), captures[0].types, run)
-            work.connection.execute(f"CREATE TEMPORARY TABLE {table} AS {rows}")
-            if captures:
+                _read_bare(work, contract, captured_rows(files, captures), captures[0].types)
                 key = joined([identifier(column) for column in contract.business_key])
                 twice = f"SELECT hash({key}, _day) FROM {table} GROUP BY ALL HAVING count(*) > 1"
                 work.connection.execute(
@@ -141,24 +138,37 @@ def clean_bare(work: Work, _cleaned: CleanManifest) -> None:
                     f"WHERE hash({key}, _day) IN ({twice}) QUALIFY row_number() OVER "
                     f"(PARTITION BY {key}, _day ORDER BY {known_time(contract)} DESC NULLS LAST) > 1)"
                 )
+            else:
+                none = render("clean/no_rows", columns=typed_columns(contract))
+                work.connection.execute(f"CREATE TEMPORARY TABLE {table} AS {none}")
 
 
-def _bare_rows(contract: SourceContract, rows: Fragment, types: Mapping[str, str], run: Run) -> str:
-    """SELECT of the rows of a source that the run looks at."""
+def _read_bare(work: Work, contract: SourceContract, rows: Fragment, types: Mapping[str, str]) -> None:
+    """Make the table of a source's rows that the run looks at."""
+    run, table = work.run, identifier(contract.name)
     known, day = known_time(contract), Fragment("_day")
     if not contract.event_time:
         day = date_literal(run.window.last_day)
-    within = f"({known} IS NULL OR {known} <= {instant_literal(run.known_at)})"
-    if contract.event_time and may_be_plain(contract, types):
-        plain = looked_over_rows(contract, rows, types, day)
-        columns = joined([identifier(column) for column in contract.columns])
-        if contract.protecting:
-            columns = Fragment(f"{columns}, NULL::VARCHAR[] AS protection_unreadable")
-        kept = f"SELECT {columns}, _placed AS _day FROM ({plain}) WHERE NOT _odd AND {within}"
-    else:
+    known_at = instant_literal(run.known_at)
+    within = f"_day < {date_literal(run.as_of_date)} AND ({known} IS NULL OR {known} <= {known_at})"
+    kept = f"SELECT {cleaned_columns(contract)}, _day FROM (%s) WHERE _fault IS NULL AND {within}"
+    if not (contract.event_time and may_be_plain(contract, types)):
         typed = typed_rows(contract, rows, types, day)
-        kept = f"SELECT {cleaned_columns(contract)}, _day FROM ({typed}) WHERE _fault IS NULL AND {within}"
-    return f"FROM ({kept}) WHERE _day < {date_literal(run.as_of_date)}"
+        work.connection.execute(f"CREATE TEMPORARY TABLE {table} AS {kept % typed}")
+        return
+    columns = joined([identifier(column) for column in contract.columns])
+    if contract.protecting:
+        columns = Fragment(f"{columns}, NULL::VARCHAR[] AS protection_unreadable")
+    plain = looked_over_rows(contract, rows, types, day)
+    work.connection.execute(
+        f"CREATE TEMPORARY TABLE {table} AS "
+        f"SELECT {columns}, _placed AS _day, _odd, _row, _source_key, _placed, _captured FROM ({plain}) "
+        f"WHERE _odd OR ({within})"
+    )
+    odd = Fragment(f"({render('clean/select_odd_cells', looked_over=table)})")
+    judged = typed_rows(contract, odd, types, Fragment("_placed"))
+    work.connection.execute(f"INSERT INTO {table} BY NAME {kept % judged}")
+    work.connection.execute(f"DELETE FROM {table} WHERE _odd")
 
 
 SOURCES = (*daily_state.SOURCES, "players")
