@@ -11,7 +11,7 @@ from pathlib import Path
 from crmbet.audiences.readers import readers_in
 from crmbet.contracts.catalogue import render_catalogue
 from crmbet.contracts.dictionary import render_dictionary
-from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.files import load_reasons_contract, load_table_contract
 from crmbet.contracts.origins import FILE, dump_origins
 from crmbet.monitoring.page.catalogue_page import file_name, render_page
 from crmbet.texts import LANGUAGES
@@ -23,14 +23,15 @@ PAGES = PROJECT / "docs" / "catalogue"
 
 def generated() -> Mapping[Path, str]:
     """The content of each file."""
-    table, found, readers = load_table_contract(), origins(), readers_in(PROJECT / "config" / "audiences")
+    table, reasons, found = load_table_contract(), load_reasons_contract(), origins()
+    readers = readers_in(PROJECT / "config" / "audiences")
     pages = {
-        PAGES / file_name(language): render_page(table, found, language, readers=readers, live=False)
+        PAGES / file_name(language): render_page(table, reasons, found, language, readers=readers, live=False)
         for language in LANGUAGES
     }
     return {
-        PROJECT / "docs" / "features.md": render_catalogue(table, found),
-        PROJECT / "docs" / "pt-BR" / "dicionario.md": render_dictionary(table),
+        PROJECT / "docs" / "features.md": render_catalogue(table, reasons, found),
+        PROJECT / "docs" / "pt-BR" / "dicionario.md": render_dictionary(table, reasons),
         FILE: dump_origins(found),
         **pages,
     }

@@ -13,7 +13,7 @@ from crmbet.contracts.files import load_table_contract
 from crmbet.extract.listing import WORDS
 from crmbet.failures import BadSetting
 from crmbet.monitoring.alerts.message import FAILED_AT, LATE, MEANINGS, TITLES, WARNINGS
-from crmbet.monitoring.page.catalogue_page import PARTS, WINDOWS
+from crmbet.monitoring.page.catalogue_page import PARTS, REASONS, WINDOWS
 from crmbet.quality.checks import Check
 from crmbet.quality.gate import names_in
 from crmbet.quality.report import STAGE_NAMES, TO_CLEAR
@@ -87,7 +87,7 @@ def said_of_data() -> Iterator[str]:
     """What tables of the code say."""
     for check in Check:
         yield from (check.title, check.advice, check.severity)
-    yield from PARTS
+    yield from (*PARTS, REASONS)
     yield from WINDOWS.values()
     for table in (TITLES, WARNINGS, MEANINGS, STAGE_NAMES, TO_CLEAR, WORDS):
         yield from table.values()

@@ -55,6 +55,8 @@ for campaigns does not see these columns ([deployment](deployment.md#least-privi
 """
 
 
+REASON_HEADS = ("Column", "What it says", "Type", "Example", "Caution")
+
 LINEAGE = """\
 Derived from the SQL by SQLGlot (`local/lineage.py`): the columns of the sources, what is kept of them in daily state
 and sessions, and the themes in `include/sql/features/themes/` that compute the feature, the last one at the end. A
@@ -63,8 +65,8 @@ player's id and the day are in all of them.
 """
 
 
-def render_catalogue(table: TableContract, origins: Mapping[str, Origin]) -> str:
-    """The page: what the table is, one line per column in the table's order, and where each feature comes from."""
+def render_catalogue(table: TableContract, reasons: TableContract, origins: Mapping[str, Origin]) -> str:
+    """The page: what the table is, one line per column of it and of score_reasons, and where features come from."""
     introduction = INTRODUCTION.format(
         schema=table.schema_name,
         name=table.name,
@@ -86,7 +88,24 @@ def render_catalogue(table: TableContract, origins: Mapping[str, Origin]) -> str
     ]
     lineage = write_table("Where each feature comes from", ("Feature", "Sources", "Kept", "Themes"), came)
     heading, lines = lineage.split("\n\n", 1)
-    return "\n".join([introduction, *tables, f"{heading}\n\n{LINEAGE}\n{lines}"])
+    of_scores = write_table(
+        f"`{reasons.schema_name}.{reasons.name}`",
+        REASON_HEADS,
+        [
+            (f"`{name}`", column.meaning, _type(column), f"`{column.example}`", column.caution)
+            for name, column in reasons.features.items()
+        ],
+    )
+    reasons_heading, reasons_lines = of_scores.split("\n\n", 1)
+    about = f"{reasons.meaning} Grain: {reasons.grain}. [models.md](models.md) says how they are computed."
+    return "\n".join(
+        [
+            introduction,
+            *tables,
+            f"{reasons_heading}\n\n{about}\n\n{reasons_lines}",
+            f"{heading}\n\n{LINEAGE}\n{lines}",
+        ]
+    )
 
 
 def _grouped(columns: Columns) -> str:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 
 from crmbet.contracts.catalogue import in_parts, write_table
-from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.files import load_reasons_contract, load_table_contract
 from crmbet.contracts.table import FeatureColumn, TableContract
 
 SOURCES = {
@@ -124,8 +124,8 @@ ORDER BY clv_12m DESC NULLS LAST;
 """
 
 
-def render_dictionary(table: TableContract) -> str:
-    """The page: how to use the table, one line a column in the table's order, and what English values mean."""
+def render_dictionary(table: TableContract, reasons: TableContract) -> str:
+    """The page: how to use the table, one line a column of it and of score_reasons, what values mean."""
     introduction = INTRODUCTION.format(
         schema=table.schema_name, name=table.name, meaning=table.meaning_pt, columns=len(table.columns)
     )
@@ -144,7 +144,15 @@ def render_dictionary(table: TableContract) -> str:
         )
         for name, words in VALUES.items()
     ]
-    return "\n".join([introduction, *tables, "## O que os valores querem dizer\n", *values])
+    of_scores = write_table(
+        f"Motivos dos escores: `{reasons.schema_name}.{reasons.name}`",
+        ("Coluna", "O que diz", "Exemplo", "Cuidado", "Tipo"),
+        [
+            (f"`{name}`", column.meaning_pt, _example(column), column.caution_pt, _type(column))
+            for name, column in reasons.features.items()
+        ],
+    )
+    return "\n".join([introduction, *tables, of_scores, "## O que os valores querem dizer\n", *values])
 
 
 def _cells(name: str, column: FeatureColumn) -> tuple[str, ...]:
@@ -184,4 +192,4 @@ def _type(column: FeatureColumn) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render_dictionary(load_table_contract()))
+    sys.stdout.write(render_dictionary(load_table_contract(), load_reasons_contract()))

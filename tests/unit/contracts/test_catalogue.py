@@ -10,7 +10,7 @@ from html import escape
 import pytest
 
 from crmbet.contracts.dictionary import VALUES, render_dictionary
-from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.files import load_reasons_contract, load_table_contract
 from crmbet.contracts.origins import load_origins
 from crmbet.contracts.table import FeatureColumn
 from crmbet.monitoring.page.catalogue_page import file_name
@@ -21,7 +21,8 @@ from local.workspace import PROJECT
 
 pytestmark = pytest.mark.unit
 
-TABLE = load_table_contract()
+TABLE, REASONS = load_table_contract(), load_reasons_contract()
+COLUMNS = {**TABLE.columns, **REASONS.features}
 CATALOGUE = (PROJECT / "docs" / "features.md").read_text(encoding="utf-8")
 SAID, _, ORIGINS = CATALOGUE.partition("## Where each feature comes from")
 DICTIONARY = (PROJECT / "docs" / "pt-BR" / "dicionario.md").read_text(encoding="utf-8")
@@ -40,7 +41,8 @@ def test_the_page_and_openlineage_know_where_features_come_from() -> None:
 def test_the_catalogue_page_has_every_column_in_both_languages_and_loads_nothing(language: Language) -> None:
     page = (PAGES / file_name(language)).read_text(encoding="utf-8")
 
-    for name, column in TABLE.columns.items():
+    assert not TABLE.columns.keys() & REASONS.features.keys()
+    for name, column in COLUMNS.items():
         assert f'<details id="{name}"' in page
         for said in (column.meaning, column.meaning_pt, column.formula):
             assert escape(said, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page, (
@@ -57,14 +59,15 @@ def test_every_feature_has_a_line_that_says_where_it_comes_from() -> None:
 
 @pytest.mark.parametrize("page", [SAID, DICTIONARY], ids=["catalogue", "dictionary"])
 def test_every_column_has_one_line(page: str) -> None:
-    for name in TABLE.columns:
+    for name in COLUMNS:
         assert sum(line.startswith(f"| `{name}` | ") for line in page.splitlines()) == 1
 
 
 def test_the_dictionary_names_columns_and_values_that_exist() -> None:
     values = {value for column in TABLE.columns.values() for value in column.values}
     words = {"features", "pt", "gone", "share_", "rg_", "game_id", "balance_after"}
-    named = set(re.findall(r"\b[a-z]+_\w*", render_dictionary(TABLE).partition("## Chave")[0]))
+    introduction = render_dictionary(TABLE, REASONS).partition("## Chave")[0]
+    named = set(re.findall(r"\b[a-z]+_\w*", introduction))
 
     assert named - words <= TABLE.columns.keys() | values | {TABLE.name, TABLE.schema_name}
 
@@ -76,9 +79,8 @@ def test_english_values_are_explained_in_portuguese() -> None:
 
 
 def test_every_column_speaks_both_languages_and_has_an_example_and_a_caution() -> None:
-    table = [TABLE.meaning, TABLE.meaning_pt]
-    assert all(table)
-    for name, column in TABLE.columns.items():
+    assert all((TABLE.meaning, TABLE.meaning_pt, REASONS.meaning, REASONS.meaning_pt))
+    for name, column in COLUMNS.items():
         texts = [column.meaning, column.meaning_pt, column.caution, column.caution_pt]
         assert all(texts), name
         assert len(set(texts)) == 4, name
@@ -86,7 +88,7 @@ def test_every_column_speaks_both_languages_and_has_an_example_and_a_caution() -
 
 
 def test_an_example_is_a_value_that_the_column_may_have() -> None:
-    for name, column in TABLE.columns.items():
+    for name, column in COLUMNS.items():
         value = _read(column)
         if column.values:
             assert value in column.values, name

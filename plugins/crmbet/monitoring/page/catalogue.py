@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from crmbet.contracts.files import load_table_contract
+from crmbet.contracts.files import load_reasons_contract, load_table_contract
 from crmbet.contracts.origins import load_origins
 from crmbet.monitoring.page.catalogue_page import render_page
 from crmbet.monitoring.page.documents import PAGE_POLICY
@@ -21,7 +21,12 @@ def add_catalogue(app: FastAPI, reading: Reading, usual: Language) -> None:
     def catalogue(language: str | None = None) -> HTMLResponse:
         chosen = next((each for each in LANGUAGES if each == language), usual)
         page = render_page(
-            load_table_contract(), load_origins(), chosen, readers=reading.column_readers(), live=True
+            load_table_contract(),
+            load_reasons_contract(),
+            load_origins(),
+            chosen,
+            readers=reading.column_readers(),
+            live=True,
         )
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
 

@@ -29,6 +29,7 @@ SOURCES = {
 WINDOWS = {"life": "since the first fact", "now": "the newest snapshot"}
 """Windows that are no number of days, in words."""
 PARTS = ("Key and features", "Responsible gambling", "Bookkeeping")
+REASONS = "Reasons of scores"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +66,28 @@ class Entry:
         return " ".join((*parts, *self.readers)).lower()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Columns of one heading."""
+
+    title: str
+    entries: Sequence[Entry]
+    of: TableContract | None = None
+    """Their table, if it is not that of the page."""
+
+
 def render_page(
     table: TableContract,
+    reasons: TableContract,
     origins: Mapping[str, Origin],
     language: Language,
     *,
     readers: Mapping[str, Sequence[str]],
     live: bool,
 ) -> str:
-    """The page in a language. `readers` are the audiences that read a column. A `live` one asks for today's figures.
+    """The page of the feature table and of its scores' reasons, in a language.
+
+    `readers` are the audiences that read a column. A `live` page asks for today's figures of the feature table.
 
     A page that is not live has its looks and its search within.
     """
@@ -87,27 +101,30 @@ def render_page(
         lstrip_blocks=True,
     )
     parts = [
-        (
-            title,
-            [
-                Entry(
-                    name=name, column=column, origin=origins.get(name), readers=tuple(readers.get(name, ()))
-                )
-                for name, column in columns.items()
-            ],
-        )
+        Part(title=title, entries=_entries(columns, origins, readers))
         for title, columns in zip(PARTS, in_parts(table), strict=True)
     ]
+    parts.append(Part(title=REASONS, of=reasons, entries=_entries(reasons.features, {}, readers)))
+    shown = [part for part in parts if part.entries]
     return environment.get_template(TEMPLATE).render(
         table=table,
-        parts=[(title, entries) for title, entries in parts if entries],
-        columns=len(table.columns),
+        parts=shown,
+        columns=sum(len(part.entries) for part in shown),
         language=language,
         languages=[(each, file_name(each)) for each in LANGUAGES],
         say=texts_in(language),
         grouped=grouped,
         live=live,
     )
+
+
+def _entries(
+    columns: Mapping[str, FeatureColumn], origins: Mapping[str, Origin], readers: Mapping[str, Sequence[str]]
+) -> list[Entry]:
+    return [
+        Entry(name=name, column=column, origin=origins.get(name), readers=tuple(readers.get(name, ())))
+        for name, column in columns.items()
+    ]
 
 
 def file_name(language: Language) -> str:

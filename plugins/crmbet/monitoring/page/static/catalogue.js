@@ -38,6 +38,7 @@ function figure(live, title) {
 
 async function show(details) {
   const live = details.querySelector(".live");
+  if (!live) return;
   const answer = await ask(`api/catalogue/${encodeURIComponent(details.id)}`);
   if (!answer || !window.echarts) return;
   const { fill, drift } = answer;

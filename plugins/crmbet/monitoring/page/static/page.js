@@ -124,5 +124,7 @@ listen();
 drawRange();
 new ResizeObserver(() => { for (const drawn of charts.values()) drawn.resize(); }).observe(document.body);
 await speak(remembered() ?? language());
+// The rows of a shared link are read while the overview is.
+rows.draw();
 load();
 setInterval(() => { if (!document.hidden) load(); }, EVERY_MILLISECONDS);

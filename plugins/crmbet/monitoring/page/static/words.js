@@ -42,7 +42,7 @@ export const count = (value) => (value === null || value === undefined ? "–" :
 export const short = (value) => (value === null || value === undefined ? "–" : compact.format(value));
 export const percent = (share) => (share === null || share === undefined ? "–" : `${fixed(share * 100, share && share < 0.001 ? 3 : 2)}%`);
 export const score = (value) => (value === null || value === undefined ? "–" : fixed(value, 3));
-export const binary = (largest) => (largest < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30]);
+export const binary = (largest) => (largest < 2 ** 20 ? ["KiB", 2 ** 10] : largest < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30]);
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
   const [unit, size] = binary(value);
