@@ -203,7 +203,7 @@ class Bench:
         return daily.measure(self.workbench, sizes.daily_days, sizes.daily_players, sizes.daily_rounds)
 
     def erasure(self) -> list[Figure]:
-        """Erasing players, compared with computing everything once more."""
+        """Erasing players, compared with computing everything from the captures."""
         sizes = self.options
         events = Events(
             bets=sizes.erasure_bets,
@@ -370,9 +370,9 @@ def _read_options() -> argparse.Namespace:
     add("--daily-rounds", "2", "daily: near and far days, in turn")
     add("--year-days", "365", "year: days")
     add("--year-players", "200", "year: players; the models need a hundred")
-    add("--erasure-bets", "4M", "erasure: bets, and a quarter as many transactions")
-    add("--erasure-players", "20k", "erasure: players")
-    add("--erasure-days", "180", "erasure: days")
+    add("--erasure-bets", "1M", "erasure: bets, and a quarter as many transactions")
+    add("--erasure-players", "10k", "erasure: players")
+    add("--erasure-days", "120", "erasure: days")
     return parser.parse_args()
 
 

@@ -89,11 +89,13 @@ def database_variables(postgres: EmbeddedPostgres, *, source: str, target: str) 
 
 
 def erasure_variables(workspace: Workspace, postgres: EmbeddedPostgres) -> dict[str, str]:
-    """The key of the erasure ledger, and how the proof of an erasure reaches Airflow's own database."""
+    """The key of the erasure ledger, how the proof reaches Airflow's own database, and who may use the form."""
     key = {"conn_type": "generic", "password": credentials(workspace).erasure_key}
     return {
         "AIRFLOW_CONN_CRMBET_ERASURE": json.dumps(key),
         "AIRFLOW_CONN_CRMBET_AIRFLOW": _connection(postgres, airflow.DATABASE),
+        "AIRFLOW_CONN_CRMBET_PRIVACY": _connection(postgres, TARGET_DATABASE),
+        "CRMBET_PRIVACY_OFFICERS": airflow.ADMIN,
     }
 
 

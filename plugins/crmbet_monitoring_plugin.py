@@ -1,6 +1,6 @@
-"""Adds the monitoring page to Airflow's UI: an entry in the navigation, a tab on the DAG and a tab on the run.
+"""Adds pages to Airflow's UI: monitoring, in the navigation and as a tab of DAG and run, and the form for erasures.
 
-Each brand has a page of its own, with a switch to the others. A new one is there after a restart of the API server.
+Each brand has pages of its own, with a switch to the others. A new one has them after a restart of the API server.
 
 This file is short because the plugin loader runs it in every process of Airflow (docs/adr/0002).
 """
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from airflow.plugins_manager import AirflowPlugin
 
 MOUNT = "crmbet"
+FORM = "crmbet-erasure"
 
 
 def _views() -> list[dict[str, Any]]:
@@ -32,13 +33,23 @@ def _views() -> list[dict[str, Any]]:
             **({"category": "browse"} if destination == "nav" else {}),
         }
         for destination, (suffix, query) in views.items()
+    ] + [
+        {
+            "name": "Requests for erasure",
+            "href": f"{prefix}/{FORM}/",
+            "destination": "nav",
+            "url_route": FORM,
+            "category": "browse",
+        }
     ]
 
 
 def _apps() -> list[dict[str, Any]]:
-    """The app, but only in the API server: no other process needs a web framework."""
-    if "airflow.api_fastapi.app" not in sys.modules:
-        return []
+    """The apps, but only in the API server: no other process needs a web framework."""
+    return [*_pages(), *_forms()] if "airflow.api_fastapi.app" in sys.modules else []
+
+
+def _pages() -> list[dict[str, Any]]:
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_connection, requires_access_dag
     from fastapi import Depends
@@ -73,6 +84,39 @@ def _apps() -> list[dict[str, Any]]:
         )
         app = create_app([may_see_runs], may_see_people, reading, spoken_texts(dag_id).language)
         apps.append({"app": app, "url_prefix": f"/{folder}", "name": f"{folder} monitoring"})
+    return apps
+
+
+def _forms() -> list[dict[str, Any]]:
+    from airflow.api_fastapi.core_api.security import get_user
+    from fastapi import Depends, HTTPException
+
+    from crmbet.erasure.page.app import Office, create_form
+    from crmbet.orchestration.context import (
+        erasure_dags,
+        form_pages,
+        open_erasure_requests,
+        privacy_officers,
+        spoken_texts,
+    )
+
+    def officer_of(dag_id: str) -> Any:
+        def officer(user: Any = Depends(get_user)) -> str:  # noqa: B008 - FastAPI calls it
+            name = str(user.get_name())
+            if name not in privacy_officers(dag_id):
+                raise HTTPException(403, "CRMBET_PRIVACY_OFFICERS does not name you")
+            return name
+
+        return officer
+
+    brands = {folder: brand for brand, folder in form_pages().items()}
+    apps = []
+    for folder, dag_id in erasure_dags().items():
+        office = Office(
+            brand=brands[folder], pages=form_pages, open_requests=partial(open_erasure_requests, dag_id)
+        )
+        app = create_form(officer_of(dag_id), office, spoken_texts(dag_id).language)
+        apps.append({"app": app, "url_prefix": f"/{folder}", "name": f"{folder} form"})
     return apps
 
 

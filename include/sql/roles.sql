@@ -247,7 +247,7 @@ BEGIN
     FOR found IN
         SELECT relname::text AS relname,
             CASE relname
-                WHEN 'erasure_requests' THEN 'SELECT, INSERT (user_id)'
+                WHEN 'erasure_requests' THEN 'SELECT, INSERT (user_id, entered_by)'
                 WHEN 'legal_holds' THEN 'SELECT, DELETE, INSERT (user_id, reason, stands_until), UPDATE (reason, stands_until)'
                 ELSE 'SELECT'
             END::text AS rights

@@ -10,6 +10,7 @@ from string import Formatter
 import pytest
 
 from crmbet.contracts.files import load_table_contract
+from crmbet.erasure.page.app import REFUSALS, STATES
 from crmbet.extract.listing import WORDS
 from crmbet.failures import BadSetting
 from crmbet.monitoring.alerts.message import FAILED_AT, LATE, MEANINGS, TITLES, WARNINGS
@@ -77,7 +78,8 @@ def said_on_pages() -> Iterator[str]:
     page = PROJECT / "plugins" / "crmbet" / "monitoring" / "page" / "static"
     scripts = [path for path in page.rglob("*.js") if "-" not in path.name]
     report = PROJECT / "plugins" / "crmbet" / "quality" / "report.html"
-    for path in (report, page.parent / "catalogue.html", *scripts):
+    form = PROJECT / "plugins" / "crmbet" / "erasure" / "page" / "form.html"
+    for path in (report, form, page.parent / "catalogue.html", *scripts):
         yield from re.findall(r'\bsay\("((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
     for path in page.rglob("*.html"):
         yield from re.findall(r"data-say[^>]*>([^<]+)<", path.read_text(encoding="utf-8"))
@@ -89,7 +91,7 @@ def said_of_data() -> Iterator[str]:
         yield from (check.title, check.advice, check.severity)
     yield from (*PARTS, REASONS)
     yield from WINDOWS.values()
-    for table in (TITLES, WARNINGS, MEANINGS, STAGE_NAMES, TO_CLEAR, WORDS):
+    for table in (TITLES, WARNINGS, MEANINGS, STAGE_NAMES, TO_CLEAR, WORDS, STATES, REFUSALS):
         yield from table.values()
     yield from (FAILED_AT, LATE, *TITLES, *LABELS, *LINKS, *ABOUT_BASELINES)
 

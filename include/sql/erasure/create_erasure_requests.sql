@@ -4,6 +4,8 @@ CREATE TABLE {table} (
     user_id text CHECK (user_id ~ '\S' AND length(user_id) <= 200),
     requested_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     requested_by text NOT NULL DEFAULT session_user,
+    -- The user of Airflow who filled in the form. NULL if somebody wrote the row by SQL.
+    entered_by text,
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'held', 'erasing', 'erased')),
     reason text,
     ended_at timestamptz,

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from crmbet.audiences.notifying import Receiver
     from crmbet.contracts.erased_players import ErasedPlayers
+    from crmbet.erasure.asking import RequestTable
     from crmbet.load.session import LoadSession
     from crmbet.monitoring.tables import MonitoringTables
     from crmbet.monitoring.trail import StoreReader
@@ -68,6 +69,8 @@ PAGE_MEMORY = "512MB"
 
 PAGE = "crmbet"
 """Where the monitoring page is mounted below the API server (crmbet_monitoring_plugin)."""
+FORM = "crmbet-erasure"
+"""Where the form for erasures is mounted."""
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +182,32 @@ def daily_dags() -> dict[str, str]:
 def brand_pages() -> dict[str, str]:
     """The folder of each brand's monitoring page, by the brand's name."""
     return {brand.name: page_of(brand.suffix) for brand in read_brands(os.environ).brands}
+
+
+def erasure_dags() -> dict[str, str]:
+    """The erasure DAG of each brand, by the folder of its form for erasures below the API server's address."""
+    brands = read_brands(os.environ).brands
+    return {f"{FORM}{brand.suffix}": brand.dag_id("user_features_erasure") for brand in brands}
+
+
+def form_pages() -> dict[str, str]:
+    """The folder of each brand's form for erasures, by the brand's name."""
+    return {brand.name: f"{FORM}{brand.suffix}" for brand in read_brands(os.environ).brands}
+
+
+def privacy_officers(dag_id: str) -> frozenset[str]:
+    """The users of Airflow who may ask for erasures of the DAG's brand."""
+    return settings_of(dag_id).erasure.officers
+
+
+@contextmanager
+def open_erasure_requests(dag_id: str) -> Iterator[RequestTable]:
+    """The table of requests of the DAG's brand, by the login of the privacy office. No other login will do."""
+    from crmbet.erasure.asking import open_requests
+
+    environ = brand_of(dag_id, os.environ).environ
+    with open_requests(dsn_of(connection_of(environ, "privacy")), target_schema(environ)) as requests:
+        yield requests
 
 
 def page_of(suffix: str) -> str:

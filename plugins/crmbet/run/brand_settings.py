@@ -30,5 +30,6 @@ SETTINGS_OF_A_BRAND = frozenset({
     "validate_timeout_minutes", "backup_timeout_minutes", "load_timeout_minutes", "record_timeout_minutes",
     "weekly_timeout_minutes", "restore_timeout_minutes", "stream_timeout_minutes",
     "legal_retention_days", "erasure_deadline_days", "erasure_timeout_minutes",
+    "privacy_connection", "privacy_officers",
     "audiences_timeout_minutes", "approval_timeout_minutes", "deadline_minutes", "ask_on", "approvers", "shards",
 })  # fmt: skip

@@ -28,6 +28,7 @@ from crmbet.run.brand import DEFAULT, SEPARATOR, Brand, refusal, variable_of
 from crmbet.run.brand_clashes import clashes
 from crmbet.run.brand_settings import SETTINGS_OF_A_BRAND
 from crmbet.run.schedule import (
+    CONNECTIONS,
     MINUTES,
     SHARDS_VARIABLE,
     checked_daily_schedule,
@@ -204,6 +205,9 @@ def _identity(name: str, environ: Mapping[str, str]) -> dict[str, str]:
         "CRMBET_STREAM_TOPICS": "",
         # The login of the environment's page may read the tables of the environment's brand alone.
         "CRMBET_MONITORING_CONNECTION": connection_of(environ, "target"),
+        # Whoever may have players of one brand erased may not have those of another.
+        "CRMBET_PRIVACY_CONNECTION": f"{CONNECTIONS['privacy']}_{name}",
+        "CRMBET_PRIVACY_OFFICERS": "",
     }
 
 

@@ -52,6 +52,7 @@ CONNECTIONS = {
     "target": "crmbet_target",
     "stream": "crmbet_stream",
     "monitoring": "crmbet_monitoring",
+    "privacy": "crmbet_privacy",
 }
 """The id of each Airflow connection by default. The setting of another id is `<name>_connection`."""
 

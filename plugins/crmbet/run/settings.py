@@ -138,6 +138,11 @@ class ConnectionSettings(_Group):
         "Id of the Airflow connection by which the monitoring page reads the target. If there is none, it uses that "
         "of the target.",
     )
+    privacy_connection: str = _connection(
+        "privacy",
+        "Id of the Airflow connection by which the form for erasures writes requests into the target. No other "
+        "connection takes its place.",
+    )
 
 
 class QualitySettings(_Group):
@@ -387,6 +392,13 @@ class LoadSettings(_Group):
     )
 
 
+def checked_users(given: str) -> str:
+    """Return ids or names of users as they are. Raises `ValueError`."""
+    if not all(re.fullmatch(r"[A-Za-z0-9@._+-]{1,64}", user) for user in given.split()):
+        raise ValueError("use ids of users, with blanks between them")
+    return given
+
+
 class ApprovalSettings(_Group):
     """When a person is asked before a load, and who may answer."""
 
@@ -414,9 +426,7 @@ class ApprovalSettings(_Group):
     @field_validator("approvers")
     @classmethod
     def _ids_are_plain(cls, given: str) -> str:
-        if not all(re.fullmatch(r"[A-Za-z0-9@._+-]{1,64}", user) for user in given.split()):
-            raise ValueError("use ids of users, with blanks between them")
-        return given
+        return checked_users(given)
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -527,6 +537,23 @@ class ErasureSettings(_Group):
         le=365,
         description="A request for erasure that is not fulfilled after so many days is overdue, which an alert says.",
     )
+    privacy_officers: str = Field(
+        default="",
+        description=(
+            "Names of the users of Airflow who may ask for erasures by the form, with blanks between. "
+            "Empty: nobody may."
+        ),
+    )
+
+    @field_validator("privacy_officers")
+    @classmethod
+    def _names_are_plain(cls, given: str) -> str:
+        return checked_users(given)
+
+    @property
+    def officers(self) -> frozenset[str]:
+        """The users who may use the form."""
+        return frozenset(self.privacy_officers.split())
 
 
 class EngineSettings(_Group):

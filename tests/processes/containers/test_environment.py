@@ -26,6 +26,9 @@ SHOWN_BY_THE_PAGE = {
     "CRMBET_BRANDS_DIRECTORY",
     "CRMBET_LAKE_CONNECTION",
     "CRMBET_MONITORING_CONNECTION",
+    "AIRFLOW_CONN_CRMBET_PRIVACY",
+    "CRMBET_PRIVACY_CONNECTION",
+    "CRMBET_PRIVACY_OFFICERS",
     "CRMBET_LANGUAGE",
     "CRMBET_AUDIENCES_FOLDER",
 }
@@ -160,6 +163,7 @@ def test_only_the_trial_starts_without_a_message_when_its_secret_is_missing(
             if name in CHANNEL_VARIABLES | {
                 "AIRFLOW_CONN_CRMBET_STREAM",
                 "AIRFLOW_CONN_CRMBET_AUDIENCES_WEBHOOK",
+                "AIRFLOW_CONN_CRMBET_PRIVACY",
                 *OF_ERASURES,
             }:
                 continue  # nobody needs to be told, and there need be neither stream nor audiences
