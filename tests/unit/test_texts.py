@@ -30,7 +30,7 @@ CODE = [*(PROJECT / "plugins").rglob("*.py"), *(PROJECT / "dags").glob("*.py")]
 SPEAKERS = ("say", "texts_in")
 FAILURE_PARTS = ("what", "why", "next_step")
 LABELS = ("Means", "What", "Where", "Why", "Next", "Brand", "DAG", "Run", "as_of", "Task", "Late")
-LINKS = ("Log", "Run", "Page", "Runbook", "Report")
+LINKS = ("Answer", "Log", "Run", "Page", "Runbook", "Report")
 ABOUT_BASELINES = (
     "a new baseline begins: nothing compared",
     "no baseline is as old as this run: nothing compared",

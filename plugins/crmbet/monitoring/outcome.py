@@ -23,7 +23,7 @@ class Failure(BaseModel):
 
     kind: str
     """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered, ForeignObjects, HandEdits,
-    SegmentJump, AudienceJump, StreamBehind, StreamDiffers. Each has a page in the runbook."""
+    SegmentJump, AudienceJump, StreamBehind, StreamDiffers, LoadAsked. Each has a page in the runbook."""
     what: str
     where: str = ""
     why: str = ""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import timezone
 
 from crmbet.texts import ENGLISH, LANGUAGES, Texts, texts_in
 
@@ -43,6 +44,7 @@ class ApproveOperator(HITLOperator):
     def execute(self, context: Context) -> Any:
         """Write `approve.json` and return, if nobody has to be asked. Otherwise wait for a person."""
         from crmbet.load.approval import Approval, ask
+        from crmbet.orchestration.alerts import tell_question
         from crmbet.orchestration.context import open_run
         from crmbet.orchestration.handover import hand_over
 
@@ -59,7 +61,8 @@ class ApproveOperator(HITLOperator):
         say = texts_in(run.settings.language)
         self.subject = _question(say)
         self.options = [_yes(say), _no(say)]
-        self.body = _describe(question.asked, rules.strategy, preview, gates, say)
+        reasons = _reasons(question.asked, say)
+        self.body = _describe(reasons, rules.strategy, preview, gates, say)
         self.log.info("a person is asked before the load (%s):\n%s", ", ".join(question.asked), self.body)
         if answer := run.params.answer:
             event = {
@@ -68,6 +71,8 @@ class ApproveOperator(HITLOperator):
             }
             return self.execute_complete(context, event)
         self.log.info("answer in the UI or by REST; `airflow dags test` also takes the param answer")
+        until = timezone.utcnow().astimezone(run.settings.zone) + self.response_timeout
+        tell_question(context, reasons, until, run.as_of_date.isoformat())
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -139,15 +144,19 @@ def _no(say: Texts) -> str:
     return say("reject: leave the table as it is")
 
 
-def _describe(
-    asked: Sequence[str], strategy: str, preview: Preview, gates: Sequence[QualityManifest], say: Texts
-) -> str:
-    """What would change, in Markdown. It names no player."""
+def _reasons(asked: Sequence[str], say: Texts) -> list[str]:
+    """Why a person is asked, in words."""
     known = {
         "replace": say("it replaces the whole table"),
         "loss": say("it would lose more than a load may by itself"),
     }
-    reasons = dict.fromkeys(known.get(word, say("checks failed")) for word in asked)
+    return list(dict.fromkeys(known.get(word, say("checks failed")) for word in asked))
+
+
+def _describe(
+    reasons: Sequence[str], strategy: str, preview: Preview, gates: Sequence[QualityManifest], say: Texts
+) -> str:
+    """What would change, in Markdown. It names no player."""
     figures = {
         say("Load by"): strategy,
         say("Rows now"): preview.rows,

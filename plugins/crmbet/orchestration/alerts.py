@@ -96,6 +96,32 @@ def tell_success(context: Any) -> None:
         _tell_warnings(row, known)
 
 
+def tell_question(context: Any, reasons: Sequence[str], until: datetime, as_of: str) -> None:
+    """A run is about to wait for a person's answer: say so, since without an answer `until` then it is rejected."""
+    from crmbet.orchestration.context import spoken_texts
+
+    ti, dag_id = context["ti"], context["dag"].dag_id
+    say = spoken_texts(dag_id)
+    failure = Failure(
+        kind="LoadAsked",
+        what=say("a person has to say whether the run may load: {reasons}", reasons="; ".join(reasons)),
+        why=say("without an answer by {until} the load is rejected", until=f"{until:%Y-%m-%d %H:%M %Z}"),
+        next_step="open the run, read the question below Required Actions, and answer it",
+    )
+    try:
+        incidents.send(
+            "asked",
+            dag_id=dag_id,
+            run_id=context["run_id"],
+            failure=failure,
+            task_id=ti.task_id,
+            try_number=ti.try_number,
+            as_of=as_of,
+        )
+    except FAILURES as error:
+        log.warning("nobody can be told that the run waits: %s", incidents.describe(error))
+
+
 async def tell_deadline(context: Mapping[str, Any], **_: Any) -> None:
     """The deadline of a run has passed: it is late, or it has failed and perhaps nobody was told."""
     import asyncio

@@ -50,6 +50,7 @@ LEVELS: Mapping[Kind, int] = {
     "failed": logging.ERROR,
     "deadline": logging.ERROR,
     "set_aside": logging.WARNING,
+    "asked": logging.WARNING,
     "recovered": logging.INFO,
 }
 """How an alert is logged."""
@@ -213,6 +214,8 @@ def send(  # noqa: PLR0913 - all but the first by name
         anchor=anchor_of(failure.kind),
         stages=quality or {},
     )
+    if kind == "asked":
+        links = {"answer": f"{links['run']}/tasks/{task_id}/required_actions", **links}
     message = Message(
         kind=kind,
         dag_id=dag_id,

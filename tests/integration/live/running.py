@@ -137,7 +137,6 @@ def variables(
         "AIRFLOW__OPENLINEAGE__EXTRACTORS": "crmbet.orchestration.lineage.PipelineLineage",
         "AIRFLOW__METRICS__STATSD_ON": "True",
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd_port),
-        "CRMBET_PRIVACY_OFFICERS": "user",
         "AIRFLOW_CONN_CRMBET_TARGET": json.dumps(target),
         "AIRFLOW_CONN_CRMBET_LAKE": json.dumps(lake),
         **{f"AIRFLOW_CONN_CRMBET_ALERTS_{name}": json.dumps(value) for name, value in connections.items()},

@@ -18,7 +18,7 @@ from crmbet.monitoring.outcome import Failure
 from crmbet.run.brand import DEFAULT
 from crmbet.texts import DEFAULT_LANGUAGE, ENGLISH, Texts
 
-Kind = Literal["failed", "recovered", "deadline", "set_aside"]
+Kind = Literal["failed", "recovered", "deadline", "set_aside", "asked"]
 
 SHOWN_BREACHES = 5
 LONGEST_TEXT = 1_500
@@ -32,6 +32,7 @@ TITLES: Mapping[Kind, str] = {
     "recovered": "{run} has recovered",
     "deadline": "{run} is late",
     "set_aside": "{run} has set objects aside",
+    "asked": "{run} waits for a person's answer",
 }
 FAILED_AT = "{run} failed at {task}"
 WARNINGS: Mapping[str, str] = {
@@ -56,6 +57,7 @@ MEANINGS: Mapping[str, str] = {
     "SourceShrunk": "Data that an earlier run had seen is gone from a source.",
     "AccessRefused": "A login or a password is wrong, or lacks a right.",
     "RowsUnaccounted": "Rows went in and did not come out anywhere: a defect of crmbet. The table is as it was.",
+    "LoadAsked": "A run waits until a person says whether it may load. The table is as it was.",
     "LoadRejected": "A person was asked whether the run may load: no, or no answer. The table is as it was.",
     "BadAudience": "The table is loaded. No audience was handed over, since the file of one is wrong.",
     "ReceiverRefused": "The table is loaded and audiences are there. Who should be told of them refuses the message.",

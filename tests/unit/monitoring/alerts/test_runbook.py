@@ -24,6 +24,7 @@ OTHER_KINDS = {
     "AudienceJump",
     "StreamBehind",
     "StreamDiffers",
+    "LoadAsked",
 }
 
 
