@@ -370,9 +370,9 @@ def _read_options() -> argparse.Namespace:
     add("--daily-rounds", "2", "daily: near and far days, in turn")
     add("--year-days", "365", "year: days")
     add("--year-players", "200", "year: players; the models need a hundred")
-    add("--erasure-bets", "1M", "erasure: bets, and a quarter as many transactions")
-    add("--erasure-players", "10k", "erasure: players")
-    add("--erasure-days", "120", "erasure: days")
+    add("--erasure-bets", "600k", "erasure: bets, and a quarter as many transactions")
+    add("--erasure-players", "8k", "erasure: players")
+    add("--erasure-days", "90", "erasure: days")
     return parser.parse_args()
 
 

@@ -6,7 +6,8 @@ No id is ever given to Airflow, which would keep it: this DAG has no param for o
 `take_erasure_requests` enters the players into a ledger, as a keyed hash of their ids. From then on cleaning leaves
 them out. A player waits while a legal hold stands. `erase_players` writes everything again that holds them, deletes
 them from all tables, searches every object, table and log for them, and keeps a certificate. Killed anywhere, it is
-done when it is run again. `check_erasure_deadlines` fails if a request has waited for too long.
+done when it is run again. `check_erasure_deadlines` fails if a request has waited for too long. `record_run` writes
+the run's row of figures.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule, chain
 
 from crmbet.operators.check_erasure_deadlines import CheckErasureDeadlinesOperator
 from crmbet.operators.erase_players import ErasePlayersOperator
+from crmbet.operators.record_run import RecordRunOperator
 from crmbet.operators.take_erasure_requests import TakeErasureRequestsOperator
 from crmbet.orchestration.alerts import alerted
 from crmbet.orchestration.retrying import RETRIES
@@ -46,12 +48,19 @@ def erasure_dag(brand: Brand) -> DAG:
         erase_players = ErasePlayersOperator(
             task_id="erase_players", execution_timeout=time_limit(brand.environ, "erasure_timeout_minutes")
         )
-        # Requests are overdue whether or not the others have succeeded.
+        # Requests are overdue whether or not the others have succeeded. It fails if they have not.
         check_erasure_deadlines = CheckErasureDeadlinesOperator(
             task_id="check_erasure_deadlines", trigger_rule=TriggerRule.ALL_DONE
         )
 
-        chain(take_erasure_requests, erase_players, check_erasure_deadlines)
+        # As in the other DAGs: it runs whether or not the others succeed, and does not decide whether the run succeeds.
+        record_run = RecordRunOperator(
+            task_id="record_run",
+            retries=1,
+            execution_timeout=time_limit(brand.environ, "record_timeout_minutes"),
+        ).as_teardown(on_failure_fail_dagrun=False)
+
+        chain(take_erasure_requests, erase_players, check_erasure_deadlines, record_run)
     return dag
 
 

@@ -26,6 +26,7 @@ LIMITS: dict[str, dict[str, str | None]] = {
     "restore_backup": {"choose_backup": None, "restore_backup": "restore", "record_run": "record"},
     "user_features_erasure": {
         "take_erasure_requests": None, "erase_players": "erasure", "check_erasure_deadlines": None,
+        "record_run": "record",
     },
     "user_features_stream": {"stream": "stream", "record_run": "record"},
 }  # fmt: skip

@@ -18,7 +18,8 @@ def test_the_task_graph(erasure: Any) -> None:
     assert {task.task_id: sorted(task.downstream_task_ids) for task in erasure.tasks} == {
         "take_erasure_requests": ["erase_players"],
         "erase_players": ["check_erasure_deadlines"],
-        "check_erasure_deadlines": [],
+        "check_erasure_deadlines": ["record_run"],
+        "record_run": [],
     }
 
 

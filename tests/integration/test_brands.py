@@ -14,6 +14,9 @@ from typing import Any
 import psycopg2
 import pytest
 
+from crmbet.contracts.files import load_table_contract
+from crmbet.erasure.ledger import ensure_tables
+from crmbet.load.session import LoadSession
 from crmbet.run.tasks import TASKS
 from crmbet.sweep import SweepPlan
 from local.simulator import World, deliver
@@ -33,6 +36,28 @@ def cells(url: str, schema: str) -> list[tuple[Any, ...]]:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(CELLS.format(schema))
         return cursor.fetchall()
+
+
+def erase_of_aurora(operator: Any, user_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Erase a player of the brand, whose id another player of the brand of the environment has, too."""
+    key = {"conn_type": "generic", "password": "0123456789abcdef0123456789abcdef"}
+    monkeypatch.setenv("AIRFLOW_CONN_CRMBET_ERASURE", json.dumps(key))
+    contract = load_table_contract().in_schema("ml_features_aurora")
+    with closing(psycopg2.connect(operator.target_url)) as connection:
+        ensure_tables(
+            LoadSession(connection=connection, contract=contract, run_id="r", lock_timeout_seconds=5)
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO ml_features_aurora.erasure_requests (user_id) VALUES (%s)", (user_id,)
+            )
+    tasks = ["take_erasure_requests", "erase_players"]
+    operator.execute(tasks, run_id="erased", dag_id="user_features_erasure__aurora")
+    assert operator.query(
+        "SELECT state, (SELECT count(*) FROM ml_features_aurora.erasure_ledger), "
+        "to_regclass('ml_features.erasure_ledger') "
+        "FROM ml_features_aurora.erasure_requests"
+    ) == [("erased", 1, None)]
 
 
 def source_of(monkeypatch: pytest.MonkeyPatch, connection_id: str, url: str) -> None:
@@ -84,6 +109,20 @@ def test_not_a_cell_crosses_and_a_file_that_goes_takes_its_dags_alone(
 
     found = operator.execute(["plan_sweep"], run_id="swept", dag_id="user_features_weekly")
     assert not found.manifest("plan_sweep", SweepPlan).done_files
+
+    player = min(shared)
+    kept = {entry.key for entry in operator.store.list("crmbet/")}
+    erase_of_aurora(operator, player, monkeypatch)
+    assert cells(operator.target_url, "ml_features") == ours
+    assert {entry.key for entry in operator.store.list("crmbet/")} == kept
+    rebuilt = {"run_id": "rebuilt", "as_of": AS_OF.isoformat(), "full_refresh": True}
+    operator.execute(UNGATED, **rebuilt)
+    operator.execute(UNGATED, dag_id=AURORA, **rebuilt)
+    assert [row["user_id"] for (row,) in cells(operator.target_url, "ml_features")] == [
+        row["user_id"] for (row,) in ours
+    ], "our ledger does not know their player"
+    theirs = cells(operator.target_url, "ml_features_aurora")
+    assert player not in {row["user_id"] for (row,) in theirs}
 
     (tmp_path / "aurora.yaml").unlink()
     with pytest.raises(KeyError, match=AURORA):

@@ -310,6 +310,8 @@ def stream_config(settings: Settings) -> dict[str, Any]:
 
     They hold a password: never log them.
     """
+    from crmbet.stream.consumer import group_of
+
     connection_id = settings.connections.stream_connection
     connection = require_connection(connection_id)
     address = (
@@ -321,7 +323,8 @@ def stream_config(settings: Settings) -> dict[str, Any]:
         "sasl.password": connection.password,
     }
     given: dict[str, Any] = connection.extra_dejson
-    config = {name: value for name, value in fields.items() if value} | given
+    own = {"group.id": group_of(settings.brand)}
+    config = own | {name: value for name, value in fields.items() if value} | given
     if not config.get("bootstrap.servers"):
         raise BadSetting(
             f"the Airflow connection {connection_id} names no broker",

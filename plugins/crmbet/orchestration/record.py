@@ -12,7 +12,7 @@ from airflow.sdk import timezone
 
 from crmbet.failures import CrmbetError
 from crmbet.orchestration.dags_test import started_at
-from crmbet.run.tasks import RECORD, RESTORE
+from crmbet.run.tasks import ERASE, RECORD, RESTORE
 
 if TYPE_CHECKING:
     from crmbet.monitoring.metrics import RunMetrics
@@ -55,6 +55,8 @@ def _collect(context: Any) -> RunMetrics:
     tasks = read_outcomes(context)
     if RESTORE in tasks:
         return _collect_restore(context, tasks)
+    if ERASE in tasks:
+        return _collect_erasure(context, tasks)
     try:
         airflow_run = open_run(context)
         known = begin_metrics(context, tasks, airflow_run.run)
@@ -83,6 +85,17 @@ def _collect_restore(context: Any, tasks: dict[str, TaskOutcome]) -> RunMetrics:
             "records_transformed": restored["rows"],
             "params": {**metrics.params, "backup": restored["backup"]},
         }
+    )
+
+
+def _collect_erasure(context: Any, tasks: dict[str, TaskOutcome]) -> RunMetrics:
+    """The outcome of an erasure: how many requests, players, files and rows, and its certificate."""
+    from crmbet.orchestration.context import settings_of
+
+    metrics = begin_metrics(context, tasks)
+    erased = context["ti"].xcom_pull(task_ids=ERASE)
+    return metrics.model_copy(
+        update={"brand": settings_of(metrics.dag_id).brand, "params": {**metrics.params, **(erased or {})}}
     )
 
 

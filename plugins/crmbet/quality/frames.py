@@ -43,14 +43,16 @@ def validate_raw(
     *,
     as_of: datetime | None = None,
     thresholds: Mapping[str, float] | None = None,
+    contracts: str = "",
 ) -> Report:
     """Judge rows as a source delivers them, by the source's contract and suite.
 
     `source` is the name of a contract; by default it is the one whose columns the frame has. `as_of` is an aware
     instant; by default it is the midnight (UTC) after the newest fact. `thresholds` are settings by name; the others
-    have the project's values. Raises `ValueError` if the frame lacks required columns of `source`, or of every source.
+    have the project's values. `contracts` is a brand's own folder of contracts, as its `contracts_directory` names it.
+    Raises `ValueError` if the frame lacks required columns of `source`, or of every source, and `BadContract`.
     """
-    contract = _contract_of(df, source)
+    contract = _contract_of(df, source, contracts)
     with _engine() as connection:
         captured = df.rename(columns={found: name for name, found in _names_in(df, contract).items()})
         for name in contract.columns:
@@ -150,8 +152,8 @@ def _settings(thresholds: Mapping[str, float] | None) -> Settings:
     return Settings(lake_bucket=UNRUN).with_thresholds(thresholds or {})
 
 
-def _contract_of(df: pd.DataFrame, source: str | None) -> SourceContract:
-    contracts = load_source_contracts()
+def _contract_of(df: pd.DataFrame, source: str | None, own: str) -> SourceContract:
+    contracts = load_source_contracts(over=own)
     if source is not None and source not in contracts:
         raise ValueError(f"{source!r} is not a source; the sources are {', '.join(contracts)}")
     columns_there = set(df.columns)

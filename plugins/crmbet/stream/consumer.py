@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crmbet.failures import DataLost, LostConnection, SourceMissing
+from crmbet.run.brand import DEFAULT
 from crmbet.stream.records import Batch, Partition
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 client_log = logging.getLogger(f"{__name__}.client")
 
 GROUP = "crmbet"
-"""The name under which lag tools see us, unless the connection has another group.id."""
+"""The name under which lag tools see the brand of a deployment without brands."""
 ANSWER_SECONDS = 15
 POLL_SECONDS = 0.2
 MESSAGES_AT_ONCE = 10_000
@@ -45,6 +46,11 @@ REQUIRED: dict[str, Any] = {
     # Without this the client would go on elsewhere if the broker has no such offset any more, and say nothing.
     "auto.offset.reset": "error",
 }
+
+
+def group_of(brand: str) -> str:
+    """The name under which lag tools see a brand, unless its connection has another group.id."""
+    return GROUP if brand == DEFAULT else f"{GROUP}_{brand}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from crmbet.contracts.files import load_source_contracts
+from crmbet.contracts.files import CONTRACTS, load_source_contracts
 from crmbet.contracts.source import SourceContract
 from crmbet.quality.frames import validate_features, validate_raw
 
@@ -93,7 +93,7 @@ def test_a_frame_has_columns_by_any_name_of_the_contract(
     described["columns"]["stake"]["source_name"] = ["stake", "amount"]
     described["columns"]["game_type"]["source_name"] = {"path": "game"}
     contract = SourceContract.model_validate(described)
-    monkeypatch.setattr("crmbet.quality.frames.load_source_contracts", lambda: {"bets": contract})
+    monkeypatch.setattr("crmbet.quality.frames.load_source_contracts", lambda **_: {"bets": contract})
     bets = rows(clean, "bets").rename(columns={"game_type": "game"})
     stakes = bets.pop("stake")
 
@@ -103,3 +103,17 @@ def test_a_frame_has_columns_by_any_name_of_the_contract(
     assert (report.quality_grade, report.critical_issues) == ("A", ())
     with pytest.raises(ValueError, match="lacks required columns"):
         validate_raw(bets.assign(valor=stakes))
+
+
+def test_a_brand_has_its_own_names_of_columns(clean: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    ours = (CONTRACTS / "sources" / "transactions.yaml").read_text()
+    (tmp_path / "transactions.yaml").write_text(
+        ours.replace("amount:\n    {type", "amount:\n    {source_name: valor, type", 1)
+    )
+    frame = rows(clean, "transactions").rename(columns={"amount": "valor"})
+
+    report = validate_raw(frame, "transactions", contracts=str(tmp_path))
+
+    assert report.breaches(frozenset({"CRITICAL", "HIGH", "MEDIUM", "LOW"})) == ()
+    with pytest.raises(ValueError, match="lacks required columns of transactions"):
+        validate_raw(frame, "transactions")

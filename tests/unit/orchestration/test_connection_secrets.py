@@ -53,6 +53,17 @@ def test_the_same_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "anary" not in str(_secrets_masker().redact(f"the client said [{spelling}] to us"))
 
 
+def test_each_brand_has_a_consumer_group_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    define(monkeypatch, "stream", conn_type="kafka", port=9092)
+
+    groups = [
+        stream_config(Settings.of(lake_bucket="unused", brand=brand))["group.id"]
+        for brand in ("default", "aurora")
+    ]
+
+    assert groups == ["crmbet", "crmbet_aurora"]
+
+
 def test_the_page_has_a_login_of_its_own_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     define(monkeypatch, "target", login="crmbet_loader")
     assert parse_dsn(monitoring_dsn(os.environ))["user"] == "crmbet_loader"
