@@ -71,7 +71,7 @@ class ApproveOperator(HITLOperator):
             }
             return self.execute_complete(context, event)
         self.log.info("answer in the UI or by REST; `airflow dags test` also takes the param answer")
-        until = timezone.utcnow().astimezone(run.settings.zone) + self.response_timeout
+        until = timezone.utcnow().astimezone(run.settings.zone) + (self.response_timeout or timedelta())
         tell_question(context, reasons, until, run.as_of_date.isoformat())
         return super().execute(context)
 

@@ -146,7 +146,7 @@ def test_another_site_cannot_ask_with_an_officers_cookie(form: TestClient, admin
 def test_the_page_speaks_both_languages_and_leads_to_the_other_brands(form: TestClient) -> None:
     english, portuguese = form.get("/").text, form.get("/?language=pt-BR").text
     assert "Ask for erasure" in english
-    assert "Pedir a exclusão" in portuguese
+    assert "Pedir o apagamento" in portuguese
     assert 'href="../crmbet-erasure/?language=pt-BR"' in portuguese
 
 

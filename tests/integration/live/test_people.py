@@ -159,4 +159,4 @@ def test_ids_to_erase_reach_the_table_of_requests_and_nothing_of_airflow(asking:
         states = {task.name: task.state for task in api.follow("user_features_erasure", run)}
     assert states["erase_players"] == "success"
     [row] = asking.call("op", "GET", form).json()["rows"]
-    assert (row[0], row[2], row[3]) == (str(number), "op", "excluído")
+    assert (row[0], row[2], row[3]) == (str(number), "op", "apagado")
