@@ -18,7 +18,12 @@ GROUPS = ROLES
 
 def create_roles(url: str, *options: str) -> None:
     """Run roles.sql in a database; `url` is the administrator's, `options` are psql's."""
-    command = [str(programs() / "psql"), "-X", "-q", url, *options, "-f", str(STATEMENTS / "roles.sql")]
+    run_script(url, "roles.sql", *options)
+
+
+def run_script(url: str, script: str, *options: str) -> None:
+    """Run a script of include/sql/ as psql does it."""
+    command = [str(programs() / "psql"), "-X", "-q", url, *options, "-f", str(STATEMENTS / script)]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from crmbet.load.training_set import ensure_training_set
 from crmbet.monitoring.tables import ensure_tables, open_monitoring
 from crmbet.run.schemas import ROLES, checked_schema, role_of
 from tests.integration.load.small_loads import load_rows, next_second
-from tests.integration.roles import as_login, create_roles, drop_roles
+from tests.integration.roles import as_login, create_roles, drop_roles, run_script
 
 if TYPE_CHECKING:
     from tests.conftest import Services
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.integration
 
 SCHEMAS = {"default": "ml_features", "aurora": "ml_features_aurora"}
 GROUPS = [role_of(role, schema) for schema in SCHEMAS.values() for role in ROLES]
+HEAD_OFFICE = ["crmbet_all_brands", "crmbet_all_brands_reader"]
+"""The roles of all_brands.sql: the owner of the view, and who may read it."""
 
 RIGHTS = """
 SELECT rolname, thing FROM pg_roles CROSS JOIN LATERAL (
@@ -53,7 +56,7 @@ def admin_url(services: Services, new_database: Callable[[], str]) -> Iterator[s
         for role in GROUPS:
             cursor.execute(f"ALTER ROLE {role} LOGIN")
     yield url
-    drop_roles([url], groups=GROUPS)
+    drop_roles([url], groups=[*GROUPS, *HEAD_OFFICE])
 
 
 def session_of(connection: Any, brand: str, schema: str) -> LoadSession:
@@ -100,11 +103,43 @@ def test_no_role_of_a_brand_has_a_right_in_the_other_ones_schema(
                 cursor.execute(f"SELECT DISTINCT user_id, tenure_days FROM {schema}.{table}")
                 assert cursor.fetchall() == [("ana", tenure)]
 
+    is_seen_by_those_who_may_see_all_brands_and_by_nobody_else(admin_url)
+
     refused = pytest.raises(
         LoadRefused, match="belongs to the brand default, and this run is of the brand aurora"
     )
     with closing(psycopg2.connect(admin_url)) as connection, refused:
         ensure_target(session_of(connection, "aurora", "ml_features"))
+
+
+ALL_BRANDS = "crmbet_all_brands.user_features"
+
+
+def is_seen_by_those_who_may_see_all_brands_and_by_nobody_else(admin_url: str) -> None:
+    """The view of all_brands.sql, which may be made again."""
+    for _ in range(2):
+        run_script(admin_url, "all_brands.sql", "--set", f"schemas={' '.join(SCHEMAS.values())}")
+    with closing(psycopg2.connect(admin_url)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute(f"ALTER ROLE {HEAD_OFFICE[1]} LOGIN")
+        cursor.execute(
+            "SELECT rolname FROM pg_roles "
+            "WHERE rolname = ANY (%s) AND has_any_column_privilege(oid, %s::regclass, 'SELECT')",
+            ([*GROUPS, *HEAD_OFFICE], ALL_BRANDS),
+        )
+        assert {role for (role,) in cursor.fetchall()} == {*HEAD_OFFICE}
+        for schema in SCHEMAS.values():
+            cursor.execute(RIGHTS, {"schema": schema, "roles": HEAD_OFFICE[1:]})
+            assert cursor.fetchall() == [], "it sees the view and no table"
+    with closing(psycopg2.connect(as_login(admin_url, HEAD_OFFICE[1]))) as reader, reader.cursor() as cursor:
+        cursor.execute(f"SELECT brand, user_id, tenure_days FROM {ALL_BRANDS} ORDER BY brand")
+        assert cursor.fetchall() == [("aurora", "ana", 2), ("default", "ana", 1)]
+        cursor.execute(f"SELECT * FROM {ALL_BRANDS} LIMIT 0")
+        columns = [column.name for column in cursor.description or ()]
+    assert [name for name in columns if name.startswith("rg_")] == []
+    public = {name for name in load_table_contract().columns if not name.startswith("rg_")}
+    assert public == {*columns} - {"brand"}
+    with pytest.raises(subprocess.CalledProcessError):
+        run_script(admin_url, "all_brands.sql", "--set", "schemas=ml_features nowhere")
 
 
 @pytest.mark.parametrize("schema", ["ml_features_" + "x" * 35, "crm"])
