@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crmbet.databases.statements import Fragment, statement
-from crmbet.features.sessions import derived_sessions, joined_sessions
+from crmbet.databases.statements import Fragment, identifier, render, statement
+from crmbet.features.sessions import derived_sessions
+from crmbet.stream.parts import sessions_with_near
 
 pytestmark = pytest.mark.sql
 
@@ -47,15 +48,15 @@ def test_sessions_join_from_any_parts(
         return engine.execute(f"SELECT {SHOWN} FROM ({derived_sessions(DAYS)}) ORDER BY ALL").fetchall()
 
     whole = sessions("true")
+    kept = identifier("kept_sessions")
+    engine.execute(statement("stream/create_near_sessions"))
+    engine.execute(
+        "CREATE OR REPLACE TEMPORARY TABLE kept_sessions AS SELECT * EXCLUDE (place) FROM near_sessions"
+    )
     for part in range(3):
         engine.execute(f"CREATE OR REPLACE TEMPORARY VIEW bets AS FROM every_bet WHERE part = {part}")
-        made = f"SELECT {SHOWN} FROM ({derived_sessions(DAYS)})"
-        engine.execute(
-            f"CREATE OR REPLACE TEMPORARY TABLE parts AS {made}" if part == 0 else f"INSERT INTO parts {made}"
-        )
-    plays = statement("stream/play_parts").format(parts="FROM parts")
-    joined = engine.execute(
-        f"SELECT {SHOWN} FROM ({joined_sessions(Fragment(plays), DAYS)}) ORDER BY ALL"
-    ).fetchall()
+        engine.execute(render("stream/take_near_sessions", sessions=kept))
+        engine.execute(render("stream/delete_near_sessions", sessions=kept))
+        engine.execute(f"INSERT INTO kept_sessions {sessions_with_near(DAYS)}")
 
-    assert joined == whole
+    assert engine.execute(f"SELECT {SHOWN} FROM kept_sessions ORDER BY ALL").fetchall() == whole

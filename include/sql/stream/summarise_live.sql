@@ -46,7 +46,7 @@ exclusions AS (
     GROUP BY ALL
 ),
 unreadable AS (
-    SELECT DISTINCT user_id, _day AS day FROM unreadable_exclusions
+    SELECT DISTINCT user_id, _day AS day FROM {unreadable}
 ),
 measured AS (
     SELECT

@@ -1,2 +1,2 @@
 INSERT INTO touched
-SELECT DISTINCT user_id, _day FROM part_events WHERE _day = {day}
+SELECT DISTINCT user_id, _day FROM {events} WHERE _day = {day}

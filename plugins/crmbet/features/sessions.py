@@ -93,9 +93,9 @@ def derived_sessions(days: Fragment) -> str:
 
 
 def joined_sessions(parts: Fragment, days: Fragment) -> str:
-    """SELECT of the sessions that parts of them make: what `derived_sessions` gave for some bets, and for others.
+    """SELECT of the sessions that parts of them make, such as single bets and what `derived_sessions` gave for others.
 
-    `parts` is SELECT of such rows. It comes to the sessions of all bets, but says nothing of the last bet of each.
+    `parts` is SELECT of such rows as plays. It comes to the sessions of all their bets.
     """
     return render(
         "features/sessions/join_plays",

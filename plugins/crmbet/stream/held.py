@@ -9,7 +9,8 @@ rows that may differ by now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,12 +20,14 @@ from crmbet.contracts.erased_players import NOBODY, ErasedPlayers
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.typing import cleaned_columns, typed_columns
 from crmbet.databases.parquet import Located
+from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import (
     Fragment,
     date_literal,
     identifier,
     instant_literal,
     joined,
+    literal,
     render,
     statement,
 )
@@ -37,7 +40,9 @@ DAYS_BEFORE = 2
 """Yesterday's sessions may have begun on the day before it."""
 DAYS_AFTER = 1
 """A clock that is fast may be a day ahead of ours."""
-UNREADABLE = identifier("unreadable_exclusions")
+LAST_DAYS = "last_days"
+"""The database of what is held."""
+UNREADABLE = identifier(LAST_DAYS, "unreadable_exclusions")
 ADDED_UNREADABLE = identifier("added_unreadable_exclusions")
 CORRECTED = identifier("corrected")
 """The players of whom a held row has gone."""
@@ -74,8 +79,21 @@ class HeldRows:
     days: Sequence[date]
     erased: ErasedPlayers = NOBODY
 
-    def create(self) -> None:
-        """Make the empty tables."""
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Empty tables for the length of the `with` block.
+
+        They are in a file of the spill directory, packed: a million bets need 35 MB of it, where 225 MB of memory would
+        hold them. The engine keeps as much of it in memory as its limit allows.
+        """
+        with scratch_folder(self.work.run.settings) as folder:
+            path = literal(str(folder / f"{LAST_DAYS}.duckdb"))
+            self.work.connection.execute(render("stream/attach_last_days", path=path))
+            self._create()
+            yield
+            self.work.connection.execute(statement("stream/detach_last_days"))
+
+    def _create(self) -> None:
         connection = self.work.connection
         for name, contract in self.contracts.items():
             create = render("stream/create_held", held=held(name), columns=typed_columns(contract))
@@ -111,11 +129,6 @@ class HeldRows:
             forget = render("stream/forget_days", held=name, first=date_literal(min(days)))
             self.work.connection.execute(forget)
         self.days = days
-
-    def drop(self) -> None:
-        """Forget all rows."""
-        for source in self.contracts:
-            self.work.connection.execute(f"DROP TABLE {held(source)}")
 
     def forget_added(self) -> None:
         """The parts have the rows that came, and those of the players of whom a row has gone."""
@@ -169,7 +182,7 @@ def _key(contract: SourceContract) -> Fragment:
 
 def held(source: str) -> Fragment:
     """The table of a source's held rows."""
-    return identifier(f"held_{source}")
+    return identifier(LAST_DAYS, f"held_{source}")
 
 
 def added(source: str) -> Fragment:

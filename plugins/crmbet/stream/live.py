@@ -20,6 +20,7 @@ from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.run.run import Run
 from crmbet.run.window import midnight
 from crmbet.storage.object_store import ObjectStore
+from crmbet.stream.held import UNREADABLE
 from crmbet.stream.parts import EVENTS, SESSIONS, STATE, Parts
 
 TYPES = {
@@ -97,10 +98,11 @@ def write_live(parts: Parts, markers: Markers, path: Path) -> LiveChange:
     first = date_literal(days[0] - timedelta(days=1))
     tables = {STATE: "live_state", SESSIONS: "live_sessions", EVENTS: "live_events"}
     of_changed = {table: render("stream/select_parts", table=table, first=first) for table in tables}
-    for table, merged in parts.merged(of_changed).items():
-        connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {tables[table]} AS {merged}")
+    for table, rows in {**of_changed, **parts.merged(of_changed)}.items():
+        connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {tables[table]} AS {rows}")
     query = render(
         "stream/summarise_live",
+        unreadable=UNREADABLE,
         long_session_minutes=Fragment(str(markers.long_session_minutes)),
         session_deposits=Fragment(str(markers.session_deposits)),
         loss_cut_offs=joined(

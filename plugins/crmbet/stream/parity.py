@@ -66,9 +66,9 @@ def compare_live(
         days = [day + timedelta(days=offset) for offset in (-1, 0, 1)]
         rows = HeldRows(work=work, contracts=contracts, days=days, erased=erased)
         parts = Parts(rows=rows, sources=sources)
-        parts.create()
-        fill(parts, captures)
-        write_live(parts, read_markers(work.store, work.run, [day]), rebuilt)
+        with parts.opened():
+            fill(parts, captures)
+            write_live(parts, read_markers(work.store, work.run, [day]), rebuilt)
         return _compare(work, day, live, rebuilt)
 
 

@@ -76,32 +76,32 @@ class Stream:
 
     def run(self, stop: Callable[[], bool]) -> StreamFigures:
         """Read until `stop()`. Raises what the consumer, the store and PostgreSQL raise."""
-        if not self._begin(stop) or not self._finish_claimed(stop):
-            return self.figures
-        settings = self.work.run.settings.stream
-        self.consumer.assign({each: position.next_offset for each, position in self._positions.items()})
-        while not stop():
-            with self.figures.stage("consume"):
-                batch = self.consumer.gather(
-                    most=settings.stream_batch_messages,
-                    seconds=settings.stream_batch_seconds,
-                    clock=self.clock,
-                    stop=stop,
-                )
-            self._turn_the_day()
-            if batch:
-                self._process(batch)
-            self._look_around()
+        bind_variables(self.work.connection, self.work.run)
+        with self._parts.opened():
+            if not self._begin(stop) or not self._finish_claimed(stop):
+                return self.figures
+            settings = self.work.run.settings.stream
+            self.consumer.assign({each: position.next_offset for each, position in self._positions.items()})
+            while not stop():
+                with self.figures.stage("consume"):
+                    batch = self.consumer.gather(
+                        most=settings.stream_batch_messages,
+                        seconds=settings.stream_batch_seconds,
+                        clock=self.clock,
+                        stop=stop,
+                    )
+                self._turn_the_day()
+                if batch:
+                    self._process(batch)
+                self._look_around()
         self._tell()
-        # Joining needs the room that they take.
-        self._parts.drop()
+        # What was held has gone: joining needs its room.
         with self.figures.stage("join"):
             self._join()
         return self.figures
 
     def _begin(self, stop: Callable[[], bool]) -> bool:
         """Find out how far the stream has come, and hold the rows of the last days again. False if `stop()`."""
-        bind_variables(self.work.connection, self.work.run)
         self.tables.create(self.work.run.settings.operator_timezone)
         known = self._read_positions()
         found = self._partitions(stop, is_patient=bool(known))
@@ -110,7 +110,6 @@ class Stream:
         self.tables.begin({each: self.consumer.oldest_offset(each) for each in found if each not in known})
         self._positions = self._read_positions()
         self._markers = read_markers(self.work.store, self.work.run, live_days(self._today))
-        self._parts.create()
         with self.figures.stage("fill"):
             fill(self._parts, committed_captures(self.work, self.topics, self.tables.positions()))
         self._parts.rows.forget_touched()

@@ -1,0 +1,1 @@
+DETACH last_days
