@@ -15,10 +15,9 @@ play_days AS (
         user_id,
         day,
         max(started_at) AS started_at,
-        max_by(ended_at, started_at) AS ended_at,
-        max_by(bets, started_at) AS bets,
-        max_by(stake_sum, started_at) AS stake_sum,
-        max_by(payout_sum - settled_stake_sum, started_at) AS net,
+        max_by(
+            {{'ended_at': ended_at, 'bets': bets, 'stake_sum': stake_sum, 'net': payout_sum - settled_stake_sum}}, started_at
+        ) AS newest,
         max(greatest(settled_stake_sum - payout_sum, 0)) AS largest_loss
     FROM play
     SEMI JOIN changed USING (user_id, day)
@@ -29,7 +28,7 @@ deposits AS (
     FROM play_days
     JOIN (SELECT user_id, unnest(deposited_at) AS deposited_at FROM live_state) AS made
         ON made.user_id = play_days.user_id
-        AND made.deposited_at BETWEEN play_days.started_at AND play_days.ended_at
+        AND made.deposited_at BETWEEN play_days.started_at AND play_days.newest.ended_at
     GROUP BY ALL
 ),
 happened AS (
@@ -62,10 +61,10 @@ measured AS (
         coalesce(live_state.withdrawal_sum, 0)::DECIMAL(18, 2) AS withdrawal_sum,
         coalesce(live_state.failed_deposits, 0)::INTEGER AS declined_deposits,
         play_days.started_at AS session_started_at,
-        play_days.ended_at AS session_last_bet_at,
-        play_days.bets AS session_bets,
-        play_days.stake_sum AS session_stake_sum,
-        play_days.net AS session_net,
+        play_days.newest.ended_at AS session_last_bet_at,
+        play_days.newest.bets AS session_bets,
+        play_days.newest.stake_sum AS session_stake_sum,
+        play_days.newest.net AS session_net,
         CASE WHEN play_days.started_at IS NOT NULL THEN coalesce(deposits.deposits, 0) END AS session_deposits,
         coalesce(play_days.largest_loss, 0) AS largest_session_loss,
         coalesce(exclusions.is_excluded, false) AS is_excluded,

@@ -52,7 +52,7 @@ def streamed_captures(work: Work, contract: SourceContract) -> SourceCaptures | 
     )
 
 
-JOINED_ROWS = 250_000
+JOINED_ROWS = 150_000
 """Rows of a joined file, unless one chunk has more. They are sorted in memory, beside what else the stream holds."""
 
 

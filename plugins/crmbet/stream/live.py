@@ -96,10 +96,11 @@ def write_live(parts: Parts, markers: Markers, path: Path) -> LiveChange:
     connection.execute(render("stream/create_changed", days=joined([date_literal(day) for day in days])))
     # A session that is under way on the first day may have begun on the day before it.
     first = date_literal(days[0] - timedelta(days=1))
-    tables = {STATE: "live_state", SESSIONS: "live_sessions", EVENTS: "live_events"}
-    of_changed = {table: render("stream/select_parts", table=table, first=first) for table in tables}
-    for table, rows in {**of_changed, **parts.merged(of_changed)}.items():
-        connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {tables[table]} AS {rows}")
+    names = {STATE: "live_state", SESSIONS: "live_sessions", EVENTS: "live_events"}
+    of_changed = {table: render("stream/select_parts", table=table, first=first) for table in names}
+    connection.execute(f"CREATE OR REPLACE TEMPORARY VIEW {names[SESSIONS]} AS {of_changed[SESSIONS]}")
+    for table, merged in parts.merged(of_changed).items():
+        connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {names[table]} AS {merged}")
     query = render(
         "stream/summarise_live",
         unreadable=UNREADABLE,
