@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from crmbet.monitoring.costs import Cost, price_run
+from crmbet.run.settings import CostSettings
 from crmbet.run.tasks import RECORD, TASKS
 from local.airflow import DATABASE
 from local.api import Task
@@ -54,6 +56,8 @@ class Outcome:
     bucket: str
     failure: str
     """The message of the failed task; empty if none failed."""
+    cost: Cost | None = None
+    """What the run has cost, at the default prices."""
 
     @property
     def failed(self) -> list[str]:
@@ -104,7 +108,20 @@ def read_outcome(
         table_rows=table_rows,
         bucket=bucket,
         failure=_why(workspace, dag, run_id),
+        cost=_cost(environ["CRMBET_TARGET_URL"], run_id),
     )
+
+
+def _cost(target_url: str, run_id: str) -> Cost | None:
+    """What the run's row says of its cost."""
+    if not _query(target_url, "SELECT to_regclass('ml_features.pipeline_runs')", ())[0][0]:
+        return None
+    found = _query(
+        target_url,
+        "SELECT tasks FROM ml_features.pipeline_runs WHERE execution_id = %s ORDER BY ended_at DESC LIMIT 1",
+        (run_id,),
+    )
+    return price_run(found[0][0], CostSettings()) if found else None
 
 
 def _why(workspace: Workspace, dag: str, run_id: str) -> str:
@@ -157,6 +174,12 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
                 end="",
             )
     print()
+    if outcome.cost:
+        dearest, _ = max(outcome.cost.tasks.items(), key=lambda task: task[1])
+        print(
+            f"\nCost: {outcome.cost.total:.4f} US dollars at the default prices (docs/costs.md), "
+            f"most of it for {dearest}"
+        )
     if outcome.rows and not outcome.failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')
         print(

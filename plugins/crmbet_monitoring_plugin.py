@@ -62,6 +62,7 @@ def _pages() -> list[dict[str, Any]]:
         daily_dags,
         open_store_reader,
         open_tables,
+        prices_of,
         read_report,
         spoken_texts,
     )
@@ -76,6 +77,7 @@ def _pages() -> list[dict[str, Any]]:
         reading = Reading(
             dag_id=dag_id,
             pages=brand_pages,
+            prices=partial(prices_of, dag_id),
             open_tables=partial(open_tables, dag_id),
             read_report=partial(read_report, dag_id),
             column_readers=partial(column_readers, dag_id),

@@ -143,6 +143,13 @@ def test_a_run_older_than_any_figure_and_a_database_without_tables(new_database:
     assert overview(page) | {"now": ""} == {
         "now": "", "dag_id": "user_features_daily", "tasks": list(TASKS), "table": None, "runs": [], "alerts": [],
         "pages": {}, "schema": DEFAULT_SCHEMA,
+        "cost": {
+            "currency": "USD",
+            "prices": {
+                "price_vcpu_hour": 0.0504, "price_gb_month": 0.023, "price_1000_reads": 0.0004,
+                "price_1000_writes": 0.005,
+            },
+        },
     }  # fmt: skip
     assert page.get("/reports/made-up-0/raw").status_code == 404
 

@@ -21,6 +21,7 @@ from crmbet.contracts.files import load_table_contract
 from crmbet.load.quality_results import write_results
 from crmbet.load.records import Movement
 from crmbet.load.session import LoadSession
+from crmbet.metering import Usage
 from crmbet.monitoring.metrics import RunMetrics
 from crmbet.monitoring.outcome import TaskOutcome
 from crmbet.monitoring.tables import ensure_tables, open_monitoring, write_run
@@ -441,6 +442,37 @@ def test_two_runs_side_by_side(show: Show) -> None:
 
     page.locator("#compare-one").select_option(other.execution_id)
     page.wait_for_function("location.search.includes('one=')")
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_function("document.documentElement.scrollWidth <= 400")
+
+
+def test_the_page_says_what_the_run_has_cost_and_whether_that_is_usual(show: Show) -> None:
+    def costing(run: RunMetrics, hours: float) -> RunMetrics:
+        usage = Usage(
+            cpu_seconds=3600 * hours, requests={"get": 1_000, "put": 200}, themes={"rfm": 90, "games": 10}
+        )
+        tasks = {name: outcome_of(60) for name in run.tasks} | {
+            "engineer_features": outcome_of(60).model_copy(update={"usage": usage})
+        }
+        return run.model_copy(update={"tasks": tasks, "store_bytes": 2**31, "records_transformed": 2_000})
+
+    *days, today = runs_until(datetime.now(UTC), 6)
+    page = show(*(costing(run, 1) for run in days), costing(today, 3))
+
+    # 0.0504 an hour, 0.0004 for the reads and 0.001 for the writes.
+    tiles = page.locator("#cost-tiles .tile").all_inner_texts()
+    assert [tile.splitlines()[0] for tile in tiles] == ["$0.15", "$1.60", "$0.80", "$0.046"]
+    assert "2.9 times the usual $0.052" in tiles[0]
+    assert "get 1,000, put 200" in page.locator("#cost-tasks tr", has_text="engineer_features").inner_text()
+    rfm = page.locator("#cost-themes tr", has_text="rfm").inner_text().split("\t")
+    assert rfm == ["rfm", "90.00 s", "90%", "$0.0013"]
+    page.locator("#chart-cost canvas").wait_for()
+    assert drawn(page, "#chart-cost", "options.series[0].data") == pytest.approx([0.0518] * 5 + [0.1526])
+    row = page.locator("#comparison tr", has_text="cost of the run").inner_text().split("\t")
+    assert row == ["cost of the run", "$0.052", "$0.15", "+$0.10"]
+
+    page.get_by_role("button", name="PT").click()
+    page.get_by_role("heading", name="Quanto custa").wait_for()
     page.set_viewport_size({"width": 400, "height": 800})
     page.wait_for_function("document.documentElement.scrollWidth <= 400")
 

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS {schema}.pipeline_runs (
     records_removed bigint,
     bytes_read bigint,
     bytes_written bigint,
+    store_bytes bigint,
     quality_score double precision,
     quality_grade text,
     success_rate double precision,

@@ -8,14 +8,14 @@ INSERT INTO {schema}.pipeline_runs (
     records_extracted, records_cleaned, records_duplicate, records_outside, records_erased,
     records_quarantined,
     quarantined, records_transformed, records_inserted, records_updated, records_unchanged,
-    records_removed, bytes_read, bytes_written, quality_score, quality_grade, success_rate,
+    records_removed, bytes_read, bytes_written, store_bytes, quality_score, quality_grade, success_rate,
     accepted_rate, tasks, quality, players, params, versions
 ) VALUES (
     %(dag_id)s, %(execution_id)s, %(run_type)s, %(brand)s, %(as_of)s, %(as_of_date)s, %(state)s, %(started_at)s,
     %(ended_at)s, %(failed_task)s, %(failure)s, %(records_extracted)s, %(records_cleaned)s,
     %(records_duplicate)s, %(records_outside)s, %(records_erased)s, %(records_quarantined)s, %(quarantined)s,
     %(records_transformed)s, %(records_inserted)s, %(records_updated)s, %(records_unchanged)s,
-    %(records_removed)s, %(bytes_read)s, %(bytes_written)s, %(quality_score)s, %(quality_grade)s,
+    %(records_removed)s, %(bytes_read)s, %(bytes_written)s, %(store_bytes)s, %(quality_score)s, %(quality_grade)s,
     %(success_rate)s, %(accepted_rate)s, %(tasks)s, %(quality)s, %(players)s, %(params)s,
     %(versions)s
 )
@@ -42,6 +42,7 @@ ON CONFLICT (dag_id, execution_id, state) DO UPDATE SET
     records_removed = excluded.records_removed,
     bytes_read = excluded.bytes_read,
     bytes_written = excluded.bytes_written,
+    store_bytes = excluded.store_bytes,
     quality_score = excluded.quality_score,
     quality_grade = excluded.quality_grade,
     success_rate = excluded.success_rate,

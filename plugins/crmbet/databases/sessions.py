@@ -91,12 +91,14 @@ def open_session(
     """Connect by psycopg2. `defaults` are libpq options that `dsn` may have itself. Raises psycopg2's errors."""
     import psycopg2
 
+    from crmbet.databases.metered_cursor import MeteredCursor
+
     options: dict[str, Any] = {**defaults, **session_options(dsn, timeouts, firm=firm)}
     # psycopg2 would ask for it itself, in a query before the connection is ours. The engine's sessions keep their
     # DateStyle: views of the source may read dates by it.
     options["options"] += " -c DateStyle=ISO"
     with limit_connecting(hosts(options), _connecting_limit(options, timeouts)):
-        connection: extensions.connection = psycopg2.connect(**options)
+        connection: extensions.connection = psycopg2.connect(cursor_factory=MeteredCursor, **options)
     limit_session(connection, silence_limit(options["options"], timeouts))
     return connection
 

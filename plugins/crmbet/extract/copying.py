@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crmbet import metering
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.parquet import column_types
 from crmbet.databases.statements import Fragment, date_literal, identifier, joined, literal, render
@@ -74,20 +75,21 @@ def copy_days(
         relation=Fragment(f"{identifier(SOURCE)}.{relation.table}") if in_parallel else relation.table,
         within=relation.within(spans, undated=undated),
     )
-    connection.execute(
-        render(
-            "extract/copy_days",
-            rows=Fragment(query if in_parallel else f"FROM {postgres_query(query)}"),
-            columns=joined([identifier(column.name) for column in relation.columns]),
-            event_time=identifier(relation.event.name),
-            source_key=literal(relation.name),
-            zone=literal(run.settings.operator_timezone),
-            shifts=zone_shifts(run.settings.operator_timezone),
-            earliest=date_literal(contract.earliest),
-            days=Fragment(f"[{joined([date_literal(day) for day in batch.dated])}]::DATE[]"),
-            path=literal(str(path)),
-        )
+    statement = render(
+        "extract/copy_days",
+        rows=Fragment(query if in_parallel else f"FROM {postgres_query(query)}"),
+        columns=joined([identifier(column.name) for column in relation.columns]),
+        event_time=identifier(relation.event.name),
+        source_key=literal(relation.name),
+        zone=literal(run.settings.operator_timezone),
+        shifts=zone_shifts(run.settings.operator_timezone),
+        earliest=date_literal(contract.earliest),
+        days=Fragment(f"[{joined([date_literal(day) for day in batch.dated])}]::DATE[]"),
+        path=literal(str(path)),
     )
+    with metering.in_postgres():
+        ((rows,),) = connection.execute(statement).fetchall()
+    metering.count_rows(read=rows)
 
 
 def captured_types(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from crmbet import metering
 from crmbet.contracts.source import SourceColumn, SourceContract
 from crmbet.databases.parquet import LARGEST_PRECISION
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
@@ -164,7 +165,10 @@ class Relation:
 
 def ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
     """The rows of a query that PostgreSQL runs, within the engine's transaction."""
-    return connection.execute(f"FROM {postgres_query(query)}").fetchall()
+    with metering.in_postgres():
+        rows = connection.execute(f"FROM {postgres_query(query)}").fetchall()
+    metering.count_rows(read=len(rows))
+    return rows
 
 
 def postgres_query(query: str) -> Fragment:

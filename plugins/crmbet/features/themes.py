@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from crmbet import metering
 from crmbet.contracts.alike_ids import create_fold_id
 from crmbet.contracts.table import TableContract
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render, statement
@@ -47,6 +48,9 @@ THEMES = (
     "consent",
 )
 """Statements in include/sql/features/themes/, each after those that it reads; `assemble_features` joins them."""
+
+MODELS = "models"
+"""What the meter calls the models, which `lifecycle` joins to the features."""
 
 REASONS = "marker_reasons"
 """The table of why a player shows a risk; those of the models' scores are made with the models."""
@@ -93,7 +97,7 @@ def compute_themes(
     players. `own_themes` are rows of `own_themes_query` for all players: then the themes of `OWN` are read from them.
     """
     read = _read(connection, state, sessions, only=("state",) if own_themes else READ)
-    with timed(log, "models"):
+    with timed(log, "models"), metering.in_theme(MODELS):
         models = score_players(connection, run.settings, run.as_of_date, fits)
     for name in THEMES:
         if own_themes and name in OWN:
@@ -102,9 +106,9 @@ def compute_themes(
             rows = _frozen_rows(cut_offs)
         else:
             rows = statement(f"features/themes/{name}")
-        with timed(log, f"theme {name}"):
+        with timed(log, f"theme {name}"), metering.in_theme(name):
             _create_table(connection, name, rows)
-    with timed(log, "reasons of markers"):
+    with timed(log, "reasons of markers"), metering.in_theme(REASONS):
         _create_table(connection, REASONS, statement("features/themes/explain_markers"))
     # No later statement reads these, and the join of all themes needs the memory.
     for name in read:
@@ -119,7 +123,7 @@ def own_themes_query(connection: duckdb.DuckDBPyConnection, *, state: Fragment, 
     """
     _read(connection, state, sessions, only=READ)
     for name in OWN:
-        with timed(log, f"theme {name}"):
+        with timed(log, f"theme {name}"), metering.in_theme(name):
             _create_table(connection, name, statement(f"features/themes/{name}"))
     kept = {name: identifier(f"kept_{name}") for name in OWN}
     return render(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from crmbet import metering
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.databases.statements import Fragment, identifier, joined, literal, render
 from crmbet.load.load import LoadRules, count_lost
@@ -90,13 +91,17 @@ def preview_load(
     }
     attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=True, timeouts=session.timeouts)
     try:
-        [counts] = engine.execute(render("load/preview_load", **sources)).fetchall()
         most = Fragment(str(MOST_MOVEMENTS))
-        moved = engine.execute(render("load/preview_movements", **sources, most=most)).fetchall()
+        with metering.in_postgres():
+            [counts] = engine.execute(render("load/preview_load", **sources)).fetchall()
+            moved = engine.execute(render("load/preview_movements", **sources, most=most)).fetchall()
     finally:
         with suppress(duckdb.Error):
             engine.execute(f"DETACH {identifier(ENGINE_ALIAS)}")
-    return replace(Preview(*counts), movements=moved)
+    preview = replace(Preview(*counts), movements=moved)
+    # Each of the two statements reads the table.
+    metering.count_rows(read=2 * preview.rows)
+    return preview
 
 
 def ask(

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crmbet import metering
 from crmbet.contracts.table import ENGINE_TYPES
 from crmbet.databases.duckdb import attach_postgres
 from crmbet.databases.duckdb_failures import explain_copy
@@ -226,7 +227,9 @@ def _fill(
             parts=Fragment(str(PARALLEL_COPIES)),
             part=Fragment(str(part)),
         )
-        engine.cursor().execute(statement)
+        with metering.in_postgres():
+            ((rows,),) = engine.cursor().execute(statement).fetchall()
+        metering.count_rows(written=rows)
 
     attach_postgres(engine, dsn, ENGINE_ALIAS, read_only=False, timeouts=session.timeouts)
     try:

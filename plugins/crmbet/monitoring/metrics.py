@@ -32,7 +32,6 @@ from crmbet.quality.records import QualityManifest
 from crmbet.run.records import manifest_key
 from crmbet.run.settings import Settings
 from crmbet.run.tasks import COMPARE, EXTRACTS, GATES, PUBLISH, STREAM
-from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
 from crmbet.storage.verified import read_record
 from crmbet.stream.figures import StreamManifest
@@ -147,6 +146,8 @@ class RunMetrics(BaseModel):
     """Size of the lake objects that this run captured, and of the files that it copied PostgreSQL's rows to."""
     bytes_written: int | None = None
     """Size of the files below our prefix that this run made."""
+    store_bytes: int | None = None
+    """Size of everything that is kept below the brand's prefix, at the end of the run."""
     tasks: dict[str, TaskOutcome] = Field(default_factory=dict)
     quality: dict[str, StageQuality] = Field(default_factory=dict)
     """By stage: raw, features."""
@@ -236,8 +237,10 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
             judged = {"churn_auc": holdout.auc, "churn_recency_auc": holdout.recency_auc}
             players = players.model_copy(update=judged)
         figures["players"] = players
-        figures["bytes_written"] = _bytes_written(
-            store, layout, known.started_at, _named_files(extracts, clean, features)
+        kept, named = [*store.list(layout.root)], _named_files(extracts, clean, features)
+        figures["store_bytes"] = sum(entry.size for entry in kept)
+        figures["bytes_written"] = sum(
+            entry.size for entry in kept if entry.key in named and entry.last_modified >= known.started_at
         )
     if load := reader.read(LOAD, LoadManifest):
         figures["tasks"][LOAD] = known.tasks[LOAD].model_copy(update={"warning": describe_edits(load, say)})
@@ -419,14 +422,3 @@ def _named_files(
     for source in clean.sources.values() if clean else ():
         named.update(source.quarantine_files, source.files)
     return named
-
-
-def _bytes_written(store: ObjectStore, layout: Layout, since: datetime, named: set[str]) -> int:
-    """Size of the files that the run's manifests name and that were written since it started."""
-    folders = {key[: key.index("/", len(layout.root)) + 1] for key in named if key.startswith(layout.root)}
-    return sum(
-        entry.size
-        for folder in sorted(folders)
-        for entry in store.list(folder)
-        if entry.key in named and entry.last_modified >= since
-    )

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from crmbet import metering
 from crmbet.failures import CrmbetError, QualityBreach
+from crmbet.metering import Usage
 
 STATUS = Path("/proc/self/status")
 RESET_PEAK = Path("/proc/self/clear_refs")
@@ -23,7 +25,7 @@ class Failure(BaseModel):
 
     kind: str
     """The class of our exception, or Killed, Unforeseen, DeadlineMissed, Recovered, ForeignObjects, HandEdits,
-    SegmentJump, AudienceJump, StreamBehind, StreamDiffers, LoadAsked. Each has a page in the runbook."""
+    SegmentJump, AudienceJump, CostJump, StreamBehind, StreamDiffers, LoadAsked. Each has a page in the runbook."""
     what: str
     where: str = ""
     why: str = ""
@@ -67,6 +69,8 @@ class TaskOutcome(BaseModel):
     seconds: float | None = None
     """None if the task reported nothing: it never ran, or it was killed."""
     peak_memory_bytes: int | None = None
+    usage: Usage | None = None
+    """What the task has used, with its earlier tries that failed. None if it reported nothing, and in old rows."""
     failure: Failure | None = None
     warning: Failure | None = None
     """What a person should hear of although the task succeeded."""
@@ -76,22 +80,31 @@ class TaskOutcome(BaseModel):
 
 @dataclass
 class Stopwatch:
-    """Measures time and peak memory of this process from its start on."""
+    """Measures time, peak memory and use of this process from its start on."""
 
     started: float
+    before: Usage
+    spent: Usage | None
+    """What failed tries before this one have used."""
 
     @classmethod
-    def start(cls) -> Stopwatch:
+    def start(cls, spent: Usage | None = None) -> Stopwatch:
         """Start the clock and reset the process's memory peak, which only Linux can do."""
         # If the reset is refused, the peak is that of the whole process.
         with suppress(OSError):
             RESET_PEAK.write_text("5", encoding="ascii")
-        return cls(time.monotonic())
+        return cls(time.monotonic(), metering.read(), spent)
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
         return round(time.monotonic() - self.started, 3)
+
+    @property
+    def usage(self) -> Usage:
+        """What the process has used since the start, with the tries before it."""
+        own = metering.read().minus(self.before)
+        return own.plus(self.spent) if self.spent else own
 
 
 def peak_memory_bytes() -> int:

@@ -29,6 +29,8 @@ STATEMENT_SECONDS = 20
 JUDGED_SHOWN = 400
 """The page shows what checks found in this many of the newest judgements of a stage."""
 EXPECTATIONS_SHOWN = 12
+COSTS_READ = 200
+"""What is usual is found among this many runs, some of which repeat a day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +179,11 @@ def read_runs(
     since, until = chosen or (None, None)
     values = {"dag_id": dag_id, "limit": limit, "since": since, "until": until}
     return _select(tables, "pipeline_runs", "select_runs", values)
+
+
+def read_costs(tables: MonitoringTables, dag_id: str) -> list[dict[str, Any]]:
+    """What the newest good runs of a DAG have used, newest first, as `crmbet.monitoring.costs` takes it."""
+    return _select(tables, "pipeline_runs", "select_costs", {"dag_id": dag_id, "limit": COSTS_READ})
 
 
 def read_table_run(tables: MonitoringTables, dag_id: str) -> dict[str, Any] | None:

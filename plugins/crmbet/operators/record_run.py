@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from crmbet.orchestration.alerts import tell_untold
-from crmbet.orchestration.record import record
+from crmbet.orchestration.record import cost_of, record
 from crmbet.run.logs import log_outcome
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ class RecordRunOperator(BaseOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Returns the run's state, score and counts."""
+        """Returns the run's state, score, counts and cost."""
         metrics = record(context)
+        cost = cost_of(metrics)
         figures = {
             "records_processed": metrics.records_extracted,
             "quality_score": metrics.data_quality_score,
+            "cost": float(cost.total) if cost else None,
         }
         what = "has succeeded" if metrics.state == "success" else f"has failed at {metrics.failed_task}"
         log_outcome(log, f"the run {what}", figures)
@@ -41,4 +43,5 @@ class RecordRunOperator(BaseOperator):
             "quality_score": metrics.data_quality_score,
             "records_extracted": metrics.records_extracted,
             "records_loaded": metrics.records_loaded,
+            "cost": figures["cost"],
         }

@@ -37,7 +37,7 @@ from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, manifest_key
 from crmbet.run.run import Run
 from crmbet.run.schedule import CONNECTIONS, connection_of, operator_texts, target_schema
-from crmbet.run.settings import Settings
+from crmbet.run.settings import CostSettings, Settings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage import object_store
 from crmbet.storage.layout import Layout
@@ -222,6 +222,15 @@ def spoken_texts(dag_id: str) -> Texts:
     except BadSetting as error:
         log.warning("alerts and the monitoring page are in English: %s", error)
         return ENGLISH
+
+
+def prices_of(dag_id: str) -> CostSettings:
+    """The prices of the DAG's brand. The defaults if a setting is bad, since the page must show what has happened."""
+    try:
+        return settings_of(dag_id).costs
+    except BadSetting as error:
+        log.warning("costs are shown at the default prices: %s", error)
+        return CostSettings()
 
 
 def read_report(dag_id: str, address: str) -> bytes:

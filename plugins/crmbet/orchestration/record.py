@@ -15,8 +15,10 @@ from crmbet.orchestration.dags_test import started_at
 from crmbet.run.tasks import ERASE, RECORD, RESTORE
 
 if TYPE_CHECKING:
+    from crmbet.monitoring.costs import Cost
     from crmbet.monitoring.metrics import RunMetrics
     from crmbet.monitoring.outcome import TaskOutcome
+    from crmbet.monitoring.tables import MonitoringTables
     from crmbet.run.run import Run
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,41 @@ def record(context: Any) -> RunMetrics:
     metrics = _collect(context)
     with open_monitoring(*target_of(metrics.dag_id)) as tables:
         ensure_tables(tables)
+        metrics = _warn_of_cost(tables, metrics)
         write_run(tables, metrics)
     publish_gauges(metrics)
     return metrics
+
+
+def cost_of(metrics: RunMetrics) -> Cost | None:
+    """What a run costs at the prices of its brand. None if no task has told what it used."""
+    from crmbet.monitoring.costs import price_run
+    from crmbet.orchestration.context import prices_of
+
+    return price_run(metrics.model_dump()["tasks"], prices_of(metrics.dag_id))
+
+
+def _warn_of_cost(tables: MonitoringTables, metrics: RunMetrics) -> RunMetrics:
+    """The run, with a warning if it costs twice its usual."""
+    from crmbet.monitoring.costs import describe_cost, usual_cost
+    from crmbet.monitoring.tables import read_costs
+    from crmbet.orchestration.context import prices_of, spoken_texts
+
+    cost = cost_of(metrics)
+    if metrics.state != "success" or cost is None:
+        return metrics
+    prices = prices_of(metrics.dag_id)
+    usual = usual_cost(metrics.model_dump(), read_costs(tables, metrics.dag_id), prices)
+    told = describe_cost(cost, usual, prices, spoken_texts(metrics.dag_id))
+    if told is None:
+        return metrics
+    tasks, warning = told
+    # A task has one warning, and what is told of data is more urgent.
+    task = next((task for task in tasks if metrics.tasks[task].warning is None), None)
+    if task is None:
+        return metrics
+    warned = metrics.tasks[task].model_copy(update={"warning": warning})
+    return metrics.model_copy(update={"tasks": {**metrics.tasks, task: warned}})
 
 
 def _collect(context: Any) -> RunMetrics:
@@ -162,6 +196,8 @@ def publish_gauges(metrics: RunMetrics) -> None:
         value = getattr(metrics, name)
         if value is not None:
             Stats.gauge(f"crmbet.{name}", float(value), tags={"dag_id": metrics.dag_id})
+    if (cost := cost_of(metrics)) is not None:
+        Stats.gauge("crmbet.cost", float(cost.total), tags={"dag_id": metrics.dag_id})
     for task in metrics.tasks.values():
         for name, value in task.figures.items():
             if value is not None:

@@ -5,11 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
 from crmbet.failures import PermanentFailure, TemporaryFailure
+from crmbet.orchestration.watching import keep_spent
 
-RETRY_POLICY = ExceptionRetryPolicy(
+
+class CountedTries(ExceptionRetryPolicy):
+    """Decides by the exception, and keeps what the failed try has used. Airflow asks it once for each."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
+    ) -> RetryDecision:
+        """Whether the task is tried again."""
+        if context is not None:
+            keep_spent(context)
+        return super().evaluate(exception, try_number, max_tries, context)
+
+
+RETRY_POLICY = CountedTries(
     rules=[
         RetryRule(
             exception=PermanentFailure,

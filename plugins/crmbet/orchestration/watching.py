@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
+from crmbet.metering import Usage
 from crmbet.monitoring.outcome import Failure, Stopwatch, TaskOutcome, peak_memory_bytes
 from crmbet.orchestration import dags_test
 from crmbet.redaction import redact
@@ -22,6 +23,9 @@ AIRFLOW_FAILURES = (AirflowException, AirflowRuntimeError, EOFError, OSError)
 """What asking Airflow may raise: its own errors, and those of the socket to the process that answers."""
 
 log = logging.getLogger(__name__)
+
+SPENT = "spent"
+"""Key of what earlier tries have used, in the store of Airflow that survives retries."""
 
 _stopwatches: dict[str, Stopwatch] = {}
 
@@ -36,7 +40,7 @@ def begin(context: Any) -> None:
         dags_test.require_own_process()
         dags_test.open_log(context)
     bind(component=type(context["task"]).__name__, execution_id=context["dag_run"].run_id)
-    _stopwatches[ti.task_id] = Stopwatch.start()
+    _stopwatches[ti.task_id] = Stopwatch.start(_spent(context))
 
 
 def succeed(context: Any, result: Any = None) -> None:
@@ -98,8 +102,39 @@ def _outcome(context: Any, state: str, failure: Failure | None = None) -> TaskOu
         try_number=ti.try_number,
         seconds=stopwatch.seconds if stopwatch else None,
         peak_memory_bytes=peak_memory_bytes(),
+        usage=stopwatch.usage if stopwatch else None,
         failure=failure,
     )
+
+
+def keep_spent(context: Any) -> None:
+    """The try has failed, and Airflow does not know it yet: leave what it and those before it have used.
+
+    The callbacks of a failure come too late: the next try is another task instance, and XComs are gone by then.
+    """
+    import httpx
+
+    stopwatch = _stopwatches.get(context["ti"].task_id)
+    if stopwatch is None:
+        return
+    try:
+        context["task_state_store"].set(SPENT, stopwatch.usage.model_dump())
+    except (*AIRFLOW_FAILURES, httpx.HTTPError) as error:
+        log.warning("what this try has used is not counted: %s", type(error).__name__)
+
+
+def _spent(context: Any) -> Usage | None:
+    """What failed tries before this one have used; None if there were none, or if they could not tell."""
+    import httpx
+
+    if context["ti"].try_number <= 1:
+        return None
+    try:
+        kept = context["task_state_store"].get(SPENT)
+    except (*AIRFLOW_FAILURES, httpx.HTTPError) as error:
+        log.warning("what earlier tries have used cannot be read: %s", type(error).__name__)
+        return None
+    return Usage.model_validate(kept) if kept else None
 
 
 def _push(context: Any, outcome: TaskOutcome) -> None:

@@ -31,5 +31,6 @@ SETTINGS_OF_A_BRAND = frozenset({
     "weekly_timeout_minutes", "restore_timeout_minutes", "stream_timeout_minutes",
     "legal_retention_days", "erasure_deadline_days", "erasure_timeout_minutes",
     "privacy_connection", "privacy_officers",
+    "price_currency", "price_vcpu_hour", "price_gb_month", "price_1000_reads", "price_1000_writes",
     "audiences_timeout_minutes", "approval_timeout_minutes", "deadline_minutes", "ask_on", "approvers", "shards",
 })  # fmt: skip

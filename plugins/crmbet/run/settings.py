@@ -73,6 +73,8 @@ MEMORY = re.compile(rf"(?P<number>[1-9]\d*(\.\d+)?)\s*(?P<unit>{'|'.join(BYTES)}
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
 
+Price = Annotated[Decimal, Field(ge=0, max_digits=14, decimal_places=8)]
+
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
@@ -556,6 +558,29 @@ class ErasureSettings(_Group):
         return frozenset(self.privacy_officers.split())
 
 
+class CostSettings(_Group):
+    """What is paid for, so that runs can be priced (docs/costs.md has the sources of the defaults)."""
+
+    price_currency: str = Field(
+        default="USD",
+        pattern=r"^[A-Z]{3}$",
+        description="Currency of the prices, by its three letters of ISO 4217.",
+    )
+    price_vcpu_hour: Price = Field(
+        default=Decimal("0.0504"), description="Price of a virtual processor for an hour, with its memory."
+    )
+    price_gb_month: Price = Field(
+        default=Decimal("0.023"), description="Price of keeping a gigabyte (2^30 bytes) on S3 for a month."
+    )
+    price_1000_reads: Price = Field(
+        default=Decimal("0.0004"), description="Price of 1,000 requests to S3 that read: GET and HEAD."
+    )
+    price_1000_writes: Price = Field(
+        default=Decimal("0.005"),
+        description="Price of 1,000 requests to S3 that write or list: PUT, COPY, POST and LIST.",
+    )
+
+
 class EngineSettings(_Group):
     """What the data engine may use in one task."""
 
@@ -761,6 +786,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = Field(default_factory=StreamSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     erasure: ErasureSettings = Field(default_factory=ErasureSettings)
+    costs: CostSettings = Field(default_factory=CostSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmbet import metering
 from crmbet.failures import AccessRefused, LostConnection, SourceChanged, SourceMissing
 from crmbet.storage.threads import in_parallel
 
@@ -32,6 +33,24 @@ MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 REPLACED = frozenset({"412", "PreconditionFailed"})
 
 
+KINDS = {
+    "ListObjectsV2": "list",
+    "GetObject": "get",
+    "HeadObject": "head",
+    "HeadBucket": "head",
+    "PutObject": "put",
+    "CopyObject": "copy",
+    "CreateMultipartUpload": "part",
+    "UploadPart": "part",
+    "UploadPartCopy": "part",
+    "CompleteMultipartUpload": "part",
+    "AbortMultipartUpload": "part",
+    "DeleteObject": "delete",
+    "DeleteObjects": "delete",
+}
+"""Operations of S3 by the kind that the meter counts them as. All others are `other`."""
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class StoredObject:
     """One object as a listing shows it. `size` is in bytes."""
@@ -47,6 +66,7 @@ class ObjectStore:
 
     def __init__(self, client: BaseClient, bucket: str) -> None:
         self._client: Any = client
+        _count_requests(client)
         self.bucket = bucket
         self._left_out: set[str] = set()
         self._listed: dict[str, Sequence[StoredObject]] = {}
@@ -221,6 +241,27 @@ class ObjectStore:
     def in_parallel(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
         """The results of a function for each argument, several at a time, in order."""
         return in_parallel(function, arguments, PARALLEL_REQUESTS)
+
+
+def _count_requests(client: BaseClient) -> None:
+    """Have the client count each request that it sends, also those of its own threads and those that it repeats."""
+    for event, count in (("before-send.s3", _count_sent), ("response-received.s3", _count_received)):
+        # Two stores may share a client.
+        client.meta.events.register(event, count, unique_id=f"crmbet {event}")
+
+
+def _count_sent(request: Any, event_name: str, **_: Any) -> None:
+    # A body with a checksum at its end has another length than the object.
+    size = request.headers.get("X-Amz-Decoded-Content-Length") or request.headers.get("Content-Length") or 0
+    metering.count_request(KINDS.get(event_name.rpartition(".")[2], "other"), int(size))
+
+
+def _count_received(response_dict: Any, **_: Any) -> None:
+    if response_dict is None:
+        return
+    body = response_dict["body"]
+    size = len(body) if isinstance(body, bytes) else response_dict["headers"].get("Content-Length", 0)
+    metering.count_received(int(size))
 
 
 @contextmanager

@@ -37,7 +37,14 @@ def context(user: str | None) -> Any:
         xcom_push=lambda key, value: pushed.update({key: value}),
     )  # fmt: skip
     dag_run = SimpleNamespace(dag_id="a_dag", run_id="a_run", triggering_user_name=user)
-    return {"ti": ti, "dag_run": dag_run, "task": SomeOperator(), "exception": None}
+    store = SimpleNamespace(get=lambda _: None)
+    return {
+        "ti": ti,
+        "dag_run": dag_run,
+        "task": SomeOperator(),
+        "exception": None,
+        "task_state_store": store,
+    }
 
 
 @pytest.fixture

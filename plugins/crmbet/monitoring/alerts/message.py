@@ -39,6 +39,7 @@ WARNINGS: Mapping[str, str] = {
     "HandEdits": "{run} has found edits by hand",
     "SegmentJump": "{run} has found segments that jumped",
     "AudienceJump": "The run has succeeded. An audience has grown or shrunk by many players since the last hand-over.",
+    "CostJump": "{run} has cost twice its usual",
     "StreamBehind": "{run} has fallen behind",
     "StreamDiffers": "{run} has found live rows that differ",
 }
@@ -64,6 +65,7 @@ MEANINGS: Mapping[str, str] = {
     "LoadRefused": "The load would have broken a promise, so nothing was touched.",
     "HandEdits": "The run has succeeded. Somebody had edited the table by hand.",
     "SegmentJump": "The run has succeeded. A segment has grown or shrunk by many players since yesterday.",
+    "CostJump": "The run has succeeded. It has cost at least twice what such runs usually cost.",
     "StreamBehind": "The stream is late. Nothing is lost: the next run goes on where this one stopped.",
     "StreamDiffers": "The run has succeeded. Live rows of yesterday are not what their messages say.",
     "DamagedObject": "An object of our store is damaged or gone, and nothing can give it back.",

@@ -11,6 +11,8 @@ from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from crmbet.failures import SourceMissing
+from crmbet.monitoring.costs import price_run
+from crmbet.monitoring.page.costs import summarise_costs
 from crmbet.monitoring.page.documents import REPORT_POLICY
 from crmbet.monitoring.page.reading import FRESH, Reading
 from crmbet.monitoring.tables import (
@@ -20,6 +22,7 @@ from crmbet.monitoring.tables import (
     read_runs,
     read_table_run,
 )
+from crmbet.run.settings import CostSettings
 from crmbet.run.tasks import TASKS
 
 MOST_RUNS = 1_000
@@ -45,6 +48,7 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
             loaded = read_table_run(tables, reading.dag_id)
             alerts = read_alerts(tables, ALERTS_SHOWN)
             schema = tables.schema
+        prices = reading.prices()
         return JSONResponse(
             {
                 "now": datetime.now(UTC).isoformat(),
@@ -52,11 +56,12 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
                 "pages": reading.pages(),
                 "schema": schema,
                 "tasks": list(TASKS),
-                "table": _run(loaded)
+                "cost": summarise_costs(rows, prices),
+                "table": _run(loaded, prices)
                 | {"movements": _movements(loaded), "backup": loaded["params"].get("backup")}
                 if loaded
                 else None,
-                "runs": [_run(row) for row in rows],
+                "runs": [_run(row, prices) for row in rows],
                 "alerts": [_json_ready(alert) for alert in alerts],
             },
             headers=FRESH,
@@ -82,9 +87,10 @@ def add_overview(app: FastAPI, reading: Reading) -> None:
         return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+def _run(row: Mapping[str, Any], prices: CostSettings) -> dict[str, Any]:
     """A run's row in short form for the page, which loads hundreds of them."""
     quality = row["quality"]
+    cost = price_run(row["tasks"], prices)
     return {
         "dag": row["dag_id"],
         "id": row["execution_id"],
@@ -122,8 +128,14 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
         "unchanged": row["records_unchanged"],
         "bytes_read": row["bytes_read"],
         "bytes_written": row["bytes_written"],
+        "cost": float(cost.total) if cost else None,
         "tasks": {
-            name: [outcome["state"], outcome.get("seconds"), outcome.get("peak_memory_bytes")]
+            name: [
+                outcome["state"],
+                outcome.get("seconds"),
+                outcome.get("peak_memory_bytes"),
+                float(cost.tasks[name]) if cost and name in cost.tasks else None,
+            ]
             for name, outcome in row["tasks"].items()
         },
         "players": {name: of for name, of in row["players"].items() if name not in NOT_LISTED}

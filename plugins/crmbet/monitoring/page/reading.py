@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crmbet.monitoring.tables import MonitoringTables
 from crmbet.monitoring.trail import StoreReader
 from crmbet.monitoring.underway import RunUnderWay
+from crmbet.run.settings import CostSettings
 
 FRESH = {"Cache-Control": "no-store"}
 """Nothing is cached: the page shows whether today's data can be trusted, so it must not show yesterday's answer."""
@@ -22,6 +23,8 @@ class Reading:
     """The brand's daily DAG."""
     pages: Callable[[], Mapping[str, str]] = dict
     """The pages of all brands: a brand's name, and the folder of its page. None if there is one brand."""
+    prices: Callable[[], CostSettings] = CostSettings
+    """What is paid for what runs use."""
     open_tables: Callable[[], AbstractContextManager[MonitoringTables]]
     """Opens the tables of monitoring."""
     read_report: Callable[[str], bytes]

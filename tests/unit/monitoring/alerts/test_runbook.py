@@ -22,6 +22,7 @@ OTHER_KINDS = {
     "HandEdits",
     "SegmentJump",
     "AudienceJump",
+    "CostJump",
     "StreamBehind",
     "StreamDiffers",
     "LoadAsked",

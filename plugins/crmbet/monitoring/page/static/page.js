@@ -6,6 +6,7 @@ import { range } from "./runs.js";
 import { alerts } from "./sections/alerts.js";
 import { failedChecks } from "./sections/checks.js";
 import { compare } from "./sections/compare.js";
+import { costs } from "./sections/costs.js";
 import { drift } from "./sections/drift.js";
 import { figures } from "./sections/figures.js";
 import { movements } from "./sections/movements.js";
@@ -20,7 +21,7 @@ import { language, remember, remembered, say, speak } from "./words.js";
 
 // In the order of the page. A section draws what it has, again whenever data, language or theme change; one with data of
 // its own also loads it. To add one: a file in sections/, its element in index.html, and a line here.
-const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, compare, movements, drift, stream, alerts];
+const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, costs, compare, movements, drift, stream, alerts];
 const EVERY_MILLISECONDS = 60_000;
 
 // ---------------------------------------------------------------- choices

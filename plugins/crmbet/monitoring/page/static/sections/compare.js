@@ -2,7 +2,7 @@
 
 import { $, ask, el, empty, show, table, tag } from "../dom.js";
 import { choice, choose, page } from "../state.js";
-import { bytes, count, duration, say, score } from "../words.js";
+import { bytes, count, duration, money, say, score } from "../words.js";
 
 let difference = null;
 
@@ -47,18 +47,21 @@ function drawCompare() {
     const [label, format] = words();
     return [label, format(one[name]), format(other[name]), change(one[name], other[name], format)];
   });
-  const tasks = page.overview.tasks.map((task) => {
-    const [a, b] = [one, other].map((run) => run.tasks[task]?.[1] ?? null);
-    const shown = (value) => (value === null ? "–" : duration(value));
-    return [task, shown(a), shown(b), change(a, b, duration)];
-  });
-  const cost = [say("all tasks together"), duration(seconds(one)), duration(seconds(other)), change(seconds(one), seconds(other), duration)];
+  const cell = (value, format) => (value === null ? "–" : format(value));
+  const tasks = page.overview.tasks.flatMap((task) => [[1, duration], [3, money]].map(([place, format]) => {
+    const [a, b] = [one, other].map((run) => run.tasks[task]?.[place] ?? null);
+    return [place === 1 ? task : "", cell(a, format), cell(b, format), change(a, b, format)];
+  }).filter(([task, a, b]) => task || a !== "–" || b !== "–"));
+  const cost = [
+    [say("all tasks together"), duration(seconds(one)), duration(seconds(other)), change(seconds(one), seconds(other), duration)],
+    [say("cost of the run"), money(one.cost), money(other.cost), change(one.cost, other.cost, money)],
+  ];
   const heads = (what) => [what, `#${one.as_of}`, `#${other.as_of}`, `#${say("Change")}`];
   const only = (run, without) => run.breaches.map(breachName).filter((name) => !without.breaches.map(breachName).includes(name));
   const failed = [...only(one, other).map((name) => [tag(one.as_of, "bad"), name]), ...only(other, one).map((name) => [tag(other.as_of, "bad"), name])];
   show("comparison",
     el("div", {}, table(heads(say("Figure")), figures)),
-    el("div", {}, table(heads(say("Cost, in time of tasks")), [...tasks, cost])),
+    el("div", {}, table(heads(say("Cost, in time of tasks and money")), [...tasks, ...cost])),
     el("div", {}, failed.length ? table([say("failed in one"), say("Check")], failed) : el("p", { class: "hint" }, say("The same checks failed in both, or none.")), cellsOf(one, other)));
 }
 
