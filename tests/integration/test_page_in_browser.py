@@ -462,14 +462,14 @@ def test_the_page_says_what_the_run_has_cost_and_whether_that_is_usual(show: Sho
     # 0.0504 an hour, 0.0004 for the reads and 0.001 for the writes.
     tiles = page.locator("#cost-tiles .tile").all_inner_texts()
     assert [tile.splitlines()[0] for tile in tiles] == ["$0.15", "$1.60", "$0.80", "$0.046"]
-    assert "2.9 times the usual $0.052" in tiles[0]
+    assert "2.9 times the usual $0.0518" in tiles[0]
     assert "get 1,000, put 200" in page.locator("#cost-tasks tr", has_text="engineer_features").inner_text()
     rfm = page.locator("#cost-themes tr", has_text="rfm").inner_text().split("\t")
-    assert rfm == ["rfm", "90.00 s", "90%", "$0.0013"]
+    assert rfm == ["rfm", "90.00 s", "90%", "$0.00126"]
     page.locator("#chart-cost canvas").wait_for()
     assert drawn(page, "#chart-cost", "options.series[0].data") == pytest.approx([0.0518] * 5 + [0.1526])
     row = page.locator("#comparison tr", has_text="cost of the run").inner_text().split("\t")
-    assert row == ["cost of the run", "$0.052", "$0.15", "+$0.10"]
+    assert row == ["cost of the run", "$0.0518", "$0.15", "+$0.10"]
 
     page.get_by_role("button", name="PT").click()
     page.get_by_role("heading", name="Quanto custa").wait_for()

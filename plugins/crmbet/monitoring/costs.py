@@ -104,13 +104,13 @@ def usual_cost(
 
     Of each as_of the first good run counts, because a later one finds nearly everything made.
     """
-    firsts: dict[Any, Cost] = {}
+    firsts: dict[Any, Mapping[str, Any]] = {}
     for other in sorted(others, key=lambda row: row["ended_at"]):
         is_earlier = other["ended_at"] < run["ended_at"] and other["execution_id"] != run["execution_id"]
-        is_like = other["state"] == "success" and _kind(other) == _kind(run)
-        if is_earlier and is_like and (cost := price_run(other["tasks"], prices)):
-            firsts.setdefault(other["as_of_date"], cost)
-    costs = list(firsts.values())[-USUAL_RUNS:]
+        if is_earlier and _kind(other) == _kind(run) and is_priced(other):
+            firsts.setdefault(other["as_of_date"], other)
+    newest = list(firsts.values())[-USUAL_RUNS:]
+    costs = [cost for row in newest if (cost := price_run(row["tasks"], prices))]
     if len(costs) < LEAST_RUNS:
         return None
     by_task = defaultdict(list)
@@ -169,6 +169,12 @@ def describe_cost(
 
 def _price_seconds(seconds: float, prices: CostSettings) -> Decimal:
     return Decimal(str(seconds)) / 3600 * prices.price_vcpu_hour
+
+
+def is_priced(row: Mapping[str, Any]) -> bool:
+    """Whether a run was good and has told what it used."""
+    used = (outcome.get("usage") for outcome in row["tasks"].values())
+    return row["state"] == "success" and any(usage is not None for usage in used)
 
 
 def _kind(row: Mapping[str, Any]) -> tuple[bool, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from crmbet.monitoring.costs import (
     KINDS_OF_RUN,
+    is_priced,
     price_month,
     price_run,
     price_storage,
@@ -24,7 +25,7 @@ def summarise_costs(rows: Sequence[Mapping[str, Any]], prices: CostSettings) -> 
     prices. Without a run that has told what it used, there are the prices alone.
     """
     told = {"currency": prices.price_currency, "prices": _numbers(prices)}
-    good = [row for row in rows if row["state"] == "success" and price_run(row["tasks"], prices)]
+    good = [row for row in rows if is_priced(row)]
     usual_runs = [row for row in good if not any(row["params"].get(name) for name in KINDS_OF_RUN)]
     row = next(iter(usual_runs or good), None)
     cost = price_run(row["tasks"], prices) if row else None

@@ -43,7 +43,7 @@ export const short = (value) => (value === null || value === undefined ? "–" :
 export const percent = (share) => (share === null || share === undefined ? "–" : `${fixed(share * 100, share && share < 0.001 ? 3 : 2)}%`);
 export const share = (part) => `${fixed(part * 100, 0)}%`;
 // An amount in the currency of the prices. A run costs little, so it has digits that count and not two places.
-export const money = (amount) => (amount === null || amount === undefined ? "–" : amount.toLocaleString(language(), { style: "currency", currency: page.overview.cost.currency, ...(Math.abs(amount) >= 0.1 || amount === 0 ? {} : { maximumSignificantDigits: 2, minimumFractionDigits: 0 }) }));
+export const money = (amount) => (amount === null || amount === undefined ? "–" : amount.toLocaleString(language(), { style: "currency", currency: page.overview.cost.currency, ...(Math.abs(amount) >= 0.1 || amount === 0 ? {} : { maximumSignificantDigits: 3 }) }));
 export const score = (value) => (value === null || value === undefined ? "–" : fixed(value, 3));
 export const binary = (largest) => (largest < 2 ** 20 ? ["KiB", 2 ** 10] : largest < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30]);
 export function bytes(value) {

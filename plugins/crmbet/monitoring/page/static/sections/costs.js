@@ -18,9 +18,13 @@ function drawTiles(cost) {
     tile(say("keeping the store, a month"), money(cost.storage), bytes(cost.store_bytes)));
 }
 
+// Rows have their tasks in no order. Parts of a step, and tasks that only some deployments have, come last.
+const place = (task) => (page.overview.tasks.indexOf(task) + 1) || page.overview.tasks.length + 1;
+const inOrder = (tasks) => [...tasks].sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
+
 function drawTasks(cost) {
   const requests = (used) => Object.entries(used.requests).map(([kind, sent]) => `${kind} ${count(sent)}`).join(", ") || "–";
-  const rows = Object.entries(cost.tasks).map(([task, used]) => [
+  const rows = inOrder(Object.keys(cost.tasks)).map((task) => [task, cost.tasks[task]]).map(([task, used]) => [
     used.tries > 1 ? say("{task}, {count} tries", { task, count: used.tries }) : task, cpu(used.cpu_seconds), requests(used), `${bytes(used.bytes_received)} / ${bytes(used.bytes_sent)}`,
     `${count(used.rows_read)} / ${count(used.rows_written)}`, cpu(used.postgres_seconds), money(used.cost)]);
   show("cost-tasks", table([say("Task"), `#${say("Processor")}`, say("Requests to S3"), `#${say("From / to S3")}`, `#${say("Rows from / to PostgreSQL")}`, `#${say("In statements")}`, `#${say("Cost")}`], rows));
@@ -51,7 +55,7 @@ function drawCosts() {
   drawThemes(cost);
   if (!window.echarts) return;
   const runs = inRange();
-  const tasks = [...new Set(runs.flatMap((run) => Object.keys(run.tasks)))].filter((task) => runs.some((run) => run.tasks[task]?.[3]));
+  const tasks = inOrder(new Set(runs.flatMap((run) => Object.keys(run.tasks)))).filter((task) => runs.some((run) => run.tasks[task]?.[3]));
   chart("chart-cost", runs, tasks.map((task) => bar(task, runs.map((run) => run.tasks[task]?.[3] ?? null), "cost")), { format: money, axis: money });
 }
 
