@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from statistics import median
 
 from bench.far_store import FarStore, Request, open_far_store
@@ -28,6 +29,7 @@ from local.services import up
 from local.simulator import Batch, DirtLedger, DirtRates, World, simulate
 from local.simulator.lake import LakeWriter, lake_files
 from local.simulator.wallet import WalletWriter, transaction_rows
+from local.workspace import PROJECT
 
 DAG = "user_features_daily"
 TARGET = "daily_target"
@@ -36,6 +38,7 @@ OF_A_RUN = ("runs", "reports", "models")
 """Folders with what a run leaves of its own. It goes when the run goes."""
 HELD_BACK_MS = 30
 """The distance to a store in another region, or to a busy one in the same."""
+REQUESTS = PROJECT / "bench" / "results" / "daily-requests.txt"
 MANIFEST = re.compile(r"/runs/run_id=[^/]+/(\w+)\.json")
 
 LIMIT_OBJECTS = 250
@@ -111,6 +114,7 @@ def measure(workbench: Workbench, days: int, players: int, rounds: int) -> list[
         for _ in range(rounds):
             near.append(daily.run(daily.deliver(next(batches))))
             far.append(daily.run(daily.deliver(next(batches)), HELD_BACK_MS))
+    write_requests(far[-1], REQUESTS)
     note = f"{players:,} players, {days} days"
     return [
         *_object_figures(objects, note),
@@ -170,6 +174,26 @@ def in_sequence(requests: Sequence[Request], held_back_ms: int) -> float:
         waited += max(0.0, came + seconds - max(until, came))
         until = came + seconds
     return waited / seconds
+
+
+def write_requests(run: DayRun, path: Path) -> None:
+    """Write each request of a run, by task and in order: when it came, in milliseconds of the task, and what it asked.
+
+    Requests with one number were under way together; the next number waited for them.
+    """
+    lines = []
+    for task, requests in run.requests.items():
+        lines.append(
+            f"{task}: {len(requests)} requests, {in_sequence(requests, HELD_BACK_MS):.0f} in sequence"
+        )
+        number, until = 0, float("-inf")
+        for request in requests:
+            number += request.came >= until
+            until = max(until, request.came + HELD_BACK_MS / 1000)
+            since = (request.came - requests[0].came) * 1000
+            lines.append(f"{since:9.0f} {number:3} {request.method:<6} {request.path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _object_figures(objects: Mapping[str, int], note: str) -> list[Figure]:

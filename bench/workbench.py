@@ -26,7 +26,7 @@ from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
-from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.storage.object_store import KEPT_CONNECTIONS, ObjectStore
 from local.credentials import credentials
 from local.object_store import REGION, EmbeddedObjectStore
 from local.postgres import EmbeddedPostgres
@@ -96,7 +96,7 @@ class Operator:
                 proxies={},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                max_pool_connections=PARALLEL_REQUESTS,
+                max_pool_connections=KEPT_CONNECTIONS,
             ),
         )
         return ObjectStore(client, self.bucket)

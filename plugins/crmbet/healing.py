@@ -71,6 +71,9 @@ class Stages:
         )
         return ExtractManifest(sources={**lake.sources, **database.sources})
 
+    def _cleaned(self) -> CleanManifest:
+        return read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+
     def clean(self) -> CleanManifest:
         """Clean the run's captures."""
         extracts = self.extracts().sources
@@ -90,24 +93,24 @@ class Stages:
 
     def engineer_shard(self, shard: Shard) -> list[date]:
         """Make one part of the days of state and sessions, for `engineer` to find. Returns those that were missing."""
-        cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+        cleaned = self._cleaned()
         with self.open_work() as work:
             state, sessions = engineer_shard(work, self.sources, cleaned, shard)
         return sorted({*state, *sessions})
 
     def engineer_shard_of_players(self, shard: Shard) -> int:
         """Compute what needs no other player for one part of them, for `engineer` to find. Returns their number."""
-        cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+        cleaned = self._cleaned()
         with self.open_work() as work:
             return engineer_shard_of_players(work, self.sources, self.table, cleaned, shard)
 
     def engineer(self) -> FeatureManifest:
         """Make the run's feature table from its cleaned rows."""
-        cleaned = read_manifest(self.store, self.run.prefix, "clean", CleanManifest)
+        cleaned, extracts = self.store.at_once(self._cleaned, self.extracts)
         with self.open_work() as work:
             # A dry run has cleaned nothing that could be asked.
             dry_run = self.run.params.dry_run
-            knowledge = None if dry_run else judge_knowledge(work, self.sources, self.extracts(), cleaned)
+            knowledge = None if dry_run else judge_knowledge(work, self.sources, extracts, cleaned)
             return engineer_features(work, self.sources, self.table, cleaned, knowledge)
 
     def healed(self, task: Callable[[], Result]) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -18,7 +19,9 @@ from crmbet.contracts.files import load_table_contract
 from crmbet.contracts.table import ENGINE_TYPES, TableContract
 from crmbet.databases.duckdb import LakeAccess, open_engine
 from crmbet.databases.parquet import scan
+from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.work import Work
+from crmbet.datasets.prefetch import local_copies
 from crmbet.features import matrix as module
 from crmbet.features.matrix import Inputs, measure_silhouettes, write_matrix
 from crmbet.features.records import MatrixFiles
@@ -28,6 +31,7 @@ from crmbet.run.settings import Settings
 from crmbet.run.window import Window, midnight
 from crmbet.storage.layout import Layout
 from crmbet.storage.object_store import ObjectStore
+from crmbet.storage.verified import keep_files
 from local.credentials import credentials
 from local.object_store import REGION
 
@@ -119,9 +123,10 @@ def read(store: ObjectStore, key: str) -> Any:
 
 
 def write(work: Work, table: TableContract, features: list[str]) -> MatrixFiles:
-    written = write_matrix(work, table, features)
-    assert written is not None
-    return written
+    with local_copies(work) as copies, scratch_folder(work.run.settings) as folder:
+        written = write_matrix(work, table, [Path(path) for path in copies.urls(features)], folder)
+        assert written is not None
+        return written.files(keep_files(work.store, written.keys))
 
 
 def test_a_clustering_job_starts_with_one_read(
@@ -206,8 +211,10 @@ def test_batches_and_repeats_change_nothing(
     assert first.matrix != second.matrix
 
 
-def test_no_players_no_matrix(engine: Any, store: ObjectStore, run: Run, table: TableContract) -> None:
-    assert write_matrix(Work(run=run, store=store, connection=engine), table, []) is None
+def test_no_players_no_matrix(
+    engine: Any, store: ObjectStore, run: Run, table: TableContract, tmp_path: Path
+) -> None:
+    assert write_matrix(Work(run=run, store=store, connection=engine), table, [], tmp_path) is None
 
 
 def test_silhouettes_tell_clusters_from_none() -> None:

@@ -17,6 +17,7 @@ from crmbet.datasets import segments
 from crmbet.datasets.days import WantedDay, unmade_day, write_days, write_segment
 from crmbet.datasets.records import DayFiles, Segment
 from crmbet.datasets.segments import chosen_days, find_days, join_months, rows_of_days
+from crmbet.datasets.sending import sending
 from crmbet.run.params import RunParams
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
@@ -49,7 +50,9 @@ def make(work: Work, batch: Batch) -> None:
         f"SELECT DATE '{day}' AS _day, {version} AS {VERSION}, unnest(range({rows})) AS number"
         for day, (version, rows) in batch.items()
     ]
-    made = write_days(work, "state", f"{' UNION ALL '.join(selects)} ORDER BY _day, number", wanted)
+    query = f"{' UNION ALL '.join(selects)} ORDER BY _day, number"
+    with sending(work.store, work.run.settings) as outgoing:
+        made = write_days(work, "state", query, wanted, outgoing)
     _, done_files = find_days(work.store, work.run.layout, "state", {})
     write_segment(done_files, work.run.layout, "state", made)
 

@@ -30,14 +30,22 @@ from crmbet.databases.statements import (
     statements_digest,
 )
 from crmbet.databases.work import Work
-from crmbet.datasets.days import WantedDay, ensure_days, make_shard_of_days, write_days
+from crmbet.datasets.days import (
+    EnsuredDays,
+    WantedDay,
+    ensure_all_days,
+    make_shard_of_days,
+    write_days,
+)
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
+from crmbet.datasets.sending import Sending
 from crmbet.extract.records import UNDATED, Capture, SourceCaptures
 from crmbet.failures import RowsUnaccounted
 from crmbet.run.run import Run
 from crmbet.run.shards import Shard
 from crmbet.storage.digests import digest
+from crmbet.storage.done_files import read_ahead
 
 log = logging.getLogger(__name__)
 
@@ -50,26 +58,39 @@ def clean_sources(
     captured: Mapping[str, SourceCaptures],
     erased: ErasedPlayers = NOBODY,
 ) -> dict[str, CleanedSource]:
-    """Clean sources in turn, after the cleaned days of all of them have been listed at once."""
-    datasets = [name for source in captured for name in (dataset_name(source), f"quarantine/source={source}")]
-    with work.store.listed_ahead(map(work.run.layout.dataset, datasets)):
-        return {
-            name: clean_source(work, contracts[name], captures, erased) for name, captures in captured.items()
-        }
+    """Clean sources for all days before as_of: one after the other, and what is asked of the store for all at once.
+
+    Raises `RowsUnaccounted` unless every extracted row is accepted, quarantined, a duplicate, erased or outside of the
+    run.
+    """
+    layout = work.run.layout
+    scopes = {
+        name: rows_in_scope(work.run, contracts[name], captures.captures)
+        for name, captures in captured.items()
+    }
+    cleanings = [CleanedDays(work, contracts[name], by_day, erased) for name, (by_day, _) in scopes.items()]
+    quarantines = [layout.dataset(f"quarantine/source={name}") for name in captured]
+    with read_ahead(work.store, [layout.dataset(each.name) for each in cleanings], *quarantines):
+        ensured = ensure_all_days(work, cleanings)
+    return {
+        name: _cleaned(cleaning, days, captures, scopes[name][1])
+        for (name, captures), cleaning, days in zip(captured.items(), cleanings, ensured, strict=True)
+    }
 
 
 def clean_source(
     work: Work, contract: SourceContract, captures: SourceCaptures, erased: ErasedPlayers = NOBODY
 ) -> CleanedSource:
-    """Clean a source for all days before as_of.
+    """Clean one source, as `clean_sources` does."""
+    name = contract.name
+    return clean_sources(work, {name: contract}, {name: captures}, erased)[name]
 
-    Raises `RowsUnaccounted` unless every extracted row is accepted, quarantined, a duplicate, erased or outside of the
-    run.
-    """
-    by_day, outside = rows_in_scope(work.run, contract, captures.captures)
-    cleaning = CleanedDays(work, contract, by_day, erased)
-    ensured = ensure_days(work, cleaning)
-    days = ensured.days
+
+def _cleaned(
+    cleaning: CleanedDays, ensured: EnsuredDays, captures: SourceCaptures, outside: dict[str, int]
+) -> CleanedSource:
+    """The account of a source. Raises `RowsUnaccounted`."""
+    work, contract, days = cleaning.work, cleaning.contract, ensured.days
     log.info("cleaned %s: %d days, %d of them made now", contract.name, len(days), len(ensured.made))
     quarantined: Counter[str] = Counter()
     discarded: Counter[str] = Counter()
@@ -197,14 +218,14 @@ class CleanedDays:
             for day, captures in self.by_day.items()
         }
 
-    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+    def make(self, days: Mapping[date, WantedDay], files: Fetched, outgoing: Sending) -> Iterable[DayFiles]:
         """Clean some days in one pass. Raises `RowsUnaccounted` if rows went in and did not come out."""
         batch = [capture for day in days for capture in self.by_day[day]]
         captures = list({capture.digest: capture for capture in batch}.values())
         with typed_batch(
             self.work.connection, self.contract, files, captures, days, erased=self.erased
         ) as left_out:
-            made = self._write(days)
+            made = self._write(days, outgoing)
         self.work.connection.execute("DROP TABLE duplicates")
         self.delivered_again.update(left_out)
         for day, wanted in days.items():
@@ -213,8 +234,8 @@ class CleanedDays:
             _account_day(made[day], wanted.rows, self.contract)
         return list(made.values())
 
-    def _write(self, days: Mapping[date, WantedDay]) -> dict[date, DayFiles]:
-        """Write the files of the rows that are in `typed`."""
+    def _write(self, days: Mapping[date, WantedDay], outgoing: Sending) -> dict[date, DayFiles]:
+        """Send the files of the rows that are in `typed`."""
         connection, contract, run = self.work.connection, self.contract, self.work.run
         known_at = instant_literal(run.known_at)
         key = joined([identifier(name) for name in contract.business_key])
@@ -226,7 +247,7 @@ class CleanedDays:
         # Numbers of rows are counted by fate, which includes rows that no file holds.
         made = {
             part.day: part.model_copy(update={"rows": 0})
-            for part in write_days(self.work, self.name, accepted, days)
+            for part in write_days(self.work, self.name, accepted, days, outgoing)
         }
         if any(fate == "quarantined" for _, fate, _, _ in fates):
             rows = render(
@@ -238,7 +259,7 @@ class CleanedDays:
                 run_id=literal(run.run_id),
                 known_at=known_at,
             )
-            for part in write_days(self.work, f"quarantine/source={contract.name}", rows, days):
+            for part in write_days(self.work, f"quarantine/source={contract.name}", rows, days, outgoing):
                 made[part.day] = made[part.day].model_copy(
                     update={"quarantine_files": part.files, "days_in_quarantine": part.days_in_files}
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from crmbet.databases.scratch import scratch_folder
@@ -35,6 +36,12 @@ def scan(files: Located, keys: Iterable[str], *, by_name: bool = False, numbered
     return Fragment(f"read_parquet({file_list(files, keys)}, hive_partitioning = false{more})")
 
 
+def local_scan(paths: Iterable[Path]) -> Fragment:
+    """A table expression that reads local Parquet files of the same columns."""
+    listed = ", ".join(literal(str(path)) for path in paths)
+    return Fragment(f"read_parquet([{listed}], hive_partitioning = false)")
+
+
 def file_list(files: Located, keys: Iterable[str]) -> Fragment:
     """Keys as the list literal that the engine's readers take."""
     return Fragment("[" + ", ".join(literal(url) for url in files.urls(keys)) + "]")
@@ -50,7 +57,13 @@ def write_file(work: Work, key: str, query: str) -> tuple[str, int]:
     """Write a query's rows into one Parquet file of the store; returns its key, as `keep_file` does, and the rows."""
     with scratch_folder(work.run.settings) as folder:
         path = folder / "rows.parquet"
-        copy = render("databases/copy_to_file", rows=Fragment(query), path=literal(str(path)))
-        (rows,) = work.connection.execute(copy).fetchone() or (0,)
+        rows = copy_to_file(work.connection, query, path)
         kept = keep_file(work.store, path, key)
-    return kept, int(rows)
+    return kept, rows
+
+
+def copy_to_file(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+    """Write a query's rows into a local Parquet file; returns their number."""
+    copy = render("databases/copy_to_file", rows=Fragment(query), path=literal(str(path)))
+    (rows,) = connection.execute(copy).fetchone() or (0,)
+    return int(rows)

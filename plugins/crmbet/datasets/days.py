@@ -11,14 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Protocol
 
 from crmbet.databases.work import Work
 from crmbet.datasets.prefetch import Fetched, fetch_ahead
 from crmbet.datasets.records import DayFiles, Segment
 from crmbet.datasets.segments import find_days, folder_of_days, join_months, write_rows
+from crmbet.datasets.sending import Sending, sending
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
 from crmbet.run.shards import Shard
@@ -55,8 +57,8 @@ class Dataset(Protocol):
     def wanted(self) -> Mapping[date, WantedDay]:
         """All days that the run needs."""
 
-    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
-        """Write the files of some of these days; returns one `DayFiles` each. `files` has copies of what they read."""
+    def make(self, days: Mapping[date, WantedDay], files: Fetched, outgoing: Sending) -> Iterable[DayFiles]:
+        """Send the files of some of these days; returns one `DayFiles` each. `files` has copies of what they read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,67 +72,97 @@ class EnsuredDays:
 
 
 def ensure_days(work: Work, dataset: Dataset, *, join: bool = True) -> EnsuredDays:
-    """Make the wanted days that are missing, batch by batch. A dry run only finds out which they are.
+    """Make the wanted days of one dataset that are missing, as `ensure_all_days` does."""
+    [ensured] = ensure_all_days(work, [dataset], join=join)
+    return ensured
 
-    Months that are over are joined, unless another task does so.
+
+def ensure_all_days(work: Work, datasets: Iterable[Dataset], *, join: bool = True) -> list[EnsuredDays]:
+    """Make the wanted days of some datasets that are missing, batch by batch. A dry run only finds out which they are.
+
+    No dataset reads what another one makes here. Months that are over are joined, unless another task does so.
     """
-    run = work.run
-    wanted = dataset.wanted()
-    finished, done_files = _finished_days(work, dataset, wanted)
-    missing = sorted(wanted.keys() - finished.keys())
-    if run.params.dry_run:
-        finished |= {day: unmade_day(run, day, wanted[day].digest) for day in missing}
-        return EnsuredDays(days=[finished[day] for day in sorted(wanted)], made=missing)
-    finished |= _make_days(work, dataset, {day: wanted[day] for day in missing}, done_files)
-    days = [finished[day] for day in sorted(wanted)]
+    plans = [_plan(work, dataset) for dataset in datasets]
+    if work.run.params.dry_run:
+        return [plan.ensured(work.run) for plan in plans]
+    _make_missing(work, plans)
     if not join:
-        return EnsuredDays(days=days, made=missing)
-    done_files.set_aside(done_files.damaged.copy())
-    days = join_months(work, dataset.name, days, done_files)
-    done_files.write_index(attempt_name())
-    return EnsuredDays(days=days, made=missing)
+        return [plan.ensured(work.run) for plan in plans]
+    ensured = []
+    for plan in plans:
+        days, done_files = plan.ensured(work.run), plan.done_files
+        done_files.set_aside(done_files.damaged.copy())
+        ensured.append(replace(days, days=join_months(work, plan.dataset.name, days.days, done_files)))
+    work.store.in_parallel(lambda plan: plan.done_files.write_index(attempt_name()), plans)
+    return ensured
 
 
 def make_shard_of_days(work: Work, dataset: Dataset, shard: Shard) -> list[date]:
     """Make the missing days of one part of a dataset, for `ensure_days` to find. Returns them."""
-    wanted = dataset.wanted()
-    finished, done_files = _finished_days(work, dataset, wanted)
-    of_shard = shard.days({day: part.rows for day, part in wanted.items()})
-    missing = [day for day in of_shard if day not in finished]
-    _make_days(work, dataset, {day: wanted[day] for day in missing}, done_files)
-    return missing
+    plan = _plan(work, dataset)
+    of_shard = shard.days({day: part.rows for day, part in plan.wanted.items()})
+    plan = replace(plan, missing=[day for day in of_shard if day not in plan.finished])
+    _make_missing(work, [plan])
+    return plan.missing
 
 
-def _finished_days(
-    work: Work, dataset: Dataset, wanted: Mapping[date, WantedDay]
-) -> tuple[dict[date, DayFiles], DoneFiles[Segment]]:
-    """The wanted days that need not be made, and the dataset's done-files."""
-    run = work.run
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What there is of a dataset, and what has to be made."""
+
+    dataset: Dataset
+    wanted: Mapping[date, WantedDay]
+    finished: dict[date, DayFiles]
+    """The wanted days that are there. The others are added as they are made."""
+    missing: list[date]
+    """In order."""
+    done_files: DoneFiles[Segment]
+
+    def ensured(self, run: Run) -> EnsuredDays:
+        """All wanted days. Those that a dry run has not made have no files."""
+        days = [
+            self.finished.get(day) or unmade_day(run, day, self.wanted[day].digest)
+            for day in sorted(self.wanted)
+        ]
+        return EnsuredDays(days=days, made=self.missing)
+
+
+def _plan(work: Work, dataset: Dataset) -> _Plan:
+    run, wanted = work.run, dataset.wanted()
     finished, done_files = find_days(
         work.store, run.layout, dataset.name, {day: part.digest for day, part in wanted.items()}
     )
     if run.params.full_refresh:
         finished = {day: files for day, files in finished.items() if run.has_made(files.made_at)}
-    return finished, done_files
+    missing = sorted(wanted.keys() - finished.keys())
+    return _Plan(dataset=dataset, wanted=wanted, finished=finished, missing=missing, done_files=done_files)
 
 
-def _make_days(
-    work: Work, dataset: Dataset, missing: Mapping[date, WantedDay], done_files: DoneFiles[Segment]
-) -> dict[date, DayFiles]:
-    """Make some days, which are in order, batch by batch."""
-    made: dict[date, DayFiles] = {}
-    rows = {day: part.rows for day, part in missing.items()}
-    progress = Progress(log, dataset.name, unit="days", total=len(rows), total_rows=sum(rows.values()))
-    planned = list(batches(list(missing), rows))
-    keys = [sorted({key for day in batch for key in missing[day].reads}) for batch in planned]
-    with closing(fetch_ahead(work.store, work.run.settings, keys)) as fetched:
-        for batch, files in zip(planned, fetched, strict=True):
-            of_batch = list(dataset.make({day: missing[day] for day in batch}, files))
-            write_segment(done_files, work.run.layout, dataset.name, of_batch)
-            made |= {day.day: day for day in of_batch}
-            progress.advance(len(batch), sum(rows[day] for day in batch))
-    progress.finish()
-    return made
+def _make_missing(work: Work, plans: Sequence[_Plan]) -> None:
+    """Make what is missing, batch by batch. Meanwhile earlier batches are sent, and files of the next are fetched."""
+    planned = [
+        [*batches(plan.missing, {day: plan.wanted[day].rows for day in plan.missing})] for plan in plans
+    ]
+    keys = [
+        sorted({key for day in batch for key in plan.wanted[day].reads})
+        for plan, of_plan in zip(plans, planned, strict=True)
+        for batch in of_plan
+    ]
+    with (
+        sending(work.store, work.run.settings) as outgoing,
+        closing(fetch_ahead(work.store, work.run.settings, keys)) as fetched,
+    ):
+        for plan, of_plan in zip(plans, planned, strict=True):
+            rows = {day: plan.wanted[day].rows for day in plan.missing}
+            name = plan.dataset.name
+            progress = Progress(log, name, unit="days", total=len(rows), total_rows=sum(rows.values()))
+            for batch in of_plan:
+                days = {day: plan.wanted[day] for day in batch}
+                made = [*plan.dataset.make(days, next(fetched), outgoing)]
+                outgoing.end_segment(partial(write_segment, plan.done_files, work.run.layout, name, made))
+                plan.finished.update((day.day, day) for day in made)
+                progress.advance(len(batch), sum(rows[day] for day in batch))
+            progress.finish()
 
 
 def write_segment(
@@ -166,12 +198,15 @@ def batches(
         yield batch
 
 
-def write_days(work: Work, dataset: str, query: str, days: Mapping[date, WantedDay]) -> list[DayFiles]:
-    """Write a query's rows, each of one of these days, into one file; returns every given day.
+def write_days(
+    work: Work, dataset: str, query: str, days: Mapping[date, WantedDay], outgoing: Sending
+) -> list[DayFiles]:
+    """Write a query's rows, each of one of these days, into one file, and send it; returns every given day.
 
     A day without rows has no file.
     """
-    files, rows = write_rows(work, dataset, query, {day: part.digest for day, part in days.items()})
+    digests = {day: part.digest for day, part in days.items()}
+    files, rows = write_rows(work, dataset, query, digests, outgoing.keep_file)
     return [
         unmade_day(work.run, day, part.digest).model_copy(
             update={"files": files, "days_in_files": len(rows), "rows": rows[day]} if rows.get(day) else {}

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 from crmbet.databases.parquet import Located, scan
 from crmbet.databases.scratch import scratch_folder
@@ -105,12 +107,13 @@ def quarantined_rows(files: Located, days: Iterable[DayFiles]) -> Fragment | Non
 
 
 def write_rows(
-    work: Work, dataset: str, query: str, digests: Mapping[date, str]
+    work: Work, dataset: str, query: str, digests: Mapping[date, str], keep: Callable[[Path, str], str]
 ) -> tuple[list[str], dict[date, int]]:
     """Write a query's rows into one file of a segment; returns its key, if there are rows, and the rows of each day.
 
     `digests` has the days of the segment. The query's rows are of these days alone. It puts them in order: day by day,
-    and no two rows alike, so that the same rows make the same bytes.
+    and no two rows alike, so that the same rows make the same bytes. `keep` brings the local file to the store, or
+    begins to; it returns the key.
     """
     folder = folder_of_digests(work.run.layout, dataset, [*digests.items()])
     with scratch_folder(work.run.settings) as scratch:
@@ -121,7 +124,7 @@ def write_rows(
             return [], {}
         count = render("datasets/count_by_day", file=Fragment(f"read_parquet({literal(str(path))})"))
         counted = dict(work.connection.execute(count).fetchall())
-        return [keep_file(work.store, path, f"{folder.prefix}{attempt_name()}.parquet")], counted
+        return [keep(path, f"{folder.prefix}{attempt_name()}.parquet")], counted
 
 
 def files_allowed(month: date, as_of_date: date) -> int:
@@ -153,16 +156,17 @@ def join_months(
 
 def _joined(work: Work, dataset: str, days: Sequence[DayFiles]) -> Segment:
     digests = {day.day: day.digest for day in days}
+    keep = partial(keep_file, work.store)
     with local_copies(work) as files:
         kept = _rows(files, _parts(days), numbered=True)
         quarantined = _rows(files, _quarantined_parts(days), numbered=True)
         changes: dict[str, object] = {}
         if kept:
-            keys, counted = write_rows(work, dataset, _in_order(kept), digests)
+            keys, counted = write_rows(work, dataset, _in_order(kept), digests, keep)
             changes |= {"files": keys, "days_in_files": len(counted)}
         if quarantined:
             of = next(dataset_of(key) for day in days for key in day.quarantine_files)
-            keys, counted = write_rows(work, of, _in_order(quarantined), digests)
+            keys, counted = write_rows(work, of, _in_order(quarantined), digests, keep)
             changes |= {"quarantine_files": keys, "days_in_quarantine": len(counted)}
     return Segment(days=[_moved(day, changes) for day in days], joined_at=work.run.known_at)
 

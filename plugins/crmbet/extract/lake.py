@@ -42,6 +42,7 @@ from crmbet.failures import SourceMissing, SourceUnreadable
 from crmbet.run.progress import Progress
 from crmbet.run.run import Run
 from crmbet.run.shards import Shard
+from crmbet.storage.done_files import read_ahead
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
 from crmbet.storage.threads import threads
@@ -57,12 +58,14 @@ OBJECTS_UNDER_WAY = 8
 
 
 def capture_feeds(work: Work, contracts: Iterable[SourceContract]) -> dict[str, SourceCaptures | None]:
-    """Capture feeds in turn, after all of them have been listed at once. Returns and raises as `capture_feed` does."""
+    """Capture feeds in turn, after what is known of all of them has been read at once.
+
+    Returns and raises as `capture_feed` does.
+    """
     feeds = list(contracts)
-    prefixes = [work.run.layout.captures(contract.name) for contract in feeds]
-    if not work.run.rereads_the_past:
-        prefixes += [_folder(work.run, contract) for contract in feeds]
-    with work.store.listed_ahead(prefixes):
+    captured = [work.run.layout.captures(contract.name) for contract in feeds]
+    delivered = [] if work.run.rereads_the_past else [_folder(work.run, contract) for contract in feeds]
+    with read_ahead(work.store, captured, *delivered):
         return {contract.name: capture_feed(work, contract) for contract in feeds}
 
 

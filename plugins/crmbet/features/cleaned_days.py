@@ -55,6 +55,12 @@ class CleanedDays:
         }
         return {name: some for name, some in days.items() if some}
 
+    @property
+    def files_of_quarantined_protection(self) -> set[str]:
+        """Keys of the files that hold these rows."""
+        days = (day for some in self.quarantined_protection.values() for day in some)
+        return {key for day in days for key in day.quarantine_files}
+
     def create_unreadable_exclusions(self, files: Located) -> None:
         """Make the view `unreadable_exclusions` of rows that may be about a self-exclusion and cannot be read."""
         parts = [

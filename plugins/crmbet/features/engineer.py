@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
 from crmbet.contracts.files import load_reasons_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
+from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import Fragment, identifier, render, statement
 from crmbet.databases.work import Work
-from crmbet.datasets.days import ensure_days, make_shard_of_days
+from crmbet.datasets.days import EnsuredDays, ensure_all_days, make_shard_of_days
 from crmbet.datasets.prefetch import local_copies
 from crmbet.datasets.records import DayFiles
 from crmbet.features.cleaned_days import CleanedDays
@@ -35,7 +37,7 @@ from crmbet.features.knowledge import Knowledge
 from crmbet.features.matrix import write_matrix
 from crmbet.features.own_themes import find_own_themes, keep_own_themes
 from crmbet.features.records import FeatureManifest, Learned
-from crmbet.features.sessions import DerivedSessions, SessionBets, ensure_sessions, make_shard_of_sessions
+from crmbet.features.sessions import Sessions, sessions_dataset, sessions_of
 from crmbet.features.state import State
 from crmbet.features.themes import (
     compute_themes,
@@ -50,7 +52,8 @@ from crmbet.learning.fits import read_earlier_fits
 from crmbet.learning.records import ModelFit
 from crmbet.run.progress import timed
 from crmbet.run.shards import Shard
-from crmbet.storage.layout import Layout
+from crmbet.storage.done_files import read_ahead
+from crmbet.storage.verified import keep_files
 
 log = logging.getLogger(__name__)
 
@@ -67,18 +70,16 @@ def engineer_features(
     The rows say the known_at of `knowledge`; without it, the run's own. A dry run only finds out which days it would
     make.
     """
-    with work.store.listed_ahead(_prefixes(work.run.layout)):
-        return _engineer(work, sources, table, cleaned, knowledge)
-
-
-def _prefixes(layout: Layout) -> list[str]:
-    """What a run looks up in the store before it makes its table."""
-    datasets = (State.name, SessionBets.name, DerivedSessions.name, DATASET)
-    return [
-        *map(layout.dataset, datasets),
+    layout = work.run.layout
+    sessions = sessions_dataset(CleanedDays(work, sources, cleaned))
+    with read_ahead(
+        work.store,
+        [layout.dataset(State.name), layout.dataset(sessions.name)],
+        layout.dataset(DATASET),
         layout.all_fitted_models,
         layout.cut_offs(FEATURE_SET_VERSION),
-    ]
+    ):
+        return _engineer(work, sources, table, cleaned, knowledge)
 
 
 def _engineer(
@@ -92,10 +93,8 @@ def _engineer(
     knowledge = knowledge or Knowledge(known_at=run.known_at)
     days = CleanedDays(work, sources, cleaned)
     bind_variables(work.connection, run, knowledge.known_at)
-    with timed(log, "state"):
-        state = ensure_days(work, State(days))
-    with timed(log, "sessions"):
-        sessions = ensure_sessions(days)
+    with timed(log, "state and sessions"):
+        state, sessions = _ensure(days)
     log.info("state: %d days, %d of them made now", len(state.days), len(state.made))
     manifest = FeatureManifest(
         files=[],
@@ -116,9 +115,8 @@ def _engineer(
         return manifest
 
     players = list(days.of("players").values())
-    fits = read_earlier_fits(work.store, run.layout, as_of=run.as_of_date, known_at=run.known_at)
+    fits, cut_offs = work.store.at_once(partial(_earlier_fits, work), partial(_frozen_cut_offs, work))
     inputs = _inputs(days, table, state.days, sessions.days, fits)
-    cut_offs = _frozen_cut_offs(work)
     player_parts = 0
     kept = find_table(work, inputs.digest(cut_offs))
     made = copy_table(work, kept) if kept else None
@@ -128,7 +126,15 @@ def _engineer(
         with local_copies(work) as files:
             # Of all that is read below, at once.
             files.urls(
-                {key for part in (state.days, sessions.days, players) for day in part for key in day.files}
+                {
+                    *(
+                        key
+                        for part in (state.days, sessions.days, players)
+                        for day in part
+                        for key in day.files
+                    ),
+                    *days.files_of_quarantined_protection,
+                }
             )
             days.create_view("players", "players", players, files)
             days.create_unreadable_exclusions(files)
@@ -144,7 +150,9 @@ def _engineer(
             )
         # The run's own cut-offs may be frozen by the time of the next run, which then looks for a table made with them.
         keep_table(work, {inputs.digest(cut_offs), inputs.digest(made.learned.cut_offs)}, made)
-        work.store.delete_all([entry.key for entry in work.store.list(run.layout.players(run.run_id))])
+        if run.settings.engine.shards > 1:
+            parts = work.store.list(run.layout.players(run.run_id))
+            work.store.delete_all([entry.key for entry in parts])
     return manifest.model_copy(
         update={
             "files": made.files,
@@ -161,7 +169,8 @@ def engineer_shard(
     """Make the missing days of one part of state and of sessions, for `engineer_features` to find. Returns both."""
     days = CleanedDays(work, sources, cleaned)
     bind_variables(work.connection, work.run)
-    return make_shard_of_days(work, State(days), shard), make_shard_of_sessions(days, shard)
+    sessions = sessions_dataset(days)
+    return make_shard_of_days(work, State(days), shard), make_shard_of_days(work, sessions, shard)
 
 
 def engineer_shard_of_players(
@@ -178,12 +187,9 @@ def engineer_shard_of_players(
     days = CleanedDays(work, sources, cleaned)
     bind_variables(work.connection, work.run)
     # Other parts need the same days at the same time, so the step alone joins them.
-    state, sessions = ensure_days(work, State(days), join=False), ensure_sessions(days, join=False)
+    state, sessions = _ensure(days, join=False)
     players = list(days.of("players").values())
-    fits = read_earlier_fits(
-        work.store, work.run.layout, as_of=work.run.as_of_date, known_at=work.run.known_at
-    )
-    inputs = _inputs(days, table, state.days, sessions.days, fits)
+    inputs = _inputs(days, table, state.days, sessions.days, _earlier_fits(work))
     if find_table(work, inputs.digest(_frozen_cut_offs(work))):
         return 0
     with local_copies(work) as files:
@@ -202,6 +208,13 @@ def engineer_shard_of_players(
             sessions=players_of(sessions.rows(files), shard),
         )
         return keep_own_themes(work, inputs, shard, query)
+
+
+def _ensure(days: CleanedDays, *, join: bool = True) -> tuple[EnsuredDays, Sessions]:
+    """Bring state and sessions up to date."""
+    dataset = sessions_dataset(days)
+    state, sessions = ensure_all_days(days.work, [State(days), dataset], join=join)
+    return state, sessions_of(dataset, sessions)
 
 
 def _inputs(
@@ -239,15 +252,29 @@ def _make_table(
         fits=inputs.fits,
         own_themes=own_themes,
     )
-    with timed(log, "feature table"):
-        files, users = write_table(work, feature_queries(work.connection, work.run, inputs.table))
-    with timed(log, "reasons of scores"):
-        reasons, told = write_table(work, [reason_query(load_reasons_contract())], kind="reasons_")
-    with timed(log, "matrix"):
-        matrix = write_matrix(work, inputs.table, files)
+    with scratch_folder(work.run.settings) as folder:
+        with timed(log, "feature table"):
+            table = write_table(work, folder, feature_queries(work.connection, work.run, inputs.table))
+        with timed(log, "reasons of scores"):
+            reasons = write_table(work, folder, [reason_query(load_reasons_contract())], kind="reasons_")
+        with timed(log, "matrix"):
+            matrix = write_matrix(work, inputs.table, table.paths, folder)
+        # They count only once the manifest names them, so the order in which they arrive does not matter.
+        keys = keep_files(work.store, {**table.keys, **reasons.keys, **(matrix.keys if matrix else {})})
     used = dict(work.connection.execute(statement("features/themes/used_cut_offs")).fetchall())
-    learned = Learned(cut_offs=used, models=models, matrix=matrix, reasons=reasons, reason_rows=told)
-    return KeptTable(files, users, learned)
+    learned = Learned(
+        cut_offs=used,
+        models=models,
+        matrix=matrix.files(keys) if matrix else None,
+        reasons=[keys[path] for path in reasons.paths],
+        reason_rows=reasons.rows,
+    )
+    return KeptTable([keys[path] for path in table.paths], table.rows, learned)
+
+
+def _earlier_fits(work: Work) -> dict[str, ModelFit]:
+    run = work.run
+    return read_earlier_fits(work.store, run.layout, as_of=run.as_of_date, known_at=run.known_at)
 
 
 def _frozen_cut_offs(work: Work) -> Mapping[str, float] | None:

@@ -20,10 +20,14 @@ log = logging.getLogger(__name__)
 def keep_learned(work: Work, learned: Learned) -> None:
     """Keep the models' parameters; freeze the cut-offs if none are frozen yet or a person wants new ones."""
     run, store = work.run, work.store
-    write_fitted_models(store, run.layout, learned.models, known_at=run.known_at, run_id=run.run_id)
     deliberate = run.params.refreeze_cut_offs
-    frozen = read_cut_offs(
-        store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at
+    _, frozen = store.at_once(
+        lambda: write_fitted_models(
+            store, run.layout, learned.models, known_at=run.known_at, run_id=run.run_id
+        ),
+        lambda: read_cut_offs(
+            store, run.layout, FEATURE_SET_VERSION, as_of_date=run.as_of_date, known_at=run.known_at
+        ),
     )
     if learned.cut_offs and (deliberate or frozen is None):
         new = FrozenCutOffs(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
-from crmbet.databases.parquet import scan, write_file
+from crmbet.databases.parquet import copy_to_file, scan
+from crmbet.databases.scratch import scratch_folder
 from crmbet.databases.statements import render, statements_digest
 from crmbet.databases.work import Work
 from crmbet.datasets.days import unmade_day, write_segment
@@ -24,7 +26,7 @@ from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.storage.digests import digest
 from crmbet.storage.layout import attempt_name
-from crmbet.storage.verified import read_record, write_record
+from crmbet.storage.verified import keep_files, read_record, write_record
 
 log = logging.getLogger(__name__)
 
@@ -116,30 +118,46 @@ def copy_table(work: Work, table: KeptTable) -> KeptTable | None:
     learned = table.learned
     matrix = learned.matrix
     try:
-        with local_copies(work) as files:
-            files.urls([] if matrix is None else [matrix.matrix, matrix.pipeline])
+        with local_copies(work) as files, scratch_folder(work.run.settings) as folder:
+            files.urls(
+                [*table.files, *learned.reasons, *([matrix.matrix, matrix.pipeline] if matrix else ())]
+            )
             queries = [render("datasets/sign_rows", source=scan(files, [key])) for key in table.files]
-            copied, _ = write_table(work, queries)
+            copied = write_table(work, folder, queries)
             told = [render("datasets/sort_rows", source=scan(files, [key])) for key in learned.reasons]
-            reasons, _ = write_table(work, told, kind="reasons_")
+            reasons = write_table(work, folder, told, kind="reasons_")
+            keys = keep_files(work.store, {**copied.keys, **reasons.keys})
     except DamagedObject as damage:
         log.warning("the table of an earlier run is not used: %s", damage)
         return None
-    return KeptTable(copied, table.users, learned.model_copy(update={"reasons": reasons}))
+    learned = learned.model_copy(update={"reasons": [keys[path] for path in reasons.paths]})
+    return KeptTable([keys[path] for path in copied.paths], table.users, learned)
 
 
-def write_table(work: Work, queries: Iterable[str], *, kind: str = "") -> tuple[list[str], int]:
-    """Write a file for each query into the run's folder; returns their keys and the players in them.
+@dataclass(frozen=True)
+class WrittenTable:
+    """A table in local files."""
 
-    `kind` begins the names of the files.
-    """
-    attempt = attempt_name()
-    files, users = [], 0
+    keys: Mapping[Path, str]
+    """The key that each file gets in the store, without its checksum."""
+    rows: int
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in order."""
+        return list(self.keys)
+
+
+def write_table(work: Work, folder: Path, queries: Iterable[str], *, kind: str = "") -> WrittenTable:
+    """Write a local file for each query, to be kept in the run's folder. `kind` begins the names of the files."""
+    attempt = f"{kind}{attempt_name()}"
+    keys: dict[Path, str] = {}
+    rows = 0
     for number, query in enumerate(queries):
-        key, rows = write_file(work, f"{work.run.prefix}features/{kind}{attempt}_{number}.parquet", query)
-        files.append(key)
-        users += rows
-    return files, users
+        name = f"{attempt}_{number}.parquet"
+        rows += copy_to_file(work.connection, query, folder / name)
+        keys[folder / name] = f"{work.run.prefix}features/{name}"
+    return WrittenTable(keys, rows)
 
 
 def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:

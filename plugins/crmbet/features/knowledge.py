@@ -8,7 +8,8 @@ as soon as the last of their facts was known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ from crmbet.clean.records import CleanManifest
 from crmbet.contracts.source import SourceContract
 from crmbet.databases.statements import identifier, render
 from crmbet.databases.work import Work
-from crmbet.datasets.prefetch import local_copies
+from crmbet.datasets.prefetch import fetch_ahead
 from crmbet.datasets.segments import rows_of_days
 from crmbet.extract.records import LATE, ExtractManifest
 
@@ -41,7 +42,7 @@ def judge_knowledge(
     run = work.run
     if run.known_at < run.window.as_of + LATE:
         return Knowledge(known_at=run.known_at)
-    last_known = {name: _last_known(work, contracts[name], cleaned) for name in extracts.sources}
+    last_known = _last_known(work, [contracts[name] for name in extracts.sources], cleaned)
     silent = sorted(name for name, known in last_known.items() if known is None)
     if not silent:
         newest = max([run.window.as_of, *(known for known in last_known.values() if known is not None)])
@@ -66,21 +67,25 @@ def judge_knowledge(
     )
 
 
-def _last_known(work: Work, contract: SourceContract, cleaned: CleanManifest) -> datetime | None:
-    """The instant at which the last fact of a source was known; None if a fact does not say so.
+def _last_known(
+    work: Work, contracts: Sequence[SourceContract], cleaned: CleanManifest
+) -> dict[str, datetime | None]:
+    """The instant at which the last fact of each source was known; None if a fact does not say so.
 
     A source without facts was known all the time.
     """
-    if contract.known_time is None:
-        return None
-    source = cleaned.sources.get(contract.name)
-    with local_copies(work) as copies:
-        rows = rows_of_days(copies, source.days if source else [])
-        if rows is None:
-            return work.run.window.as_of
-        text = render("features/last_known", rows=rows, known=identifier(contract.known_time))
-        ((silent, newest),) = work.connection.execute(text).fetchall()
-    if silent or newest is None:
-        return None
-    known: datetime = newest.replace(tzinfo=UTC)
+    days = {name: source.days for name, source in cleaned.sources.items()}
+    known: dict[str, datetime | None] = {each.name: None for each in contracts}
+    asked = [each for each in contracts if each.known_time is not None]
+    keys = [[key for day in days.get(each.name, ()) for key in day.files] for each in asked]
+    with closing(fetch_ahead(work.store, work.run.settings, keys)) as fetched:
+        for contract, files in zip(asked, fetched, strict=True):
+            rows = rows_of_days(files, days.get(contract.name, ()))
+            if rows is None:
+                known[contract.name] = work.run.window.as_of
+                continue
+            text = render("features/last_known", rows=rows, known=identifier(str(contract.known_time)))
+            ((silent, newest),) = work.connection.execute(text).fetchall()
+            if not silent and newest is not None:
+                known[contract.name] = newest.replace(tzinfo=UTC)
     return known

@@ -7,19 +7,17 @@ own prefix, with the version of scikit-learn that requirements.txt pins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmbet.contracts.table import FeatureColumn, TableContract
-from crmbet.databases.parquet import scan
-from crmbet.databases.scratch import scratch_folder
+from crmbet.databases.parquet import local_scan
 from crmbet.databases.statements import Fragment, identifier, joined, render
 from crmbet.databases.work import Work
-from crmbet.datasets.prefetch import local_copies
 from crmbet.features.records import MatrixFiles
 from crmbet.storage.layout import attempt_name
-from crmbet.storage.verified import keep_files
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -67,22 +65,45 @@ class Inputs:
         return cls(numbers, enums, nullable, left_out)
 
 
-def write_matrix(work: Work, table: TableContract, features: Sequence[str]) -> MatrixFiles | None:
-    """Write matrix and pipeline of a run's feature files into its folder; None if there are no players.
+@dataclass(frozen=True, kw_only=True)
+class WrittenMatrix:
+    """Matrix and pipeline in local files."""
+
+    keys: Mapping[Path, str]
+    """The key that each file gets in the store, without its checksum."""
+    players: int
+    columns: list[str]
+    left_out: list[str]
+    silhouettes: dict[int, float]
+
+    def files(self, kept: Mapping[Path, str]) -> MatrixFiles:
+        """What the manifest says of them; `kept` has their keys in the store."""
+        matrix, pipeline = (kept[path] for path in self.keys)
+        return MatrixFiles(
+            matrix=matrix,
+            pipeline=pipeline,
+            players=self.players,
+            columns=self.columns,
+            left_out=self.left_out,
+            silhouettes=self.silhouettes,
+        )
+
+
+def write_matrix(
+    work: Work, table: TableContract, features: Sequence[Path], folder: Path
+) -> WrittenMatrix | None:
+    """Write matrix and pipeline of a run's local feature files into a local folder; None if there are no players.
 
     The matrix has the key and, in float32, the columns that `MatrixFiles.columns` lists. Memory is bounded by samples
     and batches, whatever the number of players, and every random choice is fixed.
     """
-    with local_copies(work) as files:
-        return _make_matrix(work, table, scan(files, features) if features else None)
-
-
-def _make_matrix(work: Work, table: TableContract, source: Fragment | None) -> MatrixFiles | None:
     import joblib
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    inputs = Inputs.of(table)
+    if not features:
+        return None
+    source, inputs = local_scan(features), Inputs.of(table)
     sample = next(_batches(work, table, inputs, source, limit=FIT_PLAYERS), None)
     if sample is None:
         return None
@@ -90,22 +111,17 @@ def _make_matrix(work: Work, table: TableContract, source: Fragment | None) -> M
     fitted = pipeline.fit_transform(_cells(sample, inputs))
     columns = [str(name) for name in pipeline.get_feature_names_out()]
     schema = pa.schema([(table.key, pa.string()), *((name, pa.float32()) for name in columns)])
-    attempt = f"{work.run.prefix}matrix/{attempt_name()}"
     rows = 0
-    with scratch_folder(work.run.settings) as folder:
-        with pq.ParquetWriter(folder / "matrix", schema) as writer:
-            for batch in _batches(work, table, inputs, source):
-                numbers = pipeline.transform(_cells(batch, inputs)).astype("float32")
-                arrays = [batch[table.key].cast(pa.string()), *(pa.array(column) for column in numbers.T)]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-                rows += batch.num_rows
-        joblib.dump(pipeline, folder / "pipeline")
-        # The matrix counts only once the manifest names it, so the order of uploads does not matter.
-        paths = {folder / name: f"{attempt}.{kind}" for name, kind in KINDS.items()}
-        kept = {path.name: key for path, key in keep_files(work.store, paths).items()}
-    return MatrixFiles(
-        matrix=kept["matrix"],
-        pipeline=kept["pipeline"],
+    with pq.ParquetWriter(folder / "matrix", schema) as writer:
+        for batch in _batches(work, table, inputs, source):
+            numbers = pipeline.transform(_cells(batch, inputs)).astype("float32")
+            arrays = [batch[table.key].cast(pa.string()), *(pa.array(column) for column in numbers.T)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            rows += batch.num_rows
+    joblib.dump(pipeline, folder / "pipeline")
+    attempt = f"{work.run.prefix}matrix/{attempt_name()}"
+    return WrittenMatrix(
+        keys={folder / name: f"{attempt}.{kind}" for name, kind in KINDS.items()},
         players=rows,
         columns=columns,
         left_out=inputs.left_out,
@@ -195,14 +211,12 @@ def _batches(
     work: Work,
     table: TableContract,
     inputs: Inputs,
-    source: Fragment | None,
+    source: Fragment,
     limit: int | None = None,
 ) -> Iterator[Any]:
     """The inputs as Arrow tables: `limit` players in the order of a hash of their id, or all players batch by batch."""
     import pyarrow as pa
 
-    if source is None:
-        return
     columns = [
         identifier(table.key),
         *(Fragment(f"{identifier(name)}::DOUBLE AS {identifier(name)}") for name in inputs.numbers),

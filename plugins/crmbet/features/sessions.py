@@ -17,11 +17,11 @@ from crmbet.databases.statements import (
     statement,
     statements_digest,
 )
-from crmbet.datasets.days import WantedDay, ensure_days, make_shard_of_days, write_days
+from crmbet.datasets.days import EnsuredDays, WantedDay, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
+from crmbet.datasets.sending import Sending
 from crmbet.features.cleaned_days import CleanedDays, rows_of
-from crmbet.run.shards import Shard
 
 DAYS = 30
 """Days of sessions that features look at, and the longest time for which a recorded session takes bets."""
@@ -39,20 +39,26 @@ class Sessions:
     """Days that were missing and are made now."""
 
 
-def ensure_sessions(cleaned: CleanedDays, *, join: bool = True) -> Sessions:
-    """Bring the sessions of the last 30 days up to date.
+def sessions_dataset(cleaned: CleanedDays) -> DerivedSessions | SessionBets:
+    """The dataset that a run's sessions are made from.
 
     Recorded sessions are used if any lies before as_of; else sessions are derived from bets. A feed of sessions that
-    starts at as_of or later is ignored, because it must not change an earlier table. `join` is that of `ensure_days`.
+    starts at as_of or later is ignored, because it must not change an earlier table.
     """
-    if not _are_recorded(cleaned):
-        derived = ensure_days(cleaned.work, DerivedSessions(cleaned), join=join)
+    source = cleaned.cleaned.sources.get("sessions")
+    are_recorded = source is not None and source.accepted > 0
+    return SessionBets(cleaned) if are_recorded else DerivedSessions(cleaned)
+
+
+def sessions_of(dataset: DerivedSessions | SessionBets, ensured: EnsuredDays) -> Sessions:
+    """The sessions of the last 30 days, from the days of their dataset."""
+    cleaned = dataset.cleaned
+    if isinstance(dataset, DerivedSessions):
         return Sessions(
-            days=derived.days,
-            rows=lambda files: rows_of(files, derived.days, "features/sessions/no_sessions"),
-            made=derived.made,
+            days=ensured.days,
+            rows=lambda files: rows_of(files, ensured.days, "features/sessions/no_sessions"),
+            made=ensured.made,
         )
-    bets = ensure_days(cleaned.work, SessionBets(cleaned), join=join)
     recorded = [day for day in cleaned.of("sessions").values() if _is_recent(day.day, cleaned)]
 
     def rows(files: Located) -> Fragment:
@@ -60,22 +66,11 @@ def ensure_sessions(cleaned: CleanedDays, *, join: bool = True) -> Sessions:
         query = render(
             "features/sessions/add_bets",
             recorded=identifier("recorded"),
-            session_bets=rows_of(files, bets.days, "features/sessions/no_session_bets"),
+            session_bets=rows_of(files, ensured.days, "features/sessions/no_session_bets"),
         )
         return Fragment(f"({query})")
 
-    return Sessions(days=[*recorded, *bets.days], rows=rows, made=bets.made)
-
-
-def make_shard_of_sessions(cleaned: CleanedDays, shard: Shard) -> list[date]:
-    """Make the missing days of one part of the sessions, for `ensure_sessions` to find. Returns them."""
-    sessions = SessionBets(cleaned) if _are_recorded(cleaned) else DerivedSessions(cleaned)
-    return make_shard_of_days(cleaned.work, sessions, shard)
-
-
-def _are_recorded(cleaned: CleanedDays) -> bool:
-    source = cleaned.cleaned.sources.get("sessions")
-    return source is not None and source.accepted > 0
+    return Sessions(days=[*recorded, *ensured.days], rows=rows, made=ensured.made)
 
 
 def derived_sessions(days: Fragment) -> str:
@@ -131,13 +126,13 @@ class DerivedSessions:
                 )
         return wanted
 
-    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+    def make(self, days: Mapping[date, WantedDay], files: Fetched, outgoing: Sending) -> Iterable[DayFiles]:
         """Derive the sessions of some days."""
         bets = self.cleaned.of("bets")
         around = {near for day in days for near in _days_from(day, -1, 1) if near in bets}
         self.cleaned.create_view("bets", "bets", [bets[day] for day in sorted(around)], files)
         query = derived_sessions(_date_list(days))
-        return write_days(self.cleaned.work, self.name, query, days)
+        return write_days(self.cleaned.work, self.name, query, days, outgoing)
 
 
 @dataclass(frozen=True)
@@ -161,14 +156,14 @@ class SessionBets:
                 )
         return wanted
 
-    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+    def make(self, days: Mapping[date, WantedDay], files: Fetched, outgoing: Sending) -> Iterable[DayFiles]:
         """Assign the bets of some days to their sessions."""
         bets = self.cleaned.of("bets")
         sessions = {near.day: near for day in days for near in self._sessions_around(day)}
         self.cleaned.create_view("bets", "bets", [bets[day] for day in days], files)
         self.cleaned.create_view("recorded", "sessions", sessions.values(), files)
         query = render("features/sessions/assign_bets", days=_date_list(days))
-        return write_days(self.cleaned.work, self.name, query, days)
+        return write_days(self.cleaned.work, self.name, query, days, outgoing)
 
     def _sessions_around(self, day: date) -> list[DayFiles]:
         sessions = self.cleaned.of("sessions")

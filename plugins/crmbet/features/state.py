@@ -13,6 +13,7 @@ from crmbet.datasets.days import WantedDay, write_days
 from crmbet.datasets.prefetch import Fetched
 from crmbet.datasets.records import DayFiles
 from crmbet.datasets.segments import rows_of_days
+from crmbet.datasets.sending import Sending
 from crmbet.features.cleaned_days import CleanedDays
 
 SOURCES = ("bets", "transactions", "communications", "limits")
@@ -31,12 +32,13 @@ class State:
         days = sorted(set().union(*(self.cleaned.of(source) for source in SOURCES)))
         return {day: self._wanted(day, statements) for day in days}
 
-    def make(self, days: Mapping[date, WantedDay], files: Fetched) -> Iterable[DayFiles]:
+    def make(self, days: Mapping[date, WantedDay], files: Fetched, outgoing: Sending) -> Iterable[DayFiles]:
         """Summarise the events of some days."""
         for source in SOURCES:
             by_day = self.cleaned.of(source)
             self.cleaned.create_view(source, source, [by_day[day] for day in days if day in by_day], files)
-        return write_days(self.cleaned.work, self.name, statement("features/state/summarise_days"), days)
+        query = statement("features/state/summarise_days")
+        return write_days(self.cleaned.work, self.name, query, days, outgoing)
 
     def rows_of(self, files: Located, days: Iterable[DayFiles]) -> Fragment:
         """A table expression of the state of these days."""

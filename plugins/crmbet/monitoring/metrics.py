@@ -33,7 +33,7 @@ from crmbet.run.records import manifest_key
 from crmbet.run.settings import Settings
 from crmbet.run.tasks import COMPARE, EXTRACTS, GATES, PUBLISH, STREAM
 from crmbet.storage.object_store import ObjectStore
-from crmbet.storage.verified import read_record
+from crmbet.storage.verified import parse_record
 from crmbet.stream.figures import StreamManifest
 from crmbet.stream.parity import Parity
 from crmbet.texts import Texts, texts_in
@@ -49,6 +49,8 @@ FEATURES = "engineer_features"
 """The task that says in which segment a player is."""
 LOAD = "load_merge"
 """The task that writes the target."""
+TOLD = (*EXTRACTS, "clean", FEATURES, *GATES.values(), LOAD, STREAM, PUBLISH, COMPARE)
+"""The tasks whose manifests are told of."""
 REASONS_KEPT = 50
 """A row lists this many reasons of quarantine for each source. All others are one sum."""
 OTHER_REASONS = "other reasons"
@@ -213,15 +215,24 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     store, layout, say = work.store, work.run.layout, texts_in(work.run.settings.language)
     reader = _Manifests(store, layout.run(known.execution_id), known)
     extracts = [manifest for task in EXTRACTS if (manifest := reader.read(task, ExtractManifest))]
+    clean, features = reader.read("clean", CleanManifest), reader.read(FEATURES, FeatureManifest)
     figures: dict[str, Any] = {"tasks": {**known.tasks}}
+    with local_copies(work) as files:
+        bytes_read, kept, figures["quality"], _ = store.at_once(
+            lambda: _bytes_read(store, extracts),
+            lambda: [*store.list(layout.root)] if features else [],
+            reader.quality,
+            lambda: files.urls(features.files if features else ()),
+        )
+        players = summarise_players(work.connection, files, features.files) if features else None
     if lake := reader.read(LAKE, ExtractManifest):
         warned = known.tasks[LAKE].model_copy(update={"warning": describe_foreign(lake.sources, say)})
         figures["tasks"][LAKE] = warned
     if len(extracts) == len(EXTRACTS):
         sources = [captures for manifest in extracts for captures in manifest.sources.values()]
         figures["records_extracted"] = sum(captures.extracted for captures in sources)
-        figures["bytes_read"] = _bytes_read(store, extracts)
-    if clean := reader.read("clean", CleanManifest):
+        figures["bytes_read"] = bytes_read
+    if clean:
         figures["records_cleaned"] = sum(source.accepted for source in clean.sources.values())
         figures["records_duplicate"] = sum(source.duplicates for source in clean.sources.values())
         figures["records_outside"] = sum(sum(source.outside.values()) for source in clean.sources.values())
@@ -229,15 +240,13 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
         figures["quarantined"] = keep_common(
             {name: source.quarantined for name, source in clean.sources.items() if source.quarantined}
         )
-    if features := reader.read(FEATURES, FeatureManifest):
+    if features and players:
         figures["records_transformed"] = features.users
-        with local_copies(work) as files:
-            players = summarise_players(work.connection, files, features.files)
         if features.learned and (holdout := features.learned.models.holdout):
             judged = {"churn_auc": holdout.auc, "churn_recency_auc": holdout.recency_auc}
             players = players.model_copy(update=judged)
         figures["players"] = players
-        kept, named = [*store.list(layout.root)], _named_files(extracts, clean, features)
+        named = _named_files(extracts, clean, features)
         figures["store_bytes"] = sum(entry.size for entry in kept)
         figures["bytes_written"] = sum(
             entry.size for entry in kept if entry.key in named and entry.last_modified >= known.started_at
@@ -253,7 +262,6 @@ def collect_metrics(known: RunMetrics, work: Work) -> RunMetrics:
     if stream := reader.read(STREAM, StreamManifest):
         figures["records_extracted"] = stream.messages
     figures["tasks"] |= _optional_tasks(reader, known, work.run.settings, say)
-    figures["quality"] = reader.quality()
     return known.model_copy(update=figures)
 
 
@@ -328,31 +336,38 @@ def installed_versions() -> dict[str, str]:
 
 
 class _Manifests:
-    """The manifests of those tasks that finished in one try of a run."""
+    """The manifests of those tasks that finished in one try of a run, read at once."""
 
     def __init__(self, store: ObjectStore, prefix: str, known: RunMetrics) -> None:
         self._store = store
         self._prefix = prefix
         self._states = {name: outcome.state for name, outcome in known.tasks.items()}
+        ended = [task for task in TOLD if self._states.get(task) in ("success", "failed")]
+        self._contents = store.read_all(manifest_key(prefix, task) for task in ended)
 
     def read(self, task: str, model: type[Model], states: tuple[str, ...] = ("success",)) -> Model | None:
-        if self._states.get(task) not in states:
-            return None
-        return read_record(self._store, manifest_key(self._prefix, task), model)
+        key = manifest_key(self._prefix, task)
+        content = self._contents.get(key) if self._states.get(task) in states else None
+        return None if content is None else parse_record(self._store, key, content, model)
 
     def quality(self) -> dict[str, StageQuality]:
         """A gate writes its manifest and its report before it fails, so a failed one counts too."""
-        judged = {}
-        for stage, task in GATES.items():
-            if manifest := self.read(task, QualityManifest, ("success", "failed")):
-                judged[stage] = StageQuality(
-                    score=manifest.score,
-                    grade=manifest.grade,
-                    passed=manifest.passed,
-                    report=manifest.report_html,
-                    breaches=read_breaches(self._store, manifest),
-                )
-        return judged
+        judged = {
+            stage: manifest
+            for stage, task in GATES.items()
+            if (manifest := self.read(task, QualityManifest, ("success", "failed")))
+        }
+        breaches = self._store.in_parallel(lambda of: read_breaches(self._store, of), judged.values())
+        return {
+            stage: StageQuality(
+                score=manifest.score,
+                grade=manifest.grade,
+                passed=manifest.passed,
+                report=manifest.report_html,
+                breaches=found,
+            )
+            for (stage, manifest), found in zip(judged.items(), breaches, strict=True)
+        }
 
 
 def read_breaches(store: ObjectStore, manifest: QualityManifest) -> tuple[Breach, ...]:
@@ -397,7 +412,7 @@ def _observed(outcome: Mapping[str, Any]) -> str:
 
 def _bytes_read(store: ObjectStore, extracts: Iterable[ExtractManifest]) -> int:
     """Size of the captured lake objects and of the copies of PostgreSQL's days. Its rows have no size of their own."""
-    size = 0
+    wanted: list[set[str]] = []
     for captures in (captures for manifest in extracts for captures in manifest.sources.values()):
         new = {chunk for chunk, change in captures.changed.items() if change != "gone"}
         objects = {chunk for chunk in new if "/" in chunk}
@@ -408,8 +423,13 @@ def _bytes_read(store: ObjectStore, extracts: Iterable[ExtractManifest]) -> int:
             for key in capture.files
         }
         if keys := objects | copies:
-            size += sum(entry.size for entry in store.list(commonpath(keys)) if entry.key in keys)
-    return size
+            wanted.append(keys)
+    return sum(
+        store.in_parallel(
+            lambda keys: sum(entry.size for entry in store.list(commonpath(keys)) if entry.key in keys),
+            wanted,
+        )
+    )
 
 
 def _named_files(

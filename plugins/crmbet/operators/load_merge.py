@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, timezone
@@ -51,22 +52,27 @@ class LoadMergeOperator(BaseOperator):
 
         airflow_run = open_run(context)
         stop_before_loading(airflow_run, context)
-        before = read_manifest(airflow_run.store, airflow_run.run.prefix, "backup_table", BackupManifest)
 
-        def fetch(copies: LocalCopies) -> FeatureManifest:
-            features = read_features(airflow_run)
+        def fetch(copies: LocalCopies) -> tuple[FeatureManifest, BackupManifest, Approval | None]:
+            features, before, approval = airflow_run.store.at_once(
+                partial(read_features, airflow_run),
+                partial(
+                    read_manifest, airflow_run.store, airflow_run.run.prefix, "backup_table", BackupManifest
+                ),
+                partial(self._read_approval, airflow_run),
+            )
             copies.urls([*features.files, *_reasons_of(features)])
-            return features
+            return features, before, approval
 
         with (
             airflow_run.work() as work,
             local_copies(work) as copies,
             load_session(airflow_run.run.run_id, airflow_run.run.settings) as session,
         ):
-            features = stages_of(airflow_run).healed(lambda: fetch(copies))
+            features, before, approval = stages_of(airflow_run).healed(lambda: fetch(copies))
             files = copies.urls(features.files)
             rules = rules_of(airflow_run.run, features.reconstructed, self.dag_id)
-            if approval := self._read_approval(airflow_run):
+            if approval:
                 rules = replace(rules, agreed_loss=approval.lost, agreed_replace=approval.agrees_to_replace)
             dsn = dsn_of(airflow_run.run.settings.connections.target_connection)
             reasons = copies.urls(_reasons_of(features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,7 +44,9 @@ class ValidateOperator(BaseOperator):
                 with airflow_run.work() as work:
                     if self.stage == "raw":
                         return judge_raw(work, stages.extracts(), folder, stages.erased()), folder
-                    features, cleaned = read_features(airflow_run), read_cleaned(airflow_run)
+                    features, cleaned = airflow_run.store.at_once(
+                        partial(read_features, airflow_run), partial(read_cleaned, airflow_run)
+                    )
                     return judge_features(work, features, cleaned, folder), folder
 
             judgement, folder = stages.healed(judge)

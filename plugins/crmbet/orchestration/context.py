@@ -41,7 +41,7 @@ from crmbet.run.settings import CostSettings, Settings
 from crmbet.run.window import Start, Window, midnight, resolve_known_at, resolve_window
 from crmbet.storage import object_store
 from crmbet.storage.layout import Layout
-from crmbet.storage.object_store import PARALLEL_REQUESTS, ObjectStore
+from crmbet.storage.object_store import KEPT_CONNECTIONS, ObjectStore
 from crmbet.storage.verified import read_record, write_record
 from crmbet.texts import ENGLISH, Texts
 
@@ -473,7 +473,7 @@ def open_lake(settings: Settings, firm: Config | None = None) -> ObjectStore:
     from crmbet.orchestration.connections import failures_of_options_explained, require_readable_endpoint
 
     ours = Config(
-        max_pool_connections=PARALLEL_REQUESTS,
+        max_pool_connections=KEPT_CONNECTIONS,
         connect_timeout=settings.timeouts.connect_timeout_seconds,
         read_timeout=settings.timeouts.answer_timeout_seconds,
     )

@@ -112,8 +112,14 @@ def judge_raw(
 def _judge_raw(work: Work, extracts: ExtractManifest, delivered: _Delivered) -> Judgement:
     connection, run = work.connection, work.run
     contracts = delivered.contracts
-    for name, captures in extracts.sources.items():
-        delivered.add(contracts[name], captures)
+    wanted = [_wanted(run, contracts[name], captures) for name, captures in extracts.sources.items()]
+    # Of all that is read for the last day, at once.
+    baseline, _ = work.store.at_once(
+        lambda: find_baselines(work.store, run, "raw"),
+        lambda: delivered.files.urls({key for each in wanted for key in each.files}),
+    )
+    for each in wanted:
+        delivered.add(each)
     _create_files_view(connection, extracts, contracts)
     views = [*(f"raw_{name}" for name in delivered.rows), "raw_files", "raw_sources"]
     captured = {name: source.captures for name, source in extracts.sources.items()}
@@ -129,7 +135,6 @@ def _judge_raw(work: Work, extracts: ExtractManifest, delivered: _Delivered) -> 
         create_protection(connection, delivered.protecting)
         views.append("raw_protection")
 
-    baseline = find_baselines(work.store, run, "raw")
     profiles: dict[str, dict[str, Profile]] = {}
     if baseline.frozen is None:
         profiles = delivered.profile_weeks(captured)
@@ -173,10 +178,12 @@ def judge_features(work: Work, features: FeatureManifest, cleaned: CleanManifest
     connection, run = work.connection, work.run
     table = load_table_contract()
     with local_copies(work) as files:
+        baseline, _ = work.store.at_once(
+            lambda: find_baselines(work.store, run, "features"), lambda: files.urls(features.files)
+        )
         rows = Fragment(render("databases/read_rows", source=scan(files, features.files)))
         source = _keep(connection, folder / "user_features.parquet", rows)
     connection.execute(render("databases/create_view", name=identifier("user_features"), rows=_all(source)))
-    baseline = find_baselines(work.store, run, "features")
     is_mature, maturity = _maturity(connection, source, run)
     immature = None if is_mature else "too few players or days: nothing compared"
     measured = create_feature_tables(
@@ -322,6 +329,69 @@ def _docs(folder: Path) -> Path:
     return docs
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What is judged of a source's captures."""
+
+    contract: SourceContract
+    by_day: Mapping[date, list[Capture]]
+    """The captures behind each day before as_of."""
+    last: set[date]
+    """The last day and `UNDATED_DAY`; of a feed that describes the present, its newest snapshot."""
+    earlier: set[date]
+    """Days whose keys the last day must not repeat."""
+    changed: list[date]
+    """Earlier days whose rows have changed since other runs looked, in order."""
+    undated: list[Capture]
+    """New content without rows of the last day, whose rows without a readable time may protect players."""
+
+    @property
+    def files(self) -> set[str]:
+        """Keys of all files that are read."""
+        days = [_dated(self.last), self.earlier, self.changed[-CHANGED_DAYS:]]
+        captures = [
+            *self.undated,
+            *(capture for some in days for day in some for capture in self.by_day.get(day, ())),
+        ]
+        return {key for capture in captures for key in capture.files}
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether an optional source has brought nothing for the last day."""
+        return not self.contract.required and not set(self.by_day) & (self.last - {UNDATED_DAY})
+
+
+def _wanted(run: Run, contract: SourceContract, captures: SourceCaptures) -> _Wanted:
+    by_day, _ = rows_in_scope(run, contract, captures.captures)
+    last_day = run.window.last_day
+    if contract.event_time is None:
+        return _Wanted(
+            contract=contract, by_day=by_day, last=set(by_day), earlier=set(), changed=[], undated=[]
+        )
+    past = {date.fromisoformat(iso) for iso in captures.touched_days if iso != UNDATED} - {last_day}
+    judged = {capture.digest for capture in by_day.get(last_day, ())}
+    before = {last_day - timedelta(days=days) for days in range(1, REPEAT_DAYS + 1)}
+    return _Wanted(
+        contract=contract,
+        by_day=by_day,
+        last={last_day, UNDATED_DAY},
+        # If the key includes the day, no other day has it.
+        earlier=set() if contract.event_time in contract.business_key else before & set(by_day),
+        changed=sorted(day for day in past if day in by_day),
+        undated=[
+            capture
+            for capture in by_day.get(UNDATED_DAY, ())
+            # Those of an object with rows of the last day are judged with them.
+            if capture.chunk in captures.changed and capture.digest not in judged
+        ],
+    )
+
+
+def _dated(days: set[date]) -> set[date]:
+    """Days without `UNDATED_DAY`, whose rows are judged with those of other days, if there are other days."""
+    return days - {UNDATED_DAY} or days
+
+
 @dataclass
 class _Delivered:
     """What the sources delivered: typed rows in files, with a view `raw_<source>` for each source."""
@@ -347,21 +417,19 @@ class _Delivered:
         """The texts of the language that the notes speak."""
         return texts_in(self.work.run.settings.language)
 
-    def add(self, contract: SourceContract, captures: SourceCaptures) -> None:
+    def add(self, wanted: _Wanted) -> None:
         """Take a source. Of an optional one that brought nothing for the last day, only what has changed is judged."""
-        by_day, _ = rows_in_scope(self.work.run, contract, captures.captures)
-        last_day = self.work.run.window.last_day
+        contract, by_day = wanted.contract, wanted.by_day
         if contract.event_time is not None:
-            self._judge_changed(contract, by_day, captures.touched_days)
-            self._judge_undated(contract, by_day, captures.changed)
-        days = set(by_day) if contract.event_time is None else {last_day, UNDATED_DAY}
-        if not set(by_day) & (days - {UNDATED_DAY}) and not contract.required:
+            self._judge_changed(wanted)
+            self._judge_undated(wanted)
+        if wanted.is_absent:
             return
         if contract.event_time is None:
-            self.snapshot_ages[contract.name] = (last_day - max(days)).days
-        kept = self._typed(contract, by_day, days, f"{contract.name}.parquet")
+            self.snapshot_ages[contract.name] = (self.work.run.window.last_day - max(wanted.last)).days
+        kept = self._typed(contract, by_day, wanted.last, f"{contract.name}.parquet")
         view = identifier(f"raw_{contract.name}")
-        rows = self._marked(contract, by_day, kept)
+        rows = self._marked(wanted, kept)
         self.work.connection.execute(render("databases/create_view", name=view, rows=rows))
         self.rows[contract.name] = kept
         self.notes += describe_discarded(self.work.connection, contract, kept, self.say)
@@ -371,26 +439,18 @@ class _Delivered:
         if contract.protecting or contract.protecting_rows:
             self.protecting.append((contract.name, rows))
 
-    def _marked(
-        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], kept: Fragment
-    ) -> Fragment:
+    def _marked(self, wanted: _Wanted, kept: Fragment) -> Fragment:
         """The judged rows. If the key does not include the day, each row says which earlier day has its key."""
+        contract, earlier = wanted.contract, wanted.earlier
         if contract.event_time is None or contract.event_time in contract.business_key:
             return _all(kept)
-        last_day = self.work.run.window.last_day
-        earlier = {last_day - timedelta(days=days) for days in range(1, REPEAT_DAYS + 1)} & set(by_day)
         # Of earlier days only the keys are asked for, and typing the other columns takes long to plan.
         alone = f"{contract.name}_earlier.parquet"
-        rows = self._typed(key_alone(contract), by_day, earlier, alone) if earlier else None
+        rows = self._typed(key_alone(contract), wanted.by_day, earlier, alone) if earlier else None
         return mark_repeated(self.work.connection, contract, kept, rows)
 
-    def _judge_changed(
-        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], touched: Sequence[str]
-    ) -> None:
-        past = {date.fromisoformat(iso) for iso in touched if iso != UNDATED} - {
-            self.work.run.window.last_day
-        }
-        changed = sorted(day for day in past if day in by_day)
+    def _judge_changed(self, wanted: _Wanted) -> None:
+        contract, changed = wanted.contract, wanted.changed
         judged = changed[-CHANGED_DAYS:]
         if len(changed) > len(judged):
             self.notes.append(
@@ -402,26 +462,18 @@ class _Delivered:
                 )
             )
         if judged:
-            rows = self._typed(contract, by_day, set(judged), f"{contract.name}_changed.parquet")
+            rows = self._typed(contract, wanted.by_day, set(judged), f"{contract.name}_changed.parquet")
             self.changed_days += judge_days(self.work.connection, contract, rows)
             self.notes += describe_discarded(self.work.connection, contract, rows, self.say)
             self._protect(contract, rows)
 
-    def _judge_undated(
-        self, contract: SourceContract, by_day: Mapping[date, list[Capture]], changed: Iterable[str]
-    ) -> None:
+    def _judge_undated(self, wanted: _Wanted) -> None:
         """Judge what may protect players in rows of new content that have no readable time, and so belong to no day."""
-        chunks = {*changed}
-        judged = {capture.digest for capture in by_day.get(self.work.run.window.last_day, ())}
-        undated = [
-            capture
-            for capture in by_day.get(UNDATED_DAY, ())
-            # Those of an object with rows of the last day are judged with them.
-            if capture.chunk in chunks and capture.digest not in judged
-        ]
-        if undated:
-            name = f"{contract.name}_undated.parquet"
-            self._protect(contract, self._typed(contract, {UNDATED_DAY: undated}, {UNDATED_DAY}, name))
+        if wanted.undated:
+            contract, by_day = wanted.contract, {UNDATED_DAY: wanted.undated}
+            self._protect(
+                contract, self._typed(contract, by_day, {UNDATED_DAY}, f"{contract.name}_undated.parquet")
+            )
 
     def measured(self, baselines: Mapping[str, Profile]) -> dict[str, MeasuredSource]:
         """The distributions of the judged rows."""
@@ -462,8 +514,7 @@ class _Delivered:
         self, contract: SourceContract, by_day: Mapping[date, list[Capture]], days: set[date], name: str
     ) -> Fragment:
         """The typed rows of some days, copied to a file."""
-        dated = days - {UNDATED_DAY} or days
-        used = {capture.digest: capture for day in dated for capture in by_day.get(day, ())}
+        used = {capture.digest: capture for day in _dated(days) for capture in by_day.get(day, ())}
         captures = list(used.values())
         # All at once: reading a capture asks for its files one by one.
         self.files.urls([key for capture in captures for key in capture.files])

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
@@ -80,7 +82,8 @@ class DoneFiles(Generic[RecordType]):
                 listed.add(entry.key)
         known: dict[str, str] = {}
         if indexes:
-            known = _read_index(store, max(indexes, key=lambda entry: (entry.last_modified, entry.key)).key)
+            newest = max(indexes, key=_age).key
+            known = _parse_index(store, newest, store.read(newest))
         index = {key: text for key, text in known.items() if key in listed}
         chosen = {key for key in listed if key.endswith(DONE) and wanted(folder_of(key))}
         read = cls(store, prefix, content, index=index)
@@ -150,15 +153,40 @@ class DoneFiles(Generic[RecordType]):
         )
 
 
+@contextmanager
+def read_ahead(store: ObjectStore, datasets: Iterable[str], *others: str) -> Iterator[None]:
+    """Read the done-files of some datasets, and list other folders, several at a time.
+
+    Within the `with` block the first `DoneFiles.read` of each dataset, and the first listing of each folder, need no
+    request. So they must come before the task writes anything there.
+    """
+    folders = list(dict.fromkeys(datasets))
+    with store.listed_ahead([*folders, *others]) as listed:
+        newest = {
+            folder: max(indexes, key=_age).key
+            for folder in folders
+            if (indexes := [entry for entry in listed[folder] if entry.key.startswith(folder + INDEX)])
+        }
+        contents = store.read_all(newest.values())
+        known = {key for index in newest.values() for key in _parse_index(store, index, contents[index])}
+        done = {entry.key for folder in folders for entry in listed[folder] if entry.key.endswith(DONE)}
+        with store.held({**contents, **store.read_all(sorted(done - known))}):
+            yield
+
+
 def folder_of(done_file: str) -> str:
     """The folder that a done-file is about; ends with '/'."""
     return done_file[: done_file.rindex("/") + 1]
 
 
-def _read_index(store: ObjectStore, key: str) -> dict[str, str]:
+def _age(entry: StoredObject) -> tuple[datetime, str]:
+    return entry.last_modified, entry.key
+
+
+def _parse_index(store: ObjectStore, key: str, content: bytes | None) -> dict[str, str]:
     """The contents that an index holds, by key; none if it is damaged, which costs time and nothing else."""
     try:
-        found = json.loads(unseal(key, store.read(key) or b"{}"))
+        found = json.loads(unseal(key, content or b"{}"))
     except ValueError:
         log.warning("%s is damaged and is not used", store.url(key))
         return {}

@@ -7,7 +7,7 @@ that went away (temporary).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,8 @@ PARALLEL_REQUESTS = 16
 """Requests at the same time. Each small object costs a round trip, whatever its size."""
 
 BYTES_AT_ONCE = 1 << 20
+KEPT_CONNECTIONS = 2 * PARALLEL_REQUESTS
+"""Connections that a client keeps: a task sends files beside those that it fetches."""
 KEYS_A_DELETION = 1000
 """S3 takes no more in one request."""
 
@@ -70,6 +72,7 @@ class ObjectStore:
         self.bucket = bucket
         self._left_out: set[str] = set()
         self._listed: dict[str, Sequence[StoredObject]] = {}
+        self._read: dict[str, bytes | None] = {}
 
     def url(self, key: str) -> str:
         """The address by which the data engine reads the key."""
@@ -186,18 +189,29 @@ class ObjectStore:
                 yield entry
 
     @contextmanager
-    def listed_ahead(self, prefixes: Iterable[str]) -> Iterator[None]:
+    def listed_ahead(self, prefixes: Iterable[str]) -> Iterator[Mapping[str, Sequence[StoredObject]]]:
         """List some prefixes, several at a time. In the `with` block the first `list` of each needs no request.
 
-        It takes what was found here, so it must come before the task writes anything below that prefix.
+        It takes what was found here, so it must come before the task writes anything below that prefix. Yields the
+        listings by prefix.
         """
         wanted = list(dict.fromkeys(prefixes))
         listings = self.in_parallel(lambda prefix: [*self.list(prefix)], wanted)
-        self._listed = dict(zip(wanted, listings, strict=True))
+        listed: dict[str, Sequence[StoredObject]] = dict(zip(wanted, listings, strict=True))
+        self._listed = {**listed}
+        try:
+            yield listed
+        finally:
+            self._listed = {}
+
+    @contextmanager
+    def held(self, contents: Mapping[str, bytes | None]) -> Iterator[None]:
+        """In the `with` block the first `read` of each of these keys needs no request: it takes what is given here."""
+        self._read = {**contents}
         try:
             yield
         finally:
-            self._listed = {}
+            self._read = {}
 
     def _pages(self, prefix: str) -> Iterator[StoredObject]:
         with failures_explained(self.bucket, prefix):
@@ -215,6 +229,8 @@ class ObjectStore:
         """The content of a small object; None if there is no such object."""
         from botocore.exceptions import ClientError
 
+        if key in self._read:
+            return self._read.pop(key)
         with failures_explained(self.bucket, key):
             try:
                 content: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -241,6 +257,10 @@ class ObjectStore:
     def in_parallel(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterable[Any]:
         """The results of a function for each argument, several at a time, in order."""
         return in_parallel(function, arguments, PARALLEL_REQUESTS)
+
+    def at_once(self, *calls: Callable[[], Any]) -> Sequence[Any]:
+        """The results of some calls that wait for requests, all made at the same time, in order."""
+        return in_parallel(lambda call: call(), calls, len(calls))
 
 
 def _count_requests(client: BaseClient) -> None:

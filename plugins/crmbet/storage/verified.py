@@ -40,10 +40,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def keep_file(store: ObjectStore, path: Path, key: str) -> str:
     """Copy a local file to the store. Returns its key, which is the given one with the file's checksum in it."""
-    stem, _, ending = key.rpartition(".")
-    named = f"{stem}.{_checksum(path)}.{ending}"
+    named = checked_key(path, key)
     store.upload(path, named)
     return named
+
+
+def checked_key(path: Path, key: str) -> str:
+    """The key under which a local file is kept: the given one with the file's checksum in it."""
+    stem, _, ending = key.rpartition(".")
+    return f"{stem}.{_checksum(path)}.{ending}"
 
 
 def keep_files(store: ObjectStore, keys: Mapping[Path, str]) -> dict[Path, str]:
