@@ -13,7 +13,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ from crmbet.run.shards import Shard
 from crmbet.storage.done_files import read_ahead
 from crmbet.storage.layout import attempt_name
 from crmbet.storage.object_store import StoredObject
-from crmbet.storage.threads import threads
+from crmbet.storage.threads import in_parallel, threads
 from crmbet.storage.verified import keep_file
 
 if TYPE_CHECKING:
@@ -54,23 +55,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OBJECTS_UNDER_WAY = 8
-"""Objects that are fetched, read or uploaded at once. No more than these lie on the local disk."""
+"""Objects that are fetched, read or uploaded at once, of all feeds. No more than these lie on the local disk."""
+FEEDS_AT_ONCE = 4
+"""Feeds that are captured side by side: of a few new objects, one feed mostly waits for requests."""
 
 
 def capture_feeds(work: Work, contracts: Iterable[SourceContract]) -> dict[str, SourceCaptures | None]:
-    """Capture feeds in turn, after what is known of all of them has been read at once.
+    """Capture feeds side by side, after what is known of all of them has been read at once.
 
     Returns and raises as `capture_feed` does.
     """
     feeds = list(contracts)
     captured = [work.run.layout.captures(contract.name) for contract in feeds]
     delivered = [] if work.run.rereads_the_past else [_folder(work.run, contract) for contract in feeds]
+    bounds = _Bounds(work.run.settings.engine.threads)
+
+    def capture(contract: SourceContract) -> SourceCaptures | None:
+        with work.connection.cursor() as cursor:
+            return capture_feed(replace(work, connection=cursor), contract, bounds)
+
     with read_ahead(work.store, captured, *delivered):
-        return {contract.name: capture_feed(work, contract) for contract in feeds}
+        used = in_parallel(capture, feeds, FEEDS_AT_ONCE)
+    return {contract.name: captures for contract, captures in zip(feeds, used, strict=True)}
 
 
-def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
+def capture_feed(
+    work: Work, contract: SourceContract, bounds: _Bounds | None = None
+) -> SourceCaptures | None:
     """Capture what is new in a feed. Returns all captures that the run uses, or None if an optional feed is absent.
+
+    `bounds` are shared with feeds that are captured at the same time.
 
     Raises `SourceMissing` if a required feed has no object, and `SourceUnreadable` if none of its objects can be read,
     or if a table format such as Delta manages them. For an optional feed, `validate_raw` decides how much may be
@@ -87,7 +101,7 @@ def capture_feed(work: Work, contract: SourceContract) -> SourceCaptures | None:
         # Refuse before anything is written: this run needs the feed, and the next one could not keep what was lost.
         raise _absence(work, contract, listing)
     found, missing = Identities(run, contract).look_up(objects, ledger)
-    made, unreadable = _capture_all(work, contract, ledger, missing)
+    made, unreadable = _capture_all(work, contract, ledger, missing, bounds)
     current = [*found, *made]
     if unreadable:
         unreadable = _mark_foreign(work, contract, ledger, unreadable)
@@ -212,6 +226,7 @@ def _capture_all(
     contract: SourceContract,
     ledger: Ledger,
     objects: Mapping[Identity, StoredObject],
+    bounds: _Bounds | None = None,
 ) -> tuple[list[Capture], list[Unreadable]]:
     """Capture objects. Returns the captures, and the objects that cannot be read.
 
@@ -227,9 +242,10 @@ def _capture_all(
         scratch_folder(work.run.settings) as folder,
         threads(OBJECTS_UNDER_WAY) as pool,
     ):
-        capturing = _Capturing(work, contract, ledger, folder)
+        bounds = bounds or _Bounds(work.run.settings.engine.threads)
+        capturing = _Capturing(work, contract, ledger, folder, bounds)
         for lot in lots(objects):
-            made += capture_lot(work, contract, ledger, lot, folder)
+            made += capture_lot(work, contract, ledger, lot, folder, turn=bounds.turn)
         gathered = {capture.digest for capture in made}
         tasks = {
             pool.submit(capturing.capture, identity, entry): identity
@@ -261,6 +277,34 @@ def _capture_all(
     return made, unreadable
 
 
+class _Bounds:
+    """How much is under way at once, of all feeds that are captured side by side."""
+
+    def __init__(self, threads: int) -> None:
+        self.places = threading.Semaphore(OBJECTS_UNDER_WAY)
+        """For objects on the local disk."""
+        self._threads = threads
+        self._turns = threading.Semaphore(threads)
+        self._one_takes_all = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A turn to read objects. That needs processor and memory; fetching and uploading wait."""
+        with self._turns:
+            yield
+
+    @contextmanager
+    def all_turns(self) -> Iterator[None]:
+        """All turns, so that nothing else is read meanwhile."""
+        with self._one_takes_all:
+            for _ in range(self._threads):
+                self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release(self._threads)
+
+
 @dataclass
 class _Capturing:
     """The capturing of one feed's objects, from several threads."""
@@ -269,22 +313,20 @@ class _Capturing:
     contract: SourceContract
     ledger: Ledger
     folder: Path
-    turns: threading.Semaphore = field(init=False)
-    """Bounds how many objects are read at once. Reading needs processor and memory; fetching and uploading wait."""
+    bounds: _Bounds
 
-    def __post_init__(self) -> None:
-        self.turns = threading.Semaphore(self.work.run.settings.engine.threads)
-
-    def capture(self, identity: Identity, entry: StoredObject) -> Capture:
+    def capture(self, identity: Identity, entry: StoredObject, *, alone: bool = False) -> Capture:
         """Capture one object and write its done-file. Raises `UnreadableObject`."""
+        turn = self.bounds.all_turns if alone else self.bounds.turn
         attempt = attempt_name()
         with (
+            self.bounds.places,
             lack_of_room_explained(self.folder),
             tempfile.TemporaryDirectory(dir=self.folder) as name,
         ):
             local = Path(name) / "object"
             self.work.store.download(entry, local)
-            with self.turns, self.work.connection.cursor() as cursor:
+            with turn(), self.work.connection.cursor() as cursor:
                 written, reading, counts = self._convert(cursor, local, entry)
                 incomplete = incomplete_columns(cursor, written, reading)
             files = []
@@ -326,7 +368,7 @@ class _Capturing:
         (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
         connection.execute("SET GLOBAL threads = 1")
         try:
-            return self.capture(identity, entry)
+            return self.capture(identity, entry, alone=True)
         except duckdb.OutOfMemoryException:
             little = self.folder / "little.parquet"
             connection.execute(render("extract/write_little", url=literal(str(little))))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,8 +45,13 @@ def capture_lot(
     ledger: Ledger,
     lot: Mapping[Identity, StoredObject],
     scratch: Path,
+    *,
+    turn: Callable[[], AbstractContextManager[None]],
 ) -> list[Capture]:
-    """Capture those small objects of a lot that can be read together. All others have to be captured alone."""
+    """Capture those small objects of a lot that can be read together. All others have to be captured alone.
+
+    Whoever reads waits for a `turn`.
+    """
     limits = UnpackLimits.of(work.run.settings.engine)
     made: list[Capture] = []
     with lack_of_room_explained(scratch), tempfile.TemporaryDirectory(dir=scratch) as name:
@@ -66,7 +71,9 @@ def capture_lot(
         for number, (likeness, parts) in enumerate(groups.items()):
             if len(parts) > 1:
                 path = Path(name) / f"gathered-{number}"
-                if together := _read_together(work, contract, likeness, parts, path):
+                with turn():
+                    together = _read_together(work, contract, likeness, parts, path)
+                if together:
                     made += _record(work, contract, ledger, together)
     return made
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -229,7 +229,7 @@ class ObjectStore:
         """The content of a small object; None if there is no such object."""
         from botocore.exceptions import ClientError
 
-        if key in self._read:
+        with suppress(KeyError):
             return self._read.pop(key)
         with failures_explained(self.bucket, key):
             try:
