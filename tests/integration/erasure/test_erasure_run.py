@@ -6,13 +6,15 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
 from crmbet.audiences.publications import Publications
 from crmbet.audiences.records import Publication
@@ -232,6 +234,49 @@ def test_what_is_not_ours_and_names_the_player_stops_the_certificate(operator: A
     again = operator.run("user_features_erasure", logical_date=None)
     assert again.states["erase_players"] == "success"
     assert state_of(operator, request)[0] == "erased"
+
+
+class Died(Exception):
+    """Stands for the end of a process."""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "last",
+    [
+        "rewriting.rewrite_store", "tables.rename_files", "tables._vacuum", "tables.erase_from_tables",
+        "proof.search_tables", "certificates.write_record", "certificates.complete",
+    ],
+)  # fmt: skip
+def test_a_task_that_dies_after_any_of_its_steps_is_done_when_it_is_run_again(
+    operator: Any, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """Between two steps; test_rewriting.py kills within the pass, and what goes to tables goes in transactions."""
+    erased = player(operator, 7)
+    request = ask(operator, erased)
+    assert take(operator).requests == [request]
+    module, _, name = last.partition(".")
+    step = getattr(import_module(f"crmbet.erasure.{module}"), name)
+
+    def die_after(*given: Any, **named: Any) -> None:
+        step(*given, **named)
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"crmbet.erasure.{last}", die_after)
+        with pytest.raises(Died):
+            operator.execute(["erase_players"], run_id=f"dies after {last}", dag_id="user_features_erasure")
+    with suppress(AirflowSkipException):
+        operator.execute(["erase_players"], run_id=f"after {last}", dag_id="user_features_erasure")
+
+    state, user_id, _, certificate_id = state_of(operator, request)
+    assert (state, user_id) == ("erased", None)
+    certificate = read_record(operator.store, f"{LAYOUT.certificates}{certificate_id}.json", Certificate)
+    assert certificate is not None
+    assert certificate.requests == [request]
+    assert operator.query(f"SELECT count(*) FROM ml_features.user_features WHERE user_id = '{erased}'") == [
+        (0,)
+    ]
 
 
 def test_an_overdue_request_fails_the_run_and_so_alerts(operator: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from fastapi import Header, HTTPException
 from fastapi.testclient import TestClient
 
+from bench.page import serving
 from crmbet.contracts.files import load_table_contract
 from crmbet.databases.sessions import open_session
 from crmbet.erasure.asking import LONGEST_ID, MOST_IDS, open_requests
@@ -26,6 +28,7 @@ from tests.integration.roles import as_login, create_roles, drop_roles, make_log
 pytestmark = pytest.mark.integration
 
 ANA = {"As": "ana"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def officer(as_: str = Header(alias="As")) -> str:
@@ -53,13 +56,16 @@ def admin_url(new_database: Callable[[], str]) -> Iterator[str]:
     drop_roles([url], groups=list(ROLES))
 
 
-def form_of(url: str) -> TestClient:
-    office = Office(
+def office_of(url: str) -> Office:
+    return Office(
         brand="aurora",
         pages=lambda: {"default": "crmbet-erasure", "aurora": "crmbet-erasure__aurora"},
         open_requests=partial(open_requests, url, DEFAULT_SCHEMA),
     )
-    return TestClient(create_form(officer, office), headers=ANA)
+
+
+def form_of(url: str) -> TestClient:
+    return TestClient(create_form(officer, office_of(url)), headers=ANA)
 
 
 @pytest.fixture
@@ -162,3 +168,32 @@ def test_another_login_or_a_missing_table_is_explained(admin_url: str, new_datab
         answer = form.post("/requests", json={"user_ids": "u1"})
         assert (answer.status_code, said in answer.json()["said"]) == (503, True), answer.text
         assert "u1" not in answer.text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+def test_the_form_in_a_browser(admin_url: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    office = office_of(as_login(admin_url, "crmbet_privacy"))
+    with serving(create_form(lambda: "rui", office)) as address, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{address}/?language=pt-BR")
+        page.locator("#ids").fill("zoe\nZOE \n<b>bia</b>")
+        page.locator("button").click()
+        assert page.locator("#said").inner_text() == "", "the box is not ticked, so nothing is sent"
+        page.locator("#sure").check()
+        page.locator("button").click()
+        page.get_by_text("Gravados: 2 pedidos").wait_for()
+        page.locator("#rows tr").nth(1).wait_for()
+        first = page.locator("#rows tr").first.inner_text()
+        assert page.locator("#ids").input_value() == ""
+        browser.close()
+    assert complaints == []
+    assert "espera a próxima execução" in first
+    assert [(user_id, asked_by) for user_id, _, asked_by, _ in written(admin_url)[-2:]] == [
+        ("zoe", "rui"), ("<b>bia</b>", "rui"),
+    ]  # fmt: skip
