@@ -65,7 +65,8 @@ def _warn_of_cost(tables: MonitoringTables, metrics: RunMetrics) -> RunMetrics:
     from crmbet.orchestration.context import prices_of, spoken_texts
 
     cost = cost_of(metrics)
-    if metrics.state != "success" or cost is None:
+    # An erasure has no usual cost: on most days there is nobody to erase.
+    if metrics.state != "success" or cost is None or ERASE in metrics.tasks:
         return metrics
     prices = prices_of(metrics.dag_id)
     usual = usual_cost(metrics.model_dump(), read_costs(tables, metrics.dag_id), prices)

@@ -88,7 +88,8 @@ def loaded_by(asking: Asking) -> Any:
     url = environment(asking.workspace)["CRMBET_TARGET_URL"]
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT max(execution_id) FROM ml_features.user_features")
-        return cursor.fetchone()[0]
+        (run_id,) = cursor.fetchone() or (None,)
+        return run_id
 
 
 def test_a_person_answers_by_rest(asking: Asking) -> None:
