@@ -459,6 +459,13 @@ def test_a_run_leaves_a_row_of_figures(played: Played) -> None:
         entry.size for entry in played.operator.store.list("crmbet/") if entry.key.endswith(".parquet")
     )
     assert 0 < figures["bytes_written"] <= written
+    assert figures["store_bytes"] >= written
+    usage = {task: outcome["usage"] for task, outcome in figures["tasks"].items()}
+    assert all(used["cpu_seconds"] > 0 for used in usage.values())
+    assert all(used["requests"] for used in usage.values())
+    assert usage["extract_pg"]["rows_read"] > 0
+    assert usage["load_merge"]["rows_written"] >= features.users
+    assert "rfm" in usage["engineer_features"]["themes"]
 
 
 def test_players_are_handed_over_and_markers_have_their_reasons(played: Played) -> None:

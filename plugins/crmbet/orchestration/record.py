@@ -44,7 +44,7 @@ def record(context: Any) -> RunMetrics:
     metrics = _collect(context)
     with open_monitoring(*target_of(metrics.dag_id)) as tables:
         ensure_tables(tables)
-        metrics = _warn_of_cost(tables, metrics)
+        metrics = warn_of_cost(tables, metrics)
         write_run(tables, metrics)
     publish_gauges(metrics)
     return metrics
@@ -58,7 +58,7 @@ def cost_of(metrics: RunMetrics) -> Cost | None:
     return price_run(metrics.model_dump()["tasks"], prices_of(metrics.dag_id))
 
 
-def _warn_of_cost(tables: MonitoringTables, metrics: RunMetrics) -> RunMetrics:
+def warn_of_cost(tables: MonitoringTables, metrics: RunMetrics) -> RunMetrics:
     """The run, with a warning if it costs twice its usual."""
     from crmbet.monitoring.costs import describe_cost, usual_cost
     from crmbet.monitoring.tables import read_costs
