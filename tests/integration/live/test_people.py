@@ -6,7 +6,7 @@ Both depend on who says it. It has an Airflow of its own, whose runs would chang
 from __future__ import annotations
 
 import json
-import time
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -87,6 +87,9 @@ def loaded_by(asking: Asking) -> Any:
     """The run that the table's rows are of."""
     url = environment(asking.workspace)["CRMBET_TARGET_URL"]
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('ml_features.user_features')")
+        if cursor.fetchone() == (None,):
+            return None
         cursor.execute("SELECT max(execution_id) FROM ml_features.user_features")
         (run_id,) = cursor.fetchone() or (None,)
         return run_id
@@ -102,6 +105,29 @@ def test_a_person_answers_by_rest(asking: Asking) -> None:
     assert loaded_by(asking) == run_id
 
 
+def test_a_no_by_rest_rejects_the_run(asking: Asking) -> None:
+    """It is not asked again, as a failure would be tried again."""
+    before = loaded_by(asking)
+    with Api(asking.login).unpaused(DAG) as api:
+        run_id = api.trigger(DAG, CONF)
+        assert _answer(asking, run_id, "rejeitar: deixar a tabela como está") == "op"
+        states = {task.name: task.state for task in api.follow(DAG, run_id)}
+    assert states["approve"] == "failed"
+    assert states["load_merge"] == "upstream_failed"
+    assert loaded_by(asking) == before
+    task = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/approve"
+    assert asking.call("op", "GET", task).json()["try_number"] == 1
+    [message] = wait_for(
+        lambda: [
+            body
+            for body in asking.web.bodies("/alerts")
+            if (body["execution_id"], body["kind"]) == (run_id, "failed")
+        ]
+    )
+    assert message["failure"]["kind"] == "LoadRejected"
+    assert message["failure"]["what"] == "the load was rejected by op"
+
+
 def _answer(asking: Asking, run_id: str, option: str) -> Any:
     """Wait for the question and its message, be refused as somebody else, and answer; returns who has answered."""
     path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
@@ -112,7 +138,11 @@ def _answer(asking: Asking, run_id: str, option: str) -> Any:
     assert (message["kind"], message["failure"]["kind"]) == ("asked", "LoadAsked")
     assert "ela substitui a tabela inteira" in message["failure"]["what"]
     assert message["links"]["answer"].endswith(f"/runs/{quote(run_id)}/tasks/approve/required_actions")
-    time.sleep(1)  # the task's process may still write that it waits
+    # An answer that comes before the scheduler has seen that the task waits is taken for the end of a lost task.
+    parked = re.compile(
+        rf"TaskInstance Finished: .*task_id=approve, run_id={re.escape(run_id)}, .*state=awaiting_input"
+    )
+    wait_for(lambda: parked.search(asking.workspace.log("scheduler").read_text()))
     for user in ("admin", "viewer"):
         assert asking.call(user, "PATCH", path, {"chosen_options": [option]}).status_code == 403, user
     answered = asking.call("op", "PATCH", path, {"chosen_options": [option]})
