@@ -66,9 +66,9 @@ STORE_BYTES = Line(1.393e8, 5.491e8)
 TIMES_IN_PARTS = 1.51
 """Processor time of four parts over that of one machine: `make bench ARGS="--only shards --shards-rows 2M"`. It should
 be less with more rows: what every part does again depends little on size."""
-ALONE_A_PLAYER = 19.5 / 200_000
-"""Processor seconds of engineer_features after its parts, for each player: the same command. It makes ranks, scores
-and the table."""
+ALONE_A_PLAYER = 11.8 / 200_000
+"""Processor seconds of what one task does for all players, for each of them: the same command. More than half of it
+does not grow with the players, so for millions of them this is more than it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,14 @@ class Fleet:
     """Until a task has begun, and a run has as many of these as it has tasks one after the other."""
 
 
-TASKS_IN_SEQUENCE = 12
+TASKS_IN_SEQUENCE = 14
 """Tasks of the daily DAG that wait for each other, with parts."""
 CORE_HOUR = 0.0504
 """Half of an m7i.large, which has two threads: 0.1008 dollars an hour on demand in us-east-1, says
 doit.com/blog/aws-ec2-pricing (read in November 2026)."""
+THOUSAND_WRITES, THOUSAND_READS, GIGABYTE_MONTH = 0.005, 0.0004, 0.023
+"""S3 Standard in us-east-1, in dollars: devnotes.tech/understanding-aws-s3-pricing-a-complete-cost-breakdown-with-
+examples (read in November 2026). A listing costs as much as a write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,10 +226,12 @@ def _assumptions(fleet: Fleet, prices: Prices) -> str:
 - every part sends the requests that its step sends whatever the size;
 - a worker computes in {fleet.busy:.0%} of the time of its {fleet.threads} threads, and is paid for while the run lasts;
 - a task has begun after {fleet.task_seconds} seconds, {TASKS_IN_SEQUENCE} times in a run;
-- an hour of a thread costs {prices.core_hour} euros (m7i on demand, us-east-1, 2026);
+- an hour of a thread costs {prices.core_hour} euros: by default half of an m7i.large on demand in us-east-1, as
+  doit.com/blog/aws-ec2-pricing had it in November 2026;
 - a thousand requests to S3 that write or list cost {prices.thousand_writes} euros, a thousand others
-  {prices.thousand_reads}, and a gigabyte {prices.gigabyte_month} a month (S3 Standard, us-east-1;
-  these three were not looked up, so give your own); a dollar is a euro.
+  {prices.thousand_reads}, and a gigabyte {prices.gigabyte_month} a month: by default S3 Standard in us-east-1, as
+  devnotes.tech/understanding-aws-s3-pricing-a-complete-cost-breakdown-with-examples had it in November 2026;
+- a dollar is a euro. It is not, and your region has other prices: each price is an option.
 Not in it: the gates (--only quality), backup and load (--only load), PostgreSQL, Airflow's own services, logs."""
 
 
@@ -251,9 +256,9 @@ def _read_options() -> argparse.Namespace:
         ("--busy", 0.7, "share of their time that these compute"),
         ("--task-seconds", 10, "seconds until a task has begun"),
         ("--core-hour", CORE_HOUR, "euros for an hour of a thread"),
-        ("--thousand-writes", 0.005, "euros for a thousand requests that write or list"),
-        ("--thousand-reads", 0.0004, "euros for a thousand that read"),
-        ("--gigabyte-month", 0.023, "euros for a gigabyte and month"),
+        ("--thousand-writes", THOUSAND_WRITES, "euros for a thousand requests that write or list"),
+        ("--thousand-reads", THOUSAND_READS, "euros for a thousand that read"),
+        ("--gigabyte-month", GIGABYTE_MONTH, "euros for a gigabyte and month"),
     ):
         parser.add_argument(option, type=type(default), default=default, help=f"{what}; %(default)s")
     return parser.parse_args()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from bench.apart import Apart, Steps, Stopwatch, report, run_apart
 from bench.workbench import PipelineRun
@@ -19,7 +20,9 @@ from crmbet.databases.duckdb import attach_postgres
 from crmbet.extract.lake import capture_feeds
 from crmbet.extract.postgres import SOURCE, capture_relation
 from crmbet.extract.records import ExtractManifest
-from crmbet.features.engineer import engineer_features, engineer_shard, engineer_shard_of_players
+from crmbet.features.engineer import engineer_features, engineer_shard, open_player_parts
+from crmbet.features.knowledge import Knowledge
+from crmbet.features.player_parts import PlayerParts
 from crmbet.features.records import FeatureManifest
 from crmbet.run.progress import timed
 from crmbet.run.records import read_manifest, write_manifest
@@ -104,9 +107,35 @@ def engineer_days(pipeline_run: PipelineRun, shard: Shard) -> int:
 
 def engineer_players(pipeline_run: PipelineRun, shard: Shard) -> int:
     """Compute the themes of a part of the players. Returns how many they are."""
+    with _player_parts(pipeline_run) as parts:
+        return parts.ensure_own_themes(shard).users
+
+
+def engineer_fits(pipeline_run: PipelineRun, _shard: Shard) -> int:
+    """Learn from all players. Returns how many tables of it there are."""
+    with _player_parts(pipeline_run) as parts:
+        return len(parts.ensure_learned().tables)
+
+
+def engineer_scores(pipeline_run: PipelineRun, shard: Shard) -> int:
+    """Make the rows of a part of the players. Returns how many they are."""
+    with _player_parts(pipeline_run) as parts:
+        return parts.ensure_scored(shard).users
+
+
+@contextmanager
+def _player_parts(pipeline_run: PipelineRun) -> Iterator[PlayerParts]:
     cleaned = read_manifest(pipeline_run.operator.store, pipeline_run.run.prefix, "clean", CleanManifest)
-    with pipeline_run.work() as work:
-        return engineer_shard_of_players(work, load_source_contracts(), load_table_contract(), cleaned, shard)
+    knowledge = Knowledge(known_at=pipeline_run.run.known_at)
+    with (
+        pipeline_run.work() as work,
+        open_player_parts(
+            work, load_source_contracts(), load_table_contract(), cleaned, lambda: knowledge
+        ) as parts,
+    ):
+        if parts is None:
+            raise RuntimeError("there is a table of the same inputs, so no part of it is made")
+        yield parts
 
 
 EXTRACTS = ("extract_s3", "extract_pg")
@@ -122,6 +151,8 @@ PARTS: Mapping[str, Callable[[PipelineRun, Shard], int]] = {
     "clean_parts": clean_part,
     "engineer_days": engineer_days,
     "engineer_players": engineer_players,
+    "engineer_fits": engineer_fits,
+    "engineer_scores": engineer_scores,
 }
 """Parts of tasks, named as `clean_parts:2 of 4`."""
 

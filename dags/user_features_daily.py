@@ -309,14 +309,25 @@ def daily_dag(brand: Brand) -> DAG:
                     .expand(shard=parts_of(brand.environ))
                 )
                 chain([*step.upstream_list], parts, step)
-            players = EngineerFeaturesOperator.partial(
-                task_id="engineer_features_players",
-                by_player=True,
+            players, scores = (
+                EngineerFeaturesOperator.partial(
+                    task_id=f"engineer_features_{parts_are}",
+                    parts_are=parts_are,
+                    trigger_rule=TriggerRule.NONE_FAILED,
+                    execution_timeout=engineer_features.execution_timeout,
+                    map_index_template="{{ task.part }}",
+                ).expand(shard=parts_of(brand.environ))
+                for parts_are in ("players", "scores")
+            )
+            # Ranks, cut-offs and models need all players, so this is one part.
+            fits = EngineerFeaturesOperator(
+                task_id="engineer_features_fits",
+                parts_are="fits",
+                shard="1 of 1",
                 trigger_rule=TriggerRule.NONE_FAILED,
-                execution_timeout=time_limit(brand.environ, "features_timeout_minutes"),
-                map_index_template="{{ task.part }}",
-            ).expand(shard=parts_of(brand.environ))
-            chain(dag.get_task("engineer_features_parts"), players, engineer_features)
+                execution_timeout=engineer_features.execution_timeout,
+            )
+            chain(dag.get_task("engineer_features_parts"), players, fits, scores, engineer_features)
         if stream_topics(brand.environ):
             # Nothing waits for it: the batch stands whatever live rows say.
             compare_stream = CompareStreamOperator(

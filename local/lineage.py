@@ -25,7 +25,7 @@ from crmbet.contracts.files import load_source_contracts, load_table_contract
 from crmbet.contracts.origins import ROWS
 from crmbet.databases.statements import Fragment, identifier, joined, render, statement
 from crmbet.features.sessions import derived_sessions
-from crmbet.features.themes import THEMES
+from crmbet.features.themes import DELIVERED, THEMES
 
 if TYPE_CHECKING:
     from sqlglot.lineage import Node
@@ -47,6 +47,8 @@ FITTED = {
     "deposit": ("summarise_deposits", ("p_alive", "expected_deposit_days_30d", "discounted_days")),
 }
 """Kind of history to the statement that makes it, and to the scores that a fitted model gives it: NumPy does that."""
+MODELS = {"deposit_values": "value_deposits", "clv_ranks": "rank_values", "models": "score_players"}
+"""Tables from the scores of histories to those of players, and the statements that make them."""
 HISTORY = "repeats, recency_days, observed_days"
 
 Column = tuple[str, str]
@@ -181,11 +183,16 @@ def _statements() -> Iterator[tuple[str, str]]:
     yield SESSIONS, derived_sessions(days)
     for table, source in READ.items():
         yield table, render(f"features/themes/read_{table}", source=Fragment(source))
+    yield (
+        DELIVERED,
+        render("features/themes/read_delivered", state=Fragment(STATE), players=Fragment("players")),
+    )
     for kind, (name, scores) in FITTED.items():
         yield f"{kind}_histories", statement(f"learning/{name}")
         fitted = ", ".join(f"fitted({HISTORY}) AS {score}" for score in scores)
         yield f"{kind}_scores", f"SELECT {HISTORY}, {fitted} FROM {kind}_histories"
-    yield "models", statement("learning/score_players")
+    for table, name in MODELS.items():
+        yield table, statement(f"learning/{name}")
     for theme in THEMES:
         yield theme, statement(f"features/themes/{theme}")
     columns = joined([identifier(name) for name in load_table_contract().features])

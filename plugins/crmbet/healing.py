@@ -10,8 +10,8 @@ and a capture that the source does not hold any more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, TypeVar
@@ -28,8 +28,9 @@ from crmbet.extract.postgres import capture_relation
 from crmbet.extract.records import Capture, ExtractManifest
 from crmbet.extract.streams import source_name
 from crmbet.failures import DamagedObject, DataLost
-from crmbet.features.engineer import engineer_features, engineer_shard, engineer_shard_of_players
+from crmbet.features.engineer import engineer_features, engineer_shard, open_player_parts
 from crmbet.features.knowledge import judge_knowledge
+from crmbet.features.player_parts import PlayerParts
 from crmbet.features.records import FeatureManifest
 from crmbet.run.records import manifest_key, read_manifest, write_manifest
 from crmbet.run.run import Run
@@ -100,9 +101,34 @@ class Stages:
 
     def engineer_shard_of_players(self, shard: Shard) -> int:
         """Compute what needs no other player for one part of them, for `engineer` to find. Returns their number."""
+        with self._player_parts() as parts:
+            return parts.ensure_own_themes(shard).users if parts else 0
+
+    def learn_from_players(self) -> None:
+        """Learn from all players what their scores need, for `engineer` to find."""
+        with self._player_parts() as parts:
+            if parts:
+                parts.ensure_learned()
+
+    def score_shard_of_players(self, shard: Shard) -> int:
+        """Make the rows of one part of the players, for `engineer` to put together. Returns their number."""
+        with self._player_parts() as parts:
+            return parts.ensure_scored(shard).users if parts else 0
+
+    @contextmanager
+    def _player_parts(self) -> Iterator[PlayerParts | None]:
         cleaned = self._cleaned()
-        with self.open_work() as work:
-            return engineer_shard_of_players(work, self.sources, self.table, cleaned, shard)
+        with (
+            self.open_work() as work,
+            open_player_parts(
+                work,
+                self.sources,
+                self.table,
+                cleaned,
+                lambda: judge_knowledge(work, self.sources, self.extracts(), cleaned),
+            ) as parts,
+        ):
+            yield parts
 
     def engineer(self) -> FeatureManifest:
         """Make the run's feature table from its cleaned rows."""
@@ -139,7 +165,9 @@ class Stages:
             write_manifest(self.store, self.run.prefix, "clean", self.healed(self.clean))
         elif kind == "runs" and self._is_of_the_table(damage.key):
             write_manifest(self.store, self.run.prefix, "engineer_features", self.healed(self.engineer))
-        elif kind not in MADE_BY_THEIR_READER:
+        elif kind not in MADE_BY_THEIR_READER and not damage.key.startswith(
+            self.run.layout.players(self.run.run_id)
+        ):
             raise damage
 
     def _is_of_the_table(self, key: str) -> bool:

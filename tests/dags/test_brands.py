@@ -61,7 +61,7 @@ def test_each_brand_has_its_dags_and_a_bad_file_is_the_error_of_no_other(parse: 
     borealis, default = (bag.dags[f"user_features_daily{end}"] for end in ("__borealis", ""))
     assert {*borealis.task_ids} - {*default.task_ids} == {
         "approve", "publish_audiences", "extract_s3_parts", "extract_pg_parts", "clean_parts",
-        "engineer_features_parts", "engineer_features_players",
+        "engineer_features_parts", "engineer_features_players", "engineer_features_fits", "engineer_features_scores",
     }  # fmt: skip
     assert [*borealis.get_task("approve").assigned_users] == [{"id": "7", "name": "7"}]
 

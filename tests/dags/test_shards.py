@@ -30,9 +30,20 @@ def test_players_are_parted_once_all_days_are_made(in_parts: Any) -> None:
     players = in_parts.get_task("engineer_features_players")
 
     assert players.is_mapped
-    assert players.partial_kwargs["by_player"] is True
+    assert players.partial_kwargs["parts_are"] == "players"
     assert players.upstream_task_ids == {"engineer_features_parts"}
-    assert players.downstream_task_ids == {"engineer_features"}
+    assert players.downstream_task_ids == {"engineer_features_fits"}
+
+
+def test_scores_wait_for_what_is_learned_from_all_players(in_parts: Any) -> None:
+    fits, scores = in_parts.get_task("engineer_features_fits"), in_parts.get_task("engineer_features_scores")
+
+    assert not fits.is_mapped
+    assert (fits.parts_are, fits.shard) == ("fits", "1 of 1")
+    assert scores.is_mapped
+    assert scores.partial_kwargs["parts_are"] == "scores"
+    assert scores.upstream_task_ids == {"engineer_features_fits"}
+    assert scores.downstream_task_ids == {"engineer_features"}
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -47,7 +58,8 @@ def test_four_parts_are_made_before_their_step(in_parts: Any, step: str) -> None
 
 
 def test_steps_that_are_not_cut_have_no_part(dag: Any) -> None:
-    assert not [task.task_id for task in dag.tasks if task.is_mapped or task.task_id.endswith("_parts")]
+    cut = ("_parts", "_players", "_fits", "_scores")
+    assert not [task.task_id for task in dag.tasks if task.is_mapped or task.task_id.endswith(cut)]
 
 
 def test_a_number_of_parts_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from functools import cached_property
 from io import BytesIO
 from itertools import count
 from multiprocessing.process import BaseProcess
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from crmbet.extract.lake import capture_feed, capture_shard_of_feed
 from crmbet.extract.postgres import SOURCE, capture_relation, capture_shard_of_relation
 from crmbet.extract.records import ExtractManifest
 from crmbet.features import engineer
+from crmbet.features.knowledge import Knowledge
+from crmbet.features.player_parts import PlayerParts
 from crmbet.features.records import FeatureManifest
 from crmbet.run.params import RunParams
 from crmbet.run.records import read_manifest, write_manifest
@@ -270,10 +273,23 @@ def _run(site: Site, attempt: Attempt) -> None:
         write_manifest(store, run.prefix, "clean", cleaned)
         for shard in attempt.parts:
             engineer.engineer_shard(work, CONTRACTS, cleaned, shard)
-        for shard in attempt.parts:
-            engineer.engineer_shard_of_players(work, CONTRACTS, TABLE_CONTRACT, cleaned, shard)
+        _make_player_parts(work, cleaned, attempt.parts)
         made = engineer.engineer_features(work, CONTRACTS, TABLE_CONTRACT, cleaned)
         write_manifest(store, run.prefix, "engineer_features", made)
+
+
+def _make_player_parts(work: Work, cleaned: CleanManifest, shards: Sequence[Shard]) -> None:
+    """Make what the tasks before `engineer_features` make of the players: each opens the parts by itself."""
+    knowledge = Knowledge(known_at=work.run.known_at)
+    tasks: list[Callable[[PlayerParts], object]] = [
+        *(methodcaller("ensure_own_themes", shard) for shard in shards),
+        *([PlayerParts.ensure_learned] if shards else []),
+        *(methodcaller("ensure_scored", shard) for shard in shards),
+    ]
+    for make in tasks:
+        with engineer.open_player_parts(work, CONTRACTS, TABLE_CONTRACT, cleaned, lambda: knowledge) as parts:
+            if parts:
+                make(parts)
 
 
 def start_erasure(site: Site, attempt: Attempt, user_ids: Sequence[str]) -> BaseProcess:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from crmbet.run.params import RunParams
 from crmbet.run.records import RunRecord, read_manifest, write_manifest
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
+from crmbet.run.shards import Shard
 from crmbet.run.window import Window, midnight
 from crmbet.storage import done_files
 from crmbet.storage.layout import DONE, INDEX, Layout, aside
@@ -92,6 +94,10 @@ class Disk(FolderStore):
     def download(self, entry: StoredObject, path: Path) -> None:
         self.fetch(entry.key, path)
 
+    def delete_all(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            (self.folder / key).unlink()
+
 
 @dataclass(frozen=True)
 class Site:
@@ -100,9 +106,9 @@ class Site:
     store: Disk
     source_url: str
 
-    def stages(self, number: int = 1, **params: Any) -> Stages:
+    def stages(self, number: int = 1, shards: int = 1, **params: Any) -> Stages:
         """The stages of a run; each run starts an hour after the one before."""
-        settings = Settings.of(lake_bucket="bucket", memory_limit="512MB")
+        settings = Settings.of(lake_bucket="bucket", memory_limit="512MB", shards=shards)
         run = Run(
             run_id=f"run-{number}",
             window=Window(as_of_date=AS_OF, as_of=midnight(AS_OF, settings.zone)),
@@ -472,6 +478,30 @@ def test_a_table_that_is_damaged_before_it_is_judged_or_loaded_is_made_anew(worl
         made = stages.healed(lambda: load(copies))
 
     assert read_table(site.store, made) == world.table
+
+
+@pytest.mark.full
+def test_a_damaged_file_of_a_part_of_the_players_is_made_anew(world: World, site: Site) -> None:
+    def damage(ending: str) -> str:
+        key = next(key for key in site.keys("runs/run_id=run-1/") if ending in key and key not in before)
+        site.store.write(key, flipped(site.store.read(key) or b"", 100))
+        return key
+
+    before = set(site.keys("runs/run_id=run-1/"))
+    site.forget("feature_tables")
+    stages = site.stages(shards=2)
+    shards = Shard.all_of(2)
+    assert sum(stages.engineer_shard_of_players(shard) for shard in shards) == len(world.table)
+    damaged = [damage("_rhythm.")]
+    stages.healed(stages.learn_from_players)
+    damaged += [damage("_cut_offs."), damage("_games.")]
+    scored = [stages.healed(partial(stages.score_shard_of_players, shard)) for shard in shards]
+    assert sum(scored) == len(world.table)
+    damaged += [damage("/features/")]
+
+    assert engineer(stages) == world.table
+    assert all(site.store.read(aside(key)) for key in damaged)
+    assert not site.keys("runs/run_id=run-1/players/")
 
 
 @pytest.mark.few(1)

@@ -126,7 +126,7 @@ def test_a_marker_is_worth_one_of_those_available(engine: duckdb.DuckDBPyConnect
         ) AS t(user_id, rg_self_exclusion_status);
         """
     )
-    for verb in ("create_measures", "markers", "explain_markers"):
+    for verb in ("create_measures", "usual_markers", "markers", "explain_markers"):
         text = statement(f"features/themes/{verb}")
         engine.execute("SET VARIABLE rg_band_high = 0.4; SET VARIABLE rg_band_medium = 0.2")
         if verb == "create_measures":

@@ -9,7 +9,7 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from crmbet.databases.statements import statement
+from crmbet.databases.statements import Fragment, identifier, render, statement
 from tests.unit.learning.models.cdnow import read_purchases
 
 pytestmark = pytest.mark.sql
@@ -35,6 +35,9 @@ def test_scores_of_cdnow(engine: duckdb.DuckDBPyConnection) -> None:
     )
     engine.execute("CREATE OR REPLACE TEMPORARY TABLE users AS SELECT DISTINCT user_id FROM state")
     engine.execute(statement("features/themes/create_measures"))
+    for name in ("depositors", "rfm_quarters"):
+        rows = Fragment(statement(f"features/themes/{name}"))
+        engine.execute(render("databases/create_table", name=identifier(name), rows=rows))
 
     scored = engine.sql(statement("features/themes/rfm"))
     found = dict(zip(scored.columns, zip(*scored.fetchall(), strict=True), strict=True))

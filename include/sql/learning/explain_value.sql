@@ -1,10 +1,7 @@
 -- What moves each player's clv_12m from that of the same player with one number of the median player, largest first.
 -- clv_12m is margin x expected deposit of a day x discounted days, so a move of the days is worth the player's own
 -- deposits, and a move of the deposits is worth the player's own days.
-WITH median AS (
-    SELECT quantile_disc(expected_deposit_value, 0.5) AS deposit_value FROM models
-),
-moves AS (
+WITH moves AS (
     SELECT
         user_id,
         try_cast(getvariable('clv_margin') * expected_deposit_value * without_repeats AS DECIMAL(14, 2)) AS repeats,
@@ -18,8 +15,8 @@ moves AS (
     FROM deposit_histories
     JOIN deposit_scores USING (repeats, recency_days, observed_days)
     JOIN deposit_moves USING (repeats, recency_days, observed_days)
-    JOIN models USING (user_id)
-    CROSS JOIN median
+    JOIN deposit_values USING (user_id)
+    CROSS JOIN usual_value
     WHERE clv_12m IS NOT NULL
 )
 SELECT

@@ -8,20 +8,22 @@ columns in include/contracts/user_features.yaml.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
 from functools import partial
+from pathlib import Path
 
 from crmbet import FEATURE_SET_VERSION
 from crmbet.clean.records import CleanManifest
-from crmbet.contracts.files import load_reasons_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.scratch import scratch_folder
-from crmbet.databases.statements import Fragment, identifier, render, statement
+from crmbet.databases.statements import Fragment
 from crmbet.databases.work import Work
 from crmbet.datasets.days import EnsuredDays, ensure_all_days, make_shard_of_days
-from crmbet.datasets.prefetch import local_copies
+from crmbet.datasets.prefetch import LocalCopies, local_copies
 from crmbet.datasets.records import DayFiles
 from crmbet.features.cleaned_days import CleanedDays
 from crmbet.features.kept_table import (
@@ -31,21 +33,15 @@ from crmbet.features.kept_table import (
     copy_table,
     find_table,
     keep_table,
-    write_table,
+    write_files,
 )
 from crmbet.features.knowledge import Knowledge
 from crmbet.features.matrix import write_matrix
-from crmbet.features.own_themes import find_own_themes, keep_own_themes
+from crmbet.features.player_parts import PlayerParts
 from crmbet.features.records import FeatureManifest, Learned
 from crmbet.features.sessions import Sessions, sessions_dataset, sessions_of
 from crmbet.features.state import State
-from crmbet.features.themes import (
-    compute_themes,
-    feature_queries,
-    own_themes_query,
-    players_of,
-    reason_query,
-)
+from crmbet.features.themes import compute_themes, used_cut_offs
 from crmbet.features.variables import bind_variables
 from crmbet.learning.cut_offs import read_cut_offs
 from crmbet.learning.fits import read_earlier_fits
@@ -114,9 +110,8 @@ def _engineer(
     if run.params.dry_run:
         return manifest
 
-    players = list(days.of("players").values())
     fits, cut_offs = work.store.at_once(partial(_earlier_fits, work), partial(_frozen_cut_offs, work))
-    inputs = _inputs(days, table, state.days, sessions.days, fits)
+    inputs = _inputs(days, table, state.days, sessions, fits)
     player_parts = 0
     kept = find_table(work, inputs.digest(cut_offs))
     made = copy_table(work, kept) if kept else None
@@ -124,35 +119,18 @@ def _engineer(
         log.info("nothing that the features are made from has changed: the table of an earlier run is copied")
     else:
         with local_copies(work) as files:
-            # Of all that is read below, at once.
-            files.urls(
-                {
-                    *(
-                        key
-                        for part in (state.days, sessions.days, players)
-                        for day in part
-                        for key in day.files
-                    ),
-                    *days.files_of_quarantined_protection,
-                }
-            )
-            days.create_view("players", "players", players, files)
-            days.create_unreadable_exclusions(files)
-            own_themes = find_own_themes(work, inputs, files)
-            player_parts = run.settings.engine.shards if own_themes else 0
-            made = _make_table(
-                work,
-                inputs,
-                state=State(days).rows_of(files, state.days),
-                sessions=sessions.rows(files),
-                cut_offs=cut_offs,
-                own_themes=own_themes,
-            )
+            read = _Events(days, inputs, sessions, files)
+            if run.settings.engine.shards > 1:
+                parts = _player_parts(read, cut_offs, lambda: knowledge.known_at, known_at=knowledge.known_at)
+                made = _join_parts(work, inputs, parts)
+                player_parts = len(parts.shards)
+            else:
+                made = _make_table(work, inputs, read, cut_offs)
         # The run's own cut-offs may be frozen by the time of the next run, which then looks for a table made with them.
         keep_table(work, {inputs.digest(cut_offs), inputs.digest(made.learned.cut_offs)}, made)
         if run.settings.engine.shards > 1:
-            parts = work.store.list(run.layout.players(run.run_id))
-            work.store.delete_all([entry.key for entry in parts])
+            made_of_parts = work.store.list(run.layout.players(run.run_id))
+            work.store.delete_all([entry.key for entry in made_of_parts])
     return manifest.model_copy(
         update={
             "files": made.files,
@@ -173,41 +151,29 @@ def engineer_shard(
     return make_shard_of_days(work, State(days), shard), make_shard_of_days(work, sessions, shard)
 
 
-def engineer_shard_of_players(
+@contextmanager
+def open_player_parts(
     work: Work,
     sources: Mapping[str, SourceContract],
     table: TableContract,
     cleaned: CleanManifest,
-    shard: Shard,
-) -> int:
-    """Compute the themes of one part of the players that need no others, for `engineer_features` to find.
+    judge: Callable[[], Knowledge],
+) -> Iterator[PlayerParts | None]:
+    """The parts of the players, for tasks that make some of what `engineer_features` looks for.
 
-    Returns the number of players. Nothing is made if a table of the same inputs is there already.
+    It is None if there is a table of the same inputs already.
     """
     days = CleanedDays(work, sources, cleaned)
     bind_variables(work.connection, work.run)
     # Other parts need the same days at the same time, so the step alone joins them.
     state, sessions = _ensure(days, join=False)
-    players = list(days.of("players").values())
-    inputs = _inputs(days, table, state.days, sessions.days, _earlier_fits(work))
-    if find_table(work, inputs.digest(_frozen_cut_offs(work))):
-        return 0
+    inputs = _inputs(days, table, state.days, sessions, _earlier_fits(work))
+    cut_offs = _frozen_cut_offs(work)
+    if find_table(work, inputs.digest(cut_offs)):
+        yield None
+        return
     with local_copies(work) as files:
-        days.create_view("all_players", "players", players, files)
-        work.connection.execute(
-            render(
-                "databases/create_view",
-                name=identifier("players"),
-                rows=players_of(identifier("all_players"), shard),
-            )
-        )
-        days.create_unreadable_exclusions(files)
-        query = own_themes_query(
-            work.connection,
-            state=players_of(State(days).rows_of(files, state.days), shard),
-            sessions=players_of(sessions.rows(files), shard),
-        )
-        return keep_own_themes(work, inputs, shard, query)
+        yield _player_parts(_Events(days, inputs, sessions, files), cut_offs, lambda: judge().known_at)
 
 
 def _ensure(days: CleanedDays, *, join: bool = True) -> tuple[EnsuredDays, Sessions]:
@@ -221,28 +187,65 @@ def _inputs(
     days: CleanedDays,
     table: TableContract,
     state: Sequence[DayFiles],
-    sessions: Sequence[DayFiles],
+    sessions: Sessions,
     fits: Mapping[str, ModelFit],
 ) -> TableInputs:
     return TableInputs(
         run=days.work.run,
         sources=days.contracts,
         table=table,
-        days=(state, sessions, list(days.of("players").values())),
+        days=(state, sessions.days, list(days.of("players").values())),
         quarantined=days.quarantined_protection,
         fits=fits,
     )
 
 
-def _make_table(
-    work: Work,
-    inputs: TableInputs,
-    *,
-    state: Fragment,
-    sessions: Fragment,
+@dataclass(frozen=True)
+class _Events:
+    """What the themes of players are made from."""
+
+    days: CleanedDays
+    inputs: TableInputs
+    sessions: Sessions
+    files: LocalCopies
+
+    def read(self, players: str) -> tuple[Fragment, Fragment]:
+        """Make the views that themes read, that of the players under a name. Returns state and sessions."""
+        state, _, of_players = self.inputs.days
+        # Of all that is read below, at once.
+        self.files.urls(
+            {
+                *(key for part in self.inputs.days for day in part for key in day.files),
+                *self.days.files_of_quarantined_protection,
+            }
+        )
+        self.days.create_view(players, "players", of_players, self.files)
+        self.days.create_unreadable_exclusions(self.files)
+        return State(self.days).rows_of(self.files, state), self.sessions.rows(self.files)
+
+
+def _player_parts(
+    events: _Events,
     cut_offs: Mapping[str, float] | None,
-    own_themes: Fragment | None,
+    judge: Callable[[], datetime],
+    known_at: datetime | None = None,
+) -> PlayerParts:
+    return PlayerParts(
+        work=events.days.work,
+        inputs=events.inputs,
+        cut_offs=cut_offs,
+        files=events.files,
+        events=lambda: events.read("all_players"),
+        judge=judge,
+        known_at=known_at,
+    )
+
+
+def _make_table(
+    work: Work, inputs: TableInputs, events: _Events, cut_offs: Mapping[str, float] | None
 ) -> KeptTable:
+    """Make the table of all players at once."""
+    state, sessions = events.read("players")
     models = compute_themes(
         work.connection,
         work.run,
@@ -250,26 +253,44 @@ def _make_table(
         sessions=sessions,
         cut_offs=cut_offs,
         fits=inputs.fits,
-        own_themes=own_themes,
     )
     with scratch_folder(work.run.settings) as folder:
-        with timed(log, "feature table"):
-            table = write_table(work, folder, feature_queries(work.connection, work.run, inputs.table))
-        with timed(log, "reasons of scores"):
-            reasons = write_table(work, folder, [reason_query(load_reasons_contract())], kind="reasons_")
+        table, reasons = write_files(work, folder, inputs.table)
         with timed(log, "matrix"):
             matrix = write_matrix(work, inputs.table, table.paths, folder)
         # They count only once the manifest names them, so the order in which they arrive does not matter.
         keys = keep_files(work.store, {**table.keys, **reasons.keys, **(matrix.keys if matrix else {})})
-    used = dict(work.connection.execute(statement("features/themes/used_cut_offs")).fetchall())
     learned = Learned(
-        cut_offs=used,
+        cut_offs=used_cut_offs(work.connection),
         models=models,
         matrix=matrix.files(keys) if matrix else None,
         reasons=[keys[path] for path in reasons.paths],
         reason_rows=reasons.rows,
     )
     return KeptTable([keys[path] for path in table.paths], table.rows, learned)
+
+
+def _join_parts(work: Work, inputs: TableInputs, parts: PlayerParts) -> KeptTable:
+    """Make the table of parts of the players, and the parts that are missing."""
+    scored = [parts.ensure_scored(shard) for shard in parts.shards]
+    learned = parts.ensure_learned()
+    files = [key for part in scored for key in part.files]
+    with scratch_folder(work.run.settings) as folder:
+        with timed(log, "matrix"):
+            paths = [Path(path) for path in parts.files.urls(files)]
+            matrix = write_matrix(work, inputs.table, paths, folder)
+        keys = keep_files(work.store, matrix.keys if matrix else {})
+    return KeptTable(
+        files,
+        sum(part.users for part in scored),
+        Learned(
+            cut_offs=learned.cut_offs,
+            models=learned.models,
+            matrix=matrix.files(keys) if matrix else None,
+            reasons=[key for part in scored for key in part.reasons],
+            reason_rows=sum(part.reason_rows for part in scored),
+        ),
+    )
 
 
 def _earlier_fits(work: Work) -> dict[str, ModelFit]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crmbet.contracts.files import load_reasons_contract
 from crmbet.contracts.source import SourceContract
 from crmbet.contracts.table import TableContract
 from crmbet.databases.parquet import copy_to_file, scan
@@ -20,8 +21,10 @@ from crmbet.datasets.records import DayFiles
 from crmbet.datasets.segments import find_days, unread_days
 from crmbet.failures import DamagedObject
 from crmbet.features.records import Learned
+from crmbet.features.themes import feature_queries, reason_query
 from crmbet.features.variables import SIGNATURE, variables
 from crmbet.learning.records import ModelFit
+from crmbet.run.progress import timed
 from crmbet.run.run import Run
 from crmbet.run.settings import Settings
 from crmbet.storage.digests import digest
@@ -158,6 +161,15 @@ def write_table(work: Work, folder: Path, queries: Iterable[str], *, kind: str =
         rows += copy_to_file(work.connection, query, folder / name)
         keys[folder / name] = f"{work.run.prefix}features/{name}"
     return WrittenTable(keys, rows)
+
+
+def write_files(work: Work, folder: Path, table: TableContract) -> tuple[WrittenTable, WrittenTable]:
+    """Write the table, and the reasons of scores, for the players whose themes are in the engine."""
+    with timed(log, "feature table"):
+        rows = write_table(work, folder, feature_queries(work.connection, work.run, table))
+    with timed(log, "reasons of scores"):
+        reasons = write_table(work, folder, [reason_query(load_reasons_contract())], kind="reasons_")
+    return rows, reasons
 
 
 def keep_table(work: Work, identities: Iterable[str], table: KeptTable) -> None:

@@ -40,6 +40,37 @@ class Learned(Record):
     reason_rows: int = 0
 
 
+class OwnThemes(Record):
+    """The themes of some players that need no other player. They are gone once the table is there."""
+
+    users: int
+    tables: dict[str, str]
+    """Files by the name of the table that they hold."""
+
+
+class LearnedFromPlayers(Record):
+    """What was learned from all players, for tasks that score parts of them. It is gone once the table is there."""
+
+    cut_offs: dict[str, float]
+    """The cut-off that is used, by responsible-gambling marker."""
+    models: ModelRun
+    known_at: datetime
+    """What the rows of the table say of when their facts were known."""
+    tables: dict[str, str]
+    """Files by the name of the table that they hold."""
+
+
+class ScoredPart(Record):
+    """Files of the feature table, and of the reasons of scores, for a part of the players."""
+
+    files: list[str]
+    users: int
+    reasons: list[str]
+    reason_rows: int
+    known_at: datetime
+    """What the rows say of when their facts were known."""
+
+
 class FeatureManifest(Record):
     """`engineer_features.json`."""
 

@@ -2,6 +2,9 @@
 
 The models in `crmbet.learning.models` know numbers only; this module applies them to players. Players with equal
 histories have equal scores. So a model is fitted on distinct histories with their counts, and scores each history once.
+
+There are three steps: what the models know of each player, what is learned from all players, and the columns of each
+player. Only the second needs all of them at once, and no ids.
 """
 
 from __future__ import annotations
@@ -31,6 +34,20 @@ DECIMALS = 6
 STRONG_CORRELATION = 0.3
 
 
+HISTORIES = ("activity_histories", "deposit_histories")
+"""Tables of what the models know of each player."""
+
+LEARNED = (
+    "activity_scores",
+    "activity_moves",
+    "deposit_scores",
+    "deposit_moves",
+    "clv_ranks",
+    "usual_value",
+)
+"""Tables of what is learned from all players: scores of distinct histories, what moves them, ranks, and a median."""
+
+
 def score_players(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
@@ -40,18 +57,34 @@ def score_players(
     """Create the tables `models`, `churn_reasons` and `value_reasons` from `state`. Returns what the models learned.
 
     `state` has one row per player and operator day: user_id, age (0 on the last day before as_of), bets, deposits and
-    deposit_sum. It has nothing at or after as_of. `models` has one row for every player who ever bet or deposited:
-    user_id, p_alive, expected_deposit_days_30d, expected_deposit_value, clv_12m, customer_lifetime_value_score,
-    churn_prob_30d and churn_risk_score. The reasons have a list of structs (feature, move) for each player, largest
-    first. `earlier` are parameters, by field of `ModelRun`, that are used if the data
-    give none.
+    deposit_sum. It has nothing at or after as_of. The rest is as for the three steps.
     """
-    earlier = earlier or {}
+    summarise_histories(connection)
+    models = learn_models(connection, settings, as_of, earlier)
+    apply_models(connection)
+    return models
+
+
+def summarise_histories(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of `HISTORIES` from `state`: what the models know of each player."""
     with timed(log, "histories"):
         _create(connection, "activity_histories", statement("learning/summarise_activity"))
         _create(connection, "deposit_histories", statement("learning/summarise_deposits"))
-        deposits = _read_histories(connection, "deposit_histories")
-        activity = _read_histories(connection, "activity_histories")
+
+
+def learn_models(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    as_of: date,
+    earlier: Mapping[str, ModelFit] | None = None,
+) -> ModelRun:
+    """Fit the models on the histories of all players, and create the tables of `LEARNED` and `deposit_values`.
+
+    `earlier` are parameters, by field of `ModelRun`, that are used if the data give none.
+    """
+    earlier = earlier or {}
+    deposits = _read_histories(connection, "deposit_histories")
+    activity = _read_histories(connection, "activity_histories")
     with timed(log, "fits"):
         deposit_days = _serve("deposit_days", _fit_histories(deposits, settings, as_of), earlier)
         activity_days = _serve("activity_days", _fit_histories(activity, settings, as_of), earlier)
@@ -59,19 +92,7 @@ def score_players(
         deposit_values = _serve("deposit_values", spending_fit, earlier)
     with timed(log, "last month"):
         judged = _judge_last_month(connection, settings, as_of)
-    with timed(log, "scores"):
-        _score_deposits(connection, deposits, deposit_days.fit, settings)
-        _score_activity(connection, activity, activity_days.fit, judged.calibration)
-        _bind_money(connection, deposit_values.fit, settings)
-        _create(connection, "models", statement("learning/score_players"))
-    with timed(log, "reasons"):
-        _explain(connection, deposits, "deposit", _value_of(deposit_days.fit, settings))
-        _explain(connection, activity, "activity", _risk_of(activity_days.fit, judged.calibration))
-        _create(connection, "value_reasons", statement("learning/explain_value"))
-        _create(connection, "churn_reasons", statement("learning/explain_churn"))
-        for scores in ("deposit_scores", "activity_scores", "deposit_moves", "activity_moves"):
-            connection.unregister(scores)
-    return ModelRun(
+    models = ModelRun(
         as_of=as_of,
         deposit_days=deposit_days,
         activity_days=activity_days,
@@ -85,6 +106,37 @@ def score_players(
         clv_margin=settings.models.clv_margin,
         clv_monthly_discount_rate=settings.models.clv_monthly_discount_rate,
     )
+    with timed(log, "scores"):
+        _score_deposits(connection, deposits, deposit_days.fit, settings)
+        _score_activity(connection, activity, activity_days.fit, judged.calibration)
+        value_deposits(connection, models)
+        _create(connection, "clv_ranks", statement("learning/rank_values"))
+        _create(connection, "usual_value", statement("learning/find_usual_value"))
+    with timed(log, "reasons"):
+        _explain(connection, deposits, "deposit", _value_of(deposit_days.fit, settings))
+        _explain(connection, activity, "activity", _risk_of(activity_days.fit, judged.calibration))
+    return models
+
+
+def value_deposits(connection: duckdb.DuckDBPyConnection, models: ModelRun) -> None:
+    """Create `deposit_values`, what the models of deposits say of each player, from histories and `deposit_scores`."""
+    _bind_money(connection, models)
+    _create(connection, "deposit_values", statement("learning/value_deposits"))
+
+
+def apply_models(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `models`, `churn_reasons` and `value_reasons` from histories, `deposit_values` and tables of `LEARNED`.
+
+    `models` has one row for every player who ever bet or deposited: user_id, p_alive, expected_deposit_days_30d,
+    expected_deposit_value, clv_12m, customer_lifetime_value_score, churn_prob_30d and churn_risk_score. The reasons
+    have a list of structs (feature, move) for each player, largest first. The tables of `LEARNED` are dropped.
+    """
+    with timed(log, "models of players"):
+        _create(connection, "models", statement("learning/score_players"))
+        _create(connection, "value_reasons", statement("learning/explain_value"))
+        _create(connection, "churn_reasons", statement("learning/explain_churn"))
+        for name in LEARNED:
+            connection.execute(f"DROP TABLE {identifier(name)}")
 
 
 @dataclass(frozen=True)
@@ -251,7 +303,7 @@ def _score_deposits(
                 model, histories, alive, settings.models.clv_monthly_discount_rate
             ),
         }
-    _register(connection, "deposit_scores", grouped, scores)
+    _keep(connection, "deposit_scores", grouped, scores)
 
 
 def _score_activity(
@@ -267,7 +319,7 @@ def _score_activity(
     else:
         churn = _churn_probability(ParetoNBD(**fit.parameters), grouped.histories)
         scores = {"churn_prob_30d": churn, "churn_risk_score": _calibrated(churn, calibration)}
-    _register(connection, "activity_scores", grouped, scores)
+    _keep(connection, "activity_scores", grouped, scores)
 
 
 def _explain(
@@ -276,9 +328,9 @@ def _explain(
     subject: str,
     score: Callable[[Histories], Reals] | None,
 ) -> None:
-    """Register what moves the score of each history of deposits or activity, as a table of the engine."""
+    """Create a table of what moves the score of each history of deposits or activity."""
     median = median_history(connection, f"{subject}_histories") if score else None
-    _register(connection, f"{subject}_moves", grouped, measure_moves(grouped.columns, median, score))
+    _keep(connection, f"{subject}_moves", grouped, measure_moves(grouped.columns, median, score))
 
 
 def _value_of(fit: ModelFit | None, settings: Settings) -> Callable[[Histories], Reals] | None:
@@ -317,10 +369,11 @@ def _churn_probability(model: Any, histories: Histories) -> Reals:
     return _rounded(1.0 - model.p_active(histories, HORIZON_DAYS / DAYS_A_WEEK))
 
 
-def _bind_money(connection: duckdb.DuckDBPyConnection, fit: ModelFit | None, settings: Settings) -> None:
-    """Set the variables of the last statement, as text: a plain literal would first be a DECIMAL."""
+def _bind_money(connection: duckdb.DuckDBPyConnection, models: ModelRun) -> None:
+    """Set the variables of statements, as text: a plain literal would first be a DECIMAL."""
+    fit = models.deposit_values.fit
     spending = {f"spending_{name}": fit.parameters[name] if fit else None for name in ("p", "q", "v")}
-    for name, value in (spending | {"clv_margin": settings.models.clv_margin}).items():
+    for name, value in (spending | {"clv_margin": models.clv_margin}).items():
         number = Fragment("NULL" if value is None else literal(repr(value)))
         connection.execute(
             render("databases/set_variable", name=identifier(name), value=Fragment(f"{number}::DOUBLE"))
@@ -344,10 +397,10 @@ def _grouped(columns: Mapping[str, Any]) -> _Grouped:
     return _Grouped(columns, Histories.of_days(*times))
 
 
-def _register(
+def _keep(
     connection: duckdb.DuckDBPyConnection, name: str, grouped: _Grouped, scores: Mapping[str, Reals | None]
 ) -> None:
-    """Register the histories and their scores as a table of the engine."""
+    """Create a table of the histories and their scores."""
     import pyarrow as pa
 
     size = len(grouped.histories)
@@ -356,7 +409,9 @@ def _register(
         key: pa.nulls(size, pa.float64()) if score is None else pa.array(score)
         for key, score in scores.items()
     }
-    connection.register(name, pa.table(keys | values))
+    connection.register("scored_histories", pa.table(keys | values))
+    _create(connection, name, render("databases/read_rows", source=identifier("scored_histories")))
+    connection.unregister("scored_histories")
 
 
 def _reals(values: Any) -> Reals:

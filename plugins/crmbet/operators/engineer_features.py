@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from crmbet.operators.sharded import ShardedOperator
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 class EngineerFeaturesOperator(ShardedOperator):
     """Bring the daily state up to date and compute the feature row of every player as of the run's instant.
 
-    Its parts are days of state and of sessions, or players if `by_player`.
+    Its parts are days of state and of sessions, the themes of some players that need no other player, what is learned
+    from all players, which is one part, and the scores of some players: `parts_are` says which.
     """
 
-    def __init__(self, *, by_player: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, parts_are: Literal["days", "players", "fits", "scores"] = "days", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.by_player = by_player
+        self.parts_are = parts_are
 
     def make_step(self, airflow_run: AirflowRun, context: Context) -> dict[str, Any]:
         """Write `engineer_features.json`; returns its address and the number of players."""
@@ -46,12 +49,20 @@ class EngineerFeaturesOperator(ShardedOperator):
         return hand_over(airflow_run, self.task_id, manifest, counts)
 
     def make_part(self, airflow_run: AirflowRun, shard: Shard) -> tuple[str, dict[str, Any]]:
-        """Make a part of the days of state and sessions, or the themes of a part of the players."""
+        """Make a part of what the step puts together."""
         from crmbet.orchestration.handover import day_ranges, stages_of
 
         stages = stages_of(airflow_run)
-        if self.by_player:
-            players = stages.healed(lambda: stages.engineer_shard_of_players(shard))
-            return f"{players} players", {"players": players}
-        made = stages.healed(lambda: stages.engineer_shard(shard))
-        return f"days {day_ranges(made)}", {"days": len(made)}
+        match self.parts_are:
+            case "players":
+                players = stages.healed(lambda: stages.engineer_shard_of_players(shard))
+                return f"{players} players", {"players": players}
+            case "fits":
+                stages.healed(stages.learn_from_players)
+                return "all players", {}
+            case "scores":
+                players = stages.healed(lambda: stages.score_shard_of_players(shard))
+                return f"{players} players", {"players": players}
+            case _:
+                made = stages.healed(lambda: stages.engineer_shard(shard))
+                return f"days {day_ranges(made)}", {"days": len(made)}

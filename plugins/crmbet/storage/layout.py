@@ -14,7 +14,8 @@
         feature_tables/day=<as_of>/set=<digest>/     done-files that name the run whose feature table was made from this
         runs/run_id=<run>/<task>.json                what a run used and made
         runs/run_id=<run>/features/                  the feature table of the run, and what was learned with it
-        runs/run_id=<run>/players/<digest>/<part>/   themes of a part of the players, for the task that makes the table
+        runs/run_id=<run>/players/<digest>/<part>/   what is made of a part of the players, until the table is there
+        runs/run_id=<run>/players/<digest>/all/      what was learned from all players, for the parts
         runs/run_id=<run>/matrix/                    the same as numbers, and the pipeline that made them
         reports/as_of=<date>/run_id=<run>/           quality reports
         baselines/stage=<stage>/frozen=<date>/as_of=<date>/run_id=<run>.json   what distributions are compared with
@@ -49,7 +50,7 @@ OURS = re.compile(
     r"|thresholds/version=[^/]+/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|models/as_of=\d{4}-\d\d-\d\d/[^/]+\.json"
     r"|runs/run_id=[^/]+/([^/]+\.json|features/[^/]+\.(parquet|json)|matrix/[^/]+\.(parquet|joblib)"
-    r"|players/[0-9a-f]+/\d+_of_\d+/[^/]+\.parquet)"
+    r"|players/[0-9a-f]+/(\d+_of_\d+|all)/[^/]+\.(parquet|json))"
     r"|reports/as_of=[^/]+/run_id=[^/]+/[^/]+\.(json|html|zip)"
     # Releases before 0.8.0 wrote each page of Data Docs by itself.
     r"|reports/as_of=[^/]+/run_id=[^/]+/data_docs/[^/]+/.+"
@@ -137,7 +138,7 @@ class Layout:
         return f"{self.runs}run_id={_segment(run_id)}/"
 
     def players(self, run_id: str) -> str:
-        """Where a run keeps themes of parts of the players, until its table is there."""
+        """Where a run keeps what is made of parts of the players, until its table is there."""
         return f"{self.run(run_id)}players/"
 
     def report(self, as_of: date, run_id: str) -> str:

@@ -63,7 +63,7 @@ def test_several_workers_share_all_but_the_last_step() -> None:
 def test_time_that_tasks_take_to_begin_is_spent_once_for_each() -> None:
     slow = Fleet(threads=2, busy=0.5, task_seconds=300)
 
-    assert estimate(STEPS, 36e6, 1, slow, PRICES).hours == pytest.approx(2)
+    assert estimate(STEPS, 36e6, 1, slow, PRICES).hours == pytest.approx(1 + 14 / 12)
     assert workers_for(STEPS, 36e6, 0.9, slow) is None
 
 

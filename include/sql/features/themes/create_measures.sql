@@ -58,3 +58,7 @@ CREATE OR REPLACE MACRO twice_median_gap(ages) AS
 
 -- The quarter, 1 (worst) to 4, of a user when `worse` of n users are strictly worse. Equal users share a score.
 CREATE OR REPLACE MACRO quarter(worse, n) AS least(4, 1 + (4 * worse) // n)::SMALLINT;
+
+-- The score of a value, from the least values with score 2, 3 and 4 or more. Nobody has a score that has no such value.
+CREATE OR REPLACE MACRO score_of(value, starts) AS
+    (1 + len(list_filter(starts, lambda least: value >= least)))::SMALLINT;

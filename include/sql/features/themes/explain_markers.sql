@@ -1,10 +1,7 @@
 -- What moves each player's rg_risk_score from that of the same player with one marker of the median player, largest
 -- first. Each marker shown is worth one of those available. An active self-exclusion counts among both. Equal moves are
 -- in the order of how far a value lies beyond its cut-off.
-WITH medians AS (
-    SELECT marker, quantile_disc(value, 0.5) AS usual FROM protection_values GROUP BY marker
-),
-shown AS (
+WITH shown AS (
     SELECT
         user_id,
         marker AS feature,
@@ -12,7 +9,7 @@ shown AS (
         usual > 0 AND usual >= cut_off AS is_usual
     FROM protection_values
     JOIN cut_offs USING (marker)
-    JOIN medians USING (marker)
+    JOIN usual_markers USING (marker)
     WHERE value > 0 AND value >= cut_off
     UNION ALL
     SELECT user_id, 'self_exclusion', 1, false

@@ -1,11 +1,6 @@
 -- Limits that players set for themselves, self-exclusions, and bans by law. Each is unknown (NULL) if no source
 -- delivers it. An exclusion or a ban that is delivered and cannot be read counts as one.
-WITH sources AS (
-    SELECT
-        EXISTS (SELECT 1 FROM state WHERE limit_changes > 0) AS has_limits,
-        EXISTS (SELECT 1 FROM players WHERE registered_at IS NULL OR registered_at < getvariable('as_of')) AS has_players
-),
-increases AS (
+WITH increases AS (
     SELECT user_id, sum(limit_increases) AS increases
     FROM recent_state
     WHERE age < 90
@@ -57,7 +52,7 @@ SELECT
         list_sort(list_concat(coalesce(unreadable_columns, []), coalesce(unreadable_limits, []))), []
     ) AS protection_unreadable
 FROM users
-CROSS JOIN sources
+CROSS JOIN delivered
 LEFT JOIN increases USING (user_id)
 LEFT JOIN exclusions USING (user_id)
 LEFT JOIN unreadable USING (user_id)

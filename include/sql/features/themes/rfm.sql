@@ -1,22 +1,13 @@
--- Recency, frequency and money of all players who ever made a completed deposit. Frequency and money are 0 without a
--- recent deposit. Scores are quarters by the share of users who are strictly worse, so equal values share a score.
-WITH depositors AS (
+-- Recency, frequency and money of all players who ever made a completed deposit, as scores: 1, and one more for each
+-- quarter that the player reaches.
+WITH scores AS (
     SELECT
         user_id,
-        min(age) AS last_deposit_age,
-        count(*) FILTER (age < 90) AS deposit_days_90d,
-        coalesce(sum(deposit_sum) FILTER (age < 90), 0) AS deposit_sum_90d
-    FROM state
-    WHERE deposits > 0
-    GROUP BY user_id
-),
-scores AS (
-    SELECT
-        user_id,
-        quarter(rank() OVER (ORDER BY last_deposit_age DESC) - 1, count(*) OVER ()) AS recency_score,
-        quarter(rank() OVER (ORDER BY deposit_days_90d) - 1, count(*) OVER ()) AS frequency_score,
-        quarter(rank() OVER (ORDER BY deposit_sum_90d) - 1, count(*) OVER ()) AS monetary_score
+        score_of(recency, recencies) AS recency_score,
+        score_of(frequency, frequencies) AS frequency_score,
+        score_of(money, sums) AS monetary_score
     FROM depositors
+    CROSS JOIN rfm_quarters
 ),
 cells AS (
     SELECT *, 10 * recency_score + (frequency_score + monetary_score + 1) // 2 AS cell
