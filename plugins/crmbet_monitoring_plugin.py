@@ -65,6 +65,7 @@ def _pages() -> list[dict[str, Any]]:
         prices_of,
         read_report,
         spoken_texts,
+        store_address,
     )
     from crmbet.orchestration.metadata import runs_under_way
 
@@ -81,6 +82,7 @@ def _pages() -> list[dict[str, Any]]:
             open_tables=partial(open_tables, dag_id),
             read_report=partial(read_report, dag_id),
             column_readers=partial(column_readers, dag_id),
+            store_address=partial(store_address, dag_id),
             runs_under_way=runs_under_way,
             open_store=partial(open_store_reader, dag_id),
         )

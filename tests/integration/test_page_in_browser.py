@@ -17,6 +17,9 @@ import psycopg2
 import pytest
 
 from bench.page import make_up_runs, reading_of, refuse, served, serving
+from crmbet.audiences.publications import Publications
+from crmbet.audiences.records import Publication
+from crmbet.audiences.views import COMMENT
 from crmbet.contracts.files import load_table_contract
 from crmbet.load.quality_results import write_results
 from crmbet.load.records import Movement
@@ -254,6 +257,57 @@ def test_the_stream_has_its_figures_and_a_picture_of_the_last_hours(
     assert (
         page.locator("#stream-hint .tag").inner_text() == "No run of the stream has said anything for 10 min"
     )
+
+
+def test_an_audience_says_who_is_in_it_and_where_to_take_it(show: Show, address: tuple[str, str]) -> None:
+    now = datetime.now(UTC)
+    page = show(*runs_until(now, 2))
+    page.get_by_text("No audience is handed over.").wait_for()
+
+    with closing(psycopg2.connect(address[0])) as connection:
+        session = LoadSession(
+            connection=connection, contract=load_table_contract(), run_id="run", lock_timeout_seconds=10
+        )
+        publications = Publications(session)
+        publications.ensure()
+        first = Publication(
+            publication="first", audience="vips", purpose="marketing", definition="d", as_of=now, baseline=None,
+            members=12, entered=12, left=0, excluded={}, files={"full.csv": "audiences/first/full.csv"},
+        )  # fmt: skip
+        second = first.model_copy(
+            update={
+                "publication": "second", "baseline": "first", "members": 1_300, "entered": 1_290, "left": 2,
+                "excluded": {"not_allowed": 3}, "files": {"full.csv": "audiences/second/full.csv"},
+            }
+        )  # fmt: skip
+        without_view = first.model_copy(update={"publication": "third", "audience": "dropped"})
+        for publication in (first, second, without_view):
+            publications.add(publication, "run", now, None)
+        with session.transaction() as cursor:
+            cursor.execute("CREATE VIEW ml_features.audience_vips AS SELECT 1 AS user_id")
+            comment = f"{COMMENT}marketing: Players (of value): the best (0a1b)"
+            cursor.execute("COMMENT ON VIEW ml_features.audience_vips IS %s", (comment,))
+
+    page = show(*runs_until(now, 2))
+    page.locator("#audiences-list tbody").wait_for()
+    [row] = page.locator("#audiences-list tbody tr").all()
+    cells = row.locator("td").all_inner_texts()
+    assert cells[0].splitlines() == ["vips for marketing", "Players (of value): the best"]
+    assert cells[3:6] == ["1,300", "+1,290 / −2", "3 not allowed"]
+    assert cells[6].splitlines() == ["SELECT * FROM ml_features.audience_vips", "audiences/second/"]
+
+
+def test_the_tiles_say_what_they_said_a_week_before_and_sections_are_one_click_away(show: Show) -> None:
+    now = datetime.now(UTC)
+    days = runs_until(now, 9)
+    days[1] = days[1].model_copy(update={"records_extracted": 500_000})
+
+    page = show(*days)
+
+    assert page.locator("#status .tile").nth(1).inner_text().splitlines()[-1] == "a week before: 500K"
+    for entry in page.locator("#contents a").all():
+        entry.click()
+        assert page.locator(":target").count() == 1, entry.inner_text()
 
 
 def test_memory_has_one_unit_and_one_run_shows(show: Show) -> None:

@@ -236,6 +236,11 @@ def read_stream(tables: MonitoringTables, since: datetime) -> list[dict[str, Any
     return _select(tables, "stream_minutes", "select_stream", {"since": since})
 
 
+def read_audiences(tables: MonitoringTables) -> list[dict[str, Any]]:
+    """The audiences that have a view, as each was handed over last. Empty if none ever was."""
+    return _select(tables, "audience_runs", "select_audiences", {"schema": tables.schema})
+
+
 def metrics_of(row: dict[str, Any]) -> RunMetrics:
     """The metrics that a run's row was made from, without the keys of breaches."""
     return RunMetrics.model_validate({name: row[name] for name in RunMetrics.model_fields})

@@ -292,6 +292,11 @@ def column_readers(dag_id: str) -> Mapping[str, Sequence[str]]:
         return {}
 
 
+def store_address(dag_id: str) -> str:
+    """The address of the store of the DAG's brand; a key follows it."""
+    return f"s3://{settings_of(dag_id).lake_bucket}/"
+
+
 def _impatience() -> Config:
     """Time-outs of those who wait in front of a page, or who have little time to tell of a failure."""
     from botocore.config import Config

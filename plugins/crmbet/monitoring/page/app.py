@@ -11,6 +11,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 
 from crmbet.failures import CrmbetError
+from crmbet.monitoring.page.audiences import add_audiences
 from crmbet.monitoring.page.catalogue import add_catalogue
 from crmbet.monitoring.page.documents import add_documents
 from crmbet.monitoring.page.overview import add_overview
@@ -47,4 +48,5 @@ def create_app(
     add_underway(app, reading)
     add_catalogue(app, reading, language)
     add_stream(app, reading)
+    add_audiences(app, reading)
     return app

@@ -31,6 +31,8 @@ class Reading:
     """The content of a report, given the address that a run's row has."""
     column_readers: Callable[[], Mapping[str, Sequence[str]]]
     """The audiences that read a column, by column."""
+    store_address: Callable[[], str] = str
+    """The address of the store; a key follows it."""
     runs_under_way: Callable[[str], Sequence[RunUnderWay]]
     """The runs of a DAG that have not ended, the oldest first."""
     open_store: Callable[[], AbstractContextManager[StoreReader]]

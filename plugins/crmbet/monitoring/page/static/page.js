@@ -4,6 +4,7 @@ import { charts } from "./charts.js";
 import { $, el, empty, show } from "./dom.js";
 import { range } from "./runs.js";
 import { alerts } from "./sections/alerts.js";
+import { handedOver } from "./sections/audiences.js";
 import { failedChecks } from "./sections/checks.js";
 import { compare } from "./sections/compare.js";
 import { costs } from "./sections/costs.js";
@@ -21,7 +22,7 @@ import { language, remember, remembered, say, speak } from "./words.js";
 
 // In the order of the page. A section draws what it has, again whenever data, language or theme change; one with data of
 // its own also loads it. To add one: a file in sections/, its element in index.html, and a line here.
-const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, costs, compare, movements, drift, stream, alerts];
+const SECTIONS = [status, underway, rows, failedChecks, figures, quarantine, costs, compare, movements, handedOver, drift, stream, alerts];
 const EVERY_MILLISECONDS = 60_000;
 
 // ---------------------------------------------------------------- choices

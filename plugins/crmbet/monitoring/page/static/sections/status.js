@@ -51,18 +51,29 @@ function tellOthers(others) {
   return el("p", { class: "muted", id: "others" }, `${others.length === 1 ? say("A run has failed since, and changed nothing in the table") : say("{count} runs have failed since, and changed nothing in the table", { count: others.length })}: `, ...named, others.length > 3 ? ", …" : ".");
 }
 
+// The good run of the same weekday a week before, or undefined.
+function weekBefore(run) {
+  if (!run.as_of) return undefined;
+  const day = new Date(new Date(run.as_of) - 7 * 24 * HOUR).toISOString().slice(0, 10);
+  return page.overview.runs.find((one) => one.as_of === day && one.state === "success" && !one.dry);
+}
+
+const grade = (run) => (run.grade ? `${run.grade} · ${score(run.score)}` : "–");
+const quarantined = (run) => (run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate));
+
 function drawStatus() {
   const [kind, title, why, freshness, run, others = []] = verdict();
-  const tile = (value, label, url) => el("div", { class: "tile" }, el("b", {}, url ? link(value, url) : value), el("span", {}, label));
+  const earlier = weekBefore(run);
+  const tile = (value, label, url) => el("div", { class: "tile" }, el("b", {}, url ? link(value(run), url) : value(run)), el("span", {}, label), earlier ? el("span", {}, say("a week before: {value}", { value: value(earlier) })) : null);
   $("status").className = `hero card ${kind}`;
   show("status",
     el("div", { class: "verdict" }, el("span", { class: "dot" }),
       el("div", {}, el("h2", {}, title), why ? el("p", {}, why) : null, el("p", { class: "muted" }, freshness, " ", link(say("Open the run"), runUrl(run.id, run.dag))), tellOthers(others))),
     el("div", { class: "tiles" },
-      tile(run.grade ? `${run.grade} · ${score(run.score)}` : "–", say("quality grade and score"), run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
-      tile(short(run.extracted), say("records extracted")),
-      tile(run.accepted_rate === null ? "–" : percent(1 - run.accepted_rate), say("in quarantine ({count} records)", { count: short(run.quarantined) })),
-      tile(short(run.transformed), say("players; {count} rows changed", { count: short((run.inserted ?? 0) + (run.updated ?? 0)) }))));
+      tile(grade, say("quality grade and score"), run.stages.features ? reportUrl(run.id, "features") : run.stages.raw ? reportUrl(run.id, "raw") : null),
+      tile((one) => short(one.extracted), say("records extracted")),
+      tile(quarantined, say("in quarantine ({count} records)", { count: short(run.quarantined) })),
+      tile((one) => short(one.transformed), say("players; {count} rows changed", { count: short((run.inserted ?? 0) + (run.updated ?? 0)) }))));
   $("subtitle").textContent = `${page.overview.schema}.user_features · ${sayDay(run)} · ${say("took {time} · read {read}, wrote {written}", { time: duration(run.seconds), read: bytes(run.bytes_read), written: bytes(run.bytes_written) })}`;
 }
 
