@@ -272,12 +272,12 @@ def test_an_audience_says_who_is_in_it_and_where_to_take_it(show: Show, address:
         publications.ensure()
         first = Publication(
             publication="first", audience="vips", purpose="marketing", definition="d", as_of=now, baseline=None,
-            members=12, entered=12, left=0, excluded={}, files={"full.csv": "audiences/first/full.csv"},
+            members=12, entered=12, left=0, excluded={}, files={"full.csv": "audiences/first/full.5e.csv"},
         )  # fmt: skip
         second = first.model_copy(
             update={
                 "publication": "second", "baseline": "first", "members": 1_300, "entered": 1_290, "left": 2,
-                "excluded": {"not_allowed": 3}, "files": {"full.csv": "audiences/second/full.csv"},
+                "excluded": {"not_allowed": 3}, "files": {"full.csv": "audiences/second/full.6f.csv"},
             }
         )  # fmt: skip
         without_view = first.model_copy(update={"publication": "third", "audience": "dropped"})
@@ -293,7 +293,7 @@ def test_an_audience_says_who_is_in_it_and_where_to_take_it(show: Show, address:
     [row] = page.locator("#audiences-list tbody tr").all()
     cells = row.locator("td").all_inner_texts()
     assert cells[0].splitlines() == ["vips for marketing", "Players (of value): the best"]
-    assert cells[3:6] == ["1,300", "+1,290 / −2", "3 not allowed"]
+    assert cells[3:6] == ["1,300", "+1,290 / \u22122", "3 not allowed"]
     assert cells[6].splitlines() == ["SELECT * FROM ml_features.audience_vips", "audiences/second/"]
 
 
@@ -377,6 +377,8 @@ def test_a_chosen_range_and_everything_chosen_stand_in_the_address(show: Show) -
     page = show(*days, query=f"?from={first}&moved=churn_risk_band&check=nonsense&since=7")
 
     assert page.evaluate("document.getElementById('from').value") == first
+    failed_on = set(page.locator("#breaches td:first-child").all_inner_texts())
+    assert failed_on == {str(day.as_of_date)[5:] for day in days[1:]}
     assert drawn(page, "#chart-score", "options.xAxis[0].data") == [str(day.as_of_date) for day in days[1:]]
     page.fill("#to", last)
     # The charts follow when the runs of the range have come.
@@ -487,6 +489,8 @@ def test_two_runs_side_by_side(show: Show) -> None:
         ),
     )
 
+    # The newest day stands on the right, whichever run has ended last.
+    assert page.locator("#comparison th").nth(2).inner_text() == str(other.as_of_date)
     row = page.locator("#comparison tr", has_text="records extracted").inner_text().split("\t")
     assert row == ["records extracted", "1,000,000", "1,000,100", "+100"]
     assert page.locator("#comparison").get_by_text("raw_bets: stake is no outlier").count() > 0
@@ -640,6 +644,13 @@ def test_the_catalogue_is_searched_and_a_column_has_its_figures(
     assert points == [0.75, 0.75]
     page.wait_for_function("document.documentElement.scrollWidth <= 400")
 
+    # The column above it in the table comes from stakes, too, but is not named so.
+    page.fill("#search", "stake")
+    tops = {
+        name: page.locator(f"#{name}").bounding_box()["y"]
+        for name in ("daily_stake_p50_90d", "favorite_game_type")
+    }
+    assert tops["daily_stake_p50_90d"] < tops["favorite_game_type"]
     page.fill("#search", "transactions withdrawal")
     page.wait_for_function("location.search.includes('search=transactions+withdrawal')")
     assert 0 < page.locator("details:visible").count() < 20

@@ -122,9 +122,11 @@ def test_only_earlier_runs_of_the_same_kind_count_and_of_a_day_the_first() -> No
     assert usual.total == Decimal("0.01")
 
 
-def test_the_page_has_the_newest_good_run() -> None:
+def test_the_page_has_the_good_run_of_the_newest_day() -> None:
     rows = [row(9, 7, state="failed"), row(8, 7, params={"dry_run": True}), row(7, 100)]
     rows += [row(number, 50) for number in reversed(range(6))]
+    # An old day that was run again after all of them.
+    rows.insert(0, row(3, 1, execution_id="an old day again"))
 
     shown = summarise_costs(rows, PRICES)
 

@@ -1,4 +1,4 @@
-"""What the newest good run has cost, as the page shows it."""
+"""What the good run of the newest as_of has cost, as the page shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crmbet.run.settings import CostSettings
 
 
 def summarise_costs(rows: Sequence[Mapping[str, Any]], prices: CostSettings) -> dict[str, Any]:
-    """The prices, and what the newest good run has cost. `rows` are runs of one DAG, newest first.
+    """The prices, and what the good run of the newest as_of has cost. `rows` are runs of one DAG, newest first.
 
     Trials and runs that build everything again count only if there is no other. Amounts are in the currency of the
     prices. Without a run that has told what it used, there are the prices alone.
@@ -27,7 +27,8 @@ def summarise_costs(rows: Sequence[Mapping[str, Any]], prices: CostSettings) -> 
     told = {"currency": prices.price_currency, "prices": _numbers(prices)}
     good = [row for row in rows if is_priced(row)]
     usual_runs = [row for row in good if not any(row["params"].get(name) for name in KINDS_OF_RUN)]
-    row = next(iter(usual_runs or good), None)
+    # A day of the past that was run again says nothing of what today has cost.
+    row = max(usual_runs or good, key=lambda one: one["as_of_date"], default=None)
     cost = price_run(row["tasks"], prices) if row else None
     if row is None or cost is None:
         return told

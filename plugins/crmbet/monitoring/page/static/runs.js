@@ -24,11 +24,21 @@ function daily(runs) {
     .map(([as_of, { good, failed }]) => ({ ...(good ?? { ...NO_FIGURES, id: failed[0].id }), as_of, failed }));
 }
 
-export function inRange() {
-  const all = daily(page.overview.runs);
+// Whether a run is of the days that a reader has chosen. The last days are counted from the newest as_of.
+export function isShown() {
   const { from, to, days } = range();
-  if (from || to) return all.filter((run) => (!from || run.as_of >= from) && (!to || run.as_of <= to));
-  if (!Number(days) || !all.length) return all;
-  const first = new Date(new Date(all[all.length - 1].as_of) - Number(days) * 24 * HOUR).toISOString().slice(0, 10);
-  return all.filter((run) => run.as_of > first);
+  if (from || to) return (run) => (!from || run.as_of >= from) && (!to || run.as_of <= to);
+  const newest = page.overview.runs.reduce((last, run) => (!run.dry && run.as_of > last ? run.as_of : last), "");
+  if (!Number(days) || !newest) return () => true;
+  const first = new Date(new Date(newest) - Number(days) * 24 * HOUR).toISOString().slice(0, 10);
+  return (run) => run.as_of > first;
+}
+
+export const inRange = () => daily(page.overview.runs).filter(isShown());
+
+// The last good run of the day a week before a run's, or undefined.
+export function weekBefore(run) {
+  if (!run.as_of) return undefined;
+  const day = new Date(new Date(run.as_of) - 7 * 24 * HOUR).toISOString().slice(0, 10);
+  return page.overview.runs.find((one) => one.as_of === day && one.state === "success" && !one.dry);
 }

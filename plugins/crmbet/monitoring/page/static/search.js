@@ -5,7 +5,11 @@ const columns = [...document.querySelectorAll("details[data-search]")];
 
 function search() {
   const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const column of columns) column.hidden = !words.every((word) => column.dataset.search.includes(word));
+  for (const column of columns) {
+    column.hidden = !words.every((word) => column.dataset.search.includes(word));
+    // Whose name has the words comes before those that only speak of them.
+    column.style.order = words.every((word) => column.id.includes(word)) ? 0 : 1;
+  }
   const found = columns.filter((column) => !column.hidden).length;
   for (const part of document.querySelectorAll(".part")) part.hidden = ![...part.querySelectorAll("details")].some((column) => !column.hidden);
   const told = document.getElementById("found");

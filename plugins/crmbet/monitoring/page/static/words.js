@@ -55,6 +55,7 @@ export const instant = (text) => new Date(text).toLocaleString(language() === "e
 
 export function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 600) return `${number.format(seconds / 60)} min`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${fixed(seconds / 3600, 1)} h`;
 }

@@ -5,7 +5,7 @@ import { count, instant, say } from "../words.js";
 
 let audiences = null;
 
-const folder = (files) => files["full.csv"]?.replace(/full\.csv$/, "");
+const folder = (files) => files["full.csv"]?.replace(/[^/]*$/, "");
 
 const leftOut = (excluded) => Object.entries(excluded).map(([reason, players]) => `${count(players)} ${reason.replaceAll("_", " ")}`).join(", ") || "–";
 

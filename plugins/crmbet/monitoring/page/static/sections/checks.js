@@ -2,7 +2,7 @@
 
 import { chart, css, curve } from "../charts.js";
 import { $, ask, el, empty, link, reportUrl, show, table, tag } from "../dom.js";
-import { range } from "../runs.js";
+import { isShown, range } from "../runs.js";
 import { choice, choose, page } from "../state.js";
 import { count, percent, say } from "../words.js";
 import { openRows } from "./rows.js";
@@ -13,11 +13,11 @@ let checks = [];
 let trend = null;
 
 function drawBreaches() {
-  const failed = page.overview.runs.filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
+  const failed = page.overview.runs.filter(isShown()).filter((run) => run.breaches.length).slice(0, 40).flatMap((run) => run.breaches.slice(0, 5).map((breach) => [
     el("span", { class: "when" }, link(run.as_of?.slice(5) ?? "?", reportUrl(run.id, breach.stage))),
     el("span", {}, tag(say(breach.severity), SEVERITY[breach.severity]), " ", `${breach.check.replaceAll("_", " ")} · ${breach.view}: ${breach.title.replace(/\.$/, "")}${breach.observed ? `. ${say("Observed")}: ${breach.observed}` : ""}${breach.threshold ? ` (${say("allowed")}: ${breach.threshold})` : ""} `,
       el("button", { class: "plain", onclick: () => openRows(["breach", run.id, breach.stage, breach.view, breach.title]) }, say("Rows")))]));
-  show("breaches", failed.length ? table([say("as of"), say("What")], failed) : empty(say("All checks passed"), say("in every stored run")));
+  show("breaches", failed.length ? table([say("as of"), say("What")], failed) : empty(say("All checks passed"), say("in all shown runs")));
 }
 
 const within = ([day]) => {

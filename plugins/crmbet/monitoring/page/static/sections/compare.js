@@ -1,6 +1,7 @@
 // Two runs side by side: their figures, checks and cost, and the cells in which their tables differ.
 
 import { $, ask, el, empty, show, table, tag } from "../dom.js";
+import { weekBefore } from "../runs.js";
 import { choice, choose, page } from "../state.js";
 import { bytes, count, duration, money, say, score } from "../words.js";
 
@@ -12,20 +13,23 @@ const FIGURES = {
   updated: () => [say("rows updated"), count], score: () => [say("Quality score"), score], bytes_read: () => [say("bytes read"), bytes], bytes_written: () => [say("bytes written"), bytes],
 };
 
-const comparable = () => page.overview.runs.filter((run) => run.as_of && !run.dry);
+// The newest day first; of a day, the run that ended last.
+const comparable = () => page.overview.runs.filter((run) => run.as_of && !run.dry).sort((a, b) => (a.as_of === b.as_of ? 0 : a.as_of < b.as_of ? 1 : -1));
 
+// Usually the newest day beside the day a week before, or beside the one before it.
 function chosenRuns() {
   const runs = comparable();
   const good = runs.filter((run) => run.state === "success");
   const find = (name, usual) => runs.find((run) => run.id === choice(name)) ?? usual;
   const other = find("other", good[0] ?? runs[0]);
-  return [find("one", good.find((run) => run !== other) ?? other), other];
+  const earlier = () => weekBefore(other) ?? good.find((run) => run.as_of < other.as_of) ?? good.find((run) => run !== other) ?? other;
+  return [find("one", other && earlier()), other];
 }
 
 function change(one, other, format) {
   if (one === null || other === null || one === undefined || other === undefined) return "–";
   const by = other - one;
-  return by === 0 ? "=" : `${by > 0 ? "+" : "−"}${format(Math.abs(by))}`;
+  return format(Math.abs(by)) === format(0) ? "=" : `${by > 0 ? "+" : "−"}${format(Math.abs(by))}`;
 }
 
 const seconds = (run) => Object.values(run.tasks).reduce((sum, [, took]) => sum + (took ?? 0), 0);

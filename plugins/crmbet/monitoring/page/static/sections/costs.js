@@ -1,4 +1,4 @@
-// What the newest good run has cost, by task and by theme, and what runs cost over time.
+// What the good run of the newest as_of has cost, by task and by theme, and what runs cost over time.
 
 import { bar, chart } from "../charts.js";
 import { $, el, empty, link, runUrl, show, table } from "../dom.js";

@@ -35,7 +35,7 @@ async function fetchRows(chosen, unmasked) {
   const response = await fetch(path, { headers: { Accept: "application/json" } }).catch(() => null);
   const body = await response?.json().catch(() => null);
   if (response?.ok) return body;
-  return { problem: response?.status === 403 ? say("Personal data are for those who may read the connection of the lake.") : body?.what ?? say("The server does not answer") };
+  return { problem: response?.status === 403 ? say("Personal data are for those who may read the connection of the lake.") : body?.what ? [body.what, body.next].filter(Boolean).join(". ") : say("The server does not answer") };
 }
 
 async function drawRows(unmasked = false) {
@@ -55,10 +55,10 @@ async function drawRows(unmasked = false) {
   if (shown !== wanted) return;
   const path = `${unmasked ? "people" : "api"}/${kind}`;
   const actions = el("div", { class: "choices" },
-    unmasked ? null : el("button", { class: "more", onclick: () => drawRows(true) }, say("Show personal data")),
-    kind === "set-aside" ? link(say("Download as CSV"), new URL(`${path}.csv?${query(chosen)}`, document.baseURI).href) : null, close);
+    unmasked || problem ? null : el("button", { class: "more", onclick: () => drawRows(true) }, say("Show personal data")),
+    kind === "set-aside" && !problem ? link(say("Download as CSV"), new URL(`${path}.csv?${query(chosen)}`, document.baseURI).href) : null, close);
   const told = more ? say("The first {count} rows; the file has more.", { count: count(rows.length) }) : say("{count} rows. What may name or describe a person is masked; x and 9 stand for letters and digits.", { count: count(rows.length) });
-  show("rows", heading, el("p", { class: "hint" }, unmasked && !problem ? say("{count} rows, with personal data.", { count: count(rows.length) }) : told), actions,
+  show("rows", heading, problem ? null : el("p", { class: "hint" }, unmasked ? say("{count} rows, with personal data.", { count: count(rows.length) }) : told), actions,
     problem ? empty(say("There is no data to show"), problem)
       : el("div", { class: "scroll tall" }, table([say("Where"), say("Reason"), say("Key"), say("Record as delivered")], rows.map((row) => [place(row), row.reason, row.key, row.record ? cells(row.record) : el("span", { class: "muted" }, say("not kept"))]))));
 }

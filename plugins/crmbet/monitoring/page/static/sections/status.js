@@ -1,6 +1,7 @@
 // Whether today's table can be trusted, and the figures of its run.
 
 import { $, el, link, reportUrl, runUrl, show } from "../dom.js";
+import { weekBefore } from "../runs.js";
 import { page } from "../state.js";
 import { ago, bytes, duration, percent, say, score, short } from "../words.js";
 
@@ -49,13 +50,6 @@ function tellOthers(others) {
   if (!others.length) return null;
   const named = others.slice(0, 3).flatMap((run, i) => [i ? ", " : "", link(`${sayDay(run)}${run.failed_task ? say(" at {task}", { task: run.failed_task }) : ""}`, runUrl(run.id, run.dag))]);
   return el("p", { class: "muted", id: "others" }, `${others.length === 1 ? say("A run has failed since, and changed nothing in the table") : say("{count} runs have failed since, and changed nothing in the table", { count: others.length })}: `, ...named, others.length > 3 ? ", …" : ".");
-}
-
-// The good run of the same weekday a week before, or undefined.
-function weekBefore(run) {
-  if (!run.as_of) return undefined;
-  const day = new Date(new Date(run.as_of) - 7 * 24 * HOUR).toISOString().slice(0, 10);
-  return page.overview.runs.find((one) => one.as_of === day && one.state === "success" && !one.dry);
 }
 
 const grade = (run) => (run.grade ? `${run.grade} · ${score(run.score)}` : "–");
