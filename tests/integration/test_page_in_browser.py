@@ -294,6 +294,11 @@ def test_an_audience_says_who_is_in_it_and_where_to_take_it(show: Show, address:
     cells = row.locator("td").all_inner_texts()
     assert cells[0].splitlines() == ["vips for marketing", "Players (of value): the best"]
     assert cells[3:6] == ["1,300", "+1,290 / \u22122", "3 not allowed"]
+    # A phone has no room for the heads of columns, so each figure has its own.
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
+    said = "td => getComputedStyle(td, '::before').content"
+    assert row.locator("td").nth(3).evaluate(said) == '"Players: "'
     assert cells[6].splitlines() == ["SELECT * FROM ml_features.audience_vips", "audiences/second/"]
 
 

@@ -34,7 +34,7 @@ export const link = (text, url) => el("a", { href: url, onclick: (event) => open
 
 export const table = (heads, rows) => el("table", {},
   el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col", class: head.startsWith("#") ? "number" : undefined }, head.replace("#", ""))))),
-  el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((cell, i) => el("td", { class: heads[i].startsWith("#") ? "number" : undefined }, cell ?? "–"))))));
+  el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((cell, i) => el("td", { class: heads[i].startsWith("#") ? "number" : undefined, "data-head": heads[i].replace("#", "") }, cell ?? "–"))))));
 
 export const empty = (title, text) => el("div", { class: "empty" }, el("b", {}, title), el("span", {}, text));
 export const tag = (text, kind = "") => el("span", { class: `tag ${kind}` }, text);
