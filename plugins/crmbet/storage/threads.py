@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from typing import Any
 
 
@@ -12,10 +13,12 @@ from typing import Any
 def threads(size: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads. At the end all that was begun is waited for. After an error nothing else is begun.
 
+    They have the caller's context variables, so that their lines of the log name the run.
+
     A time-out of Airflow is a `BaseException` in the main thread, and ends the wait. The pool's own `with` would go on
     waiting for every thread, each of which may wait for a server that says a byte now and then.
     """
-    pool = ThreadPoolExecutor(size)
+    pool = ThreadPoolExecutor(size, initializer=_adopt, initargs=(copy_context(),))
     try:
         yield pool
         pool.shutdown()
@@ -39,3 +42,8 @@ def in_parallel(function: Callable[[Any], Any], arguments: Iterable[Any], size: 
         pool.shutdown(cancel_futures=True)
         # They begin in their order, so one that was cancelled stands behind the one that failed.
         return [future.result() for future in futures]
+
+
+def _adopt(context: Context) -> None:
+    for variable, value in context.items():
+        variable.set(value)

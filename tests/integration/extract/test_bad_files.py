@@ -460,6 +460,7 @@ class Obedient:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.meta = client.meta
 
     def get_object(self, **request: Any) -> Any:
         answer = self._client.get_object(**request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import ContextVar
 
 import pytest
 
@@ -19,6 +20,13 @@ def test_results_are_in_the_order_of_the_arguments() -> None:
 
     assert in_parallel(slow_if_early, range(10), 4) == [number * 2 for number in range(10)]
     assert in_parallel(slow_if_early, [], 4) == []
+
+
+def test_threads_have_the_context_of_their_caller() -> None:
+    variable: ContextVar[str] = ContextVar("run", default="none")
+    variable.set("a run")
+
+    assert in_parallel(lambda _: variable.get(), range(4), 2) == ["a run"] * 4
 
 
 def test_a_failure_ends_what_has_not_begun_and_waits_for_what_has() -> None:
