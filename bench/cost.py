@@ -64,8 +64,8 @@ RAW_BYTES = Line(6.925e7, 2.751e8)
 STORE_BYTES = Line(1.393e8, 5.491e8)
 
 TIMES_IN_PARTS = 1.16
-"""Processor time of four parts over that of one machine: `make bench ARGS="--only shards --shards-rows 20M"`. With fewer
-rows it is more: what every part does again depends little on size."""
+"""Processor time of four parts over that of one machine: `make bench ARGS="--only shards --shards-rows 20M"`. It is
+more with fewer rows: what every part does again depends little on size."""
 ALONE_A_PLAYER = 17.5 / 200_000
 """Processor seconds of what one task does for all players, for each of them: the same command. A part of it does not
 grow with the players, so for millions of them this is more than it takes."""
