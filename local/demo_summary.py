@@ -175,10 +175,10 @@ def print_summary(outcome: Outcome, workspace: Workspace, *, seconds: float) -> 
             )
     print()
     if outcome.cost:
-        dearest, _ = max(outcome.cost.tasks.items(), key=lambda task: task[1])
+        costliest, _ = max(outcome.cost.tasks.items(), key=lambda task: task[1])
         print(
             f"\nCost: {outcome.cost.total:.4f} US dollars at the default prices (docs/costs.md), "
-            f"most of it for {dearest}"
+            f"most of it for {costliest}"
         )
     if outcome.rows and not outcome.failed:
         print(f'\nml_features.user_features: {outcome.table_rows:,} rows   (psql "$CRMBET_TARGET_URL")')

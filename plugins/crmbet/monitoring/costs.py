@@ -32,7 +32,7 @@ TIMES_USUAL = 2
 TOLD = 3
 """Tasks that the warning names."""
 KINDS_OF_RUN = ("dry_run", "validate_only", "full_refresh", "verify_all")
-"""Params that make a run cheaper or dearer than the others, so that it is compared with its like only."""
+"""Params that change what a run costs. A run is compared only with runs that have the same values of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

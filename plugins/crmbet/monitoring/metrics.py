@@ -336,7 +336,7 @@ def installed_versions() -> dict[str, str]:
 
 
 class _Manifests:
-    """The manifests of those tasks that finished in one try of a run, read at once."""
+    """The manifests of the tasks that ended in this run. All are read at the same time."""
 
     def __init__(self, store: ObjectStore, prefix: str, known: RunMetrics) -> None:
         self._store = store
