@@ -81,7 +81,9 @@ def test_twice_the_usual_is_told(seconds: float, is_told: bool) -> None:
 
     assert cost is not None
     assert usual is not None
-    assert usual.total == Decimal("0.01"), "the usual cost is a median, so one expensive run does not change it"
+    assert usual.total == Decimal("0.01"), (
+        "the usual cost is a median, so one expensive run does not change it"
+    )
     told = describe_cost(cost, usual, PRICES)
     assert (told is not None) == is_told
     if told:
